@@ -1,0 +1,77 @@
+"""Command line of the data recipes: `python -m data_recipes STEP …`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .config import DataConfig
+from .corpus import generate_corpus
+from .debian import collect_debian
+from .errors import RecipeError
+from .manifest import read_manifest, verify_files
+from .prepare import prepare, print_summary
+from .strict_yaml import load_config
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    config = load_config(args.config, DataConfig, args.overrides)
+    print_summary(prepare(config), config.shards_dir)
+
+
+def _corpus(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    for stem, size in generate_corpus(args.out, args.megabytes, args.seed).items():
+        print(f"{args.out / stem}.jsonl  {size:,} bytes of text")
+
+
+def _debian(args: argparse.Namespace) -> None:
+    for stem, facts in collect_debian(args.out).items():
+        print(
+            f"{args.out / stem}.jsonl  {facts['documents']:,} documents, {facts['bytes']:,} bytes"
+        )
+
+
+def _verify(args: argparse.Namespace) -> None:
+    manifests = sorted(args.shards.rglob("manifest.json"))
+    if not manifests:
+        raise RecipeError(f"{args.shards}: no token data set in or below this directory")
+    for path in manifests:
+        verify_files(path.parent, read_manifest(path.parent), checksums=True)
+        print(f"{path.parent}: ok")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m data_recipes", description=__doc__)
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+
+    step = steps.add_parser("prepare", help="text to tokenizer and token shards, as a YAML says")
+    step.add_argument("--config", type=Path, required=True)
+    step.add_argument("overrides", nargs="*", metavar="key=value")
+    step.set_defaults(run=_prepare)
+
+    step = steps.add_parser("corpus", help="generate the embedded bilingual corpus")
+    step.add_argument("--out", type=Path, required=True)
+    step.add_argument("--megabytes", type=float, default=8.0)
+    step.add_argument("--seed", type=int, default=0)
+    step.set_defaults(run=_corpus)
+
+    step = steps.add_parser("debian", help="collect real Korean and English text on Debian")
+    step.add_argument("--out", type=Path, required=True)
+    step.set_defaults(run=_debian)
+
+    step = steps.add_parser("verify", help="compare shards with the checksums in their manifests")
+    step.add_argument("shards", type=Path)
+    step.set_defaults(run=_verify)
+    return parser
+
+
+def main() -> None:
+    args = _parser().parse_args()
+    try:
+        args.run(args)
+    except (RecipeError, RuntimeError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Schema of a data recipe: sources, tokenizer, shards."""
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from .strict_yaml import Strict
+
+
+class CorpusConfig(Strict):
+    """The embedded corpus, generated into `<output_dir>/text`.
+
+    Attributes:
+        megabytes: UTF-8 text over all genres and both languages, in 1e6 bytes.
+        seed: another seed gives other documents.
+    """
+
+    megabytes: float = Field(gt=0)
+    seed: int = 0
+
+
+class TokenizerConfig(Strict):
+    """What the tokenizer is trained on.
+
+    Attributes:
+        path: use this tokenizer (directory or Hub id) instead of training one.
+        bpe_entries: size of the BPE part; 41 tokens come on top.
+        megabytes: training text, in 1e6 UTF-8 bytes.
+        weights: share of the training text per source name.
+    """
+
+    path: str | None = None
+    bpe_entries: int = Field(default=125_000, gt=0)
+    megabytes: float = Field(default=20_000, gt=0)
+    weights: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "TokenizerConfig":
+        if (self.path is None) == (not self.weights):
+            raise ValueError("give either `path` (use that tokenizer) or `weights` (train one)")
+        if any(weight <= 0 for weight in self.weights.values()):
+            raise ValueError("weights must be positive")
+        return self
+
+
+class ShardConfig(Strict):
+    """How sources become shards.
+
+    Attributes:
+        heldout_fraction: share of documents kept out of training, to measure bits per byte on.
+        tasks: parts of a source, each resumable on its own; at most one per input file.
+        workers: tasks at a time.
+        seed: order of the documents inside each shard.
+    """
+
+    heldout_fraction: float = Field(gt=0, lt=1)
+    tasks: int = Field(default=1, gt=0)
+    workers: int = Field(default=1, gt=0)
+    seed: int = 42
+
+
+class SourceConfig(Strict):
+    """One text source.
+
+    Attributes:
+        name: its name in mixtures, and its folder.
+        path: file, directory, glob, or `hub://owner/name[@revision][:config[:split]]`; `{output_dir}`
+            stands for the recipe's own.
+        text_column: column with the text.
+        language: language code; bits per byte are reported per language.
+        licence: licence of the text.
+        synthesizer: the model or program that wrote it; leave out for text by people.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    path: str
+    text_column: str = "text"
+    language: str
+    licence: str
+    synthesizer: str | None = None
+
+
+class DataConfig(Strict):
+    """A data recipe. Everything it makes lies under `output_dir`."""
+
+    output_dir: Path
+    corpus: CorpusConfig | None = None
+    tokenizer: TokenizerConfig
+    shards: ShardConfig
+    sources: list[SourceConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names(self) -> "DataConfig":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources share a name")
+        if missing := set(self.tokenizer.weights) - set(names):
+            raise ValueError(f"tokenizer.weights names unknown sources: {', '.join(missing)}")
+        return self
+
+    @property
+    def text_dir(self) -> Path:
+        return self.output_dir / "text"
+
+    @property
+    def tokenizer_dir(self) -> Path:
+        return self.output_dir / "tokenizer"
+
+    @property
+    def shards_dir(self) -> Path:
+        return self.output_dir / "shards"
+
+    def resolved_sources(self) -> list[SourceConfig]:
+        """Sources with `{output_dir}` filled in."""
+        return [
+            s.model_copy(update={"path": s.path.replace("{output_dir}", str(self.output_dir))})
+            for s in self.sources
+        ]

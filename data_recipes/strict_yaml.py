@@ -1,0 +1,120 @@
+"""YAML files with a base, `key=value` overrides and a typed schema; unknown keys are errors."""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import RecipeError
+
+
+class Strict(BaseModel):
+    """Base of every config section: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Schema = TypeVar("Schema", bound=Strict)
+
+
+def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in new.items():
+        # A mixture is replaced, not merged: a stage states its own sources in full.
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "mixture"
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping, laid over the file that its `base:` key names (relative to it).
+
+    Raises:
+        RecipeError: missing file, invalid YAML, or not a mapping.
+    """
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such config file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected `key: value` pairs, got {type(content).__name__}")
+    base = content.pop("base", None)
+    return _merge(read_yaml(path.parent / base), content) if base else content
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one `dotted.key=value`; the value is read as YAML.
+
+    Raises:
+        RecipeError: no `=`, or a dotted key that runs through a plain value.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"override {override!r}: write it as key=value, e.g. batch.micro_batch=4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"override {override!r}: not a YAML value ({error})") from error
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise RecipeError(f"override {override!r}: {parent!r} is a value, not a section")
+    values[last] = value
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside `Model`, `Model | None`, `list[Model]` or `dict[str, Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list, dict):
+        for argument in typing.get_args(annotation):
+            if section := _section(argument):
+                return section
+    return None
+
+
+def _known_keys(schema: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    for key in location:
+        if isinstance(key, str) and key in schema.model_fields:
+            section = _section(schema.model_fields[key].annotation)
+            if section is not None:
+                schema = section
+    return list(schema.model_fields)
+
+
+def _explain(schema: type[BaseModel], error: Any) -> str:
+    *parents, last = error["loc"] or ("",)
+    where = ".".join(map(str, error["loc"])) or "config"
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
+        return f"{where}: {message}{given}"
+    known = _known_keys(schema, tuple(parents))
+    close = difflib.get_close_matches(str(last), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"
+
+
+def load_config(path: Path, schema: type[Schema], overrides: list[str]) -> Schema:
+    """Read, override and validate a config file.
+
+    Raises:
+        RecipeError: lists every unknown key (with a suggestion) and every bad value.
+    """
+    values = read_yaml(path)
+    for override in overrides:
+        apply_override(values, override)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(schema, e) for e in error.errors()]
+        raise RecipeError("\n  ".join([f"{path}:", *lines])) from error

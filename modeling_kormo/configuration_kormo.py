@@ -1,0 +1,97 @@
+"""Configuration of the KORMo model family (arXiv 2510.09426; shapes as in the authors' repository)."""
+
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+
+@strict
+class KORMoConfig(PreTrainedConfig):
+    """Shape and hyper-parameters of a KORMo decoder.
+
+    The defaults are those of KORMo-10B. Old-style `config.json` files load unchanged: `rope_theta`
+    and `rope_scaling` are folded into `rope_parameters`, and keys without effect (`mask_type`,
+    `pretraining_tp`) are kept as plain attributes.
+
+    Args:
+        vocab_size: rows of the embedding, padded beyond the tokenizer's entries.
+        hidden_size: width of the residual stream.
+        intermediate_size: width of the SwiGLU hidden layer.
+        num_hidden_layers: decoder layers.
+        num_attention_heads: query heads.
+        num_key_value_heads: key/value heads (grouped-query attention).
+        head_dim: width of one head; `None` means `hidden_size // num_attention_heads`.
+        hidden_act: activation of the gate projection.
+        max_position_embeddings: longest sequence the model is meant for, in tokens.
+        initializer_range: standard deviation of the normal initialisation.
+        rms_norm_eps: added to the mean square before the root.
+        use_cache: return key/value states for generation (ignored for packed batches).
+        tie_word_embeddings: share the embedding with the output head.
+        rope_parameters: rotary embedding settings; base 500,000 when not given.
+        rope_frequencies_in_model_dtype: round the rotary frequencies to the dtype of the hidden
+            states, as the published code does in bf16. False keeps them fp32, so that a model
+            trained in mixed precision sees the same angles wherever it runs later.
+        attention_bias: biases on the attention projections.
+        attention_dropout: dropout probability on attention weights.
+        mlp_bias: biases on the MLP projections.
+
+    Raises:
+        ValueError: heads that do not divide into key/value groups, or an odd `head_dim`.
+    """
+
+    model_type = "kormo"
+    keys_to_ignore_at_inference = ["past_key_values"]
+    default_theta = 500_000.0
+
+    base_model_tp_plan = {
+        "layers.*.self_attn.q_proj": "colwise",
+        "layers.*.self_attn.k_proj": "colwise",
+        "layers.*.self_attn.v_proj": "colwise",
+        "layers.*.self_attn.o_proj": "rowwise",
+        "layers.*.mlp.gate_proj": "colwise",
+        "layers.*.mlp.up_proj": "colwise",
+        "layers.*.mlp.down_proj": "rowwise",
+    }
+    base_model_pp_plan = {
+        "embed_tokens": (["input_ids"], ["inputs_embeds"]),
+        "layers": (["hidden_states", "attention_mask"], ["hidden_states"]),
+        "norm": (["hidden_states"], ["hidden_states"]),
+    }
+
+    vocab_size: int = 125_184
+    hidden_size: int = 4096
+    intermediate_size: int = 16_384
+    num_hidden_layers: int = 40
+    num_attention_heads: int = 32
+    num_key_value_heads: int = 8
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 131_072
+    initializer_range: float = 0.02
+    rms_norm_eps: float = 1e-5
+    use_cache: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = 125_030
+    eos_token_id: int | list[int] | None = 125_031
+    tie_word_embeddings: bool = False
+    rope_parameters: dict | None = None
+    rope_frequencies_in_model_dtype: bool = True
+    attention_bias: bool = False
+    attention_dropout: int | float | None = 0.0
+    mlp_bias: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Part of the `@strict` validation: run on every construction."""
+        if self.num_attention_heads % self.num_key_value_heads != 0:
+            raise ValueError(
+                f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
+                f"num_key_value_heads ({self.num_key_value_heads})"
+            )
+        if self.head_dim % 2 != 0:
+            raise ValueError(f"head_dim ({self.head_dim}) must be even: RoPE rotates it in halves")
