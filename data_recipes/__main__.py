@@ -4,17 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from .config import DataConfig
+from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
 from .debian import collect_debian
 from .errors import RecipeError
 from .manifest import read_manifest, verify_files
 from .prepare import prepare, print_summary
-from .strict_yaml import load_config
+from .strict_yaml import find_config, load_config
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    config = load_config(args.config, DataConfig, args.overrides)
+    config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
     print_summary(prepare(config), config.shards_dir)
 
 
@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     steps = parser.add_subparsers(required=True, metavar="STEP")
 
     step = steps.add_parser("prepare", help="text to tokenizer and token shards, as a YAML says")
-    step.add_argument("--config", type=Path, required=True)
+    step.add_argument(
+        "--config", required=True, help="YAML file, or its name in data_recipes/configs"
+    )
     step.add_argument("overrides", nargs="*", metavar="key=value")
     step.set_defaults(run=_prepare)
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from .strict_yaml import Strict
 
+CONFIGS = Path(__file__).parent / "configs"
+
 
 class CorpusConfig(Strict):
     """The embedded corpus, generated into `<output_dir>/text`.
@@ -64,8 +66,8 @@ class SourceConfig(Strict):
 
     Attributes:
         name: its name in mixtures, and its folder.
-        path: file, directory, glob, or `hub://owner/name[@revision][:config[:split]]`; `{output_dir}`
-            stands for the recipe's own.
+        path: file, directory, glob, or `hub://owner/name[@revision][:config[:split]]`;
+            `{output_dir}` stands for the recipe's own.
         text_column: column with the text.
         language: language code; bits per byte are reported per language.
         licence: licence of the text.

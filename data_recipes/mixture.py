@@ -179,7 +179,7 @@ def format_plan(rows: list[MixtureRow], sequence_length: int) -> str:
     for r in rows:
         if r.epochs > MAX_USEFUL_EPOCHS:
             lines.append(
-                f"warning: {r.name} is seen {r.epochs:.1f} times; beyond {MAX_USEFUL_EPOCHS} epochs "
-                "repeated text adds little"
+                f"warning: {r.name} is seen {r.epochs:.1f} times; beyond {MAX_USEFUL_EPOCHS} "
+                "epochs repeated text adds little"
             )
     return "\n".join(lines)

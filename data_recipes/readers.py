@@ -1,4 +1,4 @@
-"""Text sources: JSONL (.gz, .zst), Parquet, plain text files, and Hub data sets, as datatrove steps."""
+"""Text sources: JSONL (.gz, .zst), Parquet, plain text, and Hub data sets."""
 
 import glob
 import gzip

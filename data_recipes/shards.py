@@ -19,6 +19,7 @@ from loguru import logger
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from .config import ShardConfig, SourceConfig
 from .errors import RecipeError
 from .manifest import (
     MANIFEST,
@@ -29,7 +30,6 @@ from .manifest import (
     write_json_atomically,
 )
 from .readers import SourceReader, resolve_files
-from .config import ShardConfig, SourceConfig
 from .tokenizer import load_tokenizer
 
 SPLITS = ("train", "heldout")

@@ -48,6 +48,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return _merge(read_yaml(path.parent / base), content) if base else content
 
 
+def find_config(path: str | Path, shipped: Path) -> Path:
+    """A config file as given, or below the directory of those that are shipped."""
+    path = Path(path)
+    return path if path.is_file() or not (shipped / path).is_file() else shipped / path
+
+
 def apply_override(values: dict[str, Any], override: str) -> None:
     """Set one `dotted.key=value`; the value is read as YAML.
 

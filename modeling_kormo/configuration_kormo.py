@@ -1,4 +1,4 @@
-"""Configuration of the KORMo model family (arXiv 2510.09426; shapes as in the authors' repository)."""
+"""Configuration of the KORMo model family (arXiv 2510.09426; shapes as in its repository)."""
 
 from typing import Any
 

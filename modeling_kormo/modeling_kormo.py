@@ -67,7 +67,7 @@ class KORMoRotaryEmbedding(nn.Module):
         return ROPE_INIT_FUNCTIONS[self.rope_type](self.config)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "KORMoRotaryEmbedding":
-        """Moves the buffers but keeps them fp32: `model.bfloat16()` must not decide the rounding."""
+        """Keep the buffers fp32 wherever they move: `bfloat16()` must not decide the rounding."""
         super()._apply(fn, recurse)
         if self.inv_freq.dtype != torch.float32:
             frequencies = self._init_frequencies()[0].to(self.inv_freq.device)
@@ -331,7 +331,7 @@ class KORMoCausalLMOutput(CausalLMOutputWithPast):
 
 
 class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
-    """The language model. Multi-token-prediction heads, an ablation of the paper, would sit here."""
+    """The language model. The paper's multi-token-prediction heads would sit here."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}

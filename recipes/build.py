@@ -1,0 +1,141 @@
+"""Builds tokenizer, model and mixture of a stage, and checks that they fit each other."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from data_recipes.errors import RecipeError
+from data_recipes.mixture import Mixture, check_synthesizers, format_plan
+from data_recipes.shards import tokenizer_hash
+from data_recipes.tokenizer import load_tokenizer
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+
+from .config import StageConfig
+from .schedule import Steps
+
+
+def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
+    """Model config of a stage; without a tokenizer (`--dry-run`) the ids are left unset."""
+    ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if tokenizer is not None:
+        ids = {name: getattr(tokenizer, name) for name in ids}
+    return KORMoConfig(
+        **config.model.shape.model_dump(),
+        **ids,
+        # Mixed precision trains on fp32 angles, so the model must also be served on them.
+        rope_frequencies_in_model_dtype=False,
+    )
+
+
+def build_tokenizer(config: StageConfig, mixture: Mixture) -> PreTrainedTokenizerBase:
+    """Load the tokenizer and make sure that it is the one that made the shards.
+
+    Raises:
+        RecipeError: another tokenizer, or one with more entries than the embedding has rows.
+    """
+    tokenizer = load_tokenizer(config.data.tokenizer)
+    if tokenizer_hash(config.data.tokenizer) != mixture.tokenizer_sha256:
+        raise RecipeError(
+            f"data.tokenizer {config.data.tokenizer} is not the tokenizer that made the shards in "
+            f"{config.data.shards}: use that one, or make the shards again"
+        )
+    rows = config.model.shape.vocab_size
+    if len(tokenizer) > rows:
+        raise RecipeError(
+            f"the tokenizer has {len(tokenizer):,} entries but the embedding only {rows:,} rows: "
+            "raise model.shape.vocab_size or train a smaller tokenizer"
+        )
+    return tokenizer
+
+
+def build_mixture(config: StageConfig, steps: Steps) -> Mixture:
+    """Open the shards, check the mixture, and print it as a table on the first rank.
+
+    Raises:
+        RecipeError: missing or corrupt shards, or Korean text that rests on one synthesizer.
+    """
+    data, batch = config.data, config.batch
+    mixture = Mixture(data.shards, data.mixture, batch.sequence_length, data.seed)
+    rows = mixture.plan(steps.total * batch.windows_per_step)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(format_plan(rows, batch.sequence_length), flush=True)
+    if config.stage == "stage2" and not data.allow_single_synthesizer:
+        check_synthesizers(rows)
+    return mixture
+
+
+def split_revision(reference: str) -> tuple[str, str | None]:
+    """`name@revision` of a Hub id; a local directory is taken as it is."""
+    if Path(reference).exists():
+        return reference, None
+    name, _, revision = reference.partition("@")
+    return name, revision or None
+
+
+def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
+    differences = [f"{k}: {found[k]} instead of {v}" for k, v in wanted.items() if found[k] != v]
+    if differences:
+        raise RecipeError(
+            f"{where}: its {kind} differs from the recipe's: {', '.join(differences)}"
+        )
+
+
+def _load(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
+    name, revision = split_revision(config.model.init_from)
+    try:
+        model = KORMoForCausalLM.from_pretrained(
+            name,
+            revision=revision,
+            dtype=torch.float32,
+            attn_implementation=config.model.attention,
+        )
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
+    wanted = config.model.shape.model_dump()
+    _check_same("shape", wanted, model.config.to_dict(), config.model.init_from)
+    # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
+    ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
+    _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)
+    return model
+
+
+def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
+    """The model with fp32 weights, randomly initialised or loaded.
+
+    Raises:
+        RecipeError: weights that cannot be loaded, or whose shape or token ids differ.
+    """
+    set_seed(config.data.seed)
+    if config.model.init_from:
+        model = _load(config, tokenizer)
+    else:
+        # Under FSDP2 only the first rank holds the weights; the others receive their shards.
+        efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
+        receives = efficient and int(os.environ.get("RANK", "0")) != 0
+        with init_empty_weights(include_buffers=False) if receives else nullcontext():
+            model = KORMoForCausalLM._from_config(
+                model_config(config, tokenizer),
+                attn_implementation=config.model.attention,
+                dtype=torch.float32,
+            )
+        if receives:
+            # accelerate tells parameters apart by address, which meta tensors lack. Memory that is
+            # never written to is never resident.
+            for module in model.modules():
+                for name, parameter in module.named_parameters(recurse=False):
+                    empty = torch.empty_like(parameter, device="cpu")
+                    setattr(module, name, torch.nn.Parameter(empty))
+            model.tie_weights()
+    model.generation_config.bos_token_id = tokenizer.bos_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if config.model.activation_checkpointing:
+        model.gradient_checkpointing_enable()
+    if config.model.compile:
+        for layer in model.model.layers:
+            layer.compile()
+    return model

@@ -1,0 +1,65 @@
+"""What a person watches while a stage trains."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class ProgressBar(TrainerCallback):
+    """One line with ETA, loss and throughput; held-out measurements on lines of their own."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            # A batch system's log file gets a line a minute instead of ten a second.
+            interval = 0.5 if sys.stderr.isatty() else 60
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc="training",
+                unit="step",
+                mininterval=interval,
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        if self.bar is None:
+            return
+        if "loss" in logs:
+            shown = {"loss": f"{logs['loss']:.3f}", "tok/s": f"{logs['tokens_per_second']:,.0f}"}
+            if "mfu_percent" in logs:
+                shown["MFU"] = f"{logs['mfu_percent']:.0f}%"
+            self.bar.set_postfix(shown, refresh=False)
+        measured = {k: v for k, v in logs.items() if k.startswith("bits_per_byte/")}
+        if measured:
+            values = "  ".join(f"{k.split('/')[1]} {v:.4f}" for k, v in measured.items())
+            self.bar.write(
+                f"step {state.global_step}: held-out bits per byte  {values}", sys.stderr
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

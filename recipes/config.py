@@ -1,0 +1,200 @@
+"""Schema of a stage's YAML. The defaults are KORMo's where it has published a number."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data_recipes.strict_yaml import Strict
+
+
+class ShapeConfig(Strict):
+    """Shape of the model; the vocabulary comes from the tokenizer."""
+
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    num_key_value_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    tie_word_embeddings: bool = False
+
+
+class ModelConfig(Strict):
+    """What is trained.
+
+    Attributes:
+        shape: the model's shape; a start from weights must have the same.
+        init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; `None`
+            is a random initialisation.
+        attention: attention backend.
+        activation_checkpointing: recompute each layer in the backward pass.
+        compile: `torch.compile` each layer.
+        liger: Liger's fused RMSNorm, SwiGLU and rotary kernels (needs a GPU).
+    """
+
+    shape: ShapeConfig
+    init_from: str | None = None
+    attention: Literal["varlen", "sdpa", "eager", "flex_attention", "flash_attention_2"] = "varlen"
+    activation_checkpointing: bool = False
+    compile: bool = False
+    liger: bool = False
+
+
+class DataConfig(Strict):
+    """What it is trained on.
+
+    Attributes:
+        recipe: data recipe that makes `shards` and `tokenizer`.
+        shards: directory with one folder per source.
+        tokenizer: tokenizer directory; its hash must be the one that made the shards.
+        mixture: share of tokens per source.
+        document_masking: documents in a window do not see each other (paper section 3).
+        allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
+        heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
+        workers: loader processes per rank; 0 reads in the training process.
+        seed: order of the windows, and the random initialisation.
+    """
+
+    recipe: Path
+    shards: Path
+    tokenizer: Path
+    mixture: dict[str, float]
+    document_masking: bool = True
+    allow_single_synthesizer: bool = False
+    heldout_tokens: int = Field(gt=0)
+    workers: int = Field(default=0, ge=0)
+    seed: int = 42
+
+
+class BatchConfig(Strict):
+    """Tokens per step. The accumulation follows from the number of ranks.
+
+    Attributes:
+        sequence_length: tokens per window.
+        micro_batch: windows per rank and forward pass.
+        tokens_per_step: tokens per optimizer step over all ranks.
+    """
+
+    sequence_length: int = Field(gt=1)
+    micro_batch: int = Field(gt=0)
+    tokens_per_step: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _whole_windows(self) -> "BatchConfig":
+        if self.tokens_per_step % self.sequence_length:
+            raise ValueError(
+                f"tokens_per_step ({self.tokens_per_step:,}) must be a multiple of "
+                f"sequence_length ({self.sequence_length:,})"
+            )
+        return self
+
+    @property
+    def windows_per_step(self) -> int:
+        return self.tokens_per_step // self.sequence_length
+
+
+class ScheduleConfig(Strict):
+    """Warm-up, stable, decay, all in tokens.
+
+    Attributes:
+        total_tokens: length of the stage.
+        warmup_fraction: share of `total_tokens` that the learning rate rises over.
+        decay_tokens: length of the decay at the end; 0 keeps the rate constant.
+        decay_type: shape of the decay.
+        min_lr_ratio: where warm-up starts and decay ends, as a share of the peak.
+        branch_from: a `checkpoint-N` of another run of this recipe, whose weights, optimizer and
+            data position this run goes on from, e.g. to decay from a stable checkpoint.
+    """
+
+    total_tokens: int = Field(gt=0)
+    warmup_fraction: float = Field(default=0.03, ge=0, le=1)
+    decay_tokens: int = Field(default=0, ge=0)
+    decay_type: Literal["linear", "cosine", "1-sqrt"] = "linear"
+    min_lr_ratio: float = Field(default=0.05, ge=0, le=1)
+    branch_from: Path | None = None
+
+
+class OptimizerConfig(Strict):
+    """AdamW and the guards around it.
+
+    Attributes:
+        learning_rate: peak.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        epsilon: added to the root of the second moment.
+        weight_decay: on matrices and the output head; none on norms, embeddings and biases.
+        max_grad_norm: gradients are clipped to this norm.
+        z_loss_weight: weight of the squared log partition function; 0 is off.
+        skip_sigma: an update whose loss or gradient norm lies this many standard deviations above
+            the mean of the last `skip_window` steps is skipped.
+        skip_window: steps in that window; nothing is skipped before half of it is filled.
+    """
+
+    learning_rate: float = Field(gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.033, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    z_loss_weight: float = Field(default=0.0, ge=0)
+    skip_sigma: float = Field(default=6.0, gt=0)
+    skip_window: int = Field(default=128, ge=4)
+
+
+class ParallelismConfig(Strict):
+    """Precision and, for planning, the machine. Sharding itself is accelerate's config.
+
+    Attributes:
+        precision: compute dtype; master weights are fp32 either way.
+        require_gpu: refuse to run on CPU.
+        sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
+            more traffic, but no full-size gradient buffer on each GPU.
+        gpus: number of GPUs that `--dry-run` plans for.
+        gpu: their name, as in `recipes/flops.py`.
+        planned_mfu: model FLOPs utilisation that the GPU-hours assume.
+        gpu_hour_usd: price of one GPU-hour.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    require_gpu: bool = False
+    sync_each_microbatch: bool = False
+    gpus: int = Field(default=1, gt=0)
+    gpu: str = "H200"
+    planned_mfu: float = Field(default=0.4, gt=0, le=1)
+    gpu_hour_usd: float = Field(default=0.0, ge=0)
+
+
+class LoggingConfig(Strict):
+    """Where results go and how often.
+
+    Attributes:
+        output_dir: directory of the run.
+        log_every: steps between lines of `metrics.jsonl`.
+        eval_every_tokens: tokens between measurements of bits per byte.
+        save_every_tokens: tokens between checkpoints.
+        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
+        report_to: further trackers.
+    """
+
+    output_dir: Path
+    log_every: int = Field(default=10, gt=0)
+    eval_every_tokens: int = Field(gt=0)
+    save_every_tokens: int = Field(gt=0)
+    keep_checkpoints: int = Field(default=2, ge=0)
+    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
+
+
+class StageConfig(Strict):
+    """One training stage, in the order a reader meets it."""
+
+    stage: Literal["stage1", "stage2"]
+    size: str
+    model: ModelConfig
+    data: DataConfig
+    batch: BatchConfig
+    schedule: ScheduleConfig
+    optimizer: OptimizerConfig
+    parallelism: ParallelismConfig
+    logging: LoggingConfig

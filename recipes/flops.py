@@ -1,0 +1,116 @@
+"""Parameters, FLOPs, memory and GPU peaks: the one place where these are computed."""
+
+from dataclasses import dataclass
+
+from modeling_kormo import KORMoConfig
+
+# Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
+# that "H100 PCIe" is not taken for "H100".
+_PEAK_BF16 = {
+    "GB200": 2.5e15,
+    "B200": 2.25e15,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "GH200": 989e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "L40S": 362e12,
+    "A40": 149.7e12,
+    "A10": 125e12,
+    "L4": 121e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71e12,
+}
+
+
+def peak_flops(gpu_name: str) -> float | None:
+    """Dense bf16 peak of a GPU in FLOP/s; `None` for one not in the table, never a guess.
+
+    Args:
+        gpu_name: as `torch.cuda.get_device_name()` says it, e.g. "NVIDIA H200".
+    """
+    words = gpu_name.replace("-", " ").split()
+    for name, peak in _PEAK_BF16.items():
+        if all(part in words for part in name.split()):
+            return peak
+    return None
+
+
+def count_parameters(config: KORMoConfig) -> int:
+    """Trainable parameters, from the shape alone."""
+    attention = config.hidden_size * config.head_dim
+    attention *= 2 * config.num_attention_heads + 2 * config.num_key_value_heads
+    mlp = 3 * config.hidden_size * config.intermediate_size
+    layer = attention + mlp + 2 * config.hidden_size
+    embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    return config.num_hidden_layers * layer + embeddings + config.hidden_size
+
+
+def flops_per_token(config: KORMoConfig, sequence_length: int) -> float:
+    """Training FLOPs per token: 6 per multiplied weight, plus attention.
+
+    `6 (N - N_embedding) + 12 layers heads head_dim sequence_length`, attention counted without the
+    causal discount, as in PaLM (arXiv 2204.02311, appendix B). Recomputation is not counted.
+    """
+    multiplied = count_parameters(config)
+    if not config.tie_word_embeddings:
+        multiplied -= config.vocab_size * config.hidden_size
+    width = config.num_attention_heads * config.head_dim
+    return 6 * multiplied + 12 * config.num_hidden_layers * width * sequence_length
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes per GPU of a fully sharded run."""
+
+    states: float
+    gathered: float
+    gradients: float
+    activations: float
+    loss: float
+
+    @property
+    def total(self) -> float:
+        return self.states + self.gathered + self.gradients + self.activations + self.loss
+
+
+def estimate_memory(
+    config: KORMoConfig,
+    tokens_per_forward: int,
+    gpus: int,
+    activation_checkpointing: bool,
+    sync_each_microbatch: bool,
+    accumulates: bool,
+) -> MemoryEstimate:
+    """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
+
+    States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over all GPUs.
+    Gathered: bf16 weights of two layers (one in use, one prefetched), the embedding and the head.
+    Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step.
+    Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
+    gate, up, their product, residuals) and fp32 copies inside the two norms; with checkpointing
+    the layer inputs and one layer's worth. Loss: one chunk of fp32 logits and the head's gradient.
+    """
+    parameters = count_parameters(config)
+    embedding = config.vocab_size * config.hidden_size
+    heads = 1 if config.tie_word_embeddings else 2
+    layer = (parameters - heads * embedding) / config.num_hidden_layers
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
+    fp32 = 2 * config.hidden_size
+    per_layer = tokens_per_forward * (2 * bf16 + 4 * fp32)
+    if activation_checkpointing:
+        inputs = config.num_hidden_layers * tokens_per_forward * config.hidden_size * 2
+        activations = inputs + per_layer
+    else:
+        activations = config.num_hidden_layers * per_layer
+    return MemoryEstimate(
+        states=16 * parameters / gpus,
+        gathered=2 * (2 * layer + heads * embedding),
+        gradients=4 * parameters if accumulates and not sync_each_microbatch else 2 * layer,
+        activations=activations,
+        loss=2**27 * 4 * 2 + 4 * embedding,
+    )

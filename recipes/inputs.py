@@ -1,0 +1,97 @@
+"""Inputs of a stage that are not there yet: made on the spot at `tiny`, named otherwise."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate import PartialState
+
+from data_recipes.config import CONFIGS, DataConfig
+from data_recipes.errors import RecipeError
+from data_recipes.manifest import MANIFEST
+from data_recipes.prepare import prepare
+from data_recipes.strict_yaml import find_config, load_config
+
+from .config import StageConfig
+
+# What `accelerate launch` sets for its children; a stage started from within one is not its rank.
+_LAUNCHER = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+
+
+def _missing_data(config: StageConfig) -> list[Path]:
+    wanted = [config.data.tokenizer / "tokenizer.json"]
+    for name in config.data.mixture:
+        wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
+    return [path for path in wanted if not path.is_file()]
+
+
+def _make_data(config: StageConfig) -> None:
+    recipe = load_config(find_config(config.data.recipe, CONFIGS), DataConfig, [])
+    if (recipe.shards_dir, recipe.tokenizer_dir) != (config.data.shards, config.data.tokenizer):
+        raise RecipeError(
+            f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
+            f"{recipe.shards_dir}; make the shards there or point data.shards at them"
+        )
+    if unknown := set(config.data.mixture) - {s.name for s in recipe.sources}:
+        raise RecipeError(
+            f"data.mixture names sources that {config.data.recipe} does not make: "
+            f"{', '.join(sorted(unknown))}"
+        )
+    prepare(recipe)
+
+
+def _train_parent(config: StageConfig) -> None:
+    script = Path(__file__).parent / "stage1.py"
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in _LAUNCHER and not k.startswith(("ACCELERATE_", "FSDP_", "TORCHELASTIC_"))
+    }
+    result = subprocess.run([sys.executable, str(script)], env=environment, check=False)
+    if result.returncode:
+        raise RecipeError(
+            f"{script} failed (exit status {result.returncode}); see its message above"
+        )
+
+
+def _ensure(
+    config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
+) -> None:
+    if config.size != "tiny":
+        raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
+    print(f"{missing} is not there: making the tiny {what} now ({command})", flush=True)
+    make(config)
+
+
+def ensure_inputs(config: StageConfig) -> None:
+    """Have the first rank make what a tiny stage lacks, while the others wait.
+
+    Raises:
+        RecipeError: a stage of real size lacks something; the message has the command.
+    """
+    with PartialState().main_process_first():
+        if missing := _missing_data(config):
+            command = f"python -m data_recipes prepare --config {config.data.recipe}"
+            _ensure(config, missing[0], "data", _make_data, command)
+        parent = config.model.init_from
+        if parent is None or Path(parent).exists():
+            return
+        # A path that was meant as one: Hub ids have one slash and are not below a runs directory.
+        if parent.count("/") != 1 or parent.startswith((".", "/")):
+            command = f"accelerate launch recipes/stage1.py --config {config.size}/stage1.yaml"
+            _ensure(config, Path(parent), "parent model", _train_parent, command)
+            if not Path(parent).exists():
+                raise RecipeError(f"model.init_from {parent}: {command} does not write there")

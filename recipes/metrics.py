@@ -1,0 +1,111 @@
+"""`metrics.jsonl`, the throughput meter, and the loss curve drawn from them."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+METRICS = "metrics.jsonl"
+CURVE = "loss_curve.png"
+
+
+def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
+    """All lines of `metrics.jsonl`; none if there is no such file."""
+    path = output_dir / METRICS
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def append_metrics(output_dir: Path, values: dict[str, Any]) -> None:
+    """Add one line."""
+    with (output_dir / METRICS).open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(values) + "\n")
+
+
+def truncate_metrics(output_dir: Path, step: int) -> None:
+    """Drop what a killed run logged after the checkpoint that the next one goes on from."""
+    path = output_dir / METRICS
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError:
+            break  # the line that kill -9 cut off; nothing after it can be older
+        if values["step"] <= step:
+            kept.append(line + "\n")
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class Throughput:
+    """Tokens per second of training proper: evaluation and saving stop the clock.
+
+    Args:
+        flops_per_token: of the model, as in `recipes/flops.py`.
+        peak_flops: FLOP/s of all devices together; `None` if unknown.
+    """
+
+    def __init__(self, flops_per_token: float, peak_flops: float | None) -> None:
+        self.flops_per_token = flops_per_token
+        self.peak_flops = peak_flops
+        self.tokens = 0
+        self.waiting = 0.0
+        self._running = 0.0
+        self._since: float | None = None
+
+    def resume(self) -> None:
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        if self._since is not None:
+            self._running += time.perf_counter() - self._since
+            self._since = None
+
+    def drain(self) -> dict[str, float]:
+        """Rates since the last call: tokens/s, share of time spent waiting for data, MFU."""
+        self.pause()
+        seconds = max(self._running, 1e-9)
+        rate = self.tokens / seconds
+        rates = {"tokens_per_second": rate, "data_wait_percent": 100 * self.waiting / seconds}
+        if self.peak_flops is not None:
+            rates["mfu_percent"] = 100 * rate * self.flops_per_token / self.peak_flops
+        self.tokens, self.waiting, self._running = 0, 0.0, 0.0
+        self.resume()
+        return rates
+
+
+def plot_curve(output_dir: Path, title: str) -> Path:
+    """Draw training loss and held-out bits per byte over tokens into `loss_curve.png`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    lines = read_metrics(output_dir)
+    train = [(m["tokens"] / 1e6, m["loss"]) for m in lines if "loss" in m]
+    prefix = "bits_per_byte/"
+    languages = sorted({k.removeprefix(prefix) for m in lines for k in m if k.startswith(prefix)})
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    left.plot(*zip(*train), color="tab:blue", linewidth=1)
+    left.set(xlabel="tokens (millions)", ylabel="training loss (nats per token)", title=title)
+    for language in languages:
+        points = [
+            (m["tokens"] / 1e6, m[prefix + language]) for m in lines if prefix + language in m
+        ]
+        right.plot(*zip(*points), marker="o", markersize=3, label=language)
+    right.set(xlabel="tokens (millions)", ylabel="bits per byte", title="held-out text")
+    if languages:
+        right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    path = output_dir / CURVE
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path

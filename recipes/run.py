@@ -1,0 +1,172 @@
+"""What the pretraining stages share: start, resume, trainer, and the end."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from data_recipes.errors import RecipeError
+from data_recipes.mixture import Mixture
+
+from .bits_per_byte import BitsPerByte
+from .checkpoints import (
+    check_fingerprint,
+    checkpoint_step,
+    list_checkpoints,
+    record_fingerprint,
+)
+from .config import StageConfig
+from .flops import flops_per_token, peak_flops
+from .handover import FINAL, read_lineage, write_final
+from .metrics import CURVE, Throughput, truncate_metrics
+from .schedule import Steps
+from .trainer import PretrainTrainer
+from .windows_data import PackedCollator, WindowDataset
+
+
+def claim_output(config: StageConfig) -> None:
+    """Make sure that the run can write where it should, and that it has not ended there already.
+
+    Raises:
+        RecipeError: output that is finished or cannot be written.
+    """
+    output_dir = config.logging.output_dir
+    if (output_dir / FINAL).is_dir():
+        raise RecipeError(
+            f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} to "
+            "train again, or choose another logging.output_dir"
+        )
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            pass
+    except OSError as error:
+        raise RecipeError(
+            f"logging.output_dir {output_dir}: cannot be written to ({error.strerror}); choose "
+            "another directory or free space"
+        ) from error
+
+
+def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str, Any]]:
+    """What must not change between a run and its resumption, by section."""
+    parent = config.model.init_from
+    lineage = read_lineage(parent) if parent else None
+    return {
+        "data": {
+            "fingerprint": mixture.fingerprint,
+            "document_masking": config.data.document_masking,
+        },
+        "model": {
+            **config.model.shape.model_dump(),
+            "init_from": parent,
+            "init_weights": lineage["weights_sha256"] if lineage else None,
+        },
+        "batch": {"tokens_per_step": config.batch.tokens_per_step},
+        "schedule": config.schedule.model_dump(mode="json"),
+        "optimizer": config.optimizer.model_dump(mode="json"),
+    }
+
+
+def find_checkpoint(config: StageConfig, mixture: Mixture, steps: Steps) -> tuple[Path | None, int]:
+    """Checkpoint to go on from and its step: the newest of this run, or the branching point.
+
+    Raises:
+        RecipeError: the run was started with other settings or data, or the branching point lies
+            beyond the end of this run.
+    """
+    output_dir, branch = config.logging.output_dir, config.schedule.branch_from
+    fingerprint = run_fingerprint(config, mixture)
+    checkpoints = list_checkpoints(output_dir)
+    first = PartialState().is_main_process
+    if checkpoints:
+        check_fingerprint(output_dir, fingerprint, ignore=())
+        step = checkpoint_step(checkpoints[-1])
+        if first:
+            truncate_metrics(output_dir, step)
+            print(f"resuming from {checkpoints[-1]} (step {step:,} of {steps.total:,})", flush=True)
+        return checkpoints[-1], step
+    if first:
+        # Before the first checkpoint there is nothing to go on from: the run starts again.
+        truncate_metrics(output_dir, -1)
+    if branch is None:
+        if first:
+            record_fingerprint(output_dir, fingerprint)
+        return None, 0
+    check_fingerprint(branch.parent, fingerprint, ignore=("schedule",))
+    step = checkpoint_step(branch)
+    if step >= steps.total:
+        raise RecipeError(
+            f"schedule.branch_from {branch} is at step {step:,}, this run ends at {steps.total:,}: "
+            "raise schedule.total_tokens"
+        )
+    if first:
+        record_fingerprint(output_dir, fingerprint)
+        print(f"branching from {branch} (step {step:,} of {steps.total:,})", flush=True)
+    return branch, step
+
+
+def build_trainer(
+    config: StageConfig,
+    args: TrainingArguments,
+    steps: Steps,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    mixture: Mixture,
+) -> PretrainTrainer:
+    """Put data, measurements and model into the trainer."""
+    batch = config.batch
+    device_peak = None
+    if torch.cuda.is_available():
+        device_peak = peak_flops(torch.cuda.get_device_name())
+    return PretrainTrainer(
+        model=model,
+        args=args,
+        config=config,
+        train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
+        bits_per_byte=BitsPerByte(
+            config.data.shards,
+            list(config.data.mixture),
+            batch.sequence_length,
+            config.data.heldout_tokens,
+            tokenizer,
+            PackedCollator(config.data.document_masking),
+        ),
+        throughput=Throughput(
+            flops_per_token(model.config, batch.sequence_length),
+            device_peak * args.world_size if device_peak else None,
+        ),
+    )
+
+
+def train(trainer: PretrainTrainer, config: StageConfig, mixture: Mixture, steps: Steps) -> None:
+    """Train from the start or from where the last attempt was stopped."""
+    checkpoint, step = find_checkpoint(config, mixture, steps)
+    trainer.accelerator.wait_for_everyone()
+    # The measurement before the first step is the "before" of the model card.
+    trainer.args.eval_on_start = checkpoint is None
+    trainer.run(checkpoint, step)
+
+
+def export(
+    trainer: PretrainTrainer,
+    config: StageConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    mixture: Mixture,
+    steps: Steps,
+) -> None:
+    """Gather the trained weights and write `final/`; say where everything is."""
+    state_dict = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        final = write_final(
+            config, model.config, model.generation_config, state_dict, tokenizer, mixture, steps
+        )
+        print(f"model       {final}")
+        print(f"loss curve  {config.logging.output_dir / CURVE}", flush=True)
+    trainer.accelerator.wait_for_everyone()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.destroy_process_group()

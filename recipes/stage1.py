@@ -1,0 +1,40 @@
+"""Stage 1: pretraining from random weights on web-heavy text (KORMo section 4: 1 T tokens).
+
+    accelerate launch recipes/stage1.py                             # tiny, minutes on a laptop
+    accelerate launch recipes/stage1.py --config 10b/stage1.yaml --dry-run
+    accelerate launch recipes/stage1.py schedule.total_tokens=1_638_400 logging.output_dir=runs/x
+
+Started again after an interruption, it goes on from the last checkpoint.
+"""
+
+from recipes.arguments import exit_on_error, parse_command_line, training_arguments
+from recipes.build import build_mixture, build_model, build_tokenizer
+from recipes.dry_run import plan_report
+from recipes.inputs import ensure_inputs
+from recipes.run import build_trainer, claim_output, export, train
+from recipes.schedule import plan_steps
+
+
+def main() -> None:
+    invocation = parse_command_line("stage1", __doc__)
+    config = invocation.config
+    steps = plan_steps(config)
+    if invocation.dry_run:
+        print(plan_report(config, steps))
+        return
+
+    args = training_arguments(config, steps)
+    claim_output(config)
+    ensure_inputs(config)
+
+    mixture = build_mixture(config, steps)
+    tokenizer = build_tokenizer(config, mixture)
+    model = build_model(config, tokenizer)
+    trainer = build_trainer(config, args, steps, model, tokenizer, mixture)
+
+    train(trainer, config, mixture, steps)
+    export(trainer, config, tokenizer, mixture, steps)
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
