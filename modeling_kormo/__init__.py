@@ -7,8 +7,10 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from transformers.utils import is_liger_kernel_available
 
 from .configuration_kormo import KORMoConfig
+from .liger_kormo import register_liger
 from .modeling_kormo import (
     KORMoForCausalLM,
     KORMoForSequenceClassification,
@@ -22,6 +24,10 @@ AutoModel.register(KORMoConfig, KORMoModel)
 AutoModelForCausalLM.register(KORMoConfig, KORMoForCausalLM)
 AutoModelForSequenceClassification.register(KORMoConfig, KORMoForSequenceClassification)
 AutoModelForTokenClassification.register(KORMoConfig, KORMoForTokenClassification)
+
+if is_liger_kernel_available():
+    # For an unknown model type Liger does nothing, without a word.
+    register_liger()
 
 __all__ = [
     "KORMoConfig",

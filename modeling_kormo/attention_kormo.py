@@ -1,7 +1,7 @@
 """The `varlen` attention backend: documents packed into one row, no mask, no wheel to build.
 
-On CUDA it calls `torch.nn.attention.varlen.varlen_attn`; on CPU it runs SDPA once per document,
-which beats one dense block-diagonal mask and is the reference the other backends are tested on.
+On CUDA, in bf16 or fp16, it calls `torch.nn.attention.varlen.varlen_attn`. Elsewhere it runs SDPA
+once per document, which on CPU beats one dense block-diagonal mask.
 """
 
 import inspect
@@ -53,7 +53,7 @@ def _varlen_cuda(
     )
 
 
-def _varlen_cpu(
+def _varlen_by_document(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -123,15 +123,13 @@ def varlen_attention_forward(
         raise ValueError("varlen attention has no dropout: set attention_dropout to 0")
     # [1, heads, tokens, dim] -> [tokens, heads, dim]
     query, key, value = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-    if query.is_cuda:
-        if query.dtype == torch.float32:
-            raise ValueError("varlen attention on CUDA needs bf16 or fp16; use sdpa for fp32")
+    if query.is_cuda and query.dtype != torch.float32:
         if max_length_q is None:
             raise ValueError("varlen attention on CUDA needs max_length_q (an int)")
         query, key, value = (x.contiguous() for x in (query, key, value))
         output = _varlen_cuda(query, key, value, cu_seq_lens_q, max_length_q, scaling)
     else:
-        output = _varlen_cpu(query, key, value, cu_seq_lens_q, scaling)
+        output = _varlen_by_document(query, key, value, cu_seq_lens_q, scaling)
     return output.unsqueeze(0), None
 
 

@@ -15,7 +15,7 @@ from data_recipes.errors import RecipeError
 from data_recipes.strict_yaml import find_config, load_config
 
 from .config import StageConfig
-from .schedule import Steps, accumulation_steps
+from .schedule import Steps, deal_windows
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -90,14 +90,15 @@ def training_arguments(config: StageConfig, steps: Steps) -> TrainingArguments:
         )
     disable_progress_bar()  # of loading and saving; training has its own
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    deal = deal_windows(config, ranks)
     schedule, optimizer, logging = config.schedule, config.optimizer, config.logging
     return TrainingArguments(
         output_dir=str(logging.output_dir),
         use_cpu=not gpu,
         ddp_backend="gloo" if ranks > 1 and not gpu else None,
         bf16=precision == "bf16",
-        per_device_train_batch_size=config.batch.micro_batch,
-        gradient_accumulation_steps=accumulation_steps(config, ranks),
+        per_device_train_batch_size=deal.micro_batch,
+        gradient_accumulation_steps=deal.accumulation,
         accelerator_config={
             "gradient_accumulation_kwargs": {
                 "sync_each_batch": config.parallelism.sync_each_microbatch

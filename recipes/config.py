@@ -73,7 +73,8 @@ class BatchConfig(Strict):
 
     Attributes:
         sequence_length: tokens per window.
-        micro_batch: windows per rank and forward pass.
+        micro_batch: windows per rank and forward pass, at most: the largest divisor of a rank's
+            share of the step is taken.
         tokens_per_step: tokens per optimizer step over all ranks.
     """
 

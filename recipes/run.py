@@ -1,9 +1,10 @@
 """What the pretraining stages share: start, resume, trainer, and the end."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from accelerate import PartialState
@@ -27,12 +28,14 @@ from .schedule import Steps
 from .trainer import PretrainTrainer
 from .windows_data import PackedCollator, WindowDataset
 
+_lock: IO[str] | None = None
+
 
 def claim_output(config: StageConfig) -> None:
-    """Make sure that the run can write where it should, and that it has not ended there already.
+    """Make sure that the run can write where it should, alone, and has not ended there already.
 
     Raises:
-        RecipeError: output that is finished or cannot be written.
+        RecipeError: output that is finished, cannot be written, or is another run's.
     """
     output_dir = config.logging.output_dir
     if (output_dir / FINAL).is_dir():
@@ -44,6 +47,16 @@ def claim_output(config: StageConfig) -> None:
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output_dir):
             pass
+        if PartialState().is_main_process:
+            # Held until the process ends, however it ends; a module global keeps it open.
+            global _lock
+            _lock = (output_dir / ".lock").open("w")
+            fcntl.flock(_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RecipeError(
+            f"logging.output_dir {output_dir}: another run is writing there; wait for it, stop it, "
+            "or choose another directory"
+        ) from error
     except OSError as error:
         raise RecipeError(
             f"logging.output_dir {output_dir}: cannot be written to ({error.strerror}); choose "

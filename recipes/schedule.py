@@ -56,18 +56,32 @@ def plan_steps(config: StageConfig) -> Steps:
     )
 
 
-def accumulation_steps(config: StageConfig, ranks: int) -> int:
-    """Forward passes per optimizer step and rank.
+@dataclass(frozen=True)
+class Deal:
+    """How the windows of a step are dealt out.
+
+    Attributes:
+        micro_batch: windows per rank and forward pass.
+        accumulation: forward passes per rank and step.
+    """
+
+    micro_batch: int
+    accumulation: int
+
+
+def deal_windows(config: StageConfig, ranks: int) -> Deal:
+    """Split a step over ranks and forward passes; the step itself never changes.
 
     Raises:
-        RecipeError: the windows of a step cannot be dealt out evenly.
+        RecipeError: the windows of a step cannot be dealt out evenly over the ranks.
     """
-    per_forward = config.batch.micro_batch * ranks
     windows = config.batch.windows_per_step
-    if windows % per_forward:
+    if windows % ranks:
         raise RecipeError(
-            f"batch: {windows} windows a step cannot be split into {ranks} rank(s) x micro_batch "
-            f"{config.batch.micro_batch}: change batch.micro_batch to a divisor of "
-            f"{windows}/{ranks}, or batch.tokens_per_step"
+            f"batch.tokens_per_step: {windows} windows a step cannot be dealt out evenly over "
+            f"{ranks} ranks; make tokens_per_step a multiple of {ranks} x batch.sequence_length, "
+            "or change the number of processes"
         )
-    return windows // per_forward
+    per_rank = windows // ranks
+    micro_batch = max(m for m in range(1, config.batch.micro_batch + 1) if per_rank % m == 0)
+    return Deal(micro_batch, per_rank // micro_batch)

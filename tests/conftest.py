@@ -1,0 +1,116 @@
+"""Fixtures that more than one room needs: a small data set, and ways to start a stage."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from data_recipes.config import DataConfig
+from data_recipes.prepare import prepare
+from data_recipes.strict_yaml import load_config
+from recipes.config import StageConfig
+
+ROOT = Path(__file__).parent.parent
+# Numbers that keep a run of 12 steps to a few seconds, and its loss far from chaos.
+SMALL = [
+    "model.shape.hidden_size=64",
+    "model.shape.intermediate_size=128",
+    "model.shape.num_hidden_layers=2",
+    "model.shape.num_attention_heads=2",
+    "model.shape.num_key_value_heads=1",
+    "model.shape.head_dim=32",
+    "model.shape.vocab_size=1280",
+    "data.mixture={web_en: 0.6, web_ko: 0.4}",
+    "data.heldout_tokens=512",
+    "batch.sequence_length=128",
+    "batch.tokens_per_step=1024",
+    "batch.micro_batch=2",
+    "schedule.total_tokens=12_288",
+    "schedule.warmup_fraction=0.25",
+    "optimizer.learning_rate=1e-3",
+    "logging.log_every=1",
+    "logging.eval_every_tokens=6144",
+    "logging.save_every_tokens=3072",
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A small run of a stage, by its command line."""
+
+    script: str
+    overrides: list[str]
+
+    def config(self) -> StageConfig:
+        path = ROOT / "recipes" / "configs" / "tiny" / f"{self.script}.yaml"
+        return load_config(path, StageConfig, self.overrides)
+
+    def command(self, *extra: str, ranks: int = 1, worker: Path | None = None) -> list[str]:
+        script = str(worker or ROOT / "recipes" / f"{self.script}.py")
+        launcher = [sys.executable]
+        if ranks > 1:
+            launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+        return [*launcher, script, *self.overrides, *extra]
+
+    def run(self, *extra: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*extra, **kwargs), capture_output=True, text=True, env=environment()
+        )
+
+
+def environment() -> dict[str, str]:
+    """One thread a process: the same sums in the same order, however busy the machine is."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of about a megabyte of the embedded corpus, and their tokenizer."""
+    output = tmp_path_factory.mktemp("data")
+    recipe = {
+        "output_dir": str(output),
+        "corpus": {"megabytes": 2.0},
+        "tokenizer": {"bpe_entries": 1000, "megabytes": 0.4, "weights": {"web_en": 1, "web_ko": 1}},
+        "shards": {"heldout_fraction": 0.05},
+        "sources": [
+            {
+                "name": f"{genre}_{language}",
+                "path": f"{{output_dir}}/text/{genre}_{language}.jsonl",
+                "language": language,
+                "licence": "Apache-2.0",
+                "synthesizer": f"{genre} grammar",
+            }
+            for genre in ("web", "stories")
+            for language in ("en", "ko")
+        ],
+    }
+    (output / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    prepare(DataConfig.model_validate(recipe))
+    return output
+
+
+@pytest.fixture(scope="session")
+def small_stage(data_dir: Path) -> Callable[..., Stage]:
+    """Factory of small stages on the shared data."""
+
+    def make(output_dir: Path, *extra: str, script: str = "stage1") -> Stage:
+        paths = [
+            f"data.recipe={data_dir / 'recipe.yaml'}",
+            f"data.shards={data_dir / 'shards'}",
+            f"data.tokenizer={data_dir / 'tokenizer'}",
+            f"logging.output_dir={output_dir}",
+        ]
+        return Stage(script, [*SMALL, *paths, *extra])
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(0)

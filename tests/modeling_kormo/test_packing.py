@@ -1,0 +1,101 @@
+"""Packed documents do not see each other: forward and gradient, on every backend of the CPU."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from modeling_kormo import KORMoForCausalLM
+
+LENGTHS = [[7, 20, 1, 12], [16, 24]]  # documents per row; rows of 40 tokens
+TOLERANCE = 2e-5
+Build = Callable[..., KORMoForCausalLM]
+
+
+def documents(rows: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    lengths = [n for row in LENGTHS[:rows] for n in row]
+    return [torch.randint(3, 96, (1, n), generator=generator) for n in lengths]
+
+
+def flattened(docs: list[torch.Tensor]) -> dict[str, torch.Tensor | int]:
+    ends = torch.tensor([d.shape[1] for d in docs]).cumsum(0)
+    # The last end repeated: empty documents at the end must change nothing.
+    bounds = torch.cat([torch.tensor([0]), ends, ends[-1:]]).to(torch.int32)
+    return {
+        "input_ids": torch.cat(docs, dim=1),
+        "position_ids": torch.cat([torch.arange(d.shape[1])[None] for d in docs], dim=1),
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": 40,
+        "max_length_k": 40,
+    }
+
+
+def in_rows(docs: list[torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
+    batch = flattened(docs)
+    return {k: batch[k].view(rows, -1) for k in ("input_ids", "position_ids")}
+
+
+def gradient(model: KORMoForCausalLM, logits: torch.Tensor) -> torch.Tensor:
+    model.zero_grad()
+    weights = torch.linspace(-1, 1, logits.shape[-1])
+    (logits.flatten(0, -2).tanh() * weights).sum().backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+@pytest.mark.parametrize("form", ["flattened", "in rows"])
+def test_packed_equals_separate(build: Build, attention: str, rows: int, form: str) -> None:
+    docs = documents(rows)
+    model = build(attention)
+    separate = torch.cat([build("eager")(d).logits for d in docs], dim=1).flatten(0, 1)
+    batch = flattened(docs) if form == "flattened" else in_rows(docs, rows)
+    packed = model(**batch).logits.flatten(0, 1)
+    torch.testing.assert_close(packed, separate, rtol=0, atol=TOLERANCE)
+
+    reference = build("eager")
+    expected = gradient(reference, torch.cat([reference(d).logits for d in docs], dim=1))
+    torch.testing.assert_close(
+        gradient(model, model(**batch).logits), expected, rtol=0, atol=20 * TOLERANCE
+    )
+    # Without boundaries the documents do mix: the assertions above are not vacuous.
+    mixed = model(batch["input_ids"]).logits.flatten(0, 1)
+    assert (mixed - separate).abs().max() > 0.1
+
+
+@torch.no_grad()
+def test_flex_attention_forward(build: Build) -> None:
+    # Its backward does not exist on CPU (torch 2.13), so this is what can be shown here.
+    docs = documents(2)
+    separate = torch.cat([build("eager")(d).logits for d in docs], dim=1)
+    packed = build("flex_attention")(**flattened(docs)).logits
+    torch.testing.assert_close(packed, separate, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+def test_gradient_checkpointing_changes_nothing(build: Build, attention: str) -> None:
+    batch = flattened(documents(2))
+    plain, checkpointed = build(attention).train(), build(attention).train()
+    checkpointed.gradient_checkpointing_enable()
+    expected = gradient(plain, plain(**batch).logits)
+    actual = gradient(checkpointed, checkpointed(**batch).logits)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+def test_what_would_mix_documents_is_refused(build: Build, attention: str) -> None:
+    batch = flattened(documents(1))
+    model = build(attention)
+    with pytest.raises(ValueError, match="attention_mask"):
+        model(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
+    with pytest.raises(ValueError, match="position_ids"):
+        model(**{k: v for k, v in batch.items() if k != "position_ids"})
+
+
+def test_varlen_refuses_several_rows(build: Build) -> None:
+    batch = flattened(documents(2))
+    batch |= in_rows(documents(2), 2)
+    with pytest.raises(ValueError, match="flattened"):
+        build("varlen")(**batch)
