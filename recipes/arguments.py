@@ -1,6 +1,7 @@
 """Command line of a stage, and the translation of its config into `TrainingArguments`."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
@@ -53,11 +55,19 @@ def parse_command_line(stage: str, description: str, argv: list[str] | None = No
     return Invocation(config, path, args.dry_run)
 
 
+def _cannot_write(error: Exception) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+    return any(f"(os error {c})" in str(error) or getattr(error, "errno", None) == c for c in codes)
+
+
 def exit_on_error(main: Callable[[], None]) -> None:
     """Run a command; bad input ends in one message and status 1, not in a traceback."""
     try:
         main()
-    except RecipeError as error:
+    except (RecipeError, OSError, SafetensorError) as error:
+        # Of the system's errors, those that a user can mend; any other is a bug to be traced.
+        if not isinstance(error, RecipeError) and not _cannot_write(error):
+            raise
         sys.stderr.flush()
         rank = int(os.environ.get("RANK", "0"))
         if rank == 0:

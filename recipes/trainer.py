@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
+from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -241,7 +242,7 @@ class PretrainTrainer(Trainer):
                 publish(staged, self.output_dir, self.config.logging.keep_checkpoints)
                 plot_curve(self.output_dir, f"{self.config.size} {self.config.stage}")
             self.accelerator.wait_for_everyone()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise RecipeError(
                 f"{staging}: checkpoint of step {self.state.global_step} could not be written "
@@ -257,6 +258,15 @@ class PretrainTrainer(Trainer):
         if checkpoint is not None:
             state = torch.load(Path(checkpoint) / _GUARD, map_location="cpu", weights_only=True)
             self.guard.load_state_dict(state)
+            # A branch follows its own schedule from its first step on, not from its second.
+            scheduler = self.lr_scheduler
+            rates = [
+                base * shape(scheduler.last_epoch)
+                for base, shape in zip(scheduler.base_lrs, scheduler.lr_lambdas)
+            ]
+            for group, rate in zip(self.optimizer.param_groups, rates):
+                group["lr"] = rate
+            scheduler._last_lr = rates
 
     def run(self, checkpoint: Path | None, start_step: int) -> None:
         """Train to the end.

@@ -1,0 +1,306 @@
+"""Stages as a user starts them: end to end, killed, resumed, sharded, and given bad input."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import modeling_kormo  # noqa: F401  (registers the model)
+from recipes.metrics import read_metrics
+from tests.conftest import ROOT, Stage, environment
+
+WORKER = ROOT / "tests" / "recipes" / "workers.py"
+SAME_DATA = "data.allow_single_synthesizer=true"
+TIMINGS = {"tokens_per_second", "data_wait_percent"}
+Make = Callable[..., Stage]
+
+
+def log_of(output_dir: Path) -> list[dict[str, float]]:
+    """`metrics.jsonl` without what a clock measured."""
+    return [{k: v for k, v in m.items() if k not in TIMINGS} for m in read_metrics(output_dir)]
+
+
+def losses(output_dir: Path) -> list[float]:
+    return [m["loss"] for m in read_metrics(output_dir) if "loss" in m]
+
+
+def weights(output_dir: Path) -> dict[str, torch.Tensor]:
+    return load_file(output_dir / "final" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, small_stage: Make) -> Path:
+    """Stage 1, from start to end in one process."""
+    output = tmp_path_factory.mktemp("uninterrupted") / "stage1"
+    result = small_stage(output).run()
+    assert result.returncode == 0, result.stderr
+    assert str(output / "final") in result.stdout and "loss_curve.png" in result.stdout
+    return output
+
+
+def run_and_kill(command: list[str], output: Path, lines: int) -> None:
+    """Start, wait for so many lines in the log, and kill every process of it at once."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
+    deadline = time.monotonic() + 120
+    while len(read_partial(output)) < lines and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    family = [*psutil.Process(process.pid).children(recursive=True), process]
+    for member in family:
+        try:
+            os.kill(member.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.wait()
+    assert not (output / "final").exists(), "the run was over before it was killed"
+
+
+def read_partial(output: Path) -> list[str]:
+    path = output / "metrics.jsonl"
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def test_stage1_learns_and_hands_over(uninterrupted: Path) -> None:
+    log = read_metrics(uninterrupted)
+    assert [m["step"] for m in log if "loss" in m] == list(range(1, 13))
+    assert losses(uninterrupted)[-1] < losses(uninterrupted)[0] - 0.3
+    held_out = [m for m in log if "bits_per_byte/ko" in m]
+    assert [m["step"] for m in held_out] == [0, 6, 12]
+    for language in ("ko", "en"):
+        key = f"bits_per_byte/{language}"
+        assert held_out[-1][key] < held_out[0][key]
+    assert all(0 < m["masked_label_percent"] < 20 for m in log if "loss" in m)
+
+    final = uninterrupted / "final"
+    tokenizer = AutoTokenizer.from_pretrained(final)
+    model = AutoModelForCausalLM.from_pretrained(final)
+    assert model.config.use_cache
+    for source in (model.config, model.generation_config):
+        assert source.eos_token_id == tokenizer.eos_token_id
+        assert source.bos_token_id == tokenizer.bos_token_id
+    lineage = json.loads((final / "lineage.json").read_text())
+    assert lineage["parent"] is None and lineage["tokens"] == 12 * 1024
+    assert lineage["parameters"] == sum(p.numel() for p in model.parameters())
+    card = (final / "README.md").read_text()
+    assert f"{held_out[-1]['bits_per_byte/ko']:.4f}" in card and "web_ko" in card
+    prompt = tokenizer("The", return_tensors="pt")
+    assert model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1]
+
+
+def test_final_weights_are_the_trained_ones(uninterrupted: Path) -> None:
+    checkpoint = load_file(uninterrupted / "checkpoint-12" / "model.safetensors")
+    final = weights(uninterrupted)
+    assert checkpoint.keys() == final.keys()
+    assert all(torch.equal(checkpoint[k], final[k]) for k in final)
+    assert all(t.dtype == torch.float32 for t in final.values())
+
+
+def test_only_the_newest_checkpoints_are_kept(uninterrupted: Path) -> None:
+    kept = sorted(p.name for p in uninterrupted.glob("checkpoint-*"))
+    assert kept == ["checkpoint-12", "checkpoint-9"]
+    assert not (uninterrupted / ".staging").exists() or not any(
+        (uninterrupted / ".staging").iterdir()
+    )
+
+
+def test_stage2_goes_on_from_stage1(uninterrupted: Path, small_stage: Make, tmp_path: Path) -> None:
+    parent = f"model.init_from={uninterrupted / 'final'}"
+    stage = small_stage(tmp_path / "stage2", SAME_DATA, parent, script="stage2")
+    result = stage.run()
+    assert result.returncode == 0, result.stderr
+    # It starts where stage 1 ended, not from random weights.
+    before, end = read_metrics(tmp_path / "stage2")[0], read_metrics(uninterrupted)[-1]
+    for key in ("bits_per_byte/ko", "bits_per_byte/en"):
+        assert before[key] == end[key]
+    lineage = json.loads((tmp_path / "stage2" / "final" / "lineage.json").read_text())
+    assert lineage["parent_lineage"]["stage"] == "stage1"
+    assert lineage["tokens_in_all"] == 2 * 12 * 1024
+
+
+def test_killed_and_resumed_equals_uninterrupted(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    stage, rng = small_stage(tmp_path), random.Random(os.getpid())
+    lines = 0
+    for _ in range(3):
+        lines += rng.randint(2, 4)
+        run_and_kill(stage.command(), tmp_path, lines)
+    result = stage.run()
+    assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
+    assert log_of(tmp_path) == log_of(uninterrupted)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(weights(tmp_path).values(), weights(uninterrupted).values())
+    )
+
+
+def test_two_ranks_killed_and_resumed_on_one(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    whole, stage = tmp_path / "whole", small_stage(tmp_path / "killed")
+    result = small_stage(whole).run(ranks=2)
+    assert result.returncode == 0, result.stderr
+    assert losses(whole) == pytest.approx(losses(uninterrupted), abs=1e-5)
+
+    run_and_kill(stage.command(ranks=2), tmp_path / "killed", 6)
+    shutil.copytree(tmp_path / "killed", tmp_path / "elastic")
+    result = stage.run(ranks=2)
+    assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
+    assert log_of(tmp_path / "killed") == log_of(whole)
+
+    result = small_stage(tmp_path / "elastic").run()
+    assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
+    assert losses(tmp_path / "elastic") == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_fsdp2_equals_one_process(uninterrupted: Path, small_stage: Make, tmp_path: Path) -> None:
+    stage = small_stage(tmp_path)
+    run_and_kill(stage.command(ranks=2, worker=WORKER), tmp_path, 6)
+    shards = tmp_path / "checkpoint-3" / "pytorch_model_fsdp_0"
+    assert len(list(shards.glob("*.distcp"))) == 2
+    result = stage.run(ranks=2, worker=WORKER)
+    assert result.returncode == 0 and "sharded" in result.stdout, result.stderr
+    assert "resuming from" in result.stdout
+    assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
+    # The gathered weights are the trained ones: they agree with a merge of the sharded checkpoint.
+    merged = tmp_path / "merged"
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "merge-weights"]
+    command += [str(tmp_path / "checkpoint-12" / "pytorch_model_fsdp_0"), str(merged)]
+    subprocess.run(command, check=True, capture_output=True, env=environment())
+    checkpoint, final = load_file(merged / "model.safetensors"), weights(tmp_path)
+    assert checkpoint.keys() == final.keys()
+    assert all(torch.equal(checkpoint[k], final[k]) for k in final)
+    for ours, theirs in zip(final.values(), weights(uninterrupted).values()):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_decay_branches_off_a_stable_checkpoint(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    decay = ["schedule.total_tokens=15_360", "schedule.decay_tokens=3072"]
+    branch = f"schedule.branch_from={uninterrupted / 'checkpoint-12'}"
+    # Warm-up is a share of the total, so it is restated to keep its length in tokens.
+    result = small_stage(tmp_path, *decay, branch, "schedule.warmup_fraction=0.2").run()
+    assert result.returncode == 0 and "branching from" in result.stdout, result.stderr
+    rates = [m["learning_rate"] for m in read_metrics(tmp_path) if "loss" in m]
+    assert [m["step"] for m in read_metrics(tmp_path) if "loss" in m] == [13, 14, 15]
+    assert rates[0] > rates[1] > rates[2] and rates[2] < 0.5e-3
+    assert losses(tmp_path)[0] < losses(uninterrupted)[0] - 0.3
+
+
+BAD_INPUT = {
+    "unknown key": (["batch.micro_bach=3"], "did you mean 'micro_batch'"),
+    "missing config": (["--config", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+    "no GPU": (["parallelism.require_gpu=true"], "needs a CUDA GPU"),
+    "Liger without GPU": (["model.liger=true"], "model.liger=false"),
+    "vocabulary": (["model.shape.vocab_size=1024"], "1,041 entries but the embedding only 1,024"),
+    "schedule": (["schedule.decay_tokens=12_288"], "exceed the stage"),
+    "unknown source": (["data.mixture={nothing: 1}"], "nothing"),
+    "output below a file": (["logging.output_dir=/dev/null/run"], "cannot be written"),
+    "missing parent": (["model.init_from=/nowhere/final", "size=1b"], "recipes/stage1.py"),
+    "missing data": (["data.shards=/nowhere", "size=1b"], "python -m data_recipes prepare"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_ends_in_one_message(small_stage: Make, tmp_path: Path, case: str) -> None:
+    arguments, message = BAD_INPUT[case]
+    result = small_stage(tmp_path).run(*arguments)
+    assert result.returncode == 1
+    assert message in result.stderr, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error:") == 1
+
+
+def refused(stage: Stage, *extra: str) -> str:
+    result = stage.run(*extra)
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    return result.stderr
+
+
+def test_finished_and_changed_runs_are_refused(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    assert "already finished" in refused(small_stage(uninterrupted))
+    shutil.copytree(uninterrupted, tmp_path / "run", ignore=shutil.ignore_patterns("final"))
+    stage = small_stage(tmp_path / "run")
+    changed = refused(stage, "data.mixture={web_en: 0.5, web_ko: 0.5}")
+    assert "data.fingerprint" in changed and "other data" in changed
+    assert "optimizer.learning_rate: was 0.001, is 0.01" in refused(
+        stage, "optimizer.learning_rate=0.01"
+    )
+
+
+def test_corrupt_shards_are_refused(small_stage: Make, data_dir: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    shutil.copytree(data_dir / "shards", shards)
+    victim = next((shards / "web_ko" / "train").glob("*.ds"))
+    content = bytearray(victim.read_bytes())
+    content[1000] ^= 1
+    victim.write_bytes(content)
+    message = refused(small_stage(tmp_path / "run", f"data.shards={shards}"))
+    assert str(victim) in message and "checksum differs" in message
+
+
+def test_full_disk_keeps_earlier_checkpoints(small_stage: Make, tmp_path: Path) -> None:
+    # A file-size limit stands in for the full disk: the write fails at the same place.
+    stage = small_stage(tmp_path)
+    run_and_kill(stage.command(), tmp_path, 6)
+    assert (tmp_path / "checkpoint-3").is_dir()
+    command = ["bash", "-c", 'ulimit -f 100 && trap "" XFSZ && exec "$@"', "-", *stage.command()]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert result.returncode == 1, result.stderr
+    assert "could not be written" in result.stderr and "Traceback" not in result.stderr
+    assert (tmp_path / "checkpoint-3").is_dir() and not (tmp_path / ".staging").exists()
+
+
+def test_two_runs_in_one_directory_are_refused(small_stage: Make, tmp_path: Path) -> None:
+    stage = small_stage(tmp_path, "schedule.total_tokens=1_024_000")
+    first = subprocess.Popen(
+        stage.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+    )
+    try:
+        while len(read_partial(tmp_path)) < 2 and first.poll() is None:
+            time.sleep(0.05)
+        assert "another run is writing there" in refused(stage)
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_non_finite_step_names_its_documents(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    broken = tmp_path / "parent"
+    shutil.copytree(uninterrupted / "final", broken)
+    from safetensors.torch import save_file
+
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    message = refused(small_stage(tmp_path / "run", f"model.init_from={broken}"))
+    assert "step 1: loss nan" in message and "documents" in message and "web_" in message
+    assert len((tmp_path / "run" / "nonfinite_step_1.txt").read_text().splitlines()) == 8
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_dry_run_of_the_10b(stage: str) -> None:
+    command = Stage(stage, []).command("--config", f"10b/{stage}.yaml", "--dry-run")
+    result = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert result.returncode == 0, result.stderr
+    assert "10,756,624,384" in result.stdout
+    assert "128 GPUs x 2 windows x 8 forward passes x 4,096" in result.stdout

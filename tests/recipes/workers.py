@@ -1,0 +1,110 @@
+"""Processes that the tests start: a stage under FSDP2 on CPU, and one fixed batch over ranks."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def run_fsdp_stage() -> None:
+    """`stage1.py` through accelerate's real FSDP2 path, on gloo.
+
+    On CPU accelerate takes FSDP for DDP without a word; claiming a GPU type of launch keeps it from
+    doing so, and everything after that is the code that runs on GPUs.
+    """
+    os.environ |= {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_RESHARD_AFTER_FORWARD": "true",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+        "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    }
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    from recipes import stage1
+    from recipes.arguments import exit_on_error
+    from recipes.trainer import PretrainTrainer
+
+    original = stage1.training_arguments
+
+    def as_if_on_gpus(*args):
+        arguments = original(*args)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        return arguments
+
+    stage1.training_arguments = as_if_on_gpus
+    run = PretrainTrainer.run
+
+    def check_sharding(self, *args):
+        run(self, *args)
+        assert self.is_sharded
+        weight = self.model_wrapped.lm_head.weight
+        assert weight.dtype == torch.float32 and type(weight).__name__ == "DTensor"
+        if self.config.parallelism.precision == "bf16":
+            policy = self.accelerator.state.fsdp_plugin.mixed_precision_policy
+            assert policy.reduce_dtype == torch.float32
+        if self.is_world_process_zero():
+            print("sharded", flush=True)
+
+    PretrainTrainer.run = check_sharding
+    exit_on_error(stage1.main)
+
+
+def run_fixed_batch() -> None:
+    """Two steps on one batch with ragged masks, one of its windows fully masked.
+
+    Arguments: output file, micro-batch. Prints nothing; writes losses and the weights' sum.
+    """
+    from modeling_kormo import KORMoConfig, KORMoForCausalLM
+    from recipes.arguments import training_arguments
+    from recipes.bits_per_byte import BitsPerByte
+    from recipes.metrics import Throughput
+    from recipes.schedule import plan_steps
+    from recipes.trainer import PretrainTrainer
+    from tests.recipes.test_engine import FIXED_BATCH, fixed_config, fixed_windows
+
+    output, micro_batch = Path(sys.argv[2]), int(sys.argv[3])
+    config = fixed_config(output.with_suffix(""), micro_batch)
+    steps = plan_steps(config)
+    args = training_arguments(config, steps)
+    torch.manual_seed(0)
+    model = KORMoForCausalLM._from_config(
+        KORMoConfig(**config.model.shape.model_dump()), attn_implementation="varlen"
+    )
+
+    class Windows(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return steps.total * FIXED_BATCH
+
+        def __getitem__(self, index: int):
+            return fixed_windows()[index % FIXED_BATCH]
+
+    class NoMeasurement(BitsPerByte):
+        def __init__(self) -> None:
+            self.windows = []
+
+        def __call__(self, *args, **kwargs) -> dict[str, float]:
+            return {}
+
+    Path(args.output_dir).mkdir(parents=True, exist_ok=True)
+    trainer = PretrainTrainer(
+        model, args, config, Windows(), NoMeasurement(), Throughput(1.0, None)
+    )
+    trainer.run(None, 0)
+    if trainer.is_world_process_zero():
+        losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+        weights = torch.cat([p.detach().flatten() for p in model.parameters()]).double().numpy()
+        np.save(output.with_suffix(".npy"), weights)
+        output.write_text(json.dumps(losses))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fixed-batch":
+        run_fixed_batch()
+    else:
+        run_fsdp_stage()
