@@ -30,7 +30,8 @@ def plan_report(config: StageConfig, steps: Steps) -> str:
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         f"parameters            {parameters:,}",
         f"tokens per step       {batch.tokens_per_step:,} = {parallelism.gpus} GPUs x "
-        f"{deal.micro_batch} windows x {deal.accumulation} forward passes x {batch.sequence_length:,}",
+        f"{deal.micro_batch} windows x {deal.accumulation} forward passes x "
+        f"{batch.sequence_length:,}",
         f"steps                 {steps.total:,} (warm-up {steps.warmup:,}, decay {steps.decay:,})",
         f"tokens                {tokens:,}",
         f"FLOPs per token       {flops:.4g}",

@@ -1,0 +1,52 @@
+"""The README's table of stages, made from the YAML: `python -m recipes.stage_table`."""
+
+from pathlib import Path
+
+from data_recipes.strict_yaml import load_config
+
+from .arguments import CONFIGS
+from .build import model_config
+from .config import StageConfig
+from .flops import count_parameters
+from .schedule import deal_windows, plan_steps
+
+
+def _count(number: int) -> str:
+    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def _row(path: Path) -> str:
+    config = load_config(path, StageConfig, [])
+    deal = deal_windows(config, config.parallelism.gpus)
+    device = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
+    cells = [
+        f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
+        _count(count_parameters(model_config(config, tokenizer=None))),
+        config.model.init_from or "random",
+        _count(config.schedule.total_tokens),
+        f"{plan_steps(config).total:,}",
+        f"{config.batch.sequence_length:,}",
+        f"{config.batch.tokens_per_step:,}",
+        f"{config.optimizer.learning_rate:g}",
+        f"{device}, {deal.micro_batch} × {deal.accumulation}"
+        if config.parallelism.require_gpu
+        else "CPU or any GPU",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def stage_table() -> str:
+    """Markdown table with one row per stage and size."""
+    head = ["recipe", "parameters", "starts from", "tokens", "steps", "sequence", "tokens a step"]
+    head += ["peak LR", "planned for (windows × passes)"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for size in ("tiny", "1b", "10b"):
+        lines += [_row(path) for path in sorted((CONFIGS / size).glob("stage*.yaml"))]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(stage_table())

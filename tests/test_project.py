@@ -1,0 +1,91 @@
+"""The README runs as it says, and the rooms keep to their order."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.arguments import parse_command_line
+from recipes.stage_table import stage_table
+from tests.conftest import ROOT, environment
+
+PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
+ROOMS = ["modeling_kormo", "data_recipes", "recipes"]
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_every_command_in_the_documents_parses() -> None:
+    launched = 0
+    for page in PAGES:
+        for command in commands(page):
+            words = shlex.split(command)
+            if words[:2] == ["accelerate", "launch"]:
+                script = next(w for w in words if w.endswith(".py"))
+                arguments = words[words.index(script) + 1 :]
+                assert (ROOT / script).is_file(), command
+                # The reader's own config, named as an example.
+                if "yours/stage1.yaml" not in arguments:
+                    parse_command_line(Path(script).stem, "", arguments)
+                launched += 1
+            elif words[0] == "make":
+                subprocess.run(
+                    ["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True
+                )
+            else:
+                assert words[0] == "python", command
+    assert launched >= 8
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["-m data_recipes prepare", "-m data_recipes corpus", "-m data_recipes debian"]
+    + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
+    + ["scripts/benchmark_training.py", "recipes/stage1.py"],
+)
+def test_commands_explain_themselves(command: str) -> None:
+    result = subprocess.run(
+        [sys.executable, *command.split(), "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert result.returncode == 0 and "usage:" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
+def test_stage_table_is_the_one_of_the_yaml(page: str) -> None:
+    assert stage_table() in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def imported_rooms(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {
+        n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level
+    }
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_one_way(room: str) -> None:
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    above = set(ROOMS[ROOMS.index(room) + 1 :])
+    for path in files:
+        assert not imported_rooms(path) & above, path
