@@ -102,7 +102,7 @@ def training_arguments(config: StageConfig, steps: Steps) -> TrainingArguments:
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     deal = deal_windows(config, ranks)
     schedule, optimizer, logging = config.schedule, config.optimizer, config.logging
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(logging.output_dir),
         use_cpu=not gpu,
         ddp_backend="gloo" if ranks > 1 and not gpu else None,
@@ -150,3 +150,7 @@ def training_arguments(config: StageConfig, steps: Steps) -> TrainingArguments:
         disable_tqdm=True,
         log_level="warning",
     )
+    # One process drives one GPU. DataParallel, the default for a lone process that sees several,
+    # would cut the packed row into pieces.
+    args._n_gpu = min(args.n_gpu, 1)
+    return args
