@@ -68,12 +68,12 @@ def build_mixture(config: StageConfig, steps: Steps) -> Mixture:
     return mixture
 
 
-def split_revision(reference: str) -> tuple[str, str | None]:
+def split_revision(reference: str) -> tuple[str, str]:
     """`name@revision` of a Hub id; a local directory is taken as it is."""
     if Path(reference).exists():
-        return reference, None
+        return reference, "main"
     name, _, revision = reference.partition("@")
-    return name, revision or None
+    return name, revision or "main"
 
 
 def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:

@@ -36,7 +36,9 @@ class ModelConfig(Strict):
 
     shape: ShapeConfig
     init_from: str | None = None
-    attention: Literal["varlen", "sdpa", "eager", "flex_attention", "flash_attention_2"] = "varlen"
+    attention: Literal[
+        "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
+    ] = "varlen"
     activation_checkpointing: bool = False
     compile: bool = False
     liger: bool = False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from modeling_kormo import KORMoConfig
+from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS
 
 # Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
 # that "H100 PCIe" is not taken for "H100".
@@ -91,7 +92,8 @@ def estimate_memory(
     Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step.
     Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
     gate, up, their product, residuals) and fp32 copies inside the two norms; with checkpointing
-    the layer inputs and one layer's worth. Loss: one chunk of fp32 logits and the head's gradient.
+    the layer inputs and one layer's worth. Loss: two copies of one chunk of fp32 logits, and the
+    head's fp32 gradient.
     """
     parameters = count_parameters(config)
     embedding = config.vocab_size * config.hidden_size
@@ -112,5 +114,5 @@ def estimate_memory(
         gathered=2 * (2 * layer + heads * embedding),
         gradients=4 * parameters if accumulates and not sync_each_microbatch else 2 * layer,
         activations=activations,
-        loss=2**27 * 4 * 2 + 4 * embedding,
+        loss=8 * min(MAX_CHUNK_ELEMENTS, tokens_per_forward * config.vocab_size) + 4 * embedding,
     )

@@ -159,6 +159,12 @@ def train(trainer: PretrainTrainer, config: StageConfig, mixture: Mixture, steps
     """Train from the start or from where the last attempt was stopped."""
     checkpoint, step = find_checkpoint(config, mixture, steps)
     trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        print(
+            f"writing to {config.logging.output_dir}; if the run is interrupted, start the same "
+            "command again to resume it",
+            flush=True,
+        )
     # The measurement before the first step is the "before" of the model card.
     trainer.args.eval_on_start = checkpoint is None
     trainer.run(checkpoint, step)

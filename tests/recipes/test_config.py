@@ -118,3 +118,24 @@ def test_sections_come_in_the_reading_order() -> None:
             continue
         keys = [k for k in yaml.safe_load(path.read_text()) if k in order[2:]]
         assert keys == sorted(keys, key=order.index), path
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "distributed"),
+    [
+        ("cpu", 1, "NO"),
+        ("one_gpu", 1, "NO"),
+        ("one_node", 8, "FSDP"),
+        ("many_nodes", 128, "FSDP"),
+    ],
+)
+def test_accelerate_configs_load(name: str, processes: int, distributed: str) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(CONFIGS / "accelerate" / f"{name}.yaml"))
+    assert config.num_processes == processes
+    assert config.distributed_type.value == distributed
+    if distributed == "FSDP":
+        assert config.fsdp_config["fsdp_version"] == 2
+        assert config.fsdp_config["fsdp_state_dict_type"] == "SHARDED_STATE_DICT"
+        assert config.mixed_precision == "bf16"
