@@ -51,13 +51,17 @@ class ShardTokenizer(DocumentTokenizer):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_file(self.tokenizer_name_or_path)
-        # A web page that spells "<|EOS|>" must not be able to end the document.
-        tokenizer.encode_special_tokens = True
         tokenizer.post_processor = TemplateProcessing(
             single=f"{self.bos} $A {self.eos}",
             special_tokens=[(t, tokenizer.token_to_id(t)) for t in (self.bos, self.eos)],
         )
         return tokenizer
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        # A web page that spells "<|EOS|>" must not be able to end the document. Set here because
+        # the executor copies its steps, and the copy of a tokenizer forgets this.
+        self.tokenizer.encode_special_tokens = True
+        return super().run(data, rank, world_size)
 
 
 class HeldoutSplit(PipelineStep):
@@ -105,6 +109,8 @@ def _shard_files(directory: Path) -> list[ShardFile]:
     for path in sorted(directory.glob("*.ds")):
         index = path.with_name(path.name + ".index")
         documents = index.stat().st_size // 8
+        if documents == 0:
+            continue
         with index.open("rb") as handle:
             handle.seek(-8, 2)
             (tokens,) = struct.unpack("<Q", handle.read(8))
