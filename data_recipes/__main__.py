@@ -10,6 +10,7 @@ from .debian import collect_debian
 from .errors import RecipeError
 from .manifest import read_manifest, verify_files
 from .prepare import prepare, print_summary
+from .shards import SPLITS
 from .strict_yaml import find_config, load_config
 
 
@@ -35,6 +36,9 @@ def _verify(args: argparse.Namespace) -> None:
     manifests = sorted(args.shards.rglob("manifest.json"))
     if not manifests:
         raise RecipeError(f"{args.shards}: no token data set in or below this directory")
+    for settings in sorted(args.shards.rglob("settings.json")):
+        for split in SPLITS:
+            read_manifest(settings.parent / split)  # refuses a split that was never finished
     for path in manifests:
         verify_files(path.parent, read_manifest(path.parent), checksums=True)
         print(f"{path.parent}: ok")

@@ -1,5 +1,6 @@
 """Schema of a data recipe: sources, tokenizer, shards."""
 
+import math
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -40,8 +41,8 @@ class TokenizerConfig(Strict):
     def _one_way(self) -> "TokenizerConfig":
         if (self.path is None) == (not self.weights):
             raise ValueError("give either `path` (use that tokenizer) or `weights` (train one)")
-        if any(weight <= 0 for weight in self.weights.values()):
-            raise ValueError("weights must be positive")
+        if not all(0 < weight < math.inf for weight in self.weights.values()):
+            raise ValueError("weights must be positive numbers")
         return self
 
 
@@ -74,7 +75,7 @@ class SourceConfig(Strict):
         synthesizer: the model or program that wrote it; leave out for text by people.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     path: str
     text_column: str = "text"
     language: str

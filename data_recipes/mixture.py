@@ -1,6 +1,7 @@
 """A mixture: which source each training window comes from, and the checks on such a table."""
 
 import hashlib
+import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,8 +39,8 @@ def cycle_counts(weights: dict[str, float]) -> dict[str, int]:
     if not weights:
         raise RecipeError("data.mixture is empty: name at least one source and its weight")
     for name, weight in weights.items():
-        if not weight > 0:
-            raise RecipeError(f"data.mixture.{name}: weight {weight} must be positive")
+        if not 0 < weight < math.inf:
+            raise RecipeError(f"data.mixture.{name}: weight {weight} must be a positive number")
     total = sum(weights.values())
     exact = {name: CYCLE * weight / total for name, weight in weights.items()}
     counts = {name: int(value) for name, value in exact.items()}

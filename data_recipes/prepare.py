@@ -46,6 +46,11 @@ def _tokenizer_texts(config: DataConfig, sources: dict[str, SourceConfig]) -> It
                 yield text
                 if left <= 0:
                     break
+            else:
+                print(
+                    f"warning: {name} has {left / 1e6:,.1f} MB less text than its share of the "
+                    "tokenizer's, which leans to the other sources"
+                )
 
 
 def make_tokenizer(config: DataConfig) -> None:

@@ -29,7 +29,10 @@ def resolve_files(path: str) -> list[Path]:
     """
     root = Path(path)
     if root.is_dir():
-        files = [p for p in sorted(root.rglob("*")) if p.name.endswith(_SUFFIXES)]
+        found = (p for p in sorted(root.rglob("*")) if p.is_file())
+        files = [p for p in found if p.name.endswith(_SUFFIXES)]
+    elif root.is_file():
+        files = [root]
     else:
         files = [Path(p) for p in sorted(glob.glob(path, recursive=True))]
     if not files:
@@ -44,6 +47,8 @@ def resolve_files(path: str) -> list[Path]:
 def _open_text(path: Path) -> Iterator[IO[str]]:
     # Arrow's streams, unlike zstandard's own, say so when the file ends too early.
     compression = _COMPRESSIONS.get(path.suffix)
+    if compression and path.stat().st_size == 0:
+        raise OSError("an archive of no bytes")
     with pa.input_stream(str(path), compression=compression) as stream:
         yield io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
 
@@ -72,7 +77,12 @@ def _read_jsonl(path: Path, column: str) -> Iterator[str]:
                 raise RecipeError(f"{where}: not valid JSON ({error})") from error
             if not isinstance(row, dict):
                 raise RecipeError(f"{where}: expected a JSON object, got {type(row).__name__}")
-            yield _text_of(row, column, where)
+            text = _text_of(row, column, where)
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise RecipeError(f"{where}: half a surrogate pair, not text ({error})") from error
+            yield text
 
 
 def _read_parquet(path: Path, column: str) -> Iterator[str]:

@@ -33,6 +33,7 @@ from .readers import SourceReader, resolve_files
 from .tokenizer import load_tokenizer
 
 SPLITS = ("train", "heldout")
+SETTINGS = "settings.json"
 
 
 class ShardTokenizer(DocumentTokenizer):
@@ -126,16 +127,23 @@ def _shard_files(directory: Path) -> list[ShardFile]:
     return files
 
 
+def _inputs(source: SourceConfig) -> list[list[str | int]]:
+    """What a source's text is: names and sizes of its files, or the Hub's name for it."""
+    if source.path.startswith("hub://"):
+        return [[source.path]]
+    return [[path.name, path.stat().st_size] for path in resolve_files(source.path)]
+
+
 def _claim(output_dir: Path, settings: dict[str, Any]) -> None:
     # Before the first shard: finished tasks of a killed run must not mix with other settings.
-    record = output_dir / "settings.json"
+    record = output_dir / SETTINGS
     if not record.is_file():
         output_dir.mkdir(parents=True, exist_ok=True)
         write_json_atomically(record, settings)
     elif json.loads(record.read_text(encoding="utf-8")) != settings:
         raise RecipeError(
-            f"{output_dir}: holds shards made with another tokenizer or other settings; delete it "
-            "to make them again, or choose another output_dir"
+            f"{output_dir}: holds shards made from other text, with another tokenizer or other "
+            "settings; delete it to make them again, or choose another output_dir"
         )
 
 
@@ -156,16 +164,26 @@ def write_shards(
         RecipeError: no documents in the source or in one of the splits; shards there that were
             made from other settings.
     """
-    pipeline = {"source": source.model_dump(), "shards": config.model_dump(exclude={"workers"})}
+    inputs = _inputs(source)
+    tasks = min(config.tasks, len(inputs)) if isinstance(inputs[0][-1], int) else config.tasks
+    pipeline = {
+        "inputs": inputs,
+        "text_column": source.text_column,
+        "shards": config.model_dump(exclude={"workers"}) | {"tasks": tasks},
+    }
     tokenizer_sha256 = tokenizer_hash(tokenizer_dir)
     _claim(output_dir, {"tokenizer_sha256": tokenizer_sha256, **pipeline})
+    facts = source.model_dump(include={"name", "language", "licence", "synthesizer"})
+    facts["source"] = source.path
     directories = {split: output_dir / split for split in SPLITS}
     if all((d / MANIFEST).is_file() for d in directories.values()):
-        return {split: read_manifest(d) for split, d in directories.items()}
+        # What is said about the text may be corrected without tokenising it again.
+        manifests = {s: read_manifest(d).model_copy(update=facts) for s, d in directories.items()}
+        for split, manifest in manifests.items():
+            if manifest != read_manifest(directories[split]):
+                write_json_atomically(directories[split] / MANIFEST, manifest.model_dump())
+        return manifests
 
-    tasks = config.tasks
-    if not source.path.startswith("hub://"):
-        tasks = min(tasks, len(resolve_files(source.path)))
     logs = output_dir / "logs"
     writers = {s: ShardTokenizer(d, tokenizer_dir, config.seed) for s, d in directories.items()}
     dtype = f"<u{writers['train'].token_size}"
@@ -183,29 +201,33 @@ def write_shards(
     # job and noise for a small one; the files under `logs` keep it either way.
     with open(os.devnull, "w") if executor.workers == 1 else nullcontext(sys.stderr) as stderr:
         with redirect_stderr(stderr):
-            executor.run()
-            logger.remove()
+            try:
+                executor.run()
+            except RecipeError:
+                # Nothing was made yet, so the settings that led here may be mended.
+                if not any((logs / "completions").glob("*")):
+                    (output_dir / SETTINGS).unlink()
+                raise
+            finally:
+                logger.remove()
 
     manifests = {}
     for split, directory in directories.items():
         files = _shard_files(directory)
         if not files:
             shutil.rmtree(logs, ignore_errors=True)
+            (output_dir / SETTINGS).unlink()
             raise RecipeError(
                 f"{source.path}: no documents for the {split} split of source {source.name!r}. "
                 "Is the source empty, or heldout_fraction too small for it?"
             )
         manifests[split] = Manifest(
-            name=source.name,
+            **facts,
             split=split,
             tokenizer_sha256=tokenizer_sha256,
             dtype=dtype,
             documents=sum(f.documents for f in files),
             tokens=sum(f.tokens for f in files),
-            language=source.language,
-            licence=source.licence,
-            source=source.path,
-            synthesizer=source.synthesizer,
             pipeline=pipeline,
             files=files,
         )

@@ -21,6 +21,19 @@ class Strict(BaseModel):
 Schema = TypeVar("Schema", bound=Strict)
 
 
+class _Loader(yaml.SafeLoader):
+    """A key given twice is an error; YAML itself would take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
 def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in new.items():
@@ -30,22 +43,30 @@ def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML mapping, laid over the file that its `base:` key names (relative to it).
 
+    Args:
+        path: the file.
+        above: the files whose base it is, to notice a circle.
+
     Raises:
-        RecipeError: missing file, invalid YAML, or not a mapping.
+        RecipeError: missing file, invalid YAML, not a mapping, or bases in a circle.
     """
+    if path.resolve() in above:
+        raise RecipeError(f"{path}: its `base:` leads back to itself")
     if not path.is_file():
         raise RecipeError(f"{path}: no such config file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid YAML ({error})") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: expected `key: value` pairs, got {type(content).__name__}")
     base = content.pop("base", None)
-    return _merge(read_yaml(path.parent / base), content) if base else content
+    if base is None:
+        return content
+    return _merge(read_yaml(path.parent / base, (*above, path.resolve())), content)
 
 
 def find_config(path: str | Path, shipped: Path) -> Path:

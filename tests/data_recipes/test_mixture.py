@@ -98,7 +98,7 @@ def test_one_synthesizer_is_refused(shards: Path) -> None:
 def test_impossible_mixtures_are_refused(shards: Path) -> None:
     for weights, message in [
         ({}, "empty"),
-        ({"a": -1.0}, "must be positive"),
+        ({"a": -1.0}, "must be a positive number"),
         ({"a": 1.0, "b": 1e-6}, "below 1/"),
     ]:
         with pytest.raises(RecipeError, match=message):

@@ -78,7 +78,7 @@ def test_broken_input_is_named(tmp_path: Path, name: str) -> None:
 def test_truncated_zst_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(zstandard.compress(jsonl(TEXTS * 999))[:-30])
-    with pytest.raises(RecipeError, match="truncated|not valid JSON"):
+    with pytest.raises(RecipeError, match="truncated"):
         list(read_texts(str(path)))
 
 

@@ -66,16 +66,13 @@ def test_documents_are_encoded_split_and_counted(data_dir: Path, tmp_path: Path)
         assert file.sha256 == sha256_file(tmp_path / "out" / split / file.path)
 
 
-def test_order_is_shuffled_and_reproducible(data_dir: Path, tmp_path: Path) -> None:
-    source, texts = write_source(tmp_path / "text")
+def test_order_is_reproducible(data_dir: Path, tmp_path: Path) -> None:
+    source, _ = write_source(tmp_path / "text")
     runs = [
         write_shards(source, CONFIG, data_dir / "tokenizer", tmp_path / name)["train"]
         for name in ("a", "b")
     ]
     assert runs[0].fingerprint == runs[1].fingerprint
-    tokenizer = load_tokenizer(data_dir / "tokenizer")
-    firsts = [tokenizer.decode(d[1:-1]) for d in stored(tmp_path / "a" / "train")]
-    assert firsts != [t for t in texts if t in firsts]
 
 
 def test_second_call_keeps_and_other_settings_refuse(data_dir: Path, tmp_path: Path) -> None:

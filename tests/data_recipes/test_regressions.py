@@ -1,0 +1,148 @@
+"""Mistakes that were made once: silent losses, wrong refusals, tracebacks."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_recipes.config import DataConfig, ShardConfig, SourceConfig
+from data_recipes.corpus import documents
+from data_recipes.errors import RecipeError
+from data_recipes.mixture import Mixture
+from data_recipes.prepare import prepare
+from data_recipes.readers import read_texts
+from data_recipes.shards import write_shards
+from data_recipes.strict_yaml import load_config, read_yaml
+from tests.data_recipes.hand_made import write_data_set
+
+SHARDS = ShardConfig(heldout_fraction=0.2)
+
+
+def jsonl(texts: list[str]) -> bytes:
+    return "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts).encode()
+
+
+def some_texts(count: int, seed: int = 11) -> list[str]:
+    ko, en = (documents("web", language, seed) for language in ("ko", "en"))
+    return [next(ko if i % 2 else en) for i in range(count)]
+
+
+def source_at(path: Path, **facts: str) -> SourceConfig:
+    return SourceConfig(name="s", path=str(path), language="ko", licence="none", **facts)
+
+
+def recipe_in(data_dir: Path, output: Path) -> dict:
+    return read_yaml(data_dir / "recipe.yaml") | {"output_dir": str(output)}
+
+
+def test_another_corpus_is_not_passed_over(data_dir: Path, tmp_path: Path) -> None:
+    recipe = recipe_in(data_dir, tmp_path / "d") | {"corpus": {"megabytes": 1.0}}
+    before = prepare(DataConfig.model_validate(recipe))
+    recipe["corpus"] = {"megabytes": 1.0, "seed": 99}
+    try:
+        after = prepare(DataConfig.model_validate(recipe))
+    except RecipeError:
+        return
+    assert after["web_ko"]["train"].fingerprint != before["web_ko"]["train"].fingerprint
+
+
+def test_a_file_added_before_a_resume_is_not_lost(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    for n in range(2):
+        (tmp_path / "t" / f"{n}.jsonl").write_bytes(jsonl(some_texts(50, seed=n)))
+    (tmp_path / "t" / "1.jsonl").write_bytes(b"{broken\n")
+    config = SHARDS.model_copy(update={"tasks": 2})
+    arguments = (source_at(tmp_path / "t"), config, data_dir / "tokenizer", tmp_path / "o")
+    with pytest.raises(RecipeError, match="1.jsonl, line 1"):
+        write_shards(*arguments)
+    (tmp_path / "t" / "1.jsonl").write_bytes(jsonl(some_texts(50, seed=1)))
+    (tmp_path / "t" / "2.jsonl").write_bytes(jsonl(some_texts(50, seed=2)))
+    try:
+        manifests = write_shards(*arguments)
+    except RecipeError:
+        return
+    assert sum(m.documents for m in manifests.values()) == 150
+
+
+def test_a_mended_text_column_is_not_refused(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl(some_texts(50)))
+    rest = (SHARDS, data_dir / "tokenizer", tmp_path / "o")
+    with pytest.raises(RecipeError, match="Name the text column with text_column"):
+        write_shards(source_at(tmp_path / "a.jsonl", text_column="body"), *rest)
+    write_shards(source_at(tmp_path / "a.jsonl", text_column="text"), *rest)
+
+
+def test_a_lone_surrogate_is_named(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "a\\ud800b"}\n')
+    with pytest.raises(RecipeError, match="a.jsonl, line 2"):
+        list(t.encode() for t in read_texts(str(tmp_path / "a.jsonl")))
+
+
+def test_a_source_cannot_leave_its_folder() -> None:
+    with pytest.raises(ValueError):
+        SourceConfig(name="..", path="x", language="ko", licence="none")
+
+
+def test_a_base_that_names_itself_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(RecipeError, match="a.yaml"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_yaml_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes("이름: 값\n".encode("euc-kr"))
+    with pytest.raises(RecipeError, match="a.yaml"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_key_given_twice_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("output_dir: a\noutput_dir: b\n")
+    with pytest.raises(RecipeError, match="output_dir"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_file_with_brackets_in_its_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a[1].jsonl").write_bytes(jsonl(["x"]))
+    assert list(read_texts(str(tmp_path / "a[1].jsonl"))) == ["x"]
+
+
+def test_a_folder_named_like_a_file_is_entered(tmp_path: Path) -> None:
+    # Spark writes `out.parquet/part-0.parquet`.
+    (tmp_path / "out.jsonl").mkdir()
+    (tmp_path / "out.jsonl" / "part-0.jsonl").write_bytes(jsonl(["x"]))
+    assert list(read_texts(str(tmp_path))) == ["x"]
+
+
+def test_verify_does_not_pass_over_unfinished_data(data_dir: Path, tmp_path: Path) -> None:
+    import argparse
+
+    from data_recipes.__main__ import _verify
+
+    shutil.copytree(data_dir / "shards", tmp_path / "shards")
+    (tmp_path / "shards" / "web_ko" / "train" / "manifest.json").unlink()
+    with pytest.raises(RecipeError, match="web_ko"):
+        _verify(argparse.Namespace(shards=tmp_path / "shards"))
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_an_archive_of_no_bytes_is_an_error(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a.jsonl.{suffix}").write_bytes(b"")
+    with pytest.raises(RecipeError, match="truncated"):
+        list(read_texts(str(tmp_path / f"a.jsonl.{suffix}")))
+
+
+def test_infinite_weight_is_an_error(tmp_path: Path) -> None:
+    write_data_set(tmp_path / "a" / "train", [[[1] * 100]])
+    with pytest.raises(RecipeError):
+        Mixture(tmp_path, {"a": float("inf")}, 1, seed=3)
+
+
+def test_the_same_folder_by_another_path_is_the_same(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_in(data_dir, Path("d")) | {"corpus": {"megabytes": 1.0}}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    monkeypatch.chdir(tmp_path)
+    prepare(load_config(tmp_path / "recipe.yaml", DataConfig, []))
+    prepare(load_config(tmp_path / "recipe.yaml", DataConfig, [f"output_dir={tmp_path / 'd'}"]))
