@@ -88,7 +88,7 @@ def test_warmup_and_decay_beyond_the_stage_are_refused() -> None:
     config = load(
         CONFIGS / "tiny" / "stage1.yaml",
         "schedule.warmup_fraction=0.6",
-        "schedule.decay_tokens=307_200",
+        "schedule.decay_tokens=204_800",
     )
     with pytest.raises(RecipeError, match="exceed the stage"):
         plan_steps(config)
