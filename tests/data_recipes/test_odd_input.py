@@ -1,7 +1,6 @@
 """Interoperability, order, resume, and odd but legal input."""
 
 import gzip
-import json
 import os
 import shutil
 from collections import Counter
@@ -14,7 +13,6 @@ from datatrove.utils.dataset import DatatroveFolderDataset
 from tokenizers import Tokenizer
 
 from data_recipes.config import DataConfig, ShardConfig, SourceConfig
-from data_recipes.corpus import documents
 from data_recipes.errors import RecipeError
 from data_recipes.manifest import read_manifest
 from data_recipes.mixture import CYCLE, Mixture
@@ -24,18 +22,10 @@ from data_recipes.shards import write_shards
 from data_recipes.strict_yaml import read_yaml
 from data_recipes.tokenizer import load_tokenizer, train_tokenizer
 from data_recipes.windows import permute
-from tests.data_recipes.hand_made import write_data_set
+
+from .hand_made import jsonl, some_texts, write_data_set
 
 SHARDS = ShardConfig(heldout_fraction=0.2)
-
-
-def jsonl(texts: list[str]) -> bytes:
-    return "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts).encode()
-
-
-def some_texts(count: int, seed: int = 11) -> list[str]:
-    ko, en = (documents("web", language, seed) for language in ("ko", "en"))
-    return [next(ko if i % 2 else en) for i in range(count)]
 
 
 def source_at(path: Path, **facts: str) -> SourceConfig:

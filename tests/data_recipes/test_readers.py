@@ -1,7 +1,6 @@
 """Every source kind gives the same texts; what is broken is named."""
 
 import gzip
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +11,9 @@ import zstandard
 from data_recipes.errors import RecipeError
 from data_recipes.readers import read_texts
 
+from .hand_made import jsonl
+
 TEXTS = ["첫 문서입니다.\n둘째 줄.", "A second document — with a dash.", "3,000원 🙂"]
-
-
-def jsonl(texts: list[str], column: str = "text") -> bytes:
-    return "".join(json.dumps({column: t}, ensure_ascii=False) + "\n" for t in texts).encode()
 
 
 def write_all_kinds(directory: Path) -> list[Path]:

@@ -7,25 +7,16 @@ from pathlib import Path
 import pytest
 
 from data_recipes.config import DataConfig, ShardConfig, SourceConfig
-from data_recipes.corpus import documents
 from data_recipes.errors import RecipeError
 from data_recipes.mixture import Mixture
 from data_recipes.prepare import prepare
 from data_recipes.readers import read_texts
 from data_recipes.shards import write_shards
 from data_recipes.strict_yaml import load_config, read_yaml
-from tests.data_recipes.hand_made import write_data_set
+
+from .hand_made import jsonl, some_texts, write_data_set
 
 SHARDS = ShardConfig(heldout_fraction=0.2)
-
-
-def jsonl(texts: list[str]) -> bytes:
-    return "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts).encode()
-
-
-def some_texts(count: int, seed: int = 11) -> list[str]:
-    ko, en = (documents("web", language, seed) for language in ("ko", "en"))
-    return [next(ko if i % 2 else en) for i in range(count)]
 
 
 def source_at(path: Path, **facts: str) -> SourceConfig:
