@@ -101,7 +101,7 @@ def tokenizer_hash(tokenizer_dir: Path) -> str:
     """
     path = tokenizer_dir / "tokenizer.json"
     if not path.is_file():
-        raise RecipeError(f"{path}: no such tokenizer; train one with `python -m data_recipes`")
+        raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
     return sha256_file(path)
 
 
