@@ -14,7 +14,7 @@ from .errors import RecipeError
 from .manifest import Manifest, write_json_atomically
 from .readers import read_texts
 from .shards import write_shards
-from .tokenizer import load_tokenizer, train_tokenizer
+from .tokenizer import load_tokenizer, padded_vocab_size, train_tokenizer
 
 TRAINING_RECORD = "training.json"
 
@@ -80,7 +80,10 @@ def make_tokenizer(config: DataConfig) -> None:
     tokenizer.save_pretrained(staging)
     (staging / TRAINING_RECORD).write_text(wanted + "\n", encoding="utf-8")
     os.replace(staging, config.tokenizer_dir)
-    print(f"tokenizer: {len(tokenizer):,} tokens in {config.tokenizer_dir}")
+    print(
+        f"tokenizer: {len(tokenizer):,} tokens in {config.tokenizer_dir}; set "
+        f"model.shape.vocab_size to {padded_vocab_size(len(tokenizer))}"
+    )
 
 
 def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from data_recipes.errors import RecipeError
 from data_recipes.mixture import Mixture, check_synthesizers, format_plan
 from data_recipes.shards import tokenizer_hash
-from data_recipes.tokenizer import load_tokenizer
+from data_recipes.tokenizer import load_tokenizer, padded_vocab_size
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 
 from .config import StageConfig
@@ -47,7 +47,8 @@ def build_tokenizer(config: StageConfig, mixture: Mixture) -> PreTrainedTokenize
     if len(tokenizer) > rows:
         raise RecipeError(
             f"the tokenizer has {len(tokenizer):,} entries but the embedding only {rows:,} rows: "
-            "raise model.shape.vocab_size or train a smaller tokenizer"
+            f"set model.shape.vocab_size to {padded_vocab_size(len(tokenizer))} or train a smaller "
+            "tokenizer"
         )
     return tokenizer
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainingArguments
@@ -165,9 +164,9 @@ class PretrainTrainer(Trainer):
         shown = "\n  ".join(documents[:8])
         return (
             f"{error}: the update was not applied and the run stopped. The step had read\n  {shown}"
-            f"\n({per_step} windows, all in {path}). Look at these documents; to go on, start the "
-            "same command again from the last checkpoint with a lower optimizer.learning_rate in a "
-            "new logging.output_dir, or with the documents removed"
+            f"\n({per_step} windows, all in {path}). Look at these documents. Removing them from "
+            "the data, or lowering optimizer.learning_rate, makes another run: give it another "
+            "logging.output_dir"
         )
 
     # Measurements
@@ -287,8 +286,3 @@ class PretrainTrainer(Trainer):
             self.guard.check()
         except NonFiniteError as error:
             raise RecipeError(self.nonfinite_report(error)) from error
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether FSDP2 is at work."""
-        return self.accelerator.distributed_type == DistributedType.FSDP

@@ -42,7 +42,7 @@ def run_fsdp_stage() -> None:
 
     def check_sharding(self, *args):
         run(self, *args)
-        assert self.is_sharded
+        assert self.accelerator.distributed_type == DistributedType.FSDP
         weight = self.model_wrapped.lm_head.weight
         assert weight.dtype == torch.float32 and type(weight).__name__ == "DTensor"
         if self.config.parallelism.precision == "bf16":
