@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from data_recipes.corpus import documents
+from data_recipes.documents import SCHEMA, ShardWriter, read_batches, reject
 from data_recipes.manifest import MANIFEST, Manifest, ShardFile, sha256_file, write_json_atomically
+from data_recipes.steps import Outcome, StepFolder, Tally
 
 TOKENIZER = "0" * 64
 
@@ -61,3 +64,38 @@ def write_data_set(
     )
     write_json_atomically(directory / MANIFEST, manifest.model_dump())
     return manifest
+
+
+def write_shards_of(
+    folder: Path, shards: list[list[str]], source: str = "web_ko", language: str = "ko"
+) -> StepFolder:
+    """Texts as the kept shards of a step, `<step>/<source>`, with ids and stats."""
+    step = StepFolder(folder)
+    for number, texts in enumerate(shards):
+        name = f"{number:05d}-00000"
+        rows = {
+            "id": [f"{source}/{number}:{row}" for row in range(len(texts))],
+            "text": texts,
+            "source": [source] * len(texts),
+            "language": [language] * len(texts),
+            "metadata": ["{}"] * len(texts),
+        }
+        batch = pa.RecordBatch.from_pydict(rows, SCHEMA)
+        with ShardWriter(step.kept(name), SCHEMA) as writer:
+            writer.write(batch)
+        tally = Tally()
+        tally.add(batch, Outcome(batch, reject(batch.slice(0, 0), [], [])))
+        step.stats(name).parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(step.stats(name), vars(tally))
+    return step
+
+
+def rows_of(folder: Path) -> list[dict[str, object]]:
+    """Rows of all shards in a directory, in order."""
+    shards = sorted(folder.glob("*.parquet"))
+    return [row for path in shards for batch in read_batches(path) for row in batch.to_pylist()]
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of every shard below a directory."""
+    return {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*.parquet"))}

@@ -1,0 +1,30 @@
+"""A step small enough to see through, for tests of the engine; importable by worker processes."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_recipes.errors import RecipeError
+from data_recipes.steps import Outcome, ShardStep, decide
+
+
+class DropShort(ShardStep):
+    """Rejects texts below `limit` characters; dies or fails at a text that says so."""
+
+    name = "Drop short"
+
+    def __init__(self, inputs: dict[str, Path], output_dir: Path, limit: int) -> None:
+        super().__init__(inputs, output_dir)
+        self.limit = limit
+
+    def process(self, batch: pa.RecordBatch) -> Outcome:
+        texts = batch.column("text").to_pylist()
+        if "KILL" in texts and not (self.output_dir / "died").exists():
+            (self.output_dir / "died").touch()
+            os.kill(os.getpid(), 9)
+        if "FAIL" in texts:
+            raise RecipeError("a text says FAIL; take it out")
+        reasons = ["too_short" if len(t) < self.limit else None for t in texts]
+        details = [f"{len(t)} characters, at least {self.limit}" for t in texts]
+        return decide(batch, reasons, details, characters=sum(map(len, texts)))
