@@ -26,7 +26,10 @@ def _corpus(args: argparse.Namespace) -> None:
 
 
 def _debian(args: argparse.Namespace) -> None:
-    for stem, facts in collect_debian(args.out).items():
+    collected = collect_debian(
+        args.out, languages=tuple(args.languages), everything=args.everything
+    )
+    for stem, facts in collected.items():
         print(
             f"{args.out / stem}.jsonl  {facts['documents']:,} documents, {facts['bytes']:,} bytes"
         )
@@ -63,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
 
     step = steps.add_parser("debian", help="collect real Korean and English text on Debian")
     step.add_argument("--out", type=Path, required=True)
+    step.add_argument(
+        "--languages", nargs="+", default=["ko", "en"], help="codes of Debian's translations"
+    )
+    step.add_argument(
+        "--everything",
+        action="store_true",
+        help="large manuals and messages of programs too, and nothing removed (400 MB to fetch)",
+    )
     step.set_defaults(run=_debian)
 
     step = steps.add_parser("verify", help="compare shards with the checksums in their manifests")

@@ -17,7 +17,7 @@ _APT_HELPER = "/usr/lib/apt/apt-helper"
 # /etc/apt, hence #clear. The sandbox user could not write below a user's own directory.
 _CONFIG = """\
 #clear Acquire::Languages;
-Acquire::Languages {{ "ko"; "en"; }};
+Acquire::Languages {{ {languages} }};
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -70,9 +70,15 @@ class Apt:
         for directory in (self._debs, state / "lists/partial", state / "cache/archives/partial"):
             directory.mkdir(parents=True, exist_ok=True)
         (state / "status").touch()
+        self._state = state
         self._config = work_dir / "apt.conf"
-        self._config.write_text(_CONFIG.format(state=state), encoding="utf-8")
+        self._configure(())
         self.warnings = ""
+
+    def _configure(self, languages: tuple[str, ...]) -> None:
+        listed = " ".join(f'"{language}";' for language in languages)
+        config = _CONFIG.format(state=self._state, languages=listed)
+        self._config.write_text(config, encoding="utf-8")
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
@@ -90,12 +96,14 @@ class Apt:
         self.warnings = complaints
         return done.stdout
 
-    def update(self) -> list[TranslationIndex]:
+    def update(self, languages: tuple[str, ...]) -> list[TranslationIndex]:
         """Fetch the indexes (only what changed) and name the Translation files among them.
 
         Raises:
-            RuntimeError: the archive was not reached, with what apt said.
+            RuntimeError: the archive was not reached, with what apt said, or has no index of
+                descriptions in one of the languages.
         """
+        self._configure(languages)
         try:
             self._run("update")
             # apt exits 0 when no server answers, and goes on with what it has.
@@ -107,10 +115,11 @@ class Apt:
         indexes = [
             TranslationIndex(language, suite, version, Path(path))
             for language, suite, version, path in (row.split("\t") for row in rows.splitlines())
-            if language in ("ko", "en")
+            if language in languages
         ]
-        if {index.language for index in indexes} != {"ko", "en"}:
-            raise _unreachable(complaints or "it has no Translation-ko and Translation-en index")
+        if absent := set(languages) - {index.language for index in indexes}:
+            names = " and no ".join(f"Translation-{language}" for language in sorted(absent))
+            raise _unreachable(complaints or f"it has no {names} index")
         self.warnings = complaints
         return indexes
 

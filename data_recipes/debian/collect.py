@@ -12,10 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .apt import Apt, TranslationIndex, read_members
-from .blocks import Block, Deduplicator, keep_korean
+from .blocks import Block, Deduplicator, keep_korean, render
 from .descriptions import parse_translations
 from .markup import parse_markup, read_titles
-from .sources import DESCRIPTIONS_LICENCE, LICENCE_NOTE, MANUALS, Manual
+from .plain import CATALOGUES, PLAIN, parse_catalogue, parse_plain
+from .sources import (
+    ANY,
+    DESCRIPTIONS_LICENCE,
+    LICENCE_NOTE,
+    MANUALS,
+    MORE_MANUALS,
+    Manual,
+)
 
 # Bytes of text that make a tokenizer and a first training run worth starting.
 FLOOR_BYTES = {"ko": 5_000_000, "en": 20_000_000}
@@ -27,10 +35,9 @@ _Row = dict[str, str]
 class _Collection:
     """What has been collected, per language."""
 
-    rows: dict[str, list[_Row]] = field(default_factory=lambda: {"ko": [], "en": []})
-    unique: dict[str, Deduplicator] = field(
-        default_factory=lambda: {"ko": Deduplicator(), "en": Deduplicator()}
-    )
+    everything: bool
+    rows: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
+    unique: dict[str, Deduplicator] = field(default_factory=lambda: defaultdict(Deduplicator))
     sources: list[dict[str, str | int]] = field(default_factory=list)
 
     def add(
@@ -43,10 +50,13 @@ class _Collection:
     ) -> None:
         rows = []
         for name, blocks in documents:
-            if language == "ko":
-                blocks = keep_korean(blocks)
-            text = self.unique[language].document(blocks)
-            if text is not None:
+            if self.everything:
+                text = render(blocks)
+            else:
+                if language == "ko":
+                    blocks = keep_korean(blocks)
+                text = self.unique[language].document(blocks)
+            if text:
                 rows.append(
                     {
                         "id": f"{source}/{name}",
@@ -120,33 +130,42 @@ def _add_descriptions(
         )
 
 
-def _pages(deb: Path, pattern: str) -> Iterator[tuple[str, list[Block]]]:
+def _pages(deb: Path, pattern: str, language: str) -> Iterator[tuple[str, list[Block]]]:
     pages = read_members(deb, pattern)
     # Names of pages are unique in a manual, which is a directory.
     titles: dict[str, dict[str, str]] = defaultdict(dict)
-    for name, data in pages:
+    markup = [page for page in pages if not page[0].endswith((*PLAIN, *CATALOGUES))]
+    for name, data in markup:
         titles[os.path.dirname(name)] |= read_titles(data, name)
     for name, data in pages:
-        yield name, parse_markup(data, name, titles[os.path.dirname(name)])
+        if name.endswith(PLAIN):
+            yield name, parse_plain(data, name)
+        elif name.endswith(CATALOGUES):
+            yield name, parse_catalogue(data, name, language)
+        else:
+            yield name, parse_markup(data, name, titles[os.path.dirname(name)])
 
 
-def _add_manual(collection: _Collection, apt: Apt, manual: Manual) -> bool:
-    archive = apt.find(manual.package)
+def _add_manual(collection: _Collection, apt: Apt, manual: Manual, language: str) -> str | None:
+    """Add its pages in `language`; the package's name if this release does not have it."""
+    pattern = manual.members(language)
+    package = manual.package.replace(ANY, language)
+    # English has its own name in the packages that are made per language.
+    if pattern is None or (language == "en" and package != manual.package):
+        return None
+    archive = apt.find(package)
     if archive is None:
-        return False
-    deb = apt.download(archive)
-    for language, pattern in manual.pages.items():
-        collection.add(
-            manual.package, archive.version, manual.licence, language, _pages(deb, pattern)
-        )
-    return True
+        return package
+    pages = _pages(apt.download(archive), pattern, language)
+    collection.add(package, archive.version, manual.licence, language, pages)
+    return None
 
 
 def _check_floor(collection: _Collection, missing: list[str], warnings: str) -> None:
     short = [
         f"{size:,} bytes of {language}, {floor:,} wanted"
         for language, floor in FLOOR_BYTES.items()
-        if (size := _text_bytes(collection.rows[language])) < floor
+        if language in collection.rows and (size := _text_bytes(collection.rows[language])) < floor
     ]
     if not short:
         if missing:
@@ -167,17 +186,26 @@ def _write_atomically(path: Path, lines: Iterable[str]) -> None:
     os.replace(temporary, path)
 
 
-def collect_debian(out_dir: Path, work_dir: Path | None = None) -> dict[str, dict]:
-    """Collect package descriptions and manuals in Korean and English from a Debian archive.
+def collect_debian(
+    out_dir: Path,
+    work_dir: Path | None = None,
+    languages: tuple[str, ...] = ("ko", "en"),
+    everything: bool = False,
+) -> dict[str, dict]:
+    """Collect package descriptions and manuals from a Debian archive.
 
-    Writes `debian_ko.jsonl` and `debian_en.jsonl` (`id`, `text`, `language`, `source`, `licence`
-    per line) and `SOURCES.json` (versions, licences and bytes per source). Text is stripped of
-    markup and navigation; exact copies of documents and of long paragraphs are removed, and so
-    is what is left in English in the Korean manuals. Fetches about 65 MB with apt from the
-    sources that the system has; installs nothing and leaves the system's package lists alone.
+    Writes `debian_<language>.jsonl` (`id`, `text`, `language`, `source`, `licence` per line) and
+    `SOURCES.json` (versions, licences and bytes per source). Text is stripped of markup and
+    navigation; exact copies of documents and of long paragraphs are removed, and so is what is
+    left in English in the Korean manuals. Fetches about 65 MB with apt from the sources that the
+    system has; installs nothing and leaves the system's package lists alone.
 
     Args:
         out_dir: where the files go; existing ones are replaced when all is collected.
+        languages: codes as Debian's Translation indexes have them, e.g. "ko", "de", "pt_BR".
+        everything: also large manuals and the messages of programs (about 400 MB to fetch), and
+            nothing removed: copies, empty messages and text left in English stay, as raw material
+            for a data recipe.
         work_dir: keeps what was fetched, so that a killed run goes on where it was; by default
             `kormo-recipes/debian` in the user's cache directory.
 
@@ -186,8 +214,9 @@ def collect_debian(out_dir: Path, work_dir: Path | None = None) -> dict[str, dic
         `packages`.
 
     Raises:
-        RuntimeError: not a Debian system, archive not reached, or less than 5 MB of Korean or
-            20 MB of English, with the packages that this release lacks.
+        RuntimeError: not a Debian system, archive not reached, a language without an index, or
+            less than 5 MB of Korean or 20 MB of English, with the packages that this release
+            lacks.
         OSError: `out_dir` or `work_dir` cannot be written.
     """
     _require_debian()
@@ -196,12 +225,14 @@ def collect_debian(out_dir: Path, work_dir: Path | None = None) -> dict[str, dic
     _require_writable(work_dir)
     apt = Apt(work_dir)
     _say("fetching package indexes")
-    indexes = apt.update()
+    indexes = apt.update(languages)
     warnings = apt.warnings
 
-    collection = _Collection()
+    collection = _Collection(everything)
     _add_descriptions(collection, apt, indexes)
-    missing = [m.package for m in MANUALS if not _add_manual(collection, apt, m)]
+    manuals = (*MANUALS, *MORE_MANUALS) if everything else MANUALS
+    absent = (_add_manual(collection, apt, m, language) for m in manuals for language in languages)
+    missing = list(dict.fromkeys(package for package in absent if package))
     _check_floor(collection, missing, warnings)
 
     report: dict[str, dict] = {}

@@ -1,4 +1,4 @@
-"""Package descriptions: the Translation-ko and Translation-en indexes of a Debian archive.
+"""Package descriptions: the Translation indexes of a Debian archive.
 
 The layout of a long description is section 5.6.13 of the Debian Policy Manual: one space
 starts a line of a paragraph, more spaces a line to be shown as it is, ` .` a blank line.

@@ -1,7 +1,9 @@
 """Text from Debian packages: what the parsers keep, what is removed, and how downloads fail."""
 
+import gzip
 import hashlib
 import json
+import struct
 import subprocess
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from data_recipes.debian.blocks import (
 )
 from data_recipes.debian.descriptions import parse_translations
 from data_recipes.debian.markup import parse_markup, read_titles
+from data_recipes.debian.plain import parse_catalogue, parse_plain
 from data_recipes.debian.sources import Manual
 from data_recipes.debian.wraps import WrapJoiner
 
@@ -253,7 +256,7 @@ def test_unreachable_archive_shows_what_apt_said(
         lambda command, **_: subprocess.CompletedProcess(command, 0, "", said),
     )
     with pytest.raises(RuntimeError, match="(?s)Temporary failure resolving.*Check the network"):
-        Apt(tmp_path).update()
+        Apt(tmp_path).update(("ko", "en"))
 
 
 def test_no_apt_get_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +273,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sentence = {"ko": "이 패키지는 화면에 글자를 그리는 도구입니다. " * 5, "en": "It draws. " * 20}
     indexes = [TranslationIndex(lang, "test", "1", tmp_path / lang) for lang in ("ko", "en")]
     page = f"<html><meta charset=utf-8><p>{sentence['ko']}설명서</p><p>English left over</p></html>"
-    monkeypatch.setattr(Apt, "update", lambda self: indexes)
+    monkeypatch.setattr(
+        Apt, "update", lambda self, languages: [i for i in indexes if i.language in languages]
+    )
     monkeypatch.setattr(
         Apt,
         "read_index",
@@ -324,3 +329,58 @@ def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(OSError, match="out: cannot write there"):
         collect_debian(tmp_path / "out", tmp_path / "work")
+
+
+def test_everything_is_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: None) -> None:
+    """Copies stay, and so does what was left in English."""
+    monkeypatch.setattr(collect, "FLOOR_BYTES", {"ko": 100})
+    monkeypatch.setattr(collect, "MANUALS", (Manual("pkg", "MIT", {"ko": ".*"}),) * 2)
+    monkeypatch.setattr(collect, "MORE_MANUALS", (Manual("pkg", "MIT", {"ko": ".*"}),))
+    report = collect_debian(tmp_path / "out", tmp_path / "work", ("ko",), everything=True)
+    rows = [json.loads(line) for line in (tmp_path / "out/debian_ko.jsonl").open(encoding="utf-8")]
+    assert report.keys() == {"debian_ko"}
+    assert len(rows) == 4 and rows[1]["text"] == rows[3]["text"]
+    assert "English left over" in rows[1]["text"]
+
+
+def test_a_manual_names_its_pages_in_any_language() -> None:
+    manual = Manual(
+        "help-{language}", "MIT", {"en": "help/C/.*", "{language}": "help/{language}/.*"}
+    )
+    assert manual.members("en") == "help/C/.*"
+    assert manual.members("da") == "help/da/.*"
+    assert Manual("x", "MIT", {"en": ".*"}).members("da") is None
+
+
+def compile_catalogue(messages: dict[str, str]) -> bytes:
+    """A gettext catalogue, as section "The Format of GNU MO Files" of its manual has it."""
+    pairs = [(k.encode(), v.encode()) for k, v in sorted(messages.items())]
+    start = 28 + 16 * len(pairs)
+    text, tables = b"", [b"", b""]
+    for side in (0, 1):
+        for pair in pairs:
+            tables[side] += struct.pack("<II", len(pair[side]), start + len(text))
+            text += pair[side] + b"\0"
+    header = (0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, 0)
+    return struct.pack("<7I", *header) + tables[0] + tables[1] + text
+
+
+def test_messages_of_programs() -> None:
+    data = compile_catalogue(
+        {
+            "": "Content-Type: text/plain; charset=UTF-8\n",
+            "Open the file": "파일을 엽니다",
+            "menu\x04Quit": "끝내기",
+        }
+    )
+    assert parse_catalogue(data, "x.mo", "ko") == [Block("파일을 엽니다"), Block("끝내기")]
+    assert parse_catalogue(data, "x.mo", "en") == [Block("Open the file"), Block("Quit")]
+    messages = '{"@metadata": {"authors": []}, "edit": "편집", "empty": ""}'.encode()
+    assert parse_catalogue(messages, "i18n/ko.json", "ko") == [Block("편집")]
+
+
+def test_plain_text_keeps_its_lines() -> None:
+    text = "제목\n====\n\n첫 줄\n둘째 줄\n\n\n"
+    blocks = [Block("제목\n===="), Block("첫 줄\n둘째 줄")]
+    assert parse_plain(text.encode(), "a.txt") == blocks
+    assert parse_plain(gzip.compress(text.encode()), "a.rst.gz") == blocks
