@@ -1,10 +1,17 @@
-"""Schema of a data recipe: sources, tokenizer, shards."""
+"""Schema of a data recipe: sources, cleaning steps, tokenizer, shards."""
 
 import math
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from .decontaminate.config import DecontaminateConfig
+from .dedup.config import DedupConfig
+from .dedup.exact import ExactConfig
+from .dedup.minhash import MinhashConfig
+from .executor_config import ExecutorConfig
+from .quality.config import QualityConfig
 from .strict_yaml import Strict
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -84,13 +91,45 @@ class SourceConfig(Strict):
 
 
 class DataConfig(Strict):
-    """A data recipe. Everything it makes lies under `output_dir`."""
+    """A data recipe. Everything it makes lies under `output_dir`.
+
+    Attributes:
+        output_dir: one folder per step.
+        corpus: generate the embedded corpus first.
+        sources: the text, in the order in which deduplication sees it: of copies, the first stays.
+        executor: where steps run.
+        read: how raw text is read.
+        filter: heuristic filters.
+        deduplicate: `method` bff (the default), minhash or exact.
+        quality: the fastText classifier.
+        decontaminate: overlap with evaluation sets.
+        tokenizer: what it is trained on.
+        shards: how tokens are written.
+
+    A recipe without `filter`, `deduplicate`, `quality` and `decontaminate` tokenises its sources as
+    they are.
+    """
 
     output_dir: Path
     corpus: CorpusConfig | None = None
+    sources: list[SourceConfig] = Field(min_length=1)
+    executor: ExecutorConfig = ExecutorConfig()
+    filter: None = None
+    deduplicate: (
+        Annotated[DedupConfig | MinhashConfig | ExactConfig, Field(discriminator="method")] | None
+    ) = None
+    quality: QualityConfig | None = None
+    decontaminate: DecontaminateConfig | None = None
     tokenizer: TokenizerConfig
     shards: ShardConfig
-    sources: list[SourceConfig] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_method(cls, values: Any) -> Any:
+        section = values.get("deduplicate") if isinstance(values, dict) else None
+        if isinstance(section, dict) and "method" not in section:
+            return values | {"deduplicate": {"method": "bff", **section}}
+        return values
 
     @model_validator(mode="after")
     def _names(self) -> "DataConfig":
@@ -100,6 +139,11 @@ class DataConfig(Strict):
         if missing := set(self.tokenizer.weights) - set(names):
             raise ValueError(f"tokenizer.weights names unknown sources: {', '.join(missing)}")
         return self
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """Language code by source name."""
+        return {source.name: source.language for source in self.sources}
 
     @property
     def text_dir(self) -> Path:

@@ -3,11 +3,14 @@
 import hashlib
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, Protocol
 
 from .errors import RecipeError
+from .packing_plan import BestFitSource
 from .windows import TokenSource, Window, permute
 
 # Windows in one cycle. Each cycle holds every source in exact proportion, so shares hold over any
@@ -15,6 +18,8 @@ from .windows import TokenSource, Window, permute
 CYCLE = 10_000
 # Beyond four epochs repeated tokens lose value (Muennighoff et al. 2023, arXiv 2305.16264).
 MAX_USEFUL_EPOCHS = 4
+
+Packing = Literal["concat", "best_fit"]
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,34 @@ class Mixture:
         weights: share of tokens per source; normalised to 1.
         sequence_length: tokens per window.
         seed: order of windows and of sources.
+        packing: `concat` cuts the stream of documents into windows; `best_fit` keeps documents
+            whole where they fit, and pads.
+        pad_token_id: the tokenizer's; only `best_fit` needs it.
 
     Raises:
-        RecipeError: missing sources, different tokenizers, a source shorter than one window.
+        RecipeError: missing sources, different tokenizers, a source shorter than one window,
+            best-fit packing without a plan for the data or without a token to pad with.
     """
 
     def __init__(
-        self, shards_dir: Path, weights: dict[str, float], sequence_length: int, seed: int
+        self,
+        shards_dir: Path,
+        weights: dict[str, float],
+        sequence_length: int,
+        seed: int,
+        packing: Packing = "concat",
+        pad_token_id: int | None = None,
     ) -> None:
+        if packing == "best_fit" and pad_token_id is None:
+            raise RecipeError(
+                "data.packing best_fit: the tokenizer has no PAD token; give it one, or use concat"
+            )
         self.sequence_length = sequence_length
         self.seed = seed
+        self.packing = packing
+        self.pad_token_id = pad_token_id
         self.counts = cycle_counts(weights)
-        self.sources = {name: TokenSource(shards_dir / name / "train") for name in weights}
+        self.sources = {name: self._open(shards_dir / name / "train") for name in weights}
         tokenizers = {s.manifest.tokenizer_sha256 for s in self.sources.values()}
         if len(tokenizers) > 1:
             raise RecipeError(f"{shards_dir}: the sources were made with different tokenizers")
@@ -88,10 +109,18 @@ class Mixture:
                 )
         self._cycle = lru_cache(maxsize=2)(self._build_cycle)
 
+    def _open(self, directory: Path) -> TokenSource:
+        if self.packing == "concat":
+            return TokenSource(directory)
+        return BestFitSource(directory, self.sequence_length, self.pad_token_id)
+
     @property
     def fingerprint(self) -> str:
         """Changes whenever any training window could change."""
         parts = [f"{self.sequence_length}/{self.seed}/{CYCLE}"]
+        if self.packing == "best_fit":
+            parts.append(f"best_fit/{self.pad_token_id}")
+            parts += [s.record.model_dump_json() for s in self.sources.values()]
         parts += [f"{n}={c}:{self.sources[n].manifest.fingerprint}" for n, c in self.counts.items()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -122,10 +151,7 @@ class Mixture:
         name, epoch, number = self.locate(index)
         source = self.sources[name]
         documents = source.documents_in(source.window(number, self.sequence_length))
-        return (
-            f"{name}: window {number}, epoch {epoch}, "
-            f"documents {documents.start} to {documents.stop - 1}"
-        )
+        return f"{name}: window {number}, epoch {epoch}, documents {_listed(documents)}"
 
     def plan(self, total_windows: int) -> list[MixtureRow]:
         """What a run of `total_windows` takes from each source."""
@@ -147,21 +173,45 @@ class Mixture:
         return rows
 
 
-def check_synthesizers(rows: list[MixtureRow], language: str = "ko") -> None:
+def _listed(documents: list[int]) -> str:
+    if len(documents) > 1 and documents == list(range(documents[0], documents[-1] + 1)):
+        return f"{documents[0]} to {documents[-1]}"
+    return ", ".join(map(str, documents))
+
+
+class Written(Protocol):
+    """What a row must say for its mixture to be checked."""
+
+    @property
+    def language(self) -> str: ...
+
+    @property
+    def synthesizer(self) -> str | None: ...
+
+
+def check_synthesizers(
+    rows: Iterable[Written],
+    language: str = "ko",
+    force: str = "set data.allow_single_synthesizer=true",
+) -> None:
     """Refuse a mixture whose synthetic text in `language` has one synthesizer.
 
     KORMo's stage 2 collapsed, beyond recovery, when its Korean came from one (paper section 4.3).
 
+    Args:
+        rows: sources of the mixture.
+        language: which text is looked at.
+        force: how the caller's user can insist.
+
     Raises:
         RecipeError: exactly one synthesizer.
     """
-    synthetic = [r for r in rows if r.language == language and r.synthesizer]
-    names = {r.synthesizer for r in synthetic}
+    names = {r.synthesizer for r in rows if r.language == language and r.synthesizer}
     if len(names) == 1:
         raise RecipeError(
             f"data.mixture: all synthetic {language!r} text comes from {names.pop()!r}; a stage-2 "
             "run on a single synthesizer collapsed (KORMo section 4.3). Add a source from another "
-            "one, or set data.allow_single_synthesizer=true"
+            f"one, or {force}"
         )
 
 

@@ -21,6 +21,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
 from .errors import RecipeError
+from .histograms import histogram
 from .manifest import write_json_atomically
 from .progress import Progress
 
@@ -103,15 +104,17 @@ class Tally:
         kept, rejected = outcome.kept.num_rows, outcome.rejected.num_rows
         if batch.num_rows != kept + rejected:
             raise RuntimeError(f"{batch.num_rows} documents became {kept} + {rejected}")
-        sizes = text_bytes(outcome.rejected)
+        sizes, kept_sizes = text_bytes(outcome.rejected), text_bytes(outcome.kept)
         self.documents_in += batch.num_rows
         self.documents_kept += kept
         self.documents_rejected += rejected
         self.bytes_in += int(text_bytes(batch).sum())
-        self.bytes_kept += int(text_bytes(outcome.kept).sum())
+        self.bytes_kept += int(kept_sizes.sum())
         self.bytes_rejected += int(sizes.sum())
         for reason, size in zip(outcome.rejected.column("reason").to_pylist(), sizes):
             add_counts(self.reasons, {reason: {"documents": 1, "bytes": int(size)}})
+        lengths = {"kept": histogram("bytes", kept_sizes), "rejected": histogram("bytes", sizes)}
+        add_counts(self.counts, {"histograms": {"length": {"bytes": lengths}}})
         add_counts(self.counts, outcome.counts)
 
     @staticmethod
@@ -149,6 +152,12 @@ class StepFolder:
     def tally(self) -> Tally:
         """Everything this step counted for this source."""
         return sum((Tally.read(self.stats(s)) for s in self.done()), Tally())
+
+    def bytes_left(self, after: "StepFolder") -> int:
+        """Text that this step kept and the step `after` it has not finished with, in bytes."""
+        done = set(after.done())
+        left = (self.stats(s) for s in self.shards() if s not in done)
+        return sum(Tally.read(path).bytes_kept for path in left)
 
 
 def claim(directory: Path, settings: dict[str, Any]) -> None:
@@ -234,10 +243,11 @@ class ShardStep(PipelineStep):
         ):
             for batch in read_batches(path):
                 outcome = self.process(batch)
+                before = tally.bytes_in
                 tally.add(batch, outcome)
                 kept.write(outcome.kept)
                 rejected.write(outcome.rejected)
-                progress.update(batch.nbytes)
+                progress.update(tally.bytes_in - before)
         tally.seconds = time.perf_counter() - start
         folder.stats(shard).parent.mkdir(parents=True, exist_ok=True)
         write_json_atomically(folder.stats(shard), vars(tally))

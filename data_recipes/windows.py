@@ -5,6 +5,7 @@ format-preserving permutation, so that nothing is stored and resuming costs noth
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +44,21 @@ def permute(index: int, size: int, key: str) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """A run of tokens and the documents in it.
+    """The tokens of one training row and the documents in it.
 
     Attributes:
         tokens: int64 [sequence_length].
         document_ends: int64, positions in the window where documents (or their visible parts) end;
-            the last is `sequence_length`.
-        first_document: number, in the data set, of the document that the window starts in.
+            the last is `sequence_length`. Padding ends like a document of its own.
+        starts: int64 [documents], where in the data set's stream of tokens each document (or its
+            visible part) begins; padding has no entry.
+        padding: tokens at the end that are no text.
     """
 
     tokens: np.ndarray
     document_ends: np.ndarray
-    first_document: int
+    starts: np.ndarray
+    padding: int = 0
 
 
 class TokenSource:
@@ -91,24 +95,65 @@ class TokenSource:
         stop = start + sequence_length
         parts: list[np.ndarray] = []
         ends: list[np.ndarray] = []
-        first_document = -1
-        file = int(np.searchsorted(self._token_starts, start, side="right")) - 1
+        file, _ = self._file_at(start)
         while start < stop:
             offset = int(self._token_starts[file])
             low, high = start - offset, min(stop - offset, len(self._tokens[file]))
             parts.append(np.asarray(self._tokens[file][low:high], dtype=np.int64))
             first = int(np.searchsorted(self._ends[file], low, side="right"))
             last = int(np.searchsorted(self._ends[file], high, side="left"))
-            if first_document < 0:
-                first_document = int(self._document_starts[file]) + first
             inside = np.asarray(self._ends[file][first:last], dtype=np.int64) + offset
             ends.append(inside - index * sequence_length)
             start = high + offset
             # The end of a file is the end of a document, and so is the end of the window.
             ends.append(np.array([start - index * sequence_length], dtype=np.int64))
             file += 1
-        return Window(np.concatenate(parts), np.unique(np.concatenate(ends)), first_document)
+        document_ends = np.unique(np.concatenate(ends))
+        starts = index * sequence_length + np.concatenate([[0], document_ends[:-1]])
+        return Window(np.concatenate(parts), document_ends, starts)
 
-    def documents_in(self, window: Window) -> range:
-        """Numbers of the documents that a window shows, for error reports."""
-        return range(window.first_document, window.first_document + len(window.document_ends))
+    def documents_in(self, window: Window) -> list[int]:
+        """Numbers, in the data set, of the documents that a window shows, for error reports."""
+        numbers = []
+        for start in window.starts.tolist():
+            file, offset = self._file_at(start)
+            inside = int(np.searchsorted(self._ends[file], start - offset, side="right"))
+            numbers.append(int(self._document_starts[file]) + inside)
+        return numbers
+
+    def tokens_at(self, start: int, length: int) -> np.ndarray:
+        """Tokens of a part of one document, by its place in the stream. int64 [length]."""
+        file, offset = self._file_at(start)
+        return np.asarray(self._tokens[file][start - offset :][:length], dtype=np.int64)
+
+    def document_blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Where documents start in the stream, and their lengths: int64, `size` of them at a time.
+
+        In file order, across the ends of files; the last block may be shorter.
+        """
+        held: list[np.ndarray] = []
+        first = 0
+        for file, ends in enumerate(self._ends):
+            taken = 0
+            while taken < len(ends):
+                room = size - sum(map(len, held))
+                part = np.asarray(ends[taken : taken + room], dtype=np.int64)
+                held.append(part + self._token_starts[file])
+                taken += len(part)
+                if len(part) == room:
+                    yield _bounds(first, held)
+                    first = int(held[-1][-1])
+                    held = []
+        if held:
+            yield _bounds(first, held)
+
+    def _file_at(self, position: int) -> tuple[int, int]:
+        # Number of the file that holds a place of the stream, and where that file begins.
+        file = int(np.searchsorted(self._token_starts, position, side="right")) - 1
+        return file, int(self._token_starts[file])
+
+
+def _bounds(first: int, ends: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    joined = np.concatenate(ends)
+    starts = np.concatenate([[first], joined[:-1]])
+    return starts, joined - starts

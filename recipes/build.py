@@ -31,18 +31,13 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
     )
 
 
-def build_tokenizer(config: StageConfig, mixture: Mixture) -> PreTrainedTokenizerBase:
-    """Load the tokenizer and make sure that it is the one that made the shards.
+def build_tokenizer(config: StageConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer.
 
     Raises:
-        RecipeError: another tokenizer, or one with more entries than the embedding has rows.
+        RecipeError: no tokenizer, or one with more entries than the embedding has rows.
     """
     tokenizer = load_tokenizer(config.data.tokenizer)
-    if tokenizer_hash(config.data.tokenizer) != mixture.tokenizer_sha256:
-        raise RecipeError(
-            f"data.tokenizer {config.data.tokenizer} is not the tokenizer that made the shards in "
-            f"{config.data.shards}: use that one, or make the shards again"
-        )
     rows = config.model.shape.vocab_size
     if len(tokenizer) > rows:
         raise RecipeError(
@@ -53,14 +48,27 @@ def build_tokenizer(config: StageConfig, mixture: Mixture) -> PreTrainedTokenize
     return tokenizer
 
 
-def build_mixture(config: StageConfig, steps: Steps) -> Mixture:
+def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokenizerBase) -> Mixture:
     """Open the shards, check the mixture, and print it as a table on the first rank.
 
     Raises:
-        RecipeError: missing or corrupt shards, or Korean text that rests on one synthesizer.
+        RecipeError: missing or corrupt shards, shards that another tokenizer made, or Korean text
+            that rests on one synthesizer.
     """
     data, batch = config.data, config.batch
-    mixture = Mixture(data.shards, data.mixture, batch.sequence_length, data.seed)
+    mixture = Mixture(
+        data.shards,
+        data.mixture,
+        batch.sequence_length,
+        data.seed,
+        data.packing,
+        tokenizer.pad_token_id,
+    )
+    if tokenizer_hash(data.tokenizer) != mixture.tokenizer_sha256:
+        raise RecipeError(
+            f"data.tokenizer {data.tokenizer} is not the tokenizer that made the shards in "
+            f"{data.shards}: use that one, or make the shards again"
+        )
     rows = mixture.plan(steps.total * batch.windows_per_step)
     if int(os.environ.get("RANK", "0")) == 0:
         print(format_plan(rows, batch.sequence_length), flush=True)

@@ -1,10 +1,12 @@
 """Schema of a stage's YAML. The defaults are KORMo's where it has published a number."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from data_recipes.mixture import Packing
+from data_recipes.mixture_plan import load_mixture
 from data_recipes.strict_yaml import Strict
 
 
@@ -51,7 +53,11 @@ class DataConfig(Strict):
         recipe: data recipe that makes `shards` and `tokenizer`.
         shards: directory with one folder per source.
         tokenizer: tokenizer directory; its hash must be the one that made the shards.
-        mixture: share of tokens per source.
+        mixture: share of tokens per source, or the name of a mixture's YAML, whose shares are
+            taken (below data_recipes/configs/mixtures if it is shipped).
+        packing: `concat` cuts the stream of documents into windows, as KORMo did; `best_fit` keeps
+            documents whole where they fit, and pads. Held-out text is measured in windows of the
+            stream either way, so that runs can be compared.
         document_masking: documents in a window do not see each other (paper section 3).
         allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
@@ -63,11 +69,17 @@ class DataConfig(Strict):
     shards: Path
     tokenizer: Path
     mixture: dict[str, float]
+    packing: Packing = "concat"
     document_masking: bool = True
     allow_single_synthesizer: bool = False
     heldout_tokens: int = Field(gt=0)
     workers: int = Field(default=0, ge=0)
     seed: int = 42
+
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return load_mixture(value).shares() if isinstance(value, str) else value
 
 
 class BatchConfig(Strict):

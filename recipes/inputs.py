@@ -11,8 +11,10 @@ from accelerate import PartialState
 from data_recipes.config import CONFIGS, DataConfig
 from data_recipes.errors import RecipeError
 from data_recipes.manifest import MANIFEST
+from data_recipes.packing_plan import make_plan, plan_dir, read_record
 from data_recipes.prepare import prepare
 from data_recipes.strict_yaml import find_config, load_config
+from data_recipes.windows import TokenSource
 
 from .config import StageConfig
 
@@ -53,6 +55,19 @@ def _make_data(config: StageConfig) -> None:
     prepare(recipe)
 
 
+def _missing_plans(config: StageConfig) -> list[Path]:
+    if config.data.packing != "best_fit":
+        return []
+    length = config.batch.sequence_length
+    directories = [config.data.shards / name / "train" for name in config.data.mixture]
+    return [plan_dir(d, length) for d in directories if read_record(d, length) is None]
+
+
+def _make_plans(config: StageConfig) -> None:
+    for plan in _missing_plans(config):
+        make_plan(TokenSource(plan.parent), config.batch.sequence_length)
+
+
 def _train_parent(config: StageConfig) -> None:
     script = Path(__file__).parent / "stage1.py"
     environment = {
@@ -86,6 +101,12 @@ def ensure_inputs(config: StageConfig) -> None:
         if missing := _missing_data(config):
             command = f"python -m data_recipes prepare --config {config.data.recipe}"
             _ensure(config, missing[0], "data", _make_data, command)
+        if missing := _missing_plans(config):
+            command = (
+                f"python -m data_recipes packing {config.data.shards} "
+                f"--sequence-length {config.batch.sequence_length}"
+            )
+            _ensure(config, missing[0], "packing plan", _make_plans, command)
         parent = config.model.init_from
         if parent is None or Path(parent).exists():
             return

@@ -71,6 +71,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
     return {
         "data": {
             "fingerprint": mixture.fingerprint,
+            "packing": config.data.packing,
             "document_masking": config.data.document_masking,
         },
         "model": {

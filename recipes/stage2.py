@@ -29,8 +29,8 @@ def main() -> None:
     claim_output(config)
     ensure_inputs(config)  # at tiny size: data and stage 1, if they are not there
 
-    mixture = build_mixture(config, steps)
-    tokenizer = build_tokenizer(config, mixture)
+    tokenizer = build_tokenizer(config)
+    mixture = build_mixture(config, steps, tokenizer)
     model = build_model(config, tokenizer)
     trainer = build_trainer(config, args, steps, model, tokenizer, mixture)
 

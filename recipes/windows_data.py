@@ -63,7 +63,8 @@ class PackedCollator:
 
         Returns:
             `input_ids`, `labels`, `position_ids`: int64 [1, rows * sequence_length]; labels are not
-            shifted and are -100 at the first token of each document. `cu_seq_lens_q/k`: int32, with
+            shifted and are -100 at the first token of each document and on padding, which attention
+            sees as a document of its own. `cu_seq_lens_q/k`: int32, with
             the last value repeated up to a power of two, so that compiled attention meets few
             shapes. `max_length_q/k`: the sequence length, an upper bound.
         """
@@ -76,12 +77,15 @@ class PackedCollator:
         starts = np.repeat(bounds[:-1], np.diff(bounds))
         tokens = torch.from_numpy(np.concatenate([w.tokens for w in windows])).unsqueeze(0)
         positions = torch.from_numpy(np.arange(len(starts)) - starts).unsqueeze(0)
+        unlabelled = positions == 0
+        for row, window in enumerate(windows, start=1):
+            unlabelled[:, row * length - window.padding : row * length] = True
         padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
         padded[: len(bounds)] = bounds
         cu_seq_lens = torch.from_numpy(padded)
         return {
             "input_ids": tokens,
-            "labels": tokens.masked_fill(positions == 0, IGNORE_INDEX),
+            "labels": tokens.masked_fill(unlabelled, IGNORE_INDEX),
             "position_ids": positions,
             "cu_seq_lens_q": cu_seq_lens,
             "cu_seq_lens_k": cu_seq_lens,

@@ -101,6 +101,7 @@ def resolve(args: argparse.Namespace, work: Path) -> list[Request]:
         "model.liger": base.model.liger if args.liger is None else args.liger,
         "data.shards": str(work / "shards"),
         "data.mixture": {SOURCE: 1.0},
+        "data.packing": "concat",
         "batch.sequence_length": length,
         "batch.micro_batch": micro_batch,
         "batch.tokens_per_step": step,

@@ -7,6 +7,7 @@ import yaml
 
 from data_recipes.config import DataConfig
 from data_recipes.errors import RecipeError
+from data_recipes.mixture_plan import load_mixture
 from data_recipes.strict_yaml import load_config
 from recipes.arguments import CONFIGS, parse_command_line
 from recipes.config import StageConfig
@@ -82,6 +83,26 @@ def test_override_and_base_are_merged_and_mixture_is_replaced() -> None:
 def test_bad_values_name_the_key(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load(CONFIGS / "tiny" / "stage1.yaml", override)
+
+
+@pytest.mark.parametrize("size", ["1b", "10b"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_a_named_mixture_is_resolved_to_its_shares(size: str, stage: str) -> None:
+    config = load(CONFIGS / size / f"{stage}.yaml")
+    named = load_mixture(f"{stage}.yaml")
+    assert config.data.mixture == named.shares() and len(named.sources) >= 5
+    if size == "10b":
+        assert config.schedule.total_tokens == named.tokens
+    assert config.batch.sequence_length == named.sequence_length
+    # The resolved recipe of a run holds the shares, and gives the same run again.
+    resolved = config.model_dump(mode="json")
+    assert resolved["data"]["mixture"] == named.shares()
+    assert StageConfig.model_validate(resolved) == config
+
+
+def test_a_named_mixture_that_is_not_there_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"data\.mixture: nowhere\.yaml: no such config file"):
+        load(CONFIGS / "tiny" / "stage1.yaml", "data.mixture=nowhere.yaml")
 
 
 def test_warmup_and_decay_beyond_the_stage_are_refused() -> None:

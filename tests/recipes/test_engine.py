@@ -23,6 +23,7 @@ from tests.conftest import ROOT, SMALL, environment
 
 FIXED_BATCH = 8
 LENGTH = 64
+PADDING = 20
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.1
 
@@ -46,13 +47,18 @@ def fixed_config(output_dir: Path, micro_batch: int) -> StageConfig:
 
 
 def fixed_windows() -> list[Window]:
-    """Windows with one document, many, and one whose documents are all one token long."""
+    """Windows with one document, many, one whose documents are single tokens, one with padding."""
     rng = np.random.default_rng(0)
     windows = []
     for row in range(FIXED_BATCH):
         cuts = np.unique(rng.integers(1, LENGTH, size=5 * row))
-        windows.append(Window(rng.integers(0, 1280, LENGTH), np.append(cuts, LENGTH), 0))
-    windows[3] = Window(windows[3].tokens, np.arange(1, LENGTH + 1), 0)
+        ends = np.append(cuts, LENGTH)
+        starts = np.append(0, cuts)
+        windows.append(Window(rng.integers(0, 1280, LENGTH), ends, starts))
+    windows[3] = Window(windows[3].tokens, np.arange(1, LENGTH + 1), np.arange(LENGTH))
+    text = LENGTH - PADDING
+    ends = np.append(windows[2].document_ends[windows[2].document_ends < text], [text, LENGTH])
+    windows[2] = Window(windows[2].tokens, ends, np.append(0, ends[:-2]), PADDING)
     return windows
 
 
@@ -76,6 +82,8 @@ def reference_run() -> tuple[list[float], np.ndarray]:
         total, count = torch.zeros(()), 0
         for window in fixed_windows():
             bounds = [0, *window.document_ends.tolist()]
+            if window.padding:
+                bounds.pop()
             for start, end in zip(bounds, bounds[1:]):
                 if end - start < 2:
                     continue

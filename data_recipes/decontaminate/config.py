@@ -1,0 +1,87 @@
+"""Schema of the decontamination step."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ..errors import RecipeError
+from ..strict_yaml import Strict, find_config, read_yaml
+
+SHIPPED = Path(__file__).parents[1] / "configs"
+
+
+class EvaluationSet(Strict):
+    """The texts of one task, or of a part of it.
+
+    Attributes:
+        task: name in the report; several sets may share it.
+        path: file, directory, glob (JSONL or Parquet), or
+            `hub://owner/name[@revision][:config[:split]]`; or a list of them.
+        columns: columns with text, each searched on its own; a list in a column gives one text per
+            element, and a dot leads into a nested column (`choices.text`).
+        max_items: an n-gram in more items of the task than this is boilerplate, such as an
+            instruction that they share, and is left out. 10 is what NeMo Curator's decontamination
+            takes for its own "too common". Raise it where many items share a passage.
+    """
+
+    task: str = Field(min_length=1)
+    path: str | list[str]
+    columns: list[str] = Field(min_length=1)
+    max_items: int = Field(default=10, gt=0)
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class _EvaluationSets(Strict):
+    """A file that lists evaluation sets."""
+
+    evaluation_sets: list[EvaluationSet] = Field(min_length=1)
+
+
+class DecontaminateConfig(Strict):
+    """The decontamination step.
+
+    Attributes:
+        evaluation_sets: the sets, or a YAML file with a list of that name: a path, or the name of a
+            shipped one (`evaluation_sets.yaml`: the suites of KORMo's model card).
+        ngram_size: words that a document and an evaluation text must have in common, in a row.
+            GPT-3 takes 13.
+        min_words: an evaluation text with fewer words than `ngram_size` is searched for as a
+            whole, unless it has fewer than this. GPT-3 lowers its n to 8 for tasks of short items;
+            with less, everyday phrases match.
+        min_matches: different n-grams of a task that a document must hold to count. One, as in
+            GPT-3, is the most cautious choice, and boilerplate aside it costs few documents; more
+            lets quotations of a passage's single sentence through.
+        action: `remove` the documents, or `flag` them in the column `contaminated_by`.
+    """
+
+    evaluation_sets: list[EvaluationSet] | str
+    ngram_size: int = Field(default=13, gt=1, le=64)
+    min_words: int = Field(default=8, gt=1)
+    min_matches: int = Field(default=1, gt=0)
+    action: Literal["remove", "flag"] = "remove"
+
+    @model_validator(mode="after")
+    def _shorter(self) -> "DecontaminateConfig":
+        if self.min_words > self.ngram_size:
+            raise ValueError(f"min_words is at most ngram_size, {self.ngram_size}")
+        return self
+
+    def sets(self) -> list[EvaluationSet]:
+        """The evaluation sets, read from their file if need be.
+
+        Raises:
+            RecipeError: there is no such file, it is not valid, or it lists none.
+        """
+        if not isinstance(self.evaluation_sets, str):
+            if not self.evaluation_sets:
+                raise RecipeError("decontaminate.evaluation_sets: the list is empty")
+            return self.evaluation_sets
+        path = find_config(self.evaluation_sets, SHIPPED)
+        try:
+            return _EvaluationSets.model_validate(read_yaml(path)).evaluation_sets
+        except ValidationError as error:
+            raise RecipeError(f"{path}: not a list of evaluation sets ({error})") from error

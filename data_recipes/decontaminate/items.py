@@ -1,0 +1,95 @@
+"""Evaluation sets as lists of texts to search for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from ..errors import RecipeError
+from ..readers import resolve_files
+from .config import EvaluationSet
+
+_HUB = "hub://"
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+# The longest line of JSON that is read, in bytes.
+_LONGEST_LINE = 64 * 2**20
+
+
+def _read_file(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.name.endswith(".parquet"):
+            return pq.read_table(path).to_pylist()
+        if path.name.endswith(".txt"):
+            raise RecipeError(f"{path}: plain text has no items; give JSONL or Parquet")
+        with pa.input_stream(str(path), compression=_COMPRESSIONS.get(path.suffix)) as stream:
+            options = pajson.ReadOptions(block_size=_LONGEST_LINE)
+            return pajson.read_json(stream, options).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RecipeError(f"{path}: not an evaluation set that can be read ({error})") from error
+
+
+def _read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Items with where they stand."""
+    if not path.startswith(_HUB):
+        for file in resolve_files(path):
+            for number, row in enumerate(_read_file(file)):
+                yield f"{file}, row {number}", row
+        return
+    from datasets import load_dataset
+
+    name, _, options = path.removeprefix(_HUB).partition(":")
+    config, _, split = options.partition(":")
+    name, _, revision = name.partition("@")
+    try:
+        rows = load_dataset(name, config or None, split=split or "test", revision=revision or None)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RecipeError(
+            f"{path}: not to be had from the Hub ({error}); check name, configuration and split, "
+            "whether the set asks for consent (`hf auth login`), and the network"
+        ) from error
+    for number, row in enumerate(rows):
+        yield f"{path}, row {number}", row
+
+
+def _texts(value: Any, column: str, where: str) -> Iterator[str]:
+    """The texts below a dotted name."""
+    if value is None:
+        return
+    if isinstance(value, list):
+        for element in value:
+            yield from _texts(element, column, where)
+    elif column and isinstance(value, dict):
+        name, _, rest = column.partition(".")
+        if name not in value:
+            known = ", ".join(map(repr, value))
+            raise RecipeError(f"{where}: no column {name!r}; columns are {known}")
+        yield from _texts(value[name], rest, where)
+    elif isinstance(value, str) and not column:
+        yield value
+    else:
+        raise RecipeError(
+            f"{where}: found {type(value).__name__} where text was expected; name columns with "
+            "text, those inside others as `outer.inner`"
+        )
+
+
+def read_items(evaluation_set: EvaluationSet) -> list[list[str]]:
+    """The texts of each item, in order.
+
+    Raises:
+        RecipeError: no items, a column that is not there or holds something else than text, or a
+            file or Hub data set that cannot be read.
+    """
+    items = [
+        [text for column in evaluation_set.columns for text in _texts(row, column, where)]
+        for path in evaluation_set.paths
+        for where, row in _read_rows(path)
+    ]
+    if not any(text.strip() for item in items for text in item):
+        raise RecipeError(
+            f"evaluation set {evaluation_set.task!r}: no text in {', '.join(evaluation_set.paths)}"
+        )
+    return items

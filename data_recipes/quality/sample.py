@@ -1,0 +1,165 @@
+"""Samples of bounded size from streams of any size, the same on every run."""
+
+import hashlib
+import heapq
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from ..documents import damaged_shard_is_an_error, disk_full_is_an_error
+from ..readers import read_texts
+from ..steps import StepFolder
+from .classifier import line_of
+from .config import TextSource
+
+# Documents read for each one that is sampled: a sample of a web crawl must not read all of it.
+# Beyond this many, files and Hub data sets are read from their start and shards in a drawn order.
+OVERSAMPLING = 10
+
+
+def keyed_hash(key: str, seed: int, purpose: bytes) -> int:
+    """64 bits that are independent for different seeds and purposes (of at most 16 bytes)."""
+    digest = hashlib.blake2b(
+        key.encode(), digest_size=8, salt=seed.to_bytes(16, "little"), person=purpose
+    )
+    return int.from_bytes(digest.digest(), "little")
+
+
+class Sample:
+    """The `size` keys of a stream with the lowest hashes: a uniform sample, in a random order.
+
+    Which ones those are does not depend on the order of the stream. Copies of a key count once. The
+    lines lie in a file, so memory is some 200 bytes per sampled key; the file holds about
+    `size * (1 + ln(keys / size))` lines.
+
+    Args:
+        path: that file.
+        size: at most this many.
+        seed: of the hashes.
+    """
+
+    def __init__(self, path: Path, size: int, seed: int) -> None:
+        self.size = size
+        self.seed = seed
+        self._path = path
+        self._file = path.open("w+b")
+        self._places: dict[int, int] = {}
+        self._highest: list[int] = []
+
+    def add(self, key: str, line: str) -> None:
+        """Offer a key with its line (without line end) to the sample."""
+        value = keyed_hash(key, self.seed, b"sample")
+        if value in self._places:
+            return
+        if len(self._highest) < self.size:
+            heapq.heappush(self._highest, -value)
+        elif value < -self._highest[0]:
+            del self._places[-heapq.heapreplace(self._highest, -value)]
+        else:
+            return
+        with disk_full_is_an_error(self._path):
+            self._places[value] = self._file.tell()
+            self._file.write(line.encode() + b"\n")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def hashes(self) -> list[int]:
+        """Hashes of the keys, ascending: the order of `lines`."""
+        return sorted(self._places)
+
+    def lines(self, hashes: Iterable[int]) -> Iterator[str]:
+        """The lines of these keys."""
+        with disk_full_is_an_error(self._path):
+            self._file.flush()
+        with self._path.open("rb") as file:
+            for value in hashes:
+                file.seek(self._places[value])
+                yield file.readline().decode()[:-1]
+
+    def __enter__(self) -> "Sample":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._path.unlink()
+
+
+class Incoming(NamedTuple):
+    """A document that comes into the filter."""
+
+    id: str
+    text: str
+
+
+def read_incoming(folders: list[Path], language: str, seed: int) -> Iterator[Incoming]:
+    """Documents of one language from shards, row groups (of some 4 MB) in a drawn order.
+
+    Args:
+        folders: `<step>/<source>` of the step before.
+        language: rows in other languages are passed over.
+        seed: of the order.
+
+    Raises:
+        RecipeError: a damaged shard.
+    """
+    groups = []
+    for folder in folders:
+        for shard in StepFolder(folder).shards():
+            path = StepFolder(folder).kept(shard)
+            with damaged_shard_is_an_error(path):
+                count = pq.read_metadata(path).num_row_groups
+            groups += [(path, group) for group in range(count)]
+
+    def order(group: tuple[Path, int]) -> int:
+        path, number = group
+        return keyed_hash(f"{path.parent.parent.name}/{path.name}/{number}", seed, b"row groups")
+
+    for path, group in sorted(groups, key=order):
+        with damaged_shard_is_an_error(path), pq.ParquetFile(path) as file:
+            table = file.read_row_group(group, columns=["id", "text", "language"])
+        for row in table.to_pylist():
+            if row["language"] == language:
+                yield Incoming(row["id"], row["text"])
+
+
+def sample_class(
+    sample: Sample, sources: list[TextSource], inputs: dict[str, Path], language: str
+) -> list[int]:
+    """Offer the documents of all sources of a class to its sample, as lines; equal ones count once.
+
+    Args:
+        sample: of the class.
+        sources: of the class.
+        inputs: folder of the step before, by source name.
+        language: of the classifier.
+
+    Returns:
+        how many documents were read from each source.
+
+    Raises:
+        RecipeError: a source that cannot be read.
+    """
+    read = []
+    for source in sources:
+        if source.path is not None:
+            texts = read_texts(source.path, source.text_column)
+        else:
+            folders = list(source.folders(inputs).values())
+            texts = (d.text for d in read_incoming(folders, language, sample.seed))
+        documents = 0
+        for text in islice(texts, OVERSAMPLING * sample.size):
+            line = line_of(text)
+            sample.add(line, line)
+            documents += 1
+        read.append(documents)
+    return read

@@ -1,0 +1,256 @@
+"""Near and exact duplicates through datatrove's blocks: planted ones, accounts, kills, refusals."""
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from datatrove.pipeline.dedup.minhash import MinhashConfig as TheirConfig
+from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
+
+from data_recipes.dedup.exact import ExactConfig, exact_phases
+from data_recipes.dedup.minhash import MinhashConfig, Signature, _Words, minhash_phases
+from data_recipes.dedup.plan import work_dir
+from data_recipes.errors import RecipeError
+from data_recipes.executors import ExecutorConfig, execute
+from data_recipes.steps import StepFolder
+from tests.conftest import ROOT, environment
+
+from .hand_made import hashes_of, rows_of, write_shards_of
+
+SOURCES = {"web_ko": "ko", "web_en": "en"}
+METHODS = {"minhash": (MinhashConfig, minhash_phases), "exact": (ExactConfig, exact_phases)}
+SYLLABLES = [chr(c) for c in range(0xAC00, 0xD7A4, 7)]
+
+
+def words(rng: random.Random, count: int) -> list[str]:
+    return ["".join(rng.choices(SYLLABLES, k=3)) for _ in range(count)]
+
+
+def changed(rng: random.Random, text: str, count: int) -> str:
+    """The text with `count` of its words replaced."""
+    parts = text.split()
+    for place in rng.sample(range(len(parts)), count):
+        parts[place] = words(rng, 1)[0]
+    return " ".join(parts)
+
+
+def planted(seed: int = 3) -> dict[str, list[list[str]]]:
+    """Shards by source: unique documents; copies and near-copies, also of the other source."""
+    rng = random.Random(seed)
+    ko = [" ".join(words(rng, 200)) for _ in range(60)]
+    en = [" ".join(words(rng, 200)) for _ in range(50)]
+    en += ko[:10] + en[:5] + [en[6]]  # 16 exact copies, of which one in its own shard
+    ko += [changed(rng, text, 2) for text in ko[20:32]]  # 12 near-copies
+    ko += ["짧은 글", "짧은 글"]  # fewer words than an n-gram, but the same text
+    return {"web_ko": [ko[:40], ko[40:]], "web_en": [en[:30], en[30:], []]}
+
+
+def write(root: Path, shards: dict[str, list[list[str]]] | None = None) -> None:
+    for source, parts in (shards or planted()).items():
+        write_shards_of(root / "read" / source, parts, source, SOURCES.get(source, "ko"))
+
+
+def run(root: Path, method: str, tasks: int = 1, workers: int = 1, **settings: object) -> Path:
+    config, phases = METHODS[method]
+    sources = sorted((p.name for p in (root / "read").iterdir()), reverse=True)
+    inputs = {name: root / "read" / name for name in sources}
+    output = root / method
+    for number, (step, parts) in enumerate(phases(inputs, output, config(**settings), tasks)):
+        execute([step], parts, ExecutorConfig(workers=workers), root / "logs" / str(number))
+    return output
+
+
+def texts(root: Path, kind: str) -> list[str]:
+    return [row["text"] for s in SOURCES for row in rows_of(root / s / kind)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_planted_duplicates_go_and_nothing_else(tmp_path: Path, method: str) -> None:
+    write(tmp_path)
+    output = run(tmp_path, method)
+    given = Counter(text for parts in planted().values() for part in parts for text in part)
+    kept, rejected = Counter(texts(output, "kept")), Counter(texts(output, "rejected"))
+    assert kept + rejected == given
+    rows = [row for source in SOURCES for row in rows_of(output / source / "rejected")]
+    if method == "exact":
+        assert rejected == given - Counter(set(given)) and rejected.total() == 17
+        assert {row["reason"] for row in rows} == {"exact_duplicate"}
+        # The copy in the first source stays, and the first in a source.
+        assert Counter(row["source"] for row in rows) == {"web_en": 16, "web_ko": 1}
+        assert {row["id"] for row in rows} & {"web_ko/0:0", "web_en/0:0"} == set()
+    else:
+        assert rejected.total() == 16 + 12 and "짧은 글" not in rejected
+        near = [t for part in planted()["web_ko"] for t in part][60:72]
+        originals = [t for part in planted()["web_ko"] for t in part][20:32]
+        assert all(kept[a] + kept[b] == 1 for a, b in zip(originals, near))
+        assert all(kept[t] <= 1 for t in given if t != "짧은 글")
+        assert all("of 2 documents that are alike" in row["detail"] for row in rows)
+        assert {row["reason"] for row in rows} == {"near_duplicate"}
+    for source in SOURCES:
+        tally = StepFolder(output / source).tally()
+        assert tally.documents_in == tally.documents_kept + tally.documents_rejected
+        assert tally.documents_in == sum(map(len, planted()[source]))
+        assert StepFolder(output / source).done() == StepFolder(tmp_path / "read" / source).shards()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tasks_and_workers_do_not_show(tmp_path: Path, method: str) -> None:
+    for name, tasks, workers in (("one", 1, 1), ("many", 3, 2)):
+        write(tmp_path / name)
+        run(tmp_path / name, method, tasks, workers)
+    one, many = (hashes_of(tmp_path / name / method) for name in ("one", "many"))
+    assert one == many != {}
+
+
+KILLS = {
+    "minhash": ["signatures", "buckets", "clusters", "rejected"],
+    "exact": ["signatures", "copies", "rejected"],
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_killed_in_every_stage_goes_on(tmp_path: Path, method: str) -> None:
+    """SIGKILL at the third file that a stage writes (the lists: at the second)."""
+    write(tmp_path)
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from datatrove.io import DataFolder\n"
+        "from data_recipes import documents\n"
+        "from tests.data_recipes.test_minhash import run\n"
+        "root, method, stage = Path(sys.argv[1]), *sys.argv[2:]\n"
+        "opened = []\n"
+        "def counted(path, mode='w'):\n"
+        "    if stage in str(path) and 'w' in mode:\n"
+        "        opened.append(path)\n"
+        "        if len(opened) == (3 if stage in ('signatures', 'rejected') else 2):\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "theirs, ours = DataFolder.open, documents.ShardWriter.__init__\n"
+        "def open_theirs(self, path, mode='rb', *args, **kwargs):\n"
+        "    counted(f'{self.path}/{path}', mode)\n"
+        "    return theirs(self, path, mode, *args, **kwargs)\n"
+        "def open_ours(self, path, schema):\n"
+        "    counted(path)\n"
+        "    ours(self, path, schema)\n"
+        "DataFolder.open, documents.ShardWriter.__init__ = open_theirs, open_ours\n"
+        "if __name__ == '__main__':\n"
+        "    run(root, method)\n"
+    )
+    finished: dict[Path, int] = {}
+    for stage in KILLS[method]:
+        killed = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path), method, stage],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+        )
+        assert killed.returncode == -9, killed.stderr.decode()
+        # What was finished before was not done again.
+        assert all(path.stat().st_mtime_ns == time for path, time in finished.items())
+        done = [*(work_dir(tmp_path / method) / "done").rglob("*.json")]
+        done += (tmp_path / method).glob("*/stats/*.json")
+        finished = {path: path.stat().st_mtime_ns for path in done}
+    assert len(finished) >= 5
+    output = run(tmp_path, method)
+    write(tmp_path / "whole")
+    whole = run(tmp_path / "whole", method)
+    assert hashes_of(output) == hashes_of(whole) != {}
+
+
+def similarity(a: str, b: str) -> float:
+    grams = [{tuple(t.split()[i : i + 5]) for i in range(len(t.split()) - 4)} for t in (a, b)]
+    return len(grams[0] & grams[1]) / len(grams[0] | grams[1])
+
+
+def test_as_many_near_duplicates_are_found_as_the_numbers_promise(tmp_path: Path) -> None:
+    """Pairs with about 0.7 of their 5-grams in common, which should meet half of the time."""
+    rng = random.Random(5)
+    pairs = []
+    for _ in range(150):
+        text = " ".join(words(rng, 120))
+        pairs.append((text, changed(rng, text, 4)))
+    expected = [1 - (1 - similarity(a, b) ** 8) ** 14 for a, b in pairs]
+    mean, deviation = sum(expected), sum(p * (1 - p) for p in expected) ** 0.5
+    assert 0.35 < mean / len(pairs) < 0.75
+    write(tmp_path, {"web_ko": [[a for a, _ in pairs], [b for _, b in pairs]]})
+    found = StepFolder(run(tmp_path, "minhash") / "web_ko").tally().documents_rejected
+    assert abs(found - mean) < 3 * deviation
+    # Eight buckets of 14 hashes, which is what confusing the two numbers comes to, find far fewer.
+    assert 3 * deviation < mean - sum(1 - (1 - similarity(a, b) ** 14) ** 8 for a, b in pairs)
+
+
+def test_signatures_are_datatroves_whatever_the_length(tmp_path: Path) -> None:
+    splitter = _Words("whitespace")
+    ours = Signature(str(tmp_path), TheirConfig(), language=splitter)
+    theirs = MinhashDedupSignature(str(tmp_path), TheirConfig(), language=splitter)
+    text = " ".join(words(random.Random(1), 10_000))
+    for part in (text, text[:500]):
+        shingles = theirs.get_shingles(part)
+        assert ours.get_signature(shingles) == theirs.get_signature(shingles)
+    assert len(theirs.get_shingles(text)) > 2 * 4096
+
+
+def test_words_of_scripts_without_spaces(tmp_path: Path) -> None:
+    assert _Words("whitespace").word_tokenize("한국어 文章です") == ["한국어", "文章です"]
+    assert _Words("unicode").word_tokenize("한국어 文章です") == ["한국어", "文", "章", "で", "す"]
+    rng = random.Random(2)
+    text = "".join(chr(rng.randrange(0x4E00, 0x9FA5)) for _ in range(300))
+    write(tmp_path, {"web_ko": [[text, "다른 글이 하나 더 있다"], [text[:290] + "一二三四"]]})
+    folder = StepFolder(run(tmp_path, "minhash", words="unicode") / "web_ko")
+    assert folder.tally().reasons["near_duplicate"]["documents"] == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_source_that_is_about_to_disappear_stops_the_run(tmp_path: Path, method: str) -> None:
+    original = " ".join(words(random.Random(1), 50))
+    shards = {"web_ko": [[original]], "web_en": [[original] * 20, [original] * 20]}
+    write(tmp_path, shards)
+    message = r"more than 90% of the documents of web_en 40 of 40 \(100.0%\)"
+    if method == "minhash":  # one of a cluster stays, not always the first
+        message = r"more than 90% of the documents of web_en \d+ of 40"
+    with pytest.raises(RecipeError, match=message + ".*raise deduplicate.max_removed"):
+        run(tmp_path, method)
+    assert not (tmp_path / method / "web_en").exists()
+    before = {p: p.stat().st_mtime_ns for p in (work_dir(tmp_path / method) / "done").rglob("*")}
+    output = run(tmp_path, method, max_removed=1.0)
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert Counter(texts(output, "kept")) == {original: 1}
+
+
+def test_other_settings_and_other_input_are_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(tmp_path, "minhash")
+    with pytest.raises(RecipeError, match=r"other settings \(settings\)"):
+        run(tmp_path, "minhash", ngram_size=7)
+    more = planted()
+    more["web_en"][2].append("하나 더")
+    write(tmp_path, more)
+    with pytest.raises(RecipeError, match=r"other settings \(shards\)"):
+        run(tmp_path, "minhash")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_shards_than_open_files(tmp_path: Path, method: str) -> None:
+    """datatrove opens all at once, several files for each."""
+    write(tmp_path, {"web_ko": [[f"{n} {words(random.Random(4), 9)}", str(n)] for n in range(50)]})
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from data_recipes.errors import RecipeError\n"
+        "from tests.data_recipes.test_minhash import run\n"
+        "if __name__ == '__main__':\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (60, int(sys.argv[3])))\n"
+        "    try:\n"
+        "        run(Path(sys.argv[1]), sys.argv[2])\n"
+        "    except RecipeError as error:\n"
+        "        sys.exit(f'error: {error}')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), method]
+    few = subprocess.run([*command, "60"], cwd=ROOT, env=environment(), capture_output=True)
+    assert b"files have to be open at once, and the limit is 60" in few.stderr
+    enough = subprocess.run([*command, "1000"], cwd=ROOT, env=environment(), capture_output=True)
+    assert enough.returncode == 0, enough.stderr.decode()
+    assert len(StepFolder(tmp_path / method / "web_ko").done()) == 50
