@@ -14,6 +14,7 @@ from .executors import Call, execute
 from .manifest import sha256_file, write_json_atomically
 from .phases import STEPS, phases
 from .progress import show_progress
+from .read import check_set_aside, source_facts
 from .slurm import Job
 from .steps import SETTINGS, StepFolder, Tally, claim
 
@@ -22,9 +23,8 @@ _REASONS = 4  # named in a line of the table
 
 
 def steps_of(config: DataConfig) -> list[str]:
-    """Names of the cleaning steps that a recipe has, in order; none if it cleans nothing."""
-    wanted = [name for name in STEPS[1:] if getattr(config, name) is not None]
-    return ["read", *wanted] if wanted else []
+    """Names of the steps that a recipe has, in order."""
+    return [name for name in STEPS if getattr(config, name) is not None]
 
 
 def step_before(config: DataConfig, name: str) -> str | None:
@@ -36,8 +36,7 @@ def step_before(config: DataConfig, name: str) -> str | None:
     wanted = steps_of(config)
     if name not in wanted:
         raise RecipeError(
-            f"this recipe has no section `{name}`; its cleaning steps are: "
-            f"{', '.join(wanted) or 'none'}"
+            f"this recipe has no section `{name}`; its cleaning steps are {', '.join(wanted)}"
         )
     return wanted[wanted.index(name) - 1] if wanted.index(name) else None
 
@@ -75,7 +74,9 @@ def _claim(config: DataConfig, name: str) -> None:
     before = step_before(config, name)
     settings: dict[str, Any] = {name: getattr(config, name).model_dump(mode="json")}
     if before is None:
-        settings["sources"] = [source_facts(s) for s in config.resolved_sources()]
+        settings["sources"] = [
+            source_facts(source, config.read) for source in config.resolved_sources()
+        ]
     else:
         settings["input"] = sha256_file(config.output_dir / before / SETTINGS)
     claim(config.output_dir / name, settings)
@@ -104,6 +105,8 @@ def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
                     f"{given.tally().documents_kept:,}; {len(missing)} shards are not done. Run "
                     "the command again; if that does not help, delete the directory"
                 )
+        else:
+            check_set_aside(own.root, tally, config.read, whole=True)
         if not tally.documents_kept:
             raise RecipeError(
                 f"{own.root}: nothing is left of {tally.documents_in:,} documents"
@@ -137,12 +140,15 @@ def run_step(config: DataConfig, name: str) -> None:
     root = config.output_dir / name
     if not is_done(config, name):
         inputs = _inputs(config, name)
+        work = phases(config, name, inputs)
         left = [
             StepFolder(path).bytes_left(folder(config, name, source))
             for source, path in inputs.items()
         ]
+        if not inputs:
+            left = [part.file.stat().st_size for part in work[0].step.pending() if part.file]
         with show_progress(root, sum(left), name):
-            for number, phase in enumerate(phases(config, name, inputs)):
+            for number, phase in enumerate(work):
                 execute([phase.step], phase.tasks, config.executor, root / "logs" / str(number))
         _finish(config, name)
     print_survival(config, name)
@@ -176,6 +182,8 @@ def print_survival(config: DataConfig, name: str) -> None:
     """One line per source: documents and bytes that a step took in and kept, and why not."""
     for source in config.sources:
         t = folder(config, name, source.name).tally()
+        if name == "read" and not t.documents_rejected:
+            continue
         print(
             f"{name:<14}{source.name:<20}{t.documents_kept:>12,} of {t.documents_in:,} documents "
             f"kept ({t.documents_kept / max(1, t.documents_in):.1%}), {t.bytes_kept / 1e6:,.1f} of "
@@ -183,9 +191,12 @@ def print_survival(config: DataConfig, name: str) -> None:
         )
 
 
-def cleaned(config: DataConfig) -> dict[str, Path]:
-    """Directory of shards with the cleaned documents, by source; empty if nothing is cleaned."""
-    wanted = steps_of(config)
-    if not wanted:
-        return {}
-    return {s.name: folder(config, wanted[-1], s.name).root / "kept" for s in config.sources}
+def cleaned(config: DataConfig) -> dict[str, StepFolder]:
+    """Folder of the last step, by source: its kept shards hold the cleaned documents."""
+    last = steps_of(config)[-1]
+    return {s.name: folder(config, last, s.name) for s in config.sources}
+
+
+def settings_of(config: DataConfig) -> dict[str, Any]:
+    """Settings of all steps, for the record of what is made from the text."""
+    return {name: getattr(config, name).model_dump(mode="json") for name in steps_of(config)}

@@ -12,9 +12,11 @@ from .dedup.exact import ExactConfig
 from .dedup.minhash import MinhashConfig
 from .executor_config import ExecutorConfig
 from .quality.config import QualityConfig
+from .read_config import ReadConfig
 from .strict_yaml import Strict
 
 CONFIGS = Path(__file__).parent / "configs"
+HUB = "hub://"
 
 
 class CorpusConfig(Strict):
@@ -58,14 +60,12 @@ class ShardConfig(Strict):
 
     Attributes:
         heldout_fraction: share of documents kept out of training, to measure bits per byte on.
-        tasks: parts of a source, each resumable on its own; at most one per input file.
-        workers: tasks at a time.
+        tasks: parts of a source, each resumable on its own and with shards of its own.
         seed: order of the documents inside each shard.
     """
 
     heldout_fraction: float = Field(gt=0, lt=1)
     tasks: int = Field(default=1, gt=0)
-    workers: int = Field(default=1, gt=0)
     seed: int = 42
 
 
@@ -89,6 +89,11 @@ class SourceConfig(Strict):
     licence: str
     synthesizer: str | None = None
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether it is streamed from the Hub."""
+        return self.path.startswith(HUB)
+
 
 class DataConfig(Strict):
     """A data recipe. Everything it makes lies under `output_dir`.
@@ -106,14 +111,15 @@ class DataConfig(Strict):
         tokenizer: what it is trained on.
         shards: how tokens are written.
 
-    A recipe without `filter`, `deduplicate`, `quality` and `decontaminate` tokenises its sources as
-    they are.
+    Without `filter`, `deduplicate`, `quality` and `decontaminate`, what was read is tokenised as it
+    is.
     """
 
     output_dir: Path
     corpus: CorpusConfig | None = None
     sources: list[SourceConfig] = Field(min_length=1)
     executor: ExecutorConfig = ExecutorConfig()
+    read: ReadConfig = ReadConfig()
     filter: None = None
     deduplicate: (
         Annotated[DedupConfig | MinhashConfig | ExactConfig, Field(discriminator="method")] | None

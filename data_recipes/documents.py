@@ -24,6 +24,8 @@ SCHEMA = pa.schema(
         ("metadata", pa.string()),
     ]
 )
+# No space, no quota, and a file larger than the system lets it be.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REJECTION = [pa.field("reason", pa.string()), pa.field("detail", pa.string())]
 
 
@@ -95,7 +97,7 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # Arrow raises its own OSError, not always with a number.
-        if error.errno != errno.ENOSPC and "No space left" not in str(error):
+        if error.errno not in _FULL and not any(os.strerror(n) in str(error) for n in _FULL):
             raise
         raise RecipeError(
             f"{path}: the disk is full. Shards that were finished are kept; free some space and "

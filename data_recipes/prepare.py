@@ -1,20 +1,25 @@
-"""The chain from text to shards: corpus, tokenizer, one shard set per source."""
+"""The chain from text to shards: corpus, cleaning, tokenizer, one shard set per source."""
 
 import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from .config import DataConfig, SourceConfig
+from .chain import clean, cleaned, jobs, settings_of
+from .config import DataConfig
 from .corpus import generate_corpus
 from .errors import RecipeError
+from .executor_config import ExecutorConfig
+from .executors import Call
 from .manifest import Manifest, write_json_atomically
-from .readers import read_texts
-from .shards import write_shards
+from .shards import ShardPlan, write_shards
+from .slurm import Job, submit
 from .tokenizer import load_tokenizer, padded_vocab_size, train_tokenizer
+from .tokenizer_corpus import spread_texts
 
 TRAINING_RECORD = "training.json"
 
@@ -31,22 +36,21 @@ def make_corpus(config: DataConfig) -> None:
     print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
 
 
-def _tokenizer_texts(config: DataConfig, sources: dict[str, SourceConfig]) -> Iterator[str]:
+def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
     total = sum(config.tokenizer.weights.values())
     budget = config.tokenizer.megabytes * 1e6
+    folders = cleaned(config)
     with tqdm(
         total=int(budget), unit="B", unit_scale=True, desc="tokenizer text", file=sys.stderr
     ) as bar:
         for name, weight in config.tokenizer.weights.items():
             left = budget * weight / total
-            for text in read_texts(sources[name].path, sources[name].text_column):
+            for text in spread_texts(folders[name], left, config.shards.heldout_fraction):
                 size = len(text.encode())
                 left -= size
                 bar.update(size)
                 yield text
-                if left <= 0:
-                    break
-            else:
+            if left > 0:
                 print(
                     f"warning: {name} has {left / 1e6:,.1f} MB less text than its share of the "
                     "tokenizer's, which leans to the other sources"
@@ -71,9 +75,7 @@ def make_tokenizer(config: DataConfig) -> None:
     if config.tokenizer.path:
         tokenizer = load_tokenizer(config.tokenizer.path)
     else:
-        sources = {s.name: s for s in config.resolved_sources()}
-        texts = _tokenizer_texts(config, sources)
-        tokenizer = train_tokenizer(texts, config.tokenizer.bpe_entries)
+        tokenizer = train_tokenizer(_tokenizer_texts(config), config.tokenizer.bpe_entries)
     # The record is the last file of a directory that appears under its name only when whole.
     staging = config.tokenizer_dir.with_name("tokenizer.tmp")
     shutil.rmtree(staging, ignore_errors=True)
@@ -86,22 +88,52 @@ def make_tokenizer(config: DataConfig) -> None:
     )
 
 
+def _shard_plans(config: DataConfig) -> list[ShardPlan]:
+    return [
+        ShardPlan(
+            source,
+            folder,
+            config.shards,
+            config.tokenizer_dir,
+            config.shards_dir / source.name,
+            settings_of(config),
+        )
+        for source, folder in zip(config.resolved_sources(), cleaned(config).values())
+    ]
+
+
 def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
     """Run the whole chain; steps that are done are kept. Returns manifests by source and split."""
     config.output_dir.mkdir(parents=True, exist_ok=True)
     if config.corpus:
         make_corpus(config)
+    clean(config)
     make_tokenizer(config)
-    manifests: dict[str, dict[str, Manifest]] = {}
-    for source in tqdm(config.resolved_sources(), desc="shards", unit="source", file=sys.stderr):
-        output = config.shards_dir / source.name
-        manifests[source.name] = write_shards(source, config.shards, config.tokenizer_dir, output)
+    manifests = {p.source.name: write_shards(p, config.executor) for p in _shard_plans(config)}
     summary = {
         name: {split: {"documents": m.documents, "tokens": m.tokens} for split, m in splits.items()}
         for name, splits in manifests.items()
     }
     write_json_atomically(config.shards_dir / "summary.json", summary)
     return manifests
+
+
+def submit_chain(config: DataConfig) -> None:
+    """Send what is left of the chain to Slurm, or say how far it is.
+
+    The cleaning steps are spread; what follows them runs on one node, on as many of its cores as
+    a task has.
+    """
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    if config.corpus:
+        make_corpus(config)
+    local = ExecutorConfig(workers=config.executor.slurm.cpus_per_task)
+    rest = Call(partial(_prepare_rest, config.model_copy(update={"executor": local})))
+    submit([*jobs(config), Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
+
+
+def _prepare_rest(config: DataConfig, rank: int, world_size: int) -> None:
+    prepare(config)
 
 
 def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:

@@ -82,9 +82,13 @@ def show_progress(output_dir: Path, total_bytes: int, description: str) -> Itera
         tqdm(total=total_bytes, unit="B", unit_scale=True, desc=description, file=terminal) as bar,
     ):
 
+        def catch_up() -> None:
+            # A step of several phases counts anew in each; the bar does not go back.
+            bar.update(max(0, _done(output_dir) - bar.n))
+
         def follow() -> None:
             while not stop.wait(_EVERY_SECONDS):
-                bar.update(_done(output_dir) - bar.n)
+                catch_up()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -93,4 +97,4 @@ def show_progress(output_dir: Path, total_bytes: int, description: str) -> Itera
         finally:
             stop.set()
             thread.join()
-            bar.update(_done(output_dir) - bar.n)
+            catch_up()

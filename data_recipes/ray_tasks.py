@@ -29,8 +29,12 @@ def _connect(config: RayConfig) -> None:
         ) from error
 
 
-def _check_room(config: RayConfig) -> None:
-    # Ray waits for good for a node that is large enough.
+def check_room(config: RayConfig) -> None:
+    """Ray would wait for good for a node that is large enough.
+
+    Raises:
+        RecipeError: no node has the cores and the memory of a task.
+    """
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -65,7 +69,7 @@ def run_on_ray(
         raise RecipeError("executor kind ray: install it with `pip install -e '.[ray]'`") from error
 
     _connect(config)
-    _check_room(config)
+    check_room(config)
     executor = RayPipelineExecutor(
         pipeline, tasks, logging_dir=str(logs.resolve()), skip_completed=False
     )

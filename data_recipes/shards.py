@@ -1,26 +1,24 @@
 """Tokenise one source into datatrove shards, with a held-out split and a manifest."""
 
 import hashlib
-import json
-import os
 import shutil
 import struct
-import sys
-from contextlib import nullcontext, redirect_stderr
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document, DocumentsPipeline
-from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.tokens import DocumentTokenizer
-from loguru import logger
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from .config import ShardConfig, SourceConfig
+from .documents import read_batches, text_bytes
 from .errors import RecipeError
+from .executor_config import ExecutorConfig
+from .executors import execute
 from .manifest import (
     MANIFEST,
     Manifest,
@@ -29,11 +27,12 @@ from .manifest import (
     sha256_file,
     write_json_atomically,
 )
-from .readers import SourceReader, resolve_files
+from .progress import Progress, show_progress
+from .steps import StepFolder, Tally, claim
 from .tokenizer import load_tokenizer
 
 SPLITS = ("train", "heldout")
-SETTINGS = "settings.json"
+DONE = "done"
 
 
 class ShardTokenizer(DocumentTokenizer):
@@ -65,32 +64,64 @@ class ShardTokenizer(DocumentTokenizer):
         return super().run(data, rank, world_size)
 
 
-class HeldoutSplit(PipelineStep):
-    """Sets a share of the documents aside, chosen by a hash of their text.
+def is_heldout(text: str, fraction: float) -> bool:
+    """Whether a document is kept out of training.
 
-    By text, not by position: copies of one document land on the same side.
+    By a hash of its text, not by position: copies of one document land on the same side.
+    """
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+    return struct.unpack("<I", digest)[0] < int(fraction * 2**32)
+
+
+class Tokenize(PipelineStep):
+    """Writes the shards of one source, `<output_dir>/{train,heldout}/<task>_*.ds`.
+
+    Each task has its share of the cleaned documents, which it reads once per split, so that it
+    holds neither. A task that was killed starts again; those that are done are marked.
+
+    Args:
+        text: folder of the last cleaning step for this source.
+        config: held-out share, seed.
+        tokenizer_dir: directory with `tokenizer.json`.
+        output_dir: `<shards>/<source name>`.
     """
 
-    name = "Held-out split"
-    type = "SPLIT"
+    name = "Tokenize"
+    type = "TOKENIZER"
 
-    def __init__(self, fraction: float, writer: ShardTokenizer) -> None:
+    def __init__(
+        self, text: StepFolder, config: ShardConfig, tokenizer_dir: Path, output_dir: Path
+    ) -> None:
         super().__init__()
-        self.threshold = int(fraction * 2**32)
-        self.writer = writer
+        self.text = text
+        self.config = config
+        self.tokenizer_dir = tokenizer_dir
+        self.output_dir = output_dir
 
-    def is_heldout(self, text: str) -> bool:
-        digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
-        return struct.unpack("<I", digest)[0] < self.threshold
+    def _documents(self, split: str, shards: list[str], progress: Progress) -> DocumentsPipeline:
+        fraction = self.config.heldout_fraction
+        for shard in shards:
+            for batch in read_batches(self.text.kept(shard), ["id", "text"]):
+                for name, text in zip(*(column.to_pylist() for column in batch.columns)):
+                    if is_heldout(text, fraction) == (split == "heldout"):
+                        yield Document(text=text, id=name)
+                progress.update(int(text_bytes(batch).sum()))
 
-    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
-        heldout: list[Document] = []
-        for document in data:
-            if self.is_heldout(document.text):
-                heldout.append(document)
-            else:
-                yield document
-        self.writer.run(iter(heldout), rank, world_size)
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        shards = self.text.shards()[rank::world_size]
+        with Progress(self.output_dir, rank) as progress:
+            for split in SPLITS:
+                done = self.output_dir / DONE / f"{split}-{rank:05d}"
+                if not done.is_file():
+                    writer = ShardTokenizer(
+                        self.output_dir / split, self.tokenizer_dir, self.config.seed
+                    )
+                    writer.run(self._documents(split, shards, progress), rank, world_size)
+                    done.parent.mkdir(parents=True, exist_ok=True)
+                    done.touch()
+        yield from ()
 
 
 def tokenizer_hash(tokenizer_dir: Path) -> str:
@@ -103,6 +134,10 @@ def tokenizer_hash(tokenizer_dir: Path) -> str:
     if not path.is_file():
         raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
     return sha256_file(path)
+
+
+def _token_bytes(tokenizer_dir: Path) -> int:
+    return 2 if len(load_tokenizer(tokenizer_dir)) <= 2**16 else 4
 
 
 def _shard_files(directory: Path) -> list[ShardFile]:
@@ -127,111 +162,118 @@ def _shard_files(directory: Path) -> list[ShardFile]:
     return files
 
 
-def _inputs(source: SourceConfig) -> list[list[str | int]]:
-    """What a source's text is: names and sizes of its files, or the Hub's name for it."""
-    if source.path.startswith("hub://"):
-        return [[source.path]]
-    return [[path.name, path.stat().st_size] for path in resolve_files(source.path)]
+@dataclass(frozen=True)
+class ShardPlan:
+    """What the shards of a source are made of and how.
 
-
-def _claim(output_dir: Path, settings: dict[str, Any]) -> None:
-    # Before the first shard: finished tasks of a killed run must not mix with other settings.
-    record = output_dir / SETTINGS
-    if not record.is_file():
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(record, settings)
-    elif json.loads(record.read_text(encoding="utf-8")) != settings:
-        raise RecipeError(
-            f"{output_dir}: holds shards made from other text, with another tokenizer or other "
-            "settings; delete it to make them again, or choose another output_dir"
-        )
-
-
-def write_shards(
-    source: SourceConfig, config: ShardConfig, tokenizer_dir: Path, output_dir: Path
-) -> dict[str, Manifest]:
-    """Tokenise `source` into `output_dir/{train,heldout}`, or return what is already there.
-
-    A killed run goes on with the tasks (input files) that were not finished.
-
-    Args:
-        source: where the text is and what it is.
-        config: tasks, workers, held-out share, seed.
+    Attributes:
+        source: what is said about the text.
+        text: folder of the last cleaning step for this source.
+        config: held-out share, parts, seed.
         tokenizer_dir: directory with `tokenizer.json`.
         output_dir: `<shards>/<source name>`.
+        cleaning: settings of the steps that the text went through.
+    """
+
+    source: SourceConfig
+    text: StepFolder
+    config: ShardConfig
+    tokenizer_dir: Path
+    output_dir: Path
+    cleaning: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> Tokenize:
+        """The pipeline step that writes them."""
+        return Tokenize(self.text, self.config, self.tokenizer_dir, self.output_dir)
+
+    @property
+    def tasks(self) -> int:
+        """Parts, each with files of its own; at most one per shard of text."""
+        return max(1, min(self.config.tasks, len(self.text.shards())))
+
+    @property
+    def done(self) -> bool:
+        """Whether both splits are finished."""
+        return all((self.output_dir / split / MANIFEST).is_file() for split in SPLITS)
+
+    def pipeline(self) -> dict[str, Any]:
+        """What decides the tokens, besides the tokenizer."""
+        tallies = ((shard, Tally.read(self.text.stats(shard))) for shard in self.text.shards())
+        return {
+            "inputs": [[shard, t.documents_kept, t.bytes_kept] for shard, t in tallies],
+            "cleaning": self.cleaning,
+            "shards": self.config.model_dump() | {"tasks": self.tasks},
+        }
+
+    def claim(self) -> None:
+        """Bind the directory to these settings.
+
+        Raises:
+            RecipeError: it holds shards made from other settings.
+        """
+        tokenizer = {"tokenizer_sha256": tokenizer_hash(self.tokenizer_dir)}
+        claim(self.output_dir, tokenizer | self.pipeline())
+
+
+def finish_shards(plan: ShardPlan) -> dict[str, Manifest]:
+    """Write the manifests of both splits, or bring what they say about the text up to date.
 
     Raises:
-        RecipeError: no documents in the source or in one of the splits; shards there that were
-            made from other settings.
+        RecipeError: no documents in one of the splits, or documents are missing.
     """
-    inputs = _inputs(source)
-    tasks = min(config.tasks, len(inputs)) if isinstance(inputs[0][-1], int) else config.tasks
-    pipeline = {
-        "inputs": inputs,
-        "text_column": source.text_column,
-        "shards": config.model_dump(exclude={"workers"}) | {"tasks": tasks},
-    }
-    tokenizer_sha256 = tokenizer_hash(tokenizer_dir)
-    _claim(output_dir, {"tokenizer_sha256": tokenizer_sha256, **pipeline})
+    source = plan.source
     facts = source.model_dump(include={"name", "language", "licence", "synthesizer"})
     facts["source"] = source.path
-    directories = {split: output_dir / split for split in SPLITS}
-    if all((d / MANIFEST).is_file() for d in directories.values()):
+    directories = {split: plan.output_dir / split for split in SPLITS}
+    if plan.done:
         # What is said about the text may be corrected without tokenising it again.
         manifests = {s: read_manifest(d).model_copy(update=facts) for s, d in directories.items()}
         for split, manifest in manifests.items():
             if manifest != read_manifest(directories[split]):
                 write_json_atomically(directories[split] / MANIFEST, manifest.model_dump())
         return manifests
-
-    logs = output_dir / "logs"
-    writers = {s: ShardTokenizer(d, tokenizer_dir, config.seed) for s, d in directories.items()}
-    dtype = f"<u{writers['train'].token_size}"
-    executor = LocalPipelineExecutor(
-        pipeline=[
-            SourceReader(source.path, source.text_column),
-            HeldoutSplit(config.heldout_fraction, writers["heldout"]),
-            writers["train"],
-        ],
-        tasks=tasks,
-        workers=min(config.workers, tasks),
-        logging_dir=str(logs),
-    )
-    # datatrove describes every step on stderr. That is progress when many workers share a long
-    # job and noise for a small one; the files under `logs` keep it either way.
-    with open(os.devnull, "w") if executor.workers == 1 else nullcontext(sys.stderr) as stderr:
-        with redirect_stderr(stderr):
-            try:
-                executor.run()
-            except RecipeError:
-                # Nothing was made yet, so the settings that led here may be mended.
-                if not any((logs / "completions").glob("*")):
-                    (output_dir / SETTINGS).unlink()
-                raise
-            finally:
-                logger.remove()
-
     manifests = {}
     for split, directory in directories.items():
         files = _shard_files(directory)
         if not files:
-            shutil.rmtree(logs, ignore_errors=True)
-            (output_dir / SETTINGS).unlink()
+            shutil.rmtree(plan.output_dir)
             raise RecipeError(
                 f"{source.path}: no documents for the {split} split of source {source.name!r}. "
-                "Is the source empty, or heldout_fraction too small for it?"
+                "Is the source too small, or heldout_fraction too small for it?"
             )
         manifests[split] = Manifest(
             **facts,
             split=split,
-            tokenizer_sha256=tokenizer_sha256,
-            dtype=dtype,
+            tokenizer_sha256=tokenizer_hash(plan.tokenizer_dir),
+            dtype=f"<u{_token_bytes(plan.tokenizer_dir)}",
             documents=sum(f.documents for f in files),
             tokens=sum(f.tokens for f in files),
-            pipeline=pipeline,
+            pipeline=plan.pipeline(),
             files=files,
+        )
+    written, given = sum(m.documents for m in manifests.values()), plan.text.tally().documents_kept
+    if written != given:
+        raise RecipeError(
+            f"{plan.output_dir}: {written:,} documents were tokenised, {given:,} given; delete the "
+            "directory and make the shards again"
         )
     # Written last and together: a data set without its manifest counts as unfinished.
     for split, directory in directories.items():
         write_json_atomically(directory / MANIFEST, manifests[split].model_dump())
     return manifests
+
+
+def write_shards(plan: ShardPlan, executor: ExecutorConfig) -> dict[str, Manifest]:
+    """Tokenise a source, or go on with it; returns the manifests by split.
+
+    Raises:
+        RecipeError: no documents in one of the splits; shards there that were made from other
+            settings; a full disk.
+    """
+    plan.claim()
+    if not plan.done:
+        total = len(SPLITS) * plan.text.tally().bytes_kept
+        with show_progress(plan.output_dir, total, f"shards of {plan.source.name}"):
+            execute([plan.step], plan.tasks, executor, plan.output_dir / "logs")
+    return finish_shards(plan)

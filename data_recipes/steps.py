@@ -26,6 +26,8 @@ from .manifest import write_json_atomically
 from .progress import Progress
 
 SETTINGS = "settings.json"
+# What a finished piece of work leaves: of a step, of a helper of it, of tokenisation.
+_FINISHED = ("*/stats/*", "done/**/*", "*/manifest.json")
 
 
 @dataclass
@@ -163,12 +165,15 @@ class StepFolder:
 def claim(directory: Path, settings: dict[str, Any]) -> None:
     """Bind a directory to the settings that its contents are made with, before the first of them.
 
+    As long as nothing in it is finished, other settings may take the place of those that failed.
+
     Raises:
         RecipeError: it holds work that was done with others.
     """
     record = directory / SETTINGS
     settings = json.loads(json.dumps(settings))
-    if not record.is_file():
+    finished = (directory.glob(pattern) for pattern in _FINISHED)
+    if not record.is_file() or not any(any(found) for found in finished):
         directory.mkdir(parents=True, exist_ok=True)
         write_json_atomically(record, settings)
         return

@@ -5,7 +5,6 @@ input shard in a plan that is made first, so neither the number of tasks nor of 
 each unit of work (a shard, a bucket) is marked when it is finished and not done again.
 """
 
-import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..documents import read_batches
+from ..documents import read_batches, text_bytes
 from ..errors import RecipeError
 from ..manifest import write_json_atomically
 from ..progress import Progress
@@ -95,7 +94,7 @@ class SignatureStage(Stage):
             for batch in read_batches(path, columns=["text"]):
                 for text in batch.column("text").to_pylist():
                     yield Document(text, id="", metadata={"shard": unit})
-                progress.update(batch.nbytes)
+                progress.update(int(text_bytes(batch).sum()))
 
         return self.sign(documents(), unit, len(plan))
 
@@ -142,7 +141,7 @@ class ListStage(Stage):
 
     @abstractmethod
     def list_removed(self, shards: int) -> None:
-        """Write the lists into an empty `folder`."""
+        """Write the lists."""
 
     @abstractmethod
     def path(self, number: int) -> Path:
@@ -154,8 +153,6 @@ class ListStage(Stage):
     def work_on(self, unit: int, plan: list[PlannedShard], progress: Progress) -> dict[str, int]:
         # datatrove opens the files of all shards at once, of up to three kinds.
         allow_open_files(3 * len(plan))
-        shutil.rmtree(self.folder)
-        self.folder.mkdir()
         self.list_removed(len(plan))
         return {"removed": sum(self._removed(i) for i in range(len(plan)))}
 

@@ -38,7 +38,7 @@ def _text(document: Document) -> str:
 
 
 def _priority(document: Document) -> int:
-    return 1
+    return _MOST_SHARDS - document.metadata["shard"]
 
 
 def _block_config() -> blocks.ExactDedupConfig:

@@ -60,14 +60,19 @@ def _block_config(config: MinhashConfig) -> blocks.MinhashConfig:
     )
 
 
-class _Words(WhitespaceTokenizer):
-    """Words without the packages (spaCy, Kiwi) that datatrove's splitters need."""
+class Words(WhitespaceTokenizer):
+    """Words without the packages (spaCy, Kiwi) that datatrove's splitters need.
+
+    Args:
+        words: as in `MinhashConfig`.
+    """
 
     def __init__(self, words: str) -> None:
         super().__init__()
         self._boundary = regex.compile(r"(?V1w)\b") if words == "unicode" else None
 
     def word_tokenize(self, text: str) -> list[str]:
+        """Words of a text that has no punctuation any more."""
         if self._boundary is None:
             return text.split()
         return [word for word in self._boundary.split(text) if not word.isspace() and word]
@@ -96,7 +101,7 @@ class Signatures(SignatureStage):
 
     def sign(self, documents: Iterator[Document], unit: int, units: int) -> dict[str, int]:
         """Sign the documents that have an n-gram."""
-        words = _Words(self.config.words)
+        words = Words(self.config.words)
         block = Signature(str(self.folder), _block_config(self.config), language=words)
         block.run(documents, unit, units)
         path = self.folder / "bucket_000" / f"{unit:05d}.minhash.sig"

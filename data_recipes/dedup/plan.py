@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,11 @@ class Plan(PipelineStep):
                 f"{self.most_shards:,} apart; make larger shards in the first step"
             )
         work = {"settings": self.settings, "shards": [asdict(shard) for shard in shards]}
-        claim(work_dir(self.output_dir), work)
+        folder = work_dir(self.output_dir)
+        if not any(folder.glob("done/*/*.json")):
+            # datatrove takes every file it finds, also those of a killed run with another plan.
+            shutil.rmtree(folder, ignore_errors=True)
+        claim(folder, work)
         yield from ()
 
 

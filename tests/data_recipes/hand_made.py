@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from data_recipes.config import ShardConfig, SourceConfig
 from data_recipes.corpus import documents
 from data_recipes.documents import SCHEMA, ShardWriter, read_batches, reject
+from data_recipes.executor_config import ExecutorConfig
 from data_recipes.manifest import MANIFEST, Manifest, ShardFile, sha256_file, write_json_atomically
+from data_recipes.read import ReadStep
+from data_recipes.read_config import ReadConfig
+from data_recipes.shards import ShardPlan, write_shards
 from data_recipes.steps import Outcome, StepFolder, Tally
 
 TOKENIZER = "0" * 64
@@ -99,3 +104,19 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
 def hashes_of(folder: Path) -> dict[str, str]:
     """SHA-256 of every shard below a directory."""
     return {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*.parquet"))}
+
+
+def read_source(source: SourceConfig, output_dir: Path, **settings: object) -> StepFolder:
+    """The `read` step on one source, in this process."""
+    step = ReadStep([source], output_dir, ReadConfig(**settings))
+    assert list(step.run()) == []
+    return StepFolder(output_dir / source.name)
+
+
+def tokenise(
+    source: SourceConfig, config: ShardConfig, tokenizer_dir: Path, output_dir: Path
+) -> dict[str, Manifest]:
+    """Read a source and write its shards to `output_dir`."""
+    text = read_source(source, output_dir.with_name(output_dir.name + "_read"))
+    plan = ShardPlan(source, text, config, tokenizer_dir, output_dir)
+    return write_shards(plan, ExecutorConfig())

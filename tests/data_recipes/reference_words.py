@@ -1,7 +1,7 @@
 """Word boundaries by the rules of UAX 29, one by one: a slow reference for the kernel."""
 
 from bisect import bisect_left
-from functools import lru_cache
+from functools import cache
 
 import regex
 
@@ -22,7 +22,7 @@ IN_WORDS = {"MidLetter", "MidNumLet", "Single_Quote"}
 IN_NUMBERS = {"MidNum", "MidNumLet", "Single_Quote"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def class_of(character: str) -> str:
     """Word_Break class; empty for Other."""
     return next((name for name, own in CLASSES.items() if own.match(character)), "")

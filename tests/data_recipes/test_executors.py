@@ -13,14 +13,13 @@ import pytest
 
 from data_recipes.config import CONFIGS
 from data_recipes.errors import RecipeError
-from data_recipes.executor_config import ExecutorConfig, load_executor
-from data_recipes.executors import execute
-from data_recipes.progress import show_progress
+from data_recipes.executor_config import ExecutorConfig, RayConfig, load_executor
+from data_recipes.ray_tasks import check_room
 from data_recipes.steps import StepFolder
 from tests.conftest import ROOT, environment
 
-from .hand_made import hashes_of, some_texts, write_shards_of
-from .toy_step import DropShort
+from .hand_made import hashes_of
+from .toy_chain import run, write_inputs
 
 SHIPPED = sorted((CONFIGS / "executors").glob("*.yaml"))
 needs_ray = pytest.mark.skipif(
@@ -28,43 +27,27 @@ needs_ray = pytest.mark.skipif(
 )
 
 
-def inputs(root: Path, extra: str | None = None) -> None:
-    parts = [some_texts(40)[i::4] for i in range(4)]
-    if extra:
-        parts[2].append(extra)
-    write_shards_of(root / "read" / "web_ko", parts)
-
-
-def run(root: Path, config: ExecutorConfig) -> None:
-    """Two chained steps."""
-    first = DropShort({"web_ko": root / "read" / "web_ko"}, root / "filter", 400)
-    second = DropShort({"web_ko": root / "filter" / "web_ko"}, root / "quality", 600)
-    for step in (first, second):
-        logs = root / "logs" / step.output_dir.name
-        with show_progress(step.output_dir, 100, "drop"):
-            execute([step], config.parts, config, logs)
-
-
-def in_a_process(root: Path, config: ExecutorConfig, **how: object) -> subprocess.Popen:
-    """`run` in a process of its own, which prints a `RecipeError` as the command line does."""
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from data_recipes.errors import RecipeError\n"
-        "from tests.data_recipes.test_executors import ExecutorConfig, run\n"
-        "if __name__ == '__main__':\n"
-        "    try:\n"
-        "        run(Path(sys.argv[1]), ExecutorConfig.model_validate_json(sys.argv[2]))\n"
-        "    except (RecipeError, RuntimeError) as error:\n"
-        "        sys.exit(f'error: {error}')\n"
+def in_a_process(config: ExecutorConfig, *roots: Path) -> subprocess.Popen:
+    """`run` in a process of its own, which prints errors on stdout."""
+    command = [sys.executable, "-m", "tests.data_recipes.toy_chain", config.model_dump_json()]
+    return subprocess.Popen(
+        [*command, *map(str, roots)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    command = [sys.executable, "-c", code, str(root), config.model_dump_json()]
-    return subprocess.Popen(command, cwd=ROOT, env=environment(), **how)
+
+
+def only_a_bar(shown: str) -> bool:
+    lines = [line for line in shown.replace("\r", "\n").splitlines() if line]
+    return bool(lines) and all(line.startswith("drop:") for line in lines)
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_message(tmp_path: Path) -> None:
     """datatrove's pool would wait for it for good."""
-    inputs(tmp_path, extra="KILL")
+    write_inputs(tmp_path, extra="KILL")
     with pytest.raises(RecipeError, match=r"want of memory: lower executor.workers \(2 now\)"):
         run(tmp_path, ExecutorConfig(workers=2, tasks=4))
     run(tmp_path, ExecutorConfig(workers=2, tasks=4))
@@ -75,7 +58,7 @@ def test_a_worker_that_dies_ends_the_run_with_a_message(tmp_path: Path) -> None:
 def test_a_mistake_in_a_step_is_one_line_and_says_where_to_look(
     tmp_path: Path, workers: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    inputs(tmp_path, extra="BREAK")
+    write_inputs(tmp_path, extra="BREAK")
     with pytest.raises(RuntimeError, match="KeyError: 'a mistake in a step'; traceback in") as e:
         run(tmp_path, ExecutorConfig(workers=workers))
     assert "Traceback" in Path(str(e.value).split("traceback in ")[1]).read_text()
@@ -85,32 +68,29 @@ def test_a_mistake_in_a_step_is_one_line_and_says_where_to_look(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_command(tmp_path: Path, sent: signal.Signals) -> None:
-    inputs(tmp_path, extra="WAIT")
-    process = in_a_process(tmp_path, ExecutorConfig(workers=2), stderr=subprocess.PIPE, text=True)
+    write_inputs(tmp_path, extra="WAIT")
+    process = in_a_process(ExecutorConfig(workers=2), tmp_path)
     marker = tmp_path / "filter" / "waits"
     deadline = time.monotonic() + 60
     while not (marker.is_file() and marker.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    worker = psutil.Process(int(marker.read_text()))
-    assert worker.pid != process.pid
     children = psutil.Process(process.pid).children(recursive=True)
-    assert worker in children
+    assert int(marker.read_text()) in {child.pid for child in children}
     process.send_signal(sent)
     shown = process.communicate(timeout=20)[1]
     assert psutil.wait_procs(children, timeout=10)[1] == []
+    # That of the command itself, which no worker adds to.
     assert shown.count("Traceback") == (sent == signal.SIGINT)
 
 
-def test_errors_go_to_the_terminal_and_nothing_else_does(tmp_path: Path) -> None:
-    inputs(tmp_path, extra="FAIL")
-    process = in_a_process(tmp_path, ExecutorConfig(workers=2), stderr=subprocess.PIPE, text=True)
-    lines = process.communicate()[1].replace("\r", "\n").splitlines()
-    assert process.returncode == 1
-    assert lines[-1] == "error: a text says FAIL; take it out"
-    assert len(lines) > 1 and all(line.startswith("drop:") for line in lines[:-1] if line)
-    console = (tmp_path / "logs" / "filter" / "console.txt").read_text()
-    assert "Traceback" in console
+def test_errors_reach_the_user_and_the_terminal_shows_nothing_else(tmp_path: Path) -> None:
+    write_inputs(tmp_path / "here", extra="FAIL")
+    process = in_a_process(ExecutorConfig(workers=2), tmp_path / "here")
+    said, shown = process.communicate()
+    assert said == "here: RecipeError: a text says FAIL; take it out\n"
+    assert only_a_bar(shown)
+    assert "Traceback" in (tmp_path / "here" / "logs" / "filter" / "console.txt").read_text()
 
 
 @pytest.mark.parametrize("capture", ["capsys", "capfd"])
@@ -118,7 +98,7 @@ def test_a_program_that_captures_stderr_gets_it_back(
     tmp_path: Path, capture: str, request: pytest.FixtureRequest
 ) -> None:
     fixture = request.getfixturevalue(capture)
-    inputs(tmp_path)
+    write_inputs(tmp_path)
     before = sys.stderr, os.fstat(2).st_ino
     run(tmp_path, ExecutorConfig())
     assert (sys.stderr, os.fstat(2).st_ino) == before
@@ -146,39 +126,32 @@ def test_a_cluster_that_is_not_described_is_refused(tmp_path: Path) -> None:
 @needs_ray
 def test_ray_writes_what_one_process_writes_and_says_what_goes_wrong(tmp_path: Path) -> None:
     """All in one process, for a cluster takes seconds to start."""
-    bad = {
-        "FAIL": "a text says FAIL; take it out",
-        "BREAK": "KeyError: 'a mistake in a step'; traceback in",
-        "KILL": "its worker was lost",
+    wrong = {
+        "FAIL": "RecipeError: a text says FAIL; take it out",
+        "BREAK": "RuntimeError: KeyError: 'a mistake in a step'; traceback in",
+        "KILL": "RecipeError: task 0: its worker was lost",
     }
-    for name in ("ray", "local", *bad):
-        inputs(tmp_path / name, extra=name if name in bad else None)
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from tests.data_recipes.test_executors import ExecutorConfig, run\n"
-        "if __name__ == '__main__':\n"
-        "    for name in ('too much', 'ray', *sys.argv[2:]):\n"
-        "        memory = {'memory_gb': 1e6 if name == 'too much' else 0.25}\n"
-        "        config = ExecutorConfig(kind='ray', workers=2, ray=memory)\n"
-        "        try:\n"
-        "            run(Path(sys.argv[1]) / name, config)\n"
-        "        except (ValueError, RuntimeError) as error:\n"
-        "            print(f'{name}: {type(error).__name__}: {error}')\n"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), *bad],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    lines = [line for line in process.stdout.splitlines() if "(raylet)" not in line]
-    assert [line.split(": ")[0] for line in lines] == ["too much", *bad]
-    assert "no node has 1 cores and 1e+06 GiB for a task" in lines[0]
-    assert all(bad[line.split(": ")[0]] in line for line in lines[1:])
-    shown = process.stderr.replace("\r", "\n").splitlines()
-    assert shown and all(line.startswith("drop:") for line in shown if line)
+    for name in ("ray", "local", *wrong):
+        write_inputs(tmp_path / name, extra=name if name in wrong else None)
+    config = ExecutorConfig(kind="ray", workers=2, ray={"memory_gb": 0.25})
+    process = in_a_process(config, tmp_path / "ray", *(tmp_path / name for name in wrong))
+    said, shown = process.communicate()
+    lines = [line for line in said.splitlines() if "(raylet)" not in line]
+    assert len(lines) == len(wrong)
+    assert all(a.startswith(f"{b}: {wrong[b]}") for a, b in zip(lines, wrong))
+    assert only_a_bar(shown)
     run(tmp_path / "local", ExecutorConfig())
     for step in ("filter", "quality"):
         assert hashes_of(tmp_path / "ray" / step) == hashes_of(tmp_path / "local" / step) != {}
+
+
+@needs_ray
+def test_a_task_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    node = {"Alive": True, "Resources": {"CPU": 8.0, "memory": 4.0 * 2**30}}
+    monkeypatch.setattr(ray, "nodes", lambda: [node, node | {"Alive": False}])
+    check_room(RayConfig(cpus_per_task=8, memory_gb=4))
+    for config in (RayConfig(cpus_per_task=9), RayConfig(memory_gb=5)):
+        with pytest.raises(RecipeError, match=r"no node has .* \(nodes: 8 cores 4.0 GiB\); lower"):
+            check_room(config)

@@ -10,57 +10,14 @@ import pytest
 from datatrove.pipeline.dedup.minhash import MinhashConfig as TheirConfig
 from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
 
-from data_recipes.dedup.exact import ExactConfig, exact_phases
-from data_recipes.dedup.minhash import MinhashConfig, Signature, _Words, minhash_phases
+from data_recipes.dedup.minhash import Signature, Words
 from data_recipes.dedup.plan import work_dir
 from data_recipes.errors import RecipeError
-from data_recipes.executors import ExecutorConfig, execute
 from data_recipes.steps import StepFolder
 from tests.conftest import ROOT, environment
 
-from .hand_made import hashes_of, rows_of, write_shards_of
-
-SOURCES = {"web_ko": "ko", "web_en": "en"}
-METHODS = {"minhash": (MinhashConfig, minhash_phases), "exact": (ExactConfig, exact_phases)}
-SYLLABLES = [chr(c) for c in range(0xAC00, 0xD7A4, 7)]
-
-
-def words(rng: random.Random, count: int) -> list[str]:
-    return ["".join(rng.choices(SYLLABLES, k=3)) for _ in range(count)]
-
-
-def changed(rng: random.Random, text: str, count: int) -> str:
-    """The text with `count` of its words replaced."""
-    parts = text.split()
-    for place in rng.sample(range(len(parts)), count):
-        parts[place] = words(rng, 1)[0]
-    return " ".join(parts)
-
-
-def planted(seed: int = 3) -> dict[str, list[list[str]]]:
-    """Shards by source: unique documents; copies and near-copies, also of the other source."""
-    rng = random.Random(seed)
-    ko = [" ".join(words(rng, 200)) for _ in range(60)]
-    en = [" ".join(words(rng, 200)) for _ in range(50)]
-    en += ko[:10] + en[:5] + [en[6]]  # 16 exact copies, of which one in its own shard
-    ko += [changed(rng, text, 2) for text in ko[20:32]]  # 12 near-copies
-    ko += ["짧은 글", "짧은 글"]  # fewer words than an n-gram, but the same text
-    return {"web_ko": [ko[:40], ko[40:]], "web_en": [en[:30], en[30:], []]}
-
-
-def write(root: Path, shards: dict[str, list[list[str]]] | None = None) -> None:
-    for source, parts in (shards or planted()).items():
-        write_shards_of(root / "read" / source, parts, source, SOURCES.get(source, "ko"))
-
-
-def run(root: Path, method: str, tasks: int = 1, workers: int = 1, **settings: object) -> Path:
-    config, phases = METHODS[method]
-    sources = sorted((p.name for p in (root / "read").iterdir()), reverse=True)
-    inputs = {name: root / "read" / name for name in sources}
-    output = root / method
-    for number, (step, parts) in enumerate(phases(inputs, output, config(**settings), tasks)):
-        execute([step], parts, ExecutorConfig(workers=workers), root / "logs" / str(number))
-    return output
+from .dedup_by_files import METHODS, SOURCES, changed, planted, run, words, write
+from .hand_made import hashes_of, rows_of
 
 
 def texts(root: Path, kind: str) -> list[str]:
@@ -76,13 +33,14 @@ def test_planted_duplicates_go_and_nothing_else(tmp_path: Path, method: str) -> 
     assert kept + rejected == given
     rows = [row for source in SOURCES for row in rows_of(output / source / "rejected")]
     if method == "exact":
-        assert rejected == given - Counter(set(given)) and rejected.total() == 17
+        assert rejected == given - Counter(set(given)) and rejected.total() == 18
         assert {row["reason"] for row in rows} == {"exact_duplicate"}
         # The copy in the first source stays, and the first in a source.
-        assert Counter(row["source"] for row in rows) == {"web_en": 16, "web_ko": 1}
-        assert {row["id"] for row in rows} & {"web_ko/0:0", "web_en/0:0"} == set()
+        assert Counter(row["source"] for row in rows) == {"web_en": 17, "web_ko": 1}
+        assert {row["id"] for row in rows} & {"web_ko/0:0", "web_en/0:1"} == set()
+        assert "web_en/0:0" in {row["id"] for row in rows}
     else:
-        assert rejected.total() == 16 + 12 and "짧은 글" not in rejected
+        assert rejected.total() == 17 + 12 and "짧은 글" not in rejected
         near = [t for part in planted()["web_ko"] for t in part][60:72]
         originals = [t for part in planted()["web_ko"] for t in part][20:32]
         assert all(kept[a] + kept[b] == 1 for a, b in zip(originals, near))
@@ -105,6 +63,11 @@ def test_tasks_and_workers_do_not_show(tmp_path: Path, method: str) -> None:
     assert one == many != {}
 
 
+def in_a_process(root: Path, method: str, how: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tests.data_recipes.dedup_by_files", str(root), method, how]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True)
+
+
 KILLS = {
     "minhash": ["signatures", "buckets", "clusters", "rejected"],
     "exact": ["signatures", "copies", "rejected"],
@@ -113,40 +76,11 @@ KILLS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_is_killed_in_every_stage_goes_on(tmp_path: Path, method: str) -> None:
-    """SIGKILL at the third file that a stage writes (the lists: at the second)."""
+    """SIGKILL in the middle of each."""
     write(tmp_path)
-    code = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from datatrove.io import DataFolder\n"
-        "from data_recipes import documents\n"
-        "from tests.data_recipes.test_minhash import run\n"
-        "root, method, stage = Path(sys.argv[1]), *sys.argv[2:]\n"
-        "opened = []\n"
-        "def counted(path, mode='w'):\n"
-        "    if stage in str(path) and 'w' in mode:\n"
-        "        opened.append(path)\n"
-        "        if len(opened) == (3 if stage in ('signatures', 'rejected') else 2):\n"
-        "            os.kill(os.getpid(), 9)\n"
-        "theirs, ours = DataFolder.open, documents.ShardWriter.__init__\n"
-        "def open_theirs(self, path, mode='rb', *args, **kwargs):\n"
-        "    counted(f'{self.path}/{path}', mode)\n"
-        "    return theirs(self, path, mode, *args, **kwargs)\n"
-        "def open_ours(self, path, schema):\n"
-        "    counted(path)\n"
-        "    ours(self, path, schema)\n"
-        "DataFolder.open, documents.ShardWriter.__init__ = open_theirs, open_ours\n"
-        "if __name__ == '__main__':\n"
-        "    run(root, method)\n"
-    )
     finished: dict[Path, int] = {}
     for stage in KILLS[method]:
-        killed = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path), method, stage],
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-        )
+        killed = in_a_process(tmp_path, method, stage)
         assert killed.returncode == -9, killed.stderr.decode()
         # What was finished before was not done again.
         assert all(path.stat().st_mtime_ns == time for path, time in finished.items())
@@ -158,6 +92,16 @@ def test_a_run_that_is_killed_in_every_stage_goes_on(tmp_path: Path, method: str
     write(tmp_path / "whole")
     whole = run(tmp_path / "whole", method)
     assert hashes_of(output) == hashes_of(whole) != {}
+
+
+def test_what_a_killed_run_with_other_input_left_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    for name in ("mixed", "clean"):
+        write(tmp_path / name)
+    larger = work_dir(tmp_path / "mixed" / "minhash") / "signatures" / "bucket_000"
+    larger.mkdir(parents=True)
+    (larger / "00007.minhash.sig").write_bytes(bytes(68 * 3))
+    mixed, clean = (run(tmp_path / name, "minhash") for name in ("mixed", "clean"))
+    assert hashes_of(mixed) == hashes_of(clean) != {}
 
 
 def similarity(a: str, b: str) -> float:
@@ -183,7 +127,7 @@ def test_as_many_near_duplicates_are_found_as_the_numbers_promise(tmp_path: Path
 
 
 def test_signatures_are_datatroves_whatever_the_length(tmp_path: Path) -> None:
-    splitter = _Words("whitespace")
+    splitter = Words("whitespace")
     ours = Signature(str(tmp_path), TheirConfig(), language=splitter)
     theirs = MinhashDedupSignature(str(tmp_path), TheirConfig(), language=splitter)
     text = " ".join(words(random.Random(1), 10_000))
@@ -194,8 +138,8 @@ def test_signatures_are_datatroves_whatever_the_length(tmp_path: Path) -> None:
 
 
 def test_words_of_scripts_without_spaces(tmp_path: Path) -> None:
-    assert _Words("whitespace").word_tokenize("한국어 文章です") == ["한국어", "文章です"]
-    assert _Words("unicode").word_tokenize("한국어 文章です") == ["한국어", "文", "章", "で", "す"]
+    assert Words("whitespace").word_tokenize("한국어 文章です") == ["한국어", "文章です"]
+    assert Words("unicode").word_tokenize("한국어 文章です") == ["한국어", "文", "章", "で", "す"]
     rng = random.Random(2)
     text = "".join(chr(rng.randrange(0x4E00, 0x9FA5)) for _ in range(300))
     write(tmp_path, {"web_ko": [[text, "다른 글이 하나 더 있다"], [text[:290] + "一二三四"]]})
@@ -236,21 +180,8 @@ def test_other_settings_and_other_input_are_refused(tmp_path: Path) -> None:
 def test_more_shards_than_open_files(tmp_path: Path, method: str) -> None:
     """datatrove opens all at once, several files for each."""
     write(tmp_path, {"web_ko": [[f"{n} {words(random.Random(4), 9)}", str(n)] for n in range(50)]})
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from data_recipes.errors import RecipeError\n"
-        "from tests.data_recipes.test_minhash import run\n"
-        "if __name__ == '__main__':\n"
-        "    resource.setrlimit(resource.RLIMIT_NOFILE, (60, int(sys.argv[3])))\n"
-        "    try:\n"
-        "        run(Path(sys.argv[1]), sys.argv[2])\n"
-        "    except RecipeError as error:\n"
-        "        sys.exit(f'error: {error}')\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path), method]
-    few = subprocess.run([*command, "60"], cwd=ROOT, env=environment(), capture_output=True)
+    few = in_a_process(tmp_path, method, "60")
     assert b"files have to be open at once, and the limit is 60" in few.stderr
-    enough = subprocess.run([*command, "1000"], cwd=ROOT, env=environment(), capture_output=True)
+    enough = in_a_process(tmp_path, method, "1000")
     assert enough.returncode == 0, enough.stderr.decode()
     assert len(StepFolder(tmp_path / method / "web_ko").done()) == 50

@@ -11,7 +11,6 @@ from data_recipes.errors import RecipeError
 from data_recipes.mixture import Mixture
 from data_recipes.prepare import prepare
 from data_recipes.readers import read_texts
-from data_recipes.shards import write_shards
 from data_recipes.strict_yaml import load_config, read_yaml
 
 from .hand_made import jsonl, some_texts, write_data_set
@@ -40,34 +39,29 @@ def test_another_corpus_is_not_passed_over(data_dir: Path, tmp_path: Path) -> No
 
 def test_a_file_added_before_a_resume_is_not_lost(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
-    for n in range(2):
-        (tmp_path / "t" / f"{n}.jsonl").write_bytes(jsonl(some_texts(50, seed=n)))
-    (tmp_path / "t" / "1.jsonl").write_bytes(b"{broken\n")
-    config = SHARDS.model_copy(update={"tasks": 2})
-    arguments = (source_at(tmp_path / "t"), config, data_dir / "tokenizer", tmp_path / "o")
-    with pytest.raises(RecipeError, match="1.jsonl, line 1"):
-        write_shards(*arguments)
-    (tmp_path / "t" / "1.jsonl").write_bytes(jsonl(some_texts(50, seed=1)))
-    (tmp_path / "t" / "2.jsonl").write_bytes(jsonl(some_texts(50, seed=2)))
-    try:
-        manifests = write_shards(*arguments)
-    except RecipeError:
-        return
-    assert sum(m.documents for m in manifests.values()) == 150
+    (tmp_path / "t" / "0.jsonl").write_bytes(jsonl(some_texts(50)))
+    recipe = recipe_in(data_dir, tmp_path / "d") | {"corpus": None}
+    source = {"name": "s", "path": str(tmp_path / "t"), "language": "ko", "licence": "none"}
+    recipe["sources"], recipe["tokenizer"] = [source], {"path": str(data_dir / "tokenizer")}
+    recipe["shards"] = {"heldout_fraction": 0.2}
+    config = DataConfig.model_validate(recipe)
+    assert sum(m.documents for m in prepare(config)["s"].values()) == 50
+    (tmp_path / "t" / "1.jsonl").write_bytes(jsonl(some_texts(50, seed=2)))
+    with pytest.raises(RecipeError, match="other settings .sources."):
+        prepare(config)
 
 
 def test_a_mended_text_column_is_not_refused(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl(some_texts(50)))
-    rest = (SHARDS, data_dir / "tokenizer", tmp_path / "o")
+    recipe = recipe_in(data_dir, tmp_path / "d") | {"corpus": None}
+    source = {"name": "s", "language": "ko", "licence": "none"}
+    source |= {"path": str(tmp_path / "a.jsonl"), "text_column": "body"}
+    recipe["sources"], recipe["tokenizer"] = [source], {"path": str(data_dir / "tokenizer")}
+    recipe["shards"] = {"heldout_fraction": 0.2}
     with pytest.raises(RecipeError, match="Name the text column with text_column"):
-        write_shards(source_at(tmp_path / "a.jsonl", text_column="body"), *rest)
-    write_shards(source_at(tmp_path / "a.jsonl", text_column="text"), *rest)
-
-
-def test_a_lone_surrogate_is_named(data_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "a\\ud800b"}\n')
-    with pytest.raises(RecipeError, match="a.jsonl, line 2"):
-        list(t.encode() for t in read_texts(str(tmp_path / "a.jsonl")))
+        prepare(DataConfig.model_validate(recipe))
+    source["text_column"] = "text"
+    assert prepare(DataConfig.model_validate(recipe))
 
 
 def test_a_source_cannot_leave_its_folder() -> None:
@@ -114,13 +108,6 @@ def test_verify_does_not_pass_over_unfinished_data(data_dir: Path, tmp_path: Pat
     (tmp_path / "shards" / "web_ko" / "train" / "manifest.json").unlink()
     with pytest.raises(RecipeError, match="web_ko"):
         _verify(argparse.Namespace(shards=tmp_path / "shards"))
-
-
-@pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_an_archive_of_no_bytes_is_an_error(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.jsonl.{suffix}").write_bytes(b"")
-    with pytest.raises(RecipeError, match="truncated"):
-        list(read_texts(str(tmp_path / f"a.jsonl.{suffix}")))
 
 
 def test_infinite_weight_is_an_error(tmp_path: Path) -> None:

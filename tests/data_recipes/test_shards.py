@@ -12,8 +12,9 @@ from data_recipes.config import ShardConfig, SourceConfig
 from data_recipes.corpus import documents
 from data_recipes.errors import RecipeError
 from data_recipes.manifest import read_manifest, sha256_file
-from data_recipes.shards import write_shards
 from data_recipes.tokenizer import load_tokenizer
+
+from .hand_made import tokenise
 
 CONFIG = ShardConfig(heldout_fraction=0.1, tasks=2)
 
@@ -44,7 +45,7 @@ def stored(directory: Path) -> list[tuple[int, ...]]:
 def test_documents_are_encoded_split_and_counted(data_dir: Path, tmp_path: Path) -> None:
     source, texts = write_source(tmp_path / "text")
     tokenizer_dir = data_dir / "tokenizer"
-    manifests = write_shards(source, CONFIG, tokenizer_dir, tmp_path / "out")
+    manifests = tokenise(source, CONFIG, tokenizer_dir, tmp_path / "out")
     sides = {split: stored(tmp_path / "out" / split) for split in ("train", "heldout")}
 
     tokenizer = load_tokenizer(tokenizer_dir)
@@ -69,7 +70,7 @@ def test_documents_are_encoded_split_and_counted(data_dir: Path, tmp_path: Path)
 def test_order_is_reproducible(data_dir: Path, tmp_path: Path) -> None:
     source, _ = write_source(tmp_path / "text")
     runs = [
-        write_shards(source, CONFIG, data_dir / "tokenizer", tmp_path / name)["train"]
+        tokenise(source, CONFIG, data_dir / "tokenizer", tmp_path / name)["train"]
         for name in ("a", "b")
     ]
     assert runs[0].fingerprint == runs[1].fingerprint
@@ -78,25 +79,25 @@ def test_order_is_reproducible(data_dir: Path, tmp_path: Path) -> None:
 def test_second_call_keeps_and_other_settings_refuse(data_dir: Path, tmp_path: Path) -> None:
     source, _ = write_source(tmp_path / "text")
     arguments = (data_dir / "tokenizer", tmp_path / "out")
-    write_shards(source, CONFIG, *arguments)
+    tokenise(source, CONFIG, *arguments)
     manifest = tmp_path / "out" / "train" / "manifest.json"
     before = manifest.stat().st_mtime_ns
-    write_shards(source, CONFIG, *arguments)
+    tokenise(source, CONFIG, *arguments)
     assert manifest.stat().st_mtime_ns == before
     with pytest.raises(RecipeError, match="other settings"):
-        write_shards(source, CONFIG.model_copy(update={"seed": 1}), *arguments)
+        tokenise(source, CONFIG.model_copy(update={"seed": 1}), *arguments)
 
 
 def test_unfinished_shards_are_finished(data_dir: Path, tmp_path: Path) -> None:
     source, _ = write_source(tmp_path / "text")
     arguments = (data_dir / "tokenizer", tmp_path / "out")
-    whole = write_shards(source, CONFIG, *arguments)["train"]
+    whole = tokenise(source, CONFIG, *arguments)["train"]
     # What a kill in the second task leaves: no manifests, one completion mark, a part file.
     for split in ("train", "heldout"):
         (tmp_path / "out" / split / "manifest.json").unlink()
-    (tmp_path / "out" / "logs" / "completions" / "00001").unlink()
+    (tmp_path / "out" / "done" / "train-00001").unlink()
     (tmp_path / "out" / "train" / "00001_unshuffled.ds").write_bytes(b"\1\2")
-    assert write_shards(source, CONFIG, *arguments)["train"].fingerprint == whole.fingerprint
+    assert tokenise(source, CONFIG, *arguments)["train"].fingerprint == whole.fingerprint
 
 
 def test_an_empty_source_is_refused(data_dir: Path, tmp_path: Path) -> None:
@@ -104,4 +105,4 @@ def test_an_empty_source_is_refused(data_dir: Path, tmp_path: Path) -> None:
     path.write_text('{"text": " "}\n')
     source = SourceConfig(name="empty", path=str(path), language="ko", licence="none")
     with pytest.raises(RecipeError, match="no documents .* 'empty'"):
-        write_shards(source, CONFIG, data_dir / "tokenizer", tmp_path / "out")
+        tokenise(source, CONFIG, data_dir / "tokenizer", tmp_path / "out")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data_recipes.dedup.minhash import MinhashConfig, minhash_phases
 from data_recipes.errors import RecipeError
 from data_recipes.executor_config import ExecutorConfig
 from data_recipes.executors import Call, execute
@@ -15,9 +16,11 @@ from data_recipes.slurm import Job, submit
 from data_recipes.steps import StepFolder
 from tests.conftest import ROOT
 
+from .dedup_by_files import SOURCES, run, write
 from .fake_slurm import COMMANDS, run_queue
-from .hand_made import hashes_of, some_texts, write_shards_of
-from .toy_step import DropShort, count_kept
+from .hand_made import hashes_of
+from .toy_chain import steps, write_inputs
+from .toy_step import count_kept
 
 SLURM = {"partition": "cpu", "max_array_size": 2, "sbatch_args": {"account": "mine"}}
 CONFIG = ExecutorConfig(kind="slurm", workers=2, tasks=3, slurm=SLURM)
@@ -33,22 +36,14 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return queue
 
 
-def inputs(root: Path, extra: str | None = None) -> None:
-    parts = [some_texts(40)[i::4] for i in range(4)]
-    if extra:
-        parts[2].append(extra)
-    write_shards_of(root / "read" / "web_ko", parts)
-
-
 def chain(root: Path) -> list[Job]:
-    first = DropShort({"web_ko": root / "read" / "web_ko"}, root / "filter", 400)
-    second = DropShort({"web_ko": root / "filter" / "web_ko"}, root / "quality", 600)
+    first, second = steps(root)
     last = Call(partial(count_kept, root / "quality" / "web_ko", root / "kept.txt"))
     return [Job("filter", [first], 3), Job("quality", [second], 2), Job("finish", [last], 1)]
 
 
 def in_turn(root: Path) -> Path:
-    inputs(root)
+    write_inputs(root)
     for job in chain(root):
         execute(job.pipeline, job.tasks, ExecutorConfig(), root / "logs" / job.name)
     return root
@@ -59,7 +54,7 @@ def test_a_chain_is_submitted_whole_and_writes_what_one_process_writes(
 ) -> None:
     # A directory whose name needs quoting.
     root = tmp_path / "a b"
-    inputs(root)
+    write_inputs(root)
     submit(chain(root), CONFIG, root / "logs")
     jobs = [json.loads(path.read_text()) for path in sorted(queue.glob("*.json"))]
     assert [job["after"] for job in jobs] == [[], ["100"], ["101"]]
@@ -80,10 +75,22 @@ def test_a_chain_is_submitted_whole_and_writes_what_one_process_writes(
     assert (root / "kept.txt").read_text() == (reference / "kept.txt").read_text() != "0"
 
 
+def test_stages_of_deduplication_meet_in_files(queue: Path, tmp_path: Path) -> None:
+    """Submitted before there is anything to plan for."""
+    root = tmp_path / "cluster"
+    inputs = {name: root / "read" / name for name in SOURCES}
+    stages = minhash_phases(inputs, root / "minhash", MinhashConfig(), 2)
+    submit([Job(str(i), [s], n) for i, (s, n) in enumerate(stages)], CONFIG, root / "logs")
+    for place in (root, tmp_path / "local"):
+        write(place)
+    assert set(run_queue(queue).values()) == {"ok"}
+    assert hashes_of(root / "minhash") == hashes_of(run(tmp_path / "local", "minhash")) != {}
+
+
 def test_what_a_task_said_reaches_the_user_once_and_the_chain_goes_on(
     queue: Path, tmp_path: Path
 ) -> None:
-    inputs(tmp_path, extra="FAIL")
+    write_inputs(tmp_path, extra="FAIL")
     submit(chain(tmp_path), CONFIG, tmp_path / "logs")
     assert run_queue(queue) == {"100": "failed", "101": "cancelled", "102": "cancelled"}
     with pytest.raises(RecipeError) as failure:
@@ -95,7 +102,7 @@ def test_what_a_task_said_reaches_the_user_once_and_the_chain_goes_on(
     # Mended: the shards that were finished stay.
     folder = StepFolder(tmp_path / "filter" / "web_ko")
     assert folder.done() == ["00000-00000", "00001-00000", "00003-00000"]
-    inputs(tmp_path)
+    write_inputs(tmp_path)
     submit(chain(tmp_path), CONFIG, tmp_path / "logs")
     states = run_queue(queue)
     assert [states[job] for job in ("103", "104", "105")] == ["ok"] * 3
@@ -103,7 +110,7 @@ def test_what_a_task_said_reaches_the_user_once_and_the_chain_goes_on(
 
 
 def test_a_task_that_was_killed_is_noticed(queue: Path, tmp_path: Path) -> None:
-    inputs(tmp_path, extra="KILL")
+    write_inputs(tmp_path, extra="KILL")
     submit(chain(tmp_path)[:1], CONFIG, tmp_path / "logs")
     assert run_queue(queue) == {"100": "failed"}
     with pytest.raises(RecipeError, match=r"filter: 1 of 3 tasks \(the first: 2\) ended without"):
@@ -122,7 +129,7 @@ def test_where_there_is_no_slurm_the_user_hears_of_it(
 
 
 def test_what_sbatch_says_is_passed_on(queue: Path, tmp_path: Path) -> None:
-    inputs(tmp_path)
+    write_inputs(tmp_path)
     (queue / "refuse").write_text("sbatch: error: invalid partition specified: cpu")
     with pytest.raises(RecipeError, match="sbatch .* failed: .*invalid partition"):
         submit(chain(tmp_path), CONFIG, tmp_path / "logs")
@@ -133,7 +140,7 @@ def test_what_sbatch_says_is_passed_on(queue: Path, tmp_path: Path) -> None:
 
 def test_a_line_that_makes_the_environment_comes_first(queue: Path, tmp_path: Path) -> None:
     section = SLURM | {"env_command": "module load no_such_module"}
-    inputs(tmp_path)
+    write_inputs(tmp_path)
     submit(chain(tmp_path)[:1], ExecutorConfig(kind="slurm", slurm=section), tmp_path / "logs")
     script = json.loads((queue / "100.json").read_text())["script"]
     assert script.index("module load") < script.index("exec python -m")

@@ -109,6 +109,11 @@ def test_documents_that_disappear_are_noticed() -> None:
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     claim(tmp_path, {"threshold": 0.8, "sources": ("a",)})
     claim(tmp_path, {"threshold": 0.8, "sources": ("a",)})
+    # Nothing is finished yet, so a mended setting may take the place of one that failed.
+    claim(tmp_path, {"threshold": 0.9, "sources": ("a",)})
+    (tmp_path / "a" / "stats").mkdir(parents=True)
+    (tmp_path / "a" / "stats" / "00000.json").touch()
+    claim(tmp_path, {"threshold": 0.9, "sources": ("a",)})
     with pytest.raises(RecipeError, match=r"other settings \(threshold\)"):
         claim(tmp_path, {"threshold": 0.7, "sources": ("a",)})
 
