@@ -4,19 +4,48 @@ import argparse
 import sys
 from pathlib import Path
 
+from . import inspect_shards, mixture_report, packing
+from .chain import run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
 from .debian import collect_debian
+from .dry_run import describe
 from .errors import RecipeError
+from .executor_config import load_executor
 from .manifest import read_manifest, verify_files
-from .prepare import prepare, print_summary
+from .phases import STEPS
+from .prepare import prepare, print_summary, submit_chain
 from .shards import SPLITS
 from .strict_yaml import find_config, load_config
 
 
+def _config(args: argparse.Namespace) -> DataConfig:
+    executor = [o for o in args.overrides if args.executor and o.startswith("executor.")]
+    overrides = [o for o in args.overrides if o not in executor]
+    config = load_config(find_config(args.config, CONFIGS), DataConfig, overrides)
+    if args.executor:
+        config = config.model_copy(update={"executor": load_executor(args.executor, executor)})
+    return config
+
+
 def _prepare(args: argparse.Namespace) -> None:
-    config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
-    print_summary(prepare(config), config.shards_dir)
+    config = _config(args)
+    if args.dry_run:
+        print(describe(config, args.gigabytes))
+    elif config.executor.kind == "slurm":
+        submit_chain(config)
+    else:
+        print_summary(prepare(config), config.shards_dir)
+
+
+def _step(args: argparse.Namespace) -> None:
+    config = _config(args)
+    if config.executor.kind == "slurm":
+        raise RecipeError(
+            "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
+            "with executor.kind=local on a node"
+        )
+    run_step(config, args.step)
 
 
 def _corpus(args: argparse.Namespace) -> None:
@@ -51,12 +80,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_recipes", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="STEP")
 
-    step = steps.add_parser("prepare", help="text to tokenizer and token shards, as a YAML says")
-    step.add_argument(
+    recipe = argparse.ArgumentParser(add_help=False)
+    recipe.add_argument(
         "--config", required=True, help="YAML file, or its name in data_recipes/configs"
     )
-    step.add_argument("overrides", nargs="*", metavar="key=value")
+    recipe.add_argument(
+        "--executor", help="YAML of where to run, or its name in data_recipes/configs/executors"
+    )
+    recipe.add_argument("overrides", nargs="*", metavar="key=value")
+
+    step = steps.add_parser("prepare", parents=[recipe], help="the whole chain, text to shards")
+    step.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    step.add_argument(
+        "--gigabytes", type=float, help="with --dry-run: text of all sources, 1e9 bytes"
+    )
     step.set_defaults(run=_prepare)
+
+    for name in STEPS:
+        step = steps.add_parser(name, parents=[recipe], help=f"only the step `{name}` of a recipe")
+        step.set_defaults(run=_step, step=name)
+
+    for name, module, about in (
+        ("mixture", mixture_report, "epochs, shares and synthesizers of a mixture"),
+        ("packing", packing, "documents cut by concat-and-chunk and by best-fit packing"),
+        ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
+    ):
+        step = steps.add_parser(name, help=about)
+        module.add_arguments(step)
+        step.set_defaults(run=module.run)
 
     step = steps.add_parser("corpus", help="generate the embedded bilingual corpus")
     step.add_argument("--out", type=Path, required=True)

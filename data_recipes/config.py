@@ -11,6 +11,7 @@ from .dedup.config import DedupConfig
 from .dedup.exact import ExactConfig
 from .dedup.minhash import MinhashConfig
 from .executor_config import ExecutorConfig
+from .filters.config import FilterConfig
 from .quality.config import QualityConfig
 from .read_config import ReadConfig
 from .strict_yaml import Strict
@@ -120,7 +121,7 @@ class DataConfig(Strict):
     sources: list[SourceConfig] = Field(min_length=1)
     executor: ExecutorConfig = ExecutorConfig()
     read: ReadConfig = ReadConfig()
-    filter: None = None
+    filter: FilterConfig | None = None
     deduplicate: (
         Annotated[DedupConfig | MinhashConfig | ExactConfig, Field(discriminator="method")] | None
     ) = None

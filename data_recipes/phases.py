@@ -13,6 +13,7 @@ from .dedup.config import DedupConfig
 from .dedup.exact import exact_phases
 from .dedup.minhash import MinhashConfig, minhash_phases
 from .dedup.step import DedupStep
+from .filters.step import FilterStep
 from .quality.apply import QualityStep
 from .quality.train import TrainClassifiers
 from .read import ReadStep
@@ -41,8 +42,6 @@ def phases(config: DataConfig, name: str, inputs: dict[str, Path]) -> list[Phase
     if name == "read":
         return [Phase(ReadStep(config.resolved_sources(), output, config.read), tasks)]
     if name == "filter":
-        from .filters.step import FilterStep
-
         return [Phase(FilterStep(inputs, output, config.filter), tasks)]
     if name == "quality":
         return [

@@ -8,6 +8,8 @@ from .documents import read_batches
 from .shards import is_heldout
 from .steps import StepFolder
 
+# Longer documents are drawn from in pieces, in characters: a few huge ones would be hit or miss.
+_PIECE = 20_000
 # Asked for beyond the budget, because a sample of documents comes out a little larger or smaller.
 _MARGIN = 1.05
 
@@ -18,8 +20,25 @@ def _unit(text: str) -> float:
     return struct.unpack("<Q", digest)[0] / 2**64
 
 
+def _pieces(text: str) -> Iterator[str]:
+    if len(text) <= _PIECE:
+        yield text
+        return
+    lines, size = [], 0
+    for line in text.splitlines(keepends=True):
+        lines.append(line)
+        size += len(line)
+        if size >= _PIECE:
+            yield "".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield "".join(lines)
+
+
 def spread_texts(folder: StepFolder, budget: float, heldout_fraction: float) -> Iterator[str]:
     """Documents from all over a source, chosen by a hash of their text, up to `budget` bytes.
+
+    Of long documents, pieces of some 20,000 characters are chosen.
 
     One pass, nothing held but a batch. A source of less text than that gives all it has.
 
@@ -34,9 +53,11 @@ def spread_texts(folder: StepFolder, budget: float, heldout_fraction: float) -> 
     for shard in folder.shards():
         for batch in read_batches(folder.kept(shard), ["text"]):
             for text in batch.column(0).to_pylist():
-                if is_heldout(text, heldout_fraction) or _unit(text) >= share:
+                if is_heldout(text, heldout_fraction):
                     continue
-                yield text
-                left -= len(text.encode())
-                if left <= 0:
-                    return
+                for piece in _pieces(text):
+                    if _unit(piece) < share:
+                        yield piece
+                        left -= len(piece.encode())
+                        if left <= 0:
+                            return
