@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import inspect_shards, mixture_report, packing
+from . import inspect_shards, mixture_report, packing, report, tokenizer_study
 from .chain import run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
@@ -103,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, module, about in (
         ("mixture", mixture_report, "epochs, shares and synthesizers of a mixture"),
         ("packing", packing, "documents cut by concat-and-chunk and by best-fit packing"),
+        ("tokenizer-study", tokenizer_study, "tokenizers compared by bytes per token"),
         ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
+        ("report", report, "one HTML page of what a recipe did to its text"),
     ):
         step = steps.add_parser(name, help=about)
         module.add_arguments(step)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from . import chain
 from .config import CONFIGS, DataConfig
+from .dedup.config import DedupConfig
 from .errors import RecipeError
 from .inspect_removed import show_removed
 from .inspect_window import show_window
@@ -74,8 +76,20 @@ def run(args: argparse.Namespace) -> None:
         one_of("source", args.source, sources, str(config.output_dir / args.step))
         sources = {args.source: sources[args.source]}
     if args.removed:
+        if args.step != "deduplicate" or not isinstance(config.deduplicate, DedupConfig):
+            raise RecipeError("--removed: only `deduplicate` with method bff removes paragraphs")
+        step = chain.step_before(config, args.step)
+        before = {s: chain.folder(config, step, s) for s in config.languages}
         show_removed(
-            terminal, steps, args.step, sources, args.id, args.number, args.seed, args.find_origin
+            terminal,
+            before,
+            steps[args.step],
+            list(sources),
+            config.deduplicate,
+            args.id,
+            args.number,
+            args.seed,
+            args.find_origin,
         )
         return
     records = _documents(sources, args)
@@ -132,8 +146,8 @@ def _not_found(where: str, id_: str, sources: dict[str, StepFolder], rejected: b
                     return f"{where}: no id {id_!r}; the step kept it, leave --rejected out"
                 reason = Record.at(batch, row, name).reason
                 return f"{where}: no id {id_!r}; the step removed it ({reason}), add --rejected"
-    for name, folder in sources.items():
-        for path in _shards(folder, rejected):
+    for own in sources.values():
+        for path in _shards(own, rejected):
             for batch, row in rows_with(path, "id"):
                 example = batch.column("id")[row].as_py()
                 return f"{where}: no id {id_!r}; ids look like {example!r}"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,7 @@ def in_a_process(config: ExecutorConfig, *roots: Path) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -70,18 +72,25 @@ def test_a_mistake_in_a_step_is_one_line_and_says_where_to_look(
 def test_no_worker_outlives_the_command(tmp_path: Path, sent: signal.Signals) -> None:
     write_inputs(tmp_path, extra="WAIT")
     process = in_a_process(ExecutorConfig(workers=2), tmp_path)
-    marker = tmp_path / "filter" / "waits"
-    deadline = time.monotonic() + 60
-    while not (marker.is_file() and marker.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert int(marker.read_text()) in {child.pid for child in children}
-    process.send_signal(sent)
-    shown = process.communicate(timeout=20)[1]
-    assert psutil.wait_procs(children, timeout=10)[1] == []
-    # That of the command itself, which no worker adds to.
-    assert shown.count("Traceback") == (sent == signal.SIGINT)
+    try:
+        marker = tmp_path / "filter" / "waits"
+        deadline = time.monotonic() + 60
+        while not (marker.is_file() and marker.read_text()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert int(marker.read_text()) in {child.pid for child in children}
+        if sent == signal.SIGINT:
+            os.killpg(process.pid, sent)  # as Ctrl-C does
+        else:
+            process.send_signal(sent)
+        said, shown = process.communicate(timeout=20)
+        assert psutil.wait_procs(children, timeout=10)[1] == []
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # The traceback of the command itself, which no worker adds to.
+    assert (said, shown.count("Traceback")) == ("", int(sent == signal.SIGINT))
 
 
 def test_errors_reach_the_user_and_the_terminal_shows_nothing_else(tmp_path: Path) -> None:
