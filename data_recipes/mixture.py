@@ -66,7 +66,7 @@ class Mixture:
 
     Args:
         shards_dir: `<shards>`, with one folder per source.
-        weights: share of tokens per source; normalised to 1.
+        weights: share of tokens per source, padding included; normalised to 1.
         sequence_length: tokens per window.
         seed: order of windows and of sources.
         packing: `concat` cuts the stream of documents into windows; `best_fit` keeps documents

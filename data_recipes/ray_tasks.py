@@ -9,6 +9,8 @@ from .errors import RecipeError
 from .executor_config import RayConfig
 from .executors import GO_ON, run_rank
 
+_CANCEL_SECONDS = 10  # our choice; a forced end takes less than one
+
 
 def _connect(config: RayConfig) -> None:
     import ray
@@ -101,3 +103,6 @@ def run_on_ray(
     finally:
         for left in running:
             ray.cancel(left, force=True)
+        if running:
+            # Until their workers are gone: whoever runs next would be given one that is to die.
+            ray.wait(list(running), num_returns=len(running), timeout=_CANCEL_SECONDS)

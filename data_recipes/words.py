@@ -103,7 +103,9 @@ def word_table() -> np.ndarray:
         letter or digit (Alphabetic or category N).
     """
     table = np.full(_CODE_POINTS, _OTHER, np.uint8)
-    every = "".join("\0" if c in _SURROGATES else chr(c) for c in range(_CODE_POINTS))
+    points = np.arange(_CODE_POINTS, dtype="<u4")
+    points[_SURROGATES.start : _SURROGATES.stop] = 0
+    every = points.tobytes().decode("utf-32-le")
     for name, number in _PROPERTIES.items():
         for match in regex.finditer(rf"\p{{{name}}}+", every):
             table[match.start() : match.end()] = number

@@ -205,7 +205,8 @@ def collect_debian(
         languages: codes as Debian's Translation indexes have them, e.g. "ko", "de", "pt_BR".
         everything: also large manuals and the messages of programs (about 400 MB to fetch), and
             nothing removed: copies, empty messages and text left in English stay, as raw material
-            for a data recipe.
+            for a data recipe. `manuals_<language>.jsonl` then has the manuals once more, as
+            examples of good prose for a quality classifier.
         work_dir: keeps what was fetched, so that a killed run goes on where it was; by default
             `kormo-recipes/debian` in the user's cache directory.
 
@@ -236,11 +237,18 @@ def collect_debian(
     _check_floor(collection, missing, warnings)
 
     report: dict[str, dict] = {}
+    manual_names = {m.package.replace(ANY, code) for m in MANUALS for code in languages}
     for language, rows in collection.rows.items():
         stem = f"debian_{language}"
         _write_atomically(
             out_dir / f"{stem}.jsonl", (json.dumps(row, ensure_ascii=False) for row in rows)
         )
+        if everything:
+            prose = (row for row in rows if row["source"] in manual_names)
+            _write_atomically(
+                out_dir / f"manuals_{language}.jsonl",
+                (json.dumps(row, ensure_ascii=False) for row in prose),
+            )
         report[stem] = {
             "documents": len(rows),
             "bytes": _text_bytes(rows),

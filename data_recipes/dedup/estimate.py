@@ -34,7 +34,7 @@ class Estimate:
     Attributes:
         ngrams: n-grams, all of them; those that are seen twice take no room, so the filter ends up
             emptier than it may be.
-        how: `given`, `counted`, `sampled` (with the margin), or `assumed` from bytes alone.
+        how: `given`, `counted`, or `sampled` (with the margin).
     """
 
     ngrams: int

@@ -43,12 +43,17 @@ class ShardOutput:
         self._tally = Tally()
         self._start = time.perf_counter()
         self._writers: list[ShardWriter] = []
-        for path, own in (
-            (folder.kept(shard), kept_schema(schema, f"{folder.root.name}, shard {shard}")),
-            (folder.rejected(shard), pa.schema([*schema, *REJECTION])),
-            (removed_path(folder, shard), REMOVED_SCHEMA),
-        ):
-            self._writers.append(ShardWriter(path, own))
+        kept = kept_schema(schema, f"{folder.root.name}, shard {shard}")
+        try:
+            for path, own in (
+                (folder.kept(shard), kept),
+                (folder.rejected(shard), pa.schema([*schema, *REJECTION])),
+                (removed_path(folder, shard), REMOVED_SCHEMA),
+            ):
+                self._writers.append(ShardWriter(path, own))
+        except BaseException:
+            self.discard()
+            raise
 
     def write(self, batch: pa.RecordBatch, ngrams: Ngrams, verdict: Verdict) -> None:
         """Write what becomes of a batch.
@@ -79,13 +84,13 @@ class ShardOutput:
         if not self._writers:
             return
         tally = self._tally
-        removed = tally.counts.get("bytes_removed", 0)
-        if tally.bytes_in != tally.bytes_kept + tally.bytes_rejected + removed:
-            raise RuntimeError(
-                f"{tally.bytes_in:,} bytes became {tally.bytes_kept:,} kept, "
-                f"{tally.bytes_rejected:,} rejected and {removed:,} removed"
-            )
         try:
+            removed = tally.counts.get("bytes_removed", 0)
+            if tally.bytes_in != tally.bytes_kept + tally.bytes_rejected + removed:
+                raise RuntimeError(
+                    f"{tally.bytes_in:,} bytes became {tally.bytes_kept:,} kept, "
+                    f"{tally.bytes_rejected:,} rejected and {removed:,} removed"
+                )
             for writer in self._writers:
                 writer.close()
             tally.seconds = time.perf_counter() - self._start

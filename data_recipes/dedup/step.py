@@ -23,7 +23,7 @@ from .old_both import judge
 from .output import ShardOutput
 
 FILTERS = "filters"
-# Batches waiting between the threads; each takes some 40 MB with its n-grams.
+# Batches waiting between the threads; each takes some 10 MB with its n-grams.
 _AHEAD = 3
 # A filter this many times above the rate that was asked for fails the run.
 _TOLERANCE = 2.0

@@ -47,7 +47,11 @@ class KiwiWords:
         self._kiwi = Kiwi(num_workers=1, model_type="sbg")
 
     def words(self, texts: Iterable[str]) -> list[list[str]]:
-        """Words of each text, as written; a contraction gives its spelling once per morpheme."""
+        """Words of each text, as written; a contraction gives its spelling once per morpheme.
+
+        Where a text holds a number of 20 digits or more, datatrove 0.10 cuts the words behind it
+        from the wrong places of the text, off by its length. Here they are the words.
+        """
         cleaned = [_LONG_NUMBER.sub("", text) for text in texts]
         return [
             [word for t in tokens if (word := text[t.start : t.end].strip())]

@@ -58,14 +58,15 @@ class LanguageId(Strict):
             (`lid.176.ftz`, GlotLID, OpenLID, your own).
         label: the language as the model calls it, without fastText's `__label__`.
         min: lowest probability of that language that is kept; it must be the most likely one.
-        sample_chars: characters at the beginning of a document that are looked at.
+        sample_chars: characters at the beginning of a document that are looked at. On Debian's text
+            500 find as many documents of the language as 2,000 do (py3langid).
         source: where the number comes from.
     """
 
     model: str = BUILT_IN
     label: str = Field(min_length=1)
     min: float = Field(gt=0, le=1)
-    sample_chars: int = Field(default=1000, gt=0)
+    sample_chars: int = Field(default=500, gt=0)
     source: str = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -341,6 +341,8 @@ def test_everything_is_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch
     assert report.keys() == {"debian_ko"}
     assert len(rows) == 4 and rows[1]["text"] == rows[3]["text"]
     assert "English left over" in rows[1]["text"]
+    manuals = (tmp_path / "out/manuals_ko.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in manuals] == rows[1:]
 
 
 def test_a_manual_names_its_pages_in_any_language() -> None:

@@ -148,6 +148,40 @@ def test_killed_and_resumed_equals_uninterrupted(
     )
 
 
+def test_best_fit_windows_train_and_resume_like_any_other(
+    uninterrupted: Path, small_stage: Make, data_dir: Path, tmp_path: Path
+) -> None:
+    shards = tmp_path / "shards"
+    shutil.copytree(data_dir / "shards", shards)
+    packed = ["data.packing=best_fit", f"data.shards={shards}"]
+    first = small_stage(tmp_path / "whole", *packed).run()
+    assert first.returncode == 0, first.stderr
+    assert "making the tiny packing plan now (python -m data_recipes packing" in first.stdout
+    assert losses(tmp_path / "whole")[-1] < losses(tmp_path / "whole")[0] - 0.3
+    # Held-out text is measured in the same windows, so before training the two runs agree.
+    before, other = read_metrics(tmp_path / "whole")[0], read_metrics(uninterrupted)[0]
+    assert before == other and losses(tmp_path / "whole") != losses(uninterrupted)
+
+    stage = small_stage(tmp_path / "killed", *packed)
+    run_and_kill(stage.command(), tmp_path / "killed", 6)
+    result = stage.run()
+    assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
+    assert "making" not in result.stdout
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    for key, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(weights(tmp_path / "killed")[key], tensor)
+
+    shutil.copytree(
+        tmp_path / "whole", tmp_path / "changed", ignore=shutil.ignore_patterns("final")
+    )
+    changed = refused(small_stage(tmp_path / "changed", f"data.shards={shards}"))
+    assert "data.packing: was 'best_fit', is 'concat'" in changed and "data.fingerprint" in changed
+    # At real size the plan is made beforehand, by one process and not by all of a cluster.
+    shutil.rmtree(shards / "web_ko" / "train" / "best_fit_128")
+    message = refused(small_stage(tmp_path / "large", *packed, "size=1b"))
+    assert f"packing {shards} --sequence-length 128" in message
+
+
 def test_two_ranks_killed_and_resumed_on_one(
     uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """The step: what it writes, in what order, after a kill, and what it refuses."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,16 +18,17 @@ from data_recipes.dedup.output import removed_path
 from data_recipes.dedup.step import FILTERS, DedupStep, filter_dir
 from data_recipes.documents import read_batches
 from data_recipes.errors import RecipeError
-from data_recipes.executors import execute
 from data_recipes.executor_config import ExecutorConfig
+from data_recipes.executors import execute
 from data_recipes.steps import Tally
 from tests.conftest import ROOT, environment
 
 from ..hand_made import hashes_of, rows_of, write_shards_of
+from .killed import step_of
 from .material import with_copies, words
 from .reference import deduplicate
 
-SOURCES = ("web_ko", "web_en")
+SOURCES = ("web_en", "web_ko")
 
 
 def inputs_of(root: Path, count: int = 90, seed: int = 3) -> list[str]:
@@ -42,8 +42,7 @@ def inputs_of(root: Path, count: int = 90, seed: int = 3) -> list[str]:
 
 
 def make(root: Path, name: str = "deduplicate", **settings: object) -> DedupStep:
-    inputs = {source: root / "read" / source for source in SOURCES}
-    return DedupStep(inputs, root / name, DedupConfig(**settings))
+    return step_of(root, root / name, **settings)
 
 
 def run(root: Path, name: str = "deduplicate", **settings: object) -> DedupStep:
@@ -154,42 +153,20 @@ def test_threads_and_batches_do_not_show(
     assert small_state[0] == whole_state[0] and small_state[2] == whole_state[2]
 
 
-# Where a run dies: in the middle of the third shard; with all of its files but the counts; or
-# while the filter is saved, after the bits and before the header.
-KILLS = {
-    "write": ("data_recipes.dedup.output.ShardOutput.write", 3),
-    "counts": ("data_recipes.dedup.output.write_json_atomically", 3),
-    "save": ("data_recipes.dedup.bloom.write_json_atomically", 3),
-}
-
-
 @pytest.mark.parametrize(
-    ("kill", "minutes", "redone"),
+    ("place", "minutes", "redone"),
     [("write", 0, 4), ("write", 60, 6), ("counts", 0, 4), ("save", 0, 4)],
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    corpus: Path, whole: DedupStep, tmp_path: Path, kill: str, minutes: float, redone: int
+    corpus: Path, whole: DedupStep, tmp_path: Path, place: str, minutes: float, redone: int
 ) -> None:
-    """SIGKILL; then another number of threads."""
-    target, count = KILLS[kill]
-    code = f"""
-import os, sys
-from pathlib import Path
-from unittest import mock
-from tests.data_recipes.dedup.test_step import run
-import {target.split(".Shard")[0].removesuffix(".write_json_atomically")} as module
-calls = 0
-def dies(*args, _real={target.replace("data_recipes.dedup.output", "module").replace("data_recipes.dedup.bloom", "module")}, **kwargs):
-    global calls
-    calls += 1
-    if calls == {count}:
-        os.kill(os.getpid(), 9)
-    return _real(*args, **kwargs)
-with mock.patch("{target}", dies):
-    run(Path(sys.argv[1]), sys.argv[2], snapshot_minutes={minutes}, expected_ngrams=100_000)
-"""
+    """SIGKILL at the third shard of six; then another number of threads."""
+    settings = json.dumps({"snapshot_minutes": minutes, "expected_ngrams": 100_000})
+    arguments = [str(corpus), str(tmp_path), place, "3", settings]
     killed = subprocess.run(
-        [sys.executable, "-c", code, str(corpus), str(tmp_path)], cwd=ROOT, env=environment()
+        [sys.executable, "-m", "tests.data_recipes.dedup.killed", *arguments],
+        cwd=ROOT,
+        env=environment(),
     )
     assert killed.returncode == -9
     work = make(corpus, str(tmp_path), threads=1, snapshot_minutes=60, expected_ngrams=100_000)
@@ -219,7 +196,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 
 def test_groups_have_filters_of_their_own(corpus: Path, whole: DedupStep, tmp_path: Path) -> None:
     """Shards 0 and 2 of each source in one, shard 1 in the other; in two processes."""
-    work = make(corpus, str(tmp_path), filters=2, expected_ngrams=100_000)
+    work = make(corpus, str(tmp_path / "two"), filters=2, expected_ngrams=100_000)
     assert work.work(0) == [(s, f"0000{i}-00000") for s in SOURCES for i in (0, 2)]
     assert work.work(1) == [(s, "00001-00000") for s in SOURCES]
     execute([work], 2, ExecutorConfig(workers=2), tmp_path / "logs")
@@ -227,7 +204,7 @@ def test_groups_have_filters_of_their_own(corpus: Path, whole: DedupStep, tmp_pa
     assert apart.documents_in == together.documents_in
     # Copies in another group stay.
     assert 0 < apart.documents_rejected < together.documents_rejected
-    one = run(corpus, str(tmp_path / "again"), filters=2, expected_ngrams=100_000)
+    one = run(corpus, str(tmp_path / "one"), filters=2, expected_ngrams=100_000)
     assert state_of(one)[::2] == state_of(work)[::2]
     with pytest.raises(ValueError, match="1 tasks for 2 filters"):
         list(work.run(None, 0, 1))
@@ -245,6 +222,11 @@ def test_a_filter_goes_from_one_run_to_the_next(
     left = [r["text"] for f in again.outputs.values() for r in rows_of(f.root / "kept")]
     assert left and total(again).counts["ngrams_inserted"] < 100
     assert len(left) < total(whole).documents_kept / 2
+    with pytest.raises(RecipeError, match="filter is too full"):
+        run(
+            corpus, str(tmp_path / "strict"), load_filter=whole.output_dir, false_positive_rate=1e-9
+        )
+    assert not (tmp_path / "strict").exists()
     with pytest.raises(RecipeError, match="has 1 filters, this run has 2"):
         run(corpus, str(tmp_path / "other"), load_filter=whole.output_dir, filters=2)
     with pytest.raises(RecipeError, match="ngram_size 13, the run needs 5"):
@@ -335,37 +317,37 @@ def test_settings_that_do_not_show_in_the_result_are_not_recorded() -> None:
 
 
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
-    """Peak memory of a process over 4 MB of text, and over 40."""
+    """Peak memory of a process that has been through 8 MB of text, and then through 48 more."""
     rng = random.Random(8)
-    text = [words(rng, 60, "abcdefghijklm") for _ in range(8000)]
-    peaks = {}
+    text = [words(rng, 50) for _ in range(450)]
+    for name, shards in (("small", 16), ("large", 96)):
+        parts = [[t.replace(" ", f"{name}{i} ") for t in text] for i in range(shards)]
+        write_shards_of(tmp_path / name / "read" / "web", parts, "web")
+    assert (tmp_path / "large/read/web/kept/00095-00000.parquet").stat().st_size > 10_000
     code = """
-import resource, sys
+import sys
 from pathlib import Path
-from data_recipes.dedup.config import DedupConfig
-from data_recipes.dedup.step import DedupStep
-root = Path(sys.argv[1])
-config = DedupConfig(expected_ngrams=4_000_000)
-list(DedupStep({"web": root / "read"}, root / "out", config).run())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+from tests.data_recipes.dedup.killed import step_of
+for name in ("small", "large"):
+    root = Path(sys.argv[1]) / name
+    work = step_of(root, root / "out", expected_ngrams=4_000_000)
+    list(work.run())
+    status = Path("/proc/self/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    print(work.outputs["web"].tally().bytes_kept, peak.split()[1])
 """
-    for shards in (1, 10):
-        root = tmp_path / str(shards)
-        with pytest.MonkeyPatch.context() as patch:
-            # Small batches, so that as many as may be in memory at a time are, in either case.
-            patch.setattr(documents, "BATCH_BYTES", 200_000)
-            parts = [[f"{i} {t}" for t in text] for i in range(shards)]
-            write_shards_of(root / "read", parts, "web")
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(root)],
-            cwd=ROOT,
-            env=environment() | {"PYTHONPATH": os.fspath(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks[shards] = float(done.stdout)
-    assert peaks[10] < peaks[1] + 20, peaks
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (small, before), (large, after) = (map(int, li.split()) for li in done.stdout.splitlines())
+    assert large > 45e6 and small > 7e6
+    # In KiB. Half of the text alone would be more.
+    assert after < before + 20 * 1024, (before, after)
 
 
 def test_the_removed_paragraphs_lie_where_others_look_for_them(whole: DedupStep) -> None:

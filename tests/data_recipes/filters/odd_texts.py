@@ -43,7 +43,7 @@ def odd_texts(seed: int = 3, documents: int = 150) -> list[str]:
     for text in some_texts(documents):
         lines = text.split("\n")
         for _ in range(rng.randint(0, 6)):
-            kind = rng.randrange(7)
+            kind = rng.randrange(9)
             place = rng.randrange(len(lines) + 1)
             line = rng.choice(lines)
             words = line.split() or ["-"]
@@ -55,6 +55,8 @@ def odd_texts(seed: int = 3, documents: int = 150) -> list[str]:
                 rng.choice(ODD),
                 "- " + line + "...",
                 "".join(words),
+                " # ".join(words),
+                "... ".join(words) + " …",
             ][kind]
             lines.insert(place, planted)
         texts.append(rng.choice(["\n", "\n", "\r\n", "\n\n"]).join(lines))

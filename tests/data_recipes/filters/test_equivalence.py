@@ -17,13 +17,13 @@ from datatrove.pipeline.filters import (
 from datatrove.pipeline.filters.base_filter import BaseFilter, get_filter_result
 
 from data_recipes.filters.decide import Verdicts
-from data_recipes.filters.profiles import Limit
+from data_recipes.filters.profiles import Limit, load_profile
 from data_recipes.filters.statistics import Lists, measure
 from data_recipes.filters.vocabulary import stop_word_table
 from data_recipes.filters.word_spans import whitespace_spans
 
-from .odd_texts import odd_texts
 from .buffers import buffers
+from .odd_texts import odd_texts
 
 STOP_WORDS = ["the", "be", "to", "of", "and", "that", "have", "with", "이", "그"]
 
@@ -153,7 +153,6 @@ def test_quality(texts: list[str], found: dict[str, np.ndarray]) -> None:
         numbers["ellipsis_word_ratio"] = numbers["hash_word_ratio"]  # one parameter for both
         chosen = everything if seed % 4 == 0 else everything[seed % 10 :: 1 + seed % 5]
         parameters = dict.fromkeys((p for _, p in everything), None)
-        got_limits: dict[str, Limit] = {}
         order = []
         for own, parameter in everything:
             side, statistic = own.split("_", 1)
@@ -162,8 +161,8 @@ def test_quality(texts: list[str], found: dict[str, np.ndarray]) -> None:
                 order.append((statistic, "min" if side == "low" else "max", numbers[statistic]))
         verdicts = Verdicts.none(len(texts))
         for statistic, side, number in order:
-            got_limits = {statistic: Limit(**{side: number}, source="test")}
-            verdicts.limits(found, got_limits, np.arange(len(texts)))
+            limits = {statistic: Limit(**{side: number}, source="test")}
+            verdicts.limits(found, limits, np.arange(len(texts)))
         judge = GopherQualityFilter(stop_words=STOP_WORDS, **parameters)
         seen += compare(theirs(judge, texts), verdicts.reasons, names, texts)
     assert set(seen) == {"kept", *names.values()}
@@ -200,8 +199,6 @@ def test_lines(texts: list[str], found: dict[str, np.ndarray]) -> None:
 
 def test_the_default_limits_of_all_three(texts: list[str], found: dict[str, np.ndarray]) -> None:
     """Which documents pass everything, with the numbers of the papers."""
-    from data_recipes.filters.profiles import load_profile
-
     limits = dict(list(load_profile("en").limits.items())[:25])
     assert list(limits)[-1] == "newline_word_ratio"
     verdicts = Verdicts.none(len(texts))

@@ -1,0 +1,115 @@
+"""A row of raw text, and what is set aside in the place of one."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+BOM = b"\xef\xbb\xbf"
+_SAMPLE = 200  # characters of a bad row that are kept to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document.
+
+    Attributes:
+        place: byte offset (JSONL, WET) or row number (Parquet, Hub) in its file.
+        text: not empty, valid Unicode without NUL.
+        metadata: the row's other fields, as JSON; whole numbers beyond 64 bits lose digits.
+    """
+
+    place: int
+    text: str
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What was not a document.
+
+    Attributes:
+        place: as in `Row`; where it begins.
+        length: bytes; 0 if that is not known.
+        reason: one of broken_json, not_an_object, no_text, not_text, empty, invalid_utf8, nul,
+            lone_surrogate, too_long, truncated, corrupt_file.
+        detail: a sentence.
+        sample: its beginning, at most 200 characters.
+    """
+
+    place: int
+    length: int
+    reason: str
+    detail: str
+    sample: str = ""
+
+
+Reading = Iterator[Row | SetAside]
+# Told how far a file, or a share of one, has been read: bytes on disk.
+Follow = Callable[[int], None]
+
+
+def sample(data: bytes | str) -> str:
+    """The beginning of a bad row, in characters that can be written."""
+    text = data if isinstance(data, str) else data[: 4 * _SAMPLE].decode("utf-8", "replace")
+    return text[:_SAMPLE].encode("utf-8", "replace").decode()
+
+
+def decoded(data: bytes, place: int, what: str) -> str | SetAside:
+    """The text of a file or record (`what`), or where it is not UTF-8."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        detail = f"not UTF-8 at byte {error.start} of the {what}"
+        return SetAside(place, len(data), "invalid_utf8", detail, sample(data))
+
+
+def to_row(
+    text: Any, fields: dict[str, Any], place: int, limit: int, length: int | None = None
+) -> Row | SetAside:
+    """A row, or why a value is not a document.
+
+    Args:
+        text: the value of the text column.
+        fields: the others.
+        place: where it was read.
+        limit: longest text, in bytes.
+        length: of the whole row as it was read, in bytes; that of the text if not given.
+    """
+    flaw = _flaw(text, limit)
+    if flaw is None:
+        try:
+            return Row(place, text, _to_json(fields) if fields else "{}")
+        except RecursionError:
+            flaw = "broken_json", "the other fields are nested too deep"
+    if length is None:
+        length = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
+    shown = "" if text is None else sample(text if isinstance(text, str) else str(text))
+    return SetAside(place, length, *flaw, shown)
+
+
+def _flaw(text: Any, limit: int) -> tuple[str, str] | None:
+    if text is None:
+        return "no_text", "the text is null"
+    if not isinstance(text, str):
+        return "not_text", f"the text is a {type(text).__name__}"
+    if not text or text.isspace():
+        return "empty", "no characters but white space"
+    if "\0" in text:
+        return "nul", f"a NUL at character {text.index(chr(0))}"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        return "lone_surrogate", f"half a surrogate pair at character {error.start}"
+    if size > limit:
+        return "too_long", f"{size:,} bytes of text, at most {limit:,} are read"
+    return None
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(values, default=str).decode()
+    except orjson.JSONEncodeError:  # whole numbers beyond 64 bits, lone surrogates, deep nesting
+        return json.dumps(values, default=str)
