@@ -104,5 +104,5 @@ def run_on_ray(
         for left in running:
             ray.cancel(left, force=True)
         if running:
-            # Until their workers are gone: whoever runs next would be given one that is to die.
+            # So that nothing writes any more when this returns.
             ray.wait(list(running), num_returns=len(running), timeout=_CANCEL_SECONDS)

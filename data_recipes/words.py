@@ -159,14 +159,6 @@ def split_words(data: np.ndarray, offsets: np.ndarray, word_like_only: bool = Fa
     return Words(*_split(data, offsets, word_table(), word_like_only))
 
 
-def split_texts(texts: list[str], word_like_only: bool = False) -> Words:
-    """The same for strings; `starts` and `ends` count UTF-8 bytes over all of them."""
-    encoded = [text.encode() for text in texts]
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(e) for e in encoded], out=offsets[1:])
-    return split_words(np.frombuffer(b"".join(encoded), np.uint8), offsets, word_like_only)
-
-
 @numba.njit(cache=True, nogil=True)
 def mix(value: np.uint64) -> np.uint64:
     """The last step of SplitMix64 (Steele et al. 2014): every bit in changes every bit out."""

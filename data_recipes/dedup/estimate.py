@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from ..steps import StepFolder, Tally
 from .bloom import FilterShape
 from .config import DedupConfig
 from .ngrams import cut_ngrams
+
+Item = TypeVar("Item")
 
 # N-grams of 13 words per byte of text: measured on the Debian text of `data_recipes debian`,
 # English 0.094 (5.3 bytes a word, n-grams end with paragraphs) and Korean 0.054 (7.9 bytes a word).
@@ -46,7 +49,6 @@ class FilterPlan:
     """What deduplication will take, told before there is any text to look at.
 
     Attributes:
-        text_bytes: text to be deduplicated.
         ngrams: n-grams per filter.
         shape: of each filter.
         filters: number of them.
@@ -54,7 +56,6 @@ class FilterPlan:
         disk_bytes: of all, kept after the run; while one is saved, its size once more.
     """
 
-    text_bytes: int
     ngrams: int
     shape: FilterShape
     filters: int
@@ -85,7 +86,7 @@ def estimate(text_bytes: int, config: DedupConfig) -> FilterPlan:
     ngrams = config.expected_ngrams or math.ceil(text_bytes * NGRAMS_PER_BYTE / config.filters)
     shape = FilterShape.of(ngrams, config.false_positive_rate)
     shape.check_memory(ngrams, config.false_positive_rate, config.memory_gb, config.filters)
-    return FilterPlan(text_bytes, ngrams, shape, config.filters)
+    return FilterPlan(ngrams, shape, config.filters)
 
 
 def expected_ngrams(
@@ -124,7 +125,7 @@ def expected_ngrams(
     return Estimate(math.ceil(ngrams), "counted" if total <= SAMPLE_BYTES else "sampled")
 
 
-def _evenly(items: list[tuple[Path, int]] | list[Path], count: int) -> list:
+def _evenly(items: list[Item], count: int) -> list[Item]:
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
 
 

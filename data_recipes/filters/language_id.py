@@ -85,8 +85,8 @@ class LangidDetector:
         self._weights = np.ascontiguousarray(model.nb_ptc, np.float32)
         self._priors = np.asarray(model.nb_pc, np.float32)
         self._moves = np.asarray(model.tk_nextmove)
-        self._rows = np.asarray(model.tk_row, np.int64)
-        self._features = np.asarray(model.tk_output, np.int64)
+        self._rows = np.asarray(model.tk_row, np.int32) << 8
+        self._features = np.asarray(model.tk_output, np.int32)
 
     def detect(self, texts: list[str]) -> tuple[list[str], np.ndarray]:
         encoded = [_as_langid_reads(text) for text in texts]
@@ -134,12 +134,14 @@ def _detect(
     scores = np.zeros(texts, np.float32)
     counts = np.zeros(len(weights), np.int32)
     touched = np.empty(len(weights), np.int64)
-    total = np.empty(len(priors), np.float32)
+    classes = len(priors)
+    total = np.empty(classes, np.float32)
+    logs = np.log1p(np.arange(64, dtype=np.float32))
     by_label = np.empty(labels, np.float32)
     for text in range(texts):
         state, different = 0, 0
         for at in range(offsets[text], offsets[text + 1]):
-            state = np.int64(moves[(rows[state] << 8) + data[at]])
+            state = np.int64(moves[rows[state] + data[at]])
             feature = features[state]
             if feature >= 0:
                 if counts[feature] == 0:
@@ -152,16 +154,16 @@ def _detect(
             total[:] = priors
         for place in range(different):
             feature = touched[place]
-            weight = np.float32(np.log1p(np.float32(counts[feature])))
-            own = weights[feature]
-            for i in range(len(total)):
-                total[i] += weight * own[i]
+            count = counts[feature]
             counts[feature] = 0
+            weight = logs[count] if count < len(logs) else np.float32(np.log1p(np.float32(count)))
+            for i in range(classes):
+                total[i] += weight * weights[feature, i]
         size = offsets[text + 1] - offsets[text]
         total *= np.float32(1 / np.sqrt(max(1, size)))
         total = np.exp(total - total.max())
         by_label[:] = 0
-        for i in range(len(total)):
+        for i in range(classes):
             by_label[column[i]] += total[i]
         best[text] = by_label.argmax()
         scores[text] = by_label[best[text]] / total.sum()

@@ -14,6 +14,17 @@ SUFFIXES = (".warc.wet", ".warc.wet.gz")
 _Broken = (ArchiveLoadFailed, EOFError, ValueError, AttributeError, zlib.error)
 
 
+class _Records(ArchiveIterator):
+    """warcio takes a gzip member that cannot be unpacked for the end of the file."""
+
+    whole = True
+
+    def close(self) -> None:
+        if self.reader and self.reader.decompressor:
+            self.whole = self.reader.decompressor.eof
+        super().close()
+
+
 def read_wet(path: Path, limit: int, progress: Follow) -> Reading:
     """Every record of extracted text.
 
@@ -26,15 +37,22 @@ def read_wet(path: Path, limit: int, progress: Follow) -> Reading:
         yield SetAside(0, 0, "truncated", "the archive has no bytes")
         return
     with path.open("rb") as file:
-        records = ArchiveIterator(file)
+        records = _Records(file)
+        cut_short = False
         try:
-            yield from _read_records(records, limit, lambda: progress(file.tell()))
+            for item in _read_records(records, limit, lambda: progress(file.tell())):
+                cut_short = isinstance(item, SetAside) and item.reason == "truncated"
+                yield item
+            damage = None if records.whole and not file.read(1) else "what follows is no record"
         except _Broken as error:
-            detail = f"the archive ends early or is damaged ({error})"
-            yield SetAside(records.offset, 0, "truncated", detail)
+            damage = str(error)
+        if damage and not cut_short:  # a record that ends with the archive has said so
+            length = path.stat().st_size - records.offset
+            detail = f"the archive ends early or is damaged ({damage})"
+            yield SetAside(records.offset, length, "truncated", detail)
 
 
-def _read_records(records: ArchiveIterator, limit: int, progress: Callable[[], None]) -> Reading:
+def _read_records(records: _Records, limit: int, progress: Callable[[], None]) -> Reading:
     for record in records:
         place = records.offset
         announced = record.rec_headers.get_header("Content-Length", "")
@@ -46,6 +64,8 @@ def _read_records(records: ArchiveIterator, limit: int, progress: Callable[[], N
         progress()
         if not announced.isdecimal() or record.raw_stream.limit:
             yield SetAside(place, length, "truncated", "a record ends early", sample(data))
+        elif not record.rec_headers.get_header("WARC-Type"):
+            yield SetAside(place, length, "corrupt_file", "a record that does not say its type")
         elif wanted and length > limit:
             detail = f"a record of {length:,} bytes, at most {limit:,} are read"
             yield SetAside(place, length, "too_long", detail)

@@ -1,12 +1,13 @@
 """Word boundaries against the rules of UAX 29 written down again, slowly, and by hand."""
 
 import random
+from itertools import accumulate
 
 import numpy as np
 import pytest
 import regex
 
-from data_recipes.words import is_blank, split_texts, split_words, word_table, words_version
+from data_recipes.words import Words, is_blank, split_words, word_table, words_version
 
 from .hand_made import some_texts
 from .reference_words import CLASSES, class_of, reference_words
@@ -33,6 +34,13 @@ MEMBERS = {
     "WSegSpace": " \u3000",
     "": "漢-☎🛑\xa0",
 }
+
+
+def split_texts(texts: list[str], word_like_only: bool = False) -> Words:
+    """`split_words` of strings; bytes are counted over all of them."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.array([0, *accumulate(map(len, encoded))], np.int64)
+    return split_words(np.frombuffer(b"".join(encoded), np.uint8), offsets, word_like_only)
 
 
 def kernel(text: str, word_like_only: bool = False) -> list[str]:

@@ -37,4 +37,5 @@ if __name__ == "__main__":
         try:
             run(Path(directory), ExecutorConfig.model_validate_json(sys.argv[1]))
         except (ValueError, RuntimeError) as error:
-            print(f"{Path(directory).name}: {type(error).__name__}: {error}")
+            # Not on stdout, where Ray's own messages may run into it.
+            (Path(directory) / "error").write_text(f"{type(error).__name__}: {error}")

@@ -14,7 +14,6 @@ from data_recipes.dedup.ngrams import cut_ngrams
 from data_recipes.dedup.old_both import judge
 from data_recipes.dedup.rewrite import rewrite
 from data_recipes.documents import text_buffers
-from data_recipes.words import split_texts
 
 from .material import batch_of, with_copies, words
 from .reference import Outcome, deduplicate
@@ -258,4 +257,3 @@ def test_more_words_and_ngrams_than_expected_fit() -> None:
     ngrams = cut_ngrams(*text_buffers(batch_of(texts)), 2, "old-both")
     assert np.diff(ngrams.bounds).tolist() == [1, 19_999, 29]
     assert len(set(ngrams.hashes[1:20_000].tolist())) == 1
-    assert len(split_texts(texts).hashes) == 2 + 20_000 + 30

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import fasttext
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from data_recipes.errors import RecipeError
 from data_recipes.filters.language_id import LangidDetector, load_detector
 from data_recipes.filters.profiles import LanguageId
+from data_recipes.quality.fit import fit
 
 from ..hand_made import some_texts
 from .odd_texts import ODD
@@ -35,17 +35,16 @@ def test_a_fasttext_model(tmp_path: Path) -> None:
         for i, text in enumerate(some_texts(200))
     ]
     (tmp_path / "train.txt").write_text("".join(lines), encoding="utf-8")
-    model = fasttext.train_supervised(
-        str(tmp_path / "train.txt"),
-        lr=0.05,
-        minn=1,
-        maxn=2,
-        dim=8,
-        bucket=2000,
-        thread=1,
-        verbose=0,
-    )
-    model.save_model(str(tmp_path / "lid.bin"))
+    arguments = {
+        "lr": 1.0,
+        "epoch": 25,
+        "minn": 1,
+        "maxn": 2,
+        "dim": 8,
+        "bucket": 2000,
+        "thread": 1,
+    }
+    fit(tmp_path / "train.txt", tmp_path / "lid.bin", arguments)
     config = identify(model=str(tmp_path / "lid.bin"), label="kor_Hang")
     texts = some_texts(20, seed=77)
     labels, scores = load_detector(config).detect(["", *texts])
