@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from . import inspect_shards, mixture_report, packing, report, tokenizer_study
-from .chain import run_step
+from .chain import only_run, run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
 from .debian import collect_debian
@@ -45,7 +45,8 @@ def _step(args: argparse.Namespace) -> None:
             "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
             "with executor.kind=local on a node"
         )
-    run_step(config, args.step)
+    with only_run(config):
+        run_step(config, args.step)
 
 
 def _corpus(args: argparse.Namespace) -> None:
@@ -141,6 +142,9 @@ def main() -> None:
         args.run(args)
     except (RecipeError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,16 @@ Each step lies in a folder of its own, bound to its settings and to those of the
 A step that was finished is not run again.
 """
 
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .config import DataConfig
+from .dedup.plan import work_dir
 from .errors import RecipeError
 from .executors import Call, execute
 from .manifest import sha256_file, write_json_atomically
@@ -119,7 +124,28 @@ def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
 def _finish(config: DataConfig, name: str, rank: int = 0, world_size: int = 1) -> None:
     counted = tallies(config, name)
     summary = {source: vars(tally) for source, tally in counted.items()}
+    # Signatures of MinHash and exact deduplication, of no use once their step is done.
+    shutil.rmtree(work_dir(config.output_dir / name), ignore_errors=True)
     write_json_atomically(config.output_dir / name / SUMMARY, summary)
+
+
+@contextmanager
+def only_run(config: DataConfig) -> Iterator[None]:
+    """Keeps a second run out of the same directory; the system lets go when this one dies.
+
+    Raises:
+        RecipeError: there is another.
+    """
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    with (config.output_dir / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RecipeError(
+                f"{config.output_dir}: another run is at work there; wait for it, or choose "
+                "another output_dir"
+            ) from error
+        yield
 
 
 def run_step(config: DataConfig, name: str) -> None:

@@ -18,6 +18,8 @@ from .strict_yaml import Strict
 
 CONFIGS = Path(__file__).parent / "configs"
 HUB = "hub://"
+# Folders and files that steps have beside those of their sources.
+RESERVED = ("filters", "index", "logs", "model", "progress")
 
 
 class CorpusConfig(Strict):
@@ -143,6 +145,10 @@ class DataConfig(Strict):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError("two sources share a name")
+        if taken := sorted(set(names) & set(RESERVED)):
+            raise ValueError(
+                f"{', '.join(taken)}: the steps use that name; call the source another"
+            )
         if missing := set(self.tokenizer.weights) - set(names):
             raise ValueError(f"tokenizer.weights names unknown sources: {', '.join(missing)}")
         return self

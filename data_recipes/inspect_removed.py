@@ -1,29 +1,60 @@
 """What deduplication took out of kept documents, and where it had been seen before."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from rich.text import Text
 
 from .dedup.config import DedupConfig
-from .dedup.ngrams import cut_ngrams
+from .dedup.ngrams import Ngrams, cut_ngrams
 from .dedup.output import removed_path
 from .documents import read_batches, text_buffers
 from .errors import RecipeError
-from .records import Record, Sample, find_records
+from .records import Place, Record, Sample, fetch, matched_parts, places
 from .steps import StepFolder
 from .terminal import Terminal
+from .words import split_words
 
-_STEP = "deduplicate"
 _CONTEXT = 200  # bytes shown on either side of an origin
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Deduplication as it was run.
+
+    Attributes:
+        inputs: folders of the step before, in the order in which they were worked on.
+        outputs: folders of the step.
+        config: the step.
+    """
+
+    inputs: dict[str, StepFolder]
+    outputs: dict[str, StepFolder]
+    config: DedupConfig
+
+    def places(self, source: str) -> Iterator[tuple[Place, str]]:
+        """Place and document id of every removed paragraph of a source."""
+        folder = self.outputs[source]
+        paths = [removed_path(folder, shard) for shard in folder.done()]
+        return ((place, id_) for place, id_, _ in places(source, paths))
+
+    def before(self, source: str, shard: str) -> Iterator[pa.RecordBatch]:
+        """What the filter of a shard saw, up to and with that shard."""
+        own = self.inputs[source].shards()
+        task = own.index(shard) % self.config.filters
+        for name, folder in self.inputs.items():
+            for other in folder.shards()[task :: self.config.filters]:
+                yield from read_batches(folder.kept(other))
+                if (name, other) == (source, shard):
+                    return
 
 
 def show_removed(
     terminal: Terminal,
-    inputs: dict[str, StepFolder],
-    outputs: dict[str, StepFolder],
+    run: Removed,
     sources: list[str],
-    config: DedupConfig,
     id_: str | None,
     number: int,
     seed: int,
@@ -33,10 +64,8 @@ def show_removed(
 
     Args:
         terminal: where to.
-        inputs: folders of the step before, in the order of the recipe.
-        outputs: folders of the step.
+        run: what was deduplicated.
         sources: those to show.
-        config: the step.
         id_: this document only.
         number: documents to draw otherwise.
         seed: another one draws others.
@@ -45,96 +74,109 @@ def show_removed(
     Raises:
         RecipeError: no such document, or none that lost a paragraph.
     """
-    chosen = _choose(outputs, sources, id_, number, seed)
+    sample = Sample(number, seed)
+    for source in sources:
+        for place, name in run.places(source):
+            if id_ in (None, name):
+                sample.add(name, place)
+    chosen = sample.values()
     if not chosen:
         what = f"document {id_!r} lost none" if id_ else "no kept document lost any"
         raise RecipeError(
-            f"{_STEP}, removed paragraphs of {', '.join(sources)}: {what}. Whole documents are "
-            "shown with --rejected"
+            f"step deduplicate, paragraphs removed from {', '.join(sources)}: {what}. Documents "
+            "that were removed whole are shown with --rejected"
         )
-    for source, shard, name in chosen:
-        record = find_records(inputs[source].kept(shard), {name}, source)[name]
-        rows = _removed(outputs[source], shard, name)
-        terminal.print(terminal.marked(f"── {name}", "heading"))
-        terminal.print(*_marked(terminal, record, rows))
-        for row in rows:
+    for place, first in zip(chosen, fetch(chosen)):
+        source, shard = place.source, place.path.stem
+        own = places(source, [run.inputs[source].kept(shard)])
+        (document,) = fetch([p for p, name, _ in own if name == first.id])
+        paragraphs = fetch([p for p, name, _ in places(source, [place.path]) if name == first.id])
+        terminal.print(
+            terminal.marked(f"── {document.id}", "heading"),
+            terminal.marked(f" {source} {document.language}", "facts"),
+        )
+        terminal.print(*_marked(terminal, document, paragraphs))
+        for paragraph in paragraphs:
             terminal.print(
                 terminal.marked(
-                    f"bytes {row['start']:,} to {row['end']:,}: {row['hits']} of {row['ngrams']} "
-                    "n-grams were known",
+                    "bytes {start:,} to {end:,}: {hits:,} of {ngrams:,} n-grams were known".format(
+                        **paragraph.extra
+                    ),
                     "facts",
                 )
             )
-        if find_origin:
-            terminal.print(*_origin(terminal, inputs, config, (source, shard, name), rows[0]))
-        terminal.print("")
+            if find_origin:
+                terminal.print(*_origin(terminal, run, shard, document, paragraph))
+        terminal.print()
 
 
-def _choose(
-    outputs: dict[str, StepFolder], sources: list[str], id_: str | None, number: int, seed: int
-) -> list[tuple[str, str, str]]:
-    sample, seen = Sample(number, seed), set()
-    for source in sources:
-        for shard in outputs[source].done():
-            path = removed_path(outputs[source], shard)
-            for batch in read_batches(path, ["id"]) if path.is_file() else ():
-                for name in batch.column(0).to_pylist():
-                    if name in seen or id_ not in (None, name):
-                        continue
-                    key = sample.key(name)
-                    if sample.wants(key):
-                        seen.add(name)
-                        sample.add(key, name, (source, shard, name))
-    return sample.values()
-
-
-def _removed(folder: StepFolder, shard: str, name: str) -> list[dict[str, Any]]:
-    batches = read_batches(removed_path(folder, shard))
-    return [row for batch in batches for row in batch.to_pylist() if row["id"] == name]
-
-
-def _marked(terminal: Terminal, record: Record, rows: list[dict[str, Any]]) -> list[Any]:
+def _marked(terminal: Terminal, document: Record, paragraphs: list[Record]) -> list[Text | str]:
     """The document as it came, removed paragraphs struck, known n-grams highlighted."""
-    data, parts, place = record.text.encode(), [], 0
-    for row in rows:
-        parts.append(data[place : row["start"]].decode())
-        place = row["start"]
-        for start, end in row["matched"]:
-            parts.append(terminal.marked(data[place:start].decode(), "removed"))
-            parts.append(terminal.marked(data[start:end].decode(), "removed", "matched"))
-            place = end
-        parts.append(terminal.marked(data[place : row["end"]].decode(), "removed"))
-        place = row["end"]
+    data, place = document.text.encode(), 0
+    parts: list[Text | str] = []
+    for paragraph in paragraphs:
+        start, end = paragraph.extra["start"], paragraph.extra["end"]
+        if data[start:end].decode() != paragraph.text:
+            raise RecipeError(
+                f"document {document.id!r}: bytes {start} to {end} are not the paragraph that was "
+                "removed there; the steps do not belong together, delete `deduplicate` and the "
+                "steps after it and run them again"
+            )
+        parts.append(data[place:start].decode())
+        parts += [
+            terminal.marked(text, "removed", *(["matched"] if known else []))
+            for text, known in matched_parts(data, start, end, paragraph.extra["matched"])
+        ]
+        place = end
     return [*parts, data[place:].decode()]
 
 
 def _origin(
-    terminal: Terminal,
-    inputs: dict[str, StepFolder],
-    config: DedupConfig,
-    here: tuple[str, str, str],
-    row: dict[str, Any],
-) -> list[Any]:
-    """Where the first known n-gram of a paragraph stands for the first time."""
-    text = pa.array([row["text"]], pa.large_string())
-    data, offsets = text_buffers(pa.RecordBatch.from_arrays([text], ["text"]))
-    wanted = np.unique(cut_ngrams(data, offsets, config.ngram_size, config.mode).hashes)
-    for source, folder in inputs.items():
-        for shard in folder.shards():
-            for batch in read_batches(folder.kept(shard)):
-                data, offsets = text_buffers(batch)
-                for number in range(batch.num_rows):
-                    own = offsets[number : number + 2]
-                    found = cut_ngrams(data, own, config.ngram_size, config.mode).hashes
-                    share = np.isin(wanted, found).mean() if len(wanted) else 0.0
-                    name = batch.column("id")[number].as_py()
-                    if (source, shard, name) == here:
-                        return ["known from this document itself, or a false positive"]
-                    if share > 0:
-                        head = bytes(data[own[0] : own[0] + 2 * _CONTEXT]).decode("utf-8", "ignore")
-                        return [
-                            terminal.marked(f"{share:.0%} of its n-grams first in {name}", "facts"),
-                            "\n",
-                            head,
-                        ]
-    return ["not found: the filter came from an earlier run"]
+    terminal: Terminal, run: Removed, shard: str, document: Record, paragraph: Record
+) -> list[Text | str]:
+    """Where the first known n-gram of a paragraph came first, in its context."""
+    start, end = paragraph.extra["matched"][0]
+    known = _cut(run.config, pa.array([document.text.encode()[start:end]]))[1].hashes[0]
+    for batch in run.before(document.source, shard):
+        data, ngrams = _cut(run.config, batch.column("text"))
+        ids = batch.column("id").to_pylist()
+        found = np.flatnonzero(ngrams.hashes == known)
+        if document.id in ids:
+            # Words of the document itself count as far as the paragraph.
+            own = ngrams.documents[ids.index(document.id)]
+            here = ngrams.starts[own] + paragraph.extra["start"]
+            unit = np.searchsorted(ngrams.starts, here)
+            found = found[found < ngrams.bounds[unit]]
+        if len(found):
+            return _context(terminal, data, ngrams, int(found[0]), ids)
+        if document.id in ids:
+            break
+    earlier = ", or known from the filter that was loaded" if run.config.load_filter else ""
+    return [f"nowhere before: taken for known by mistake{earlier}"]
+
+
+def _cut(config: DedupConfig, texts: pa.Array) -> tuple[np.ndarray, Ngrams]:
+    batch = pa.RecordBatch.from_arrays([texts.cast(pa.large_string())], ["text"])
+    data, offsets = text_buffers(batch)
+    return data, cut_ngrams(data, offsets, config.ngram_size, config.mode)
+
+
+def _context(
+    terminal: Terminal, data: np.ndarray, ngrams: Ngrams, found: int, ids: list[str]
+) -> list[Text | str]:
+    """N-gram number `found`, with the text around it."""
+    unit = int(np.searchsorted(ngrams.bounds, found, side="right")) - 1
+    document = int(np.searchsorted(ngrams.documents, unit, side="right")) - 1
+    first, last = (int(ngrams.starts[u]) for u in ngrams.documents[document : document + 2])
+    words = split_words(data, ngrams.starts[unit : unit + 2])
+    word = found - int(ngrams.bounds[unit])
+    start, end = int(words.starts[word]), int(words.ends[word + ngrams.size - 1])
+    # What lies around may be cut inside a character.
+    before = bytes(data[max(first, start - _CONTEXT) : start]).decode(errors="ignore")
+    after = bytes(data[end : min(last, end + _CONTEXT)]).decode(errors="ignore")
+    return [
+        terminal.marked(f"first in {ids[document]}, byte {start - first:,}:\n", "facts"),
+        before,
+        terminal.marked(bytes(data[start:end]).decode(), "matched"),
+        after,
+    ]

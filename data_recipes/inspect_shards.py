@@ -1,18 +1,17 @@
 """`python -m data_recipes inspect`: look at documents, removed paragraphs and token windows."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
+from typing import get_args
 
 from . import chain
 from .config import CONFIGS, DataConfig
 from .dedup.config import DedupConfig
 from .errors import RecipeError
-from .inspect_removed import show_removed
+from .inspect_removed import Removed, show_removed
 from .inspect_window import show_window
-from .records import Record, Sample, finished_steps, one_of, rows_with
+from .mixture import Packing
+from .records import Record, Sample, fetch, finished_steps, one_of, places
 from .steps import StepFolder
 from .strict_yaml import find_config, load_config
 from .terminal import Terminal
@@ -41,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     window = parser.add_argument_group("a token window")
     window.add_argument("--shards", type=Path, help="<output_dir>/shards/<source>/<split>")
     window.add_argument("--window", type=int, help="its number, from 0")
-    window.add_argument("--sequence-length", type=int, default=4096)
+    window.add_argument("--sequence-length", type=int, default=4096, help="tokens (4096)")
+    window.add_argument(
+        "--packing", choices=get_args(Packing), default="concat", help="as in training (concat)"
+    )
     window.add_argument("--tokenizer", type=Path, help="its directory, if not in the output_dir")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
 
@@ -56,7 +58,9 @@ def run(args: argparse.Namespace) -> None:
     if args.shards is not None:
         if args.window is None or args.config or args.step:
             raise RecipeError("inspect --shards: give --window, and neither --config nor --step")
-        show_window(terminal, args.shards, args.window, args.sequence_length, args.tokenizer)
+        show_window(
+            terminal, args.shards, args.window, args.sequence_length, args.packing, args.tokenizer
+        )
         return
     if args.config is None or args.step is None:
         raise RecipeError("inspect: give --config and --step, or --shards and --window")
@@ -82,10 +86,8 @@ def run(args: argparse.Namespace) -> None:
         before = {s: chain.folder(config, step, s) for s in config.languages}
         show_removed(
             terminal,
-            before,
-            steps[args.step],
+            Removed(before, steps[args.step], config.deduplicate),
             list(sources),
-            config.deduplicate,
             args.id,
             args.number,
             args.seed,
@@ -102,17 +104,6 @@ def _shards(folder: StepFolder, rejected: bool) -> list[Path]:
     return [(folder.rejected if rejected else folder.kept)(shard) for shard in folder.done()]
 
 
-def _rows(
-    sources: dict[str, StepFolder], args: argparse.Namespace
-) -> Iterator[tuple[str, pa.RecordBatch, int]]:
-    column, values = ("reason", {args.reason}) if args.reason else ("id", None)
-    if args.id:
-        column, values = "id", {args.id}
-    for name, folder in sources.items():
-        for path in _shards(folder, args.rejected):
-            yield from ((name, batch, row) for batch, row in rows_with(path, column, values))
-
-
 def _documents(sources: dict[str, StepFolder], args: argparse.Namespace) -> list[Record]:
     kind = "rejected" if args.rejected else "kept"
     where = f"step {args.step}, {kind} documents of {', '.join(sources)}"
@@ -120,38 +111,35 @@ def _documents(sources: dict[str, StepFolder], args: argparse.Namespace) -> list
         known = sorted({r for folder in sources.values() for r in folder.tally().reasons})
         one_of("reason", args.reason, known, where)
     sample = Sample(args.number, args.seed)
-    for name, batch, row in _rows(sources, args):
-        id_ = batch.column("id")[row].as_py()
-        key = sample.key(id_)
-        if sample.wants(key):
-            sample.add(key, id_, Record.at(batch, row, name))
-    records = sample.values()
-    if args.id:
-        if not records:
-            raise RecipeError(_not_found(where, args.id, sources, args.rejected))
-        if args.reason and records[0].reason != args.reason:
-            raise RecipeError(
-                f"document {args.id!r} was removed for {records[0].reason!r}, not {args.reason!r}"
-            )
-    elif not records:
-        raise RecipeError(f"{where}: none")
-    return records
-
-
-def _not_found(where: str, id_: str, sources: dict[str, StepFolder], rejected: bool) -> str:
+    column = "reason" if args.reason else "id"
     for name, folder in sources.items():
-        for path in _shards(folder, not rejected):
-            for batch, row in rows_with(path, "id", {id_}):
-                if rejected:
-                    return f"{where}: no id {id_!r}; the step kept it, leave --rejected out"
-                reason = Record.at(batch, row, name).reason
-                return f"{where}: no id {id_!r}; the step removed it ({reason}), add --rejected"
-    for own in sources.values():
-        for path in _shards(own, rejected):
-            for batch, row in rows_with(path, "id"):
-                example = batch.column("id")[row].as_py()
-                return f"{where}: no id {id_!r}; ids look like {example!r}"
-    return f"{where}: none"
+        for place, id_, value in places(name, _shards(folder, args.rejected), column):
+            if args.id in (None, id_) and (args.reason is None or value == args.reason):
+                sample.add(id_, place)
+    chosen = fetch(sample.values())
+    if not chosen:
+        raise RecipeError(_not_found(where, sources, args))
+    return chosen
+
+
+def _not_found(where: str, sources: dict[str, StepFolder], args: argparse.Namespace) -> str:
+    if args.id is None:
+        return f"{where}: none"
+    example = None
+    for rejected in (args.rejected, not args.rejected):
+        for name, folder in sources.items():
+            for place, id_, _ in places(name, _shards(folder, rejected)):
+                example = example or id_
+                if id_ != args.id:
+                    continue
+                (record,) = fetch([place])
+                did = f"removed it ({record.reason})" if rejected else "kept it"
+                remedy = "leave --reason out" if rejected == args.rejected else "add --rejected"
+                return (
+                    f"{where}: no id {id_!r} there, the step {did}; "
+                    f"{remedy if rejected else 'leave --rejected out'}"
+                )
+    return f"{where}: no id {args.id!r}; ids look like {example!r}"
 
 
 def print_record(terminal: Terminal, step: str, record: Record) -> None:
@@ -167,4 +155,4 @@ def print_record(terminal: Terminal, step: str, record: Record) -> None:
         if value not in (None, "{}"):
             terminal.print(terminal.marked(f"{name}: {value}", "facts"))
     terminal.print(record.text)
-    terminal.print("")
+    terminal.print()

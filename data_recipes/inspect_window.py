@@ -7,6 +7,8 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from .errors import RecipeError
+from .mixture import Packing
+from .packing_plan import BestFitSource
 from .records import visible
 from .shards import tokenizer_hash
 from .terminal import Terminal
@@ -19,7 +21,7 @@ _SEPARATOR = "|"
 
 
 def labelled(window: Window) -> np.ndarray:
-    """Which tokens are learned: all but the first of each document. Bool [sequence_length].
+    """Which tokens are learned: all but the first of each document, and padding. Bool [tokens].
 
     The first token of a document follows from nothing in it; the last of the window is a label, but
     predicts nothing. The start of a window counts as the start of a document.
@@ -27,6 +29,7 @@ def labelled(window: Window) -> np.ndarray:
     learned = np.ones(len(window.tokens), dtype=bool)
     learned[0] = False
     learned[window.document_ends[:-1]] = False
+    learned[len(learned) - window.padding :] = False
     return learned
 
 
@@ -73,29 +76,16 @@ def spell(data: bytes) -> str:
     return visible("".join(parts)).replace("\n", "⏎\n").replace("\t", "→\t")
 
 
-def open_window(shards: Path, index: int, length: int) -> tuple[TokenSource, Window]:
-    """A window of a token data set.
-
-    Raises:
-        RecipeError: no data set there, or no such window.
-    """
-    if length < 2:
-        raise RecipeError(f"--sequence-length {length}: a window has at least 2 tokens")
+def _data_set(shards: Path) -> TokenSource:
     below = [p.parent.relative_to(shards) for p in sorted(shards.glob("**/manifest.json"))]
     if below and Path(".") not in below:
         raise RecipeError(
             f"{shards}: not one data set but several; choose {', '.join(map(str, below))} below it"
         )
-    source = TokenSource(shards)
-    if not 0 <= index < source.windows(length):
-        raise RecipeError(
-            f"--window {index}: {shards} has {source.windows(length):,} windows of {length:,} "
-            "tokens, counted from 0"
-        )
-    return source, source.window(index, length)
+    return TokenSource(shards)
 
 
-def load_tokenizer_of(source: TokenSource, path: Path | None) -> PreTrainedTokenizerFast:
+def _tokenizer_of(source: TokenSource, path: Path | None) -> PreTrainedTokenizerFast:
     """The tokenizer that made a data set: the one named, or that of the recipe around it.
 
     Raises:
@@ -113,36 +103,63 @@ def load_tokenizer_of(source: TokenSource, path: Path | None) -> PreTrainedToken
 
 
 def show_window(
-    terminal: Terminal, shards: Path, index: int, length: int, tokenizer_dir: Path | None
+    terminal: Terminal,
+    shards: Path,
+    index: int,
+    length: int,
+    packing: Packing,
+    tokenizer_dir: Path | None,
 ) -> None:
     """Print a window, document by document.
 
+    Args:
+        terminal: where to.
+        shards: `<shards>/<source>/<split>`.
+        index: number of the window in the data set.
+        length: tokens per window.
+        packing: how documents become windows.
+        tokenizer_dir: the tokenizer, if it does not lie in the recipe's `output_dir`.
+
     Raises:
-        RecipeError: no such data set, window or tokenizer.
+        RecipeError: no such data set, window or tokenizer, or no plan for this packing.
     """
-    source, window = open_window(shards, index, length)
-    tokenizer = load_tokenizer_of(source, tokenizer_dir)
+    if length < 2:
+        raise RecipeError(f"--sequence-length {length}: a window has at least 2 tokens")
+    source = _data_set(shards)
+    tokenizer = _tokenizer_of(source, tokenizer_dir)
+    if packing == "best_fit":
+        if tokenizer.pad_token_id is None:
+            raise RecipeError("--packing best_fit: the tokenizer has no PAD token")
+        source = BestFitSource(shards, length, tokenizer.pad_token_id)
+    if not 0 <= index < source.windows(length):
+        raise RecipeError(
+            f"--window {index}: {shards} has {source.windows(length):,} windows of {length:,} "
+            "tokens, counted from 0"
+        )
+    window = source.window(index, length)
     learned = labelled(window)
     spelled = token_bytes(tokenizer, window.tokens.tolist())
     manifest = source.manifest
     terminal.print(
         terminal.marked(f"{manifest.name}/{manifest.split}", "heading"),
         f": window {index:,} of {source.windows(length):,}, {length:,} tokens, "
-        f"{len(window.document_ends):,} documents, {int(learned.sum()):,} labels "
-        f"({learned.mean():.2%})",
+        f"{len(window.starts):,} documents, {int(learned.sum()):,} labels ({learned.mean():.2%})",
     )
     terminal.print(
         terminal.marked("unlabelled", "unlabelled"),
-        ": first token of a document, no label; ",
+        ": no label; ",
         terminal.marked("<|control|>", "control"),
         ": control token; ⟨E2⟩: part of a character; the last token of the window predicts "
-        f"nothing; {_SEPARATOR if not terminal.colour else 'change of colour'}: next token",
+        f"nothing; {'change of colour' if terminal.colour else _SEPARATOR}: next token",
     )
+    names = [f"document {number:,}" for number in source.documents_in(window)]
+    if window.padding:
+        names.append("padding")
     starts = [0, *window.document_ends[:-1].tolist()]
-    for document, start, end in zip(source.documents_in(window), starts, window.document_ends):
+    for name, start, end in zip(names, starts, window.document_ends.tolist()):
         terminal.print(
             terminal.marked(
-                f"── document {document:,} ── tokens {start:,} to {end - 1:,} of the window ── "
+                f"── {name} ── tokens {start:,} to {end - 1:,} of the window ── "
                 f"positions 0 to {end - start - 1:,} ──",
                 "boundary",
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .chain import clean, cleaned, jobs, settings_of
+from .chain import SUMMARY, clean, cleaned, jobs, only_run, settings_of
 from .config import DataConfig
 from .corpus import generate_corpus
 from .errors import RecipeError
@@ -103,8 +103,16 @@ def _shard_plans(config: DataConfig) -> list[ShardPlan]:
 
 
 def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
-    """Run the whole chain; steps that are done are kept. Returns manifests by source and split."""
-    config.output_dir.mkdir(parents=True, exist_ok=True)
+    """Run the whole chain; steps that are done are kept. Returns manifests by source and split.
+
+    Raises:
+        RecipeError: bad input, or another run at work in the same directory.
+    """
+    with only_run(config):
+        return _prepare(config)
+
+
+def _prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
     if config.corpus:
         make_corpus(config)
     clean(config)
@@ -114,7 +122,7 @@ def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
         name: {split: {"documents": m.documents, "tokens": m.tokens} for split, m in splits.items()}
         for name, splits in manifests.items()
     }
-    write_json_atomically(config.shards_dir / "summary.json", summary)
+    write_json_atomically(config.shards_dir / SUMMARY, summary)
     return manifests
 
 
@@ -128,8 +136,12 @@ def submit_chain(config: DataConfig) -> None:
     if config.corpus:
         make_corpus(config)
     local = ExecutorConfig(workers=config.executor.slurm.cpus_per_task)
+    left = jobs(config)
+    if not left and (config.shards_dir / SUMMARY).is_file():
+        print(f"done: {config.shards_dir}")
+        return
     rest = Call(partial(_prepare_rest, config.model_copy(update={"executor": local})))
-    submit([*jobs(config), Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
+    submit([*left, Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
 
 
 def _prepare_rest(config: DataConfig, rank: int, world_size: int) -> None:

@@ -49,7 +49,11 @@ class ReadShard:
         self._file = file
         self._stats = folder.stats(name)
         self._kept = ShardWriter(folder.kept(name), SCHEMA)
-        self._aside = ShardWriter(folder.rejected(name), SET_ASIDE)
+        try:
+            self._aside = ShardWriter(folder.rejected(name), SET_ASIDE)
+        except BaseException:
+            self._kept.discard()
+            raise
         self._rows: list[Row] = []
         self._aside_rows: list[SetAside] = []
         self._waiting = 0

@@ -1,19 +1,18 @@
 """Finished steps and their documents, as `inspect` and `report` read them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
-from .documents import read_batches
+from .documents import damaged_shard_is_an_error, read_batches
 from .errors import RecipeError
+from .phases import STEPS
 from .steps import StepFolder
 
-# Steps in the order of the chain; a recipe may leave any but the first out.
-CHAIN = ("read", "filter", "deduplicate", "quality", "decontaminate")
 _NAMED = ("id", "text", "sample", "source", "language", "reason", "detail")
 # Characters that would command a terminal, or turn the direction of what follows them.
 _PICTURES = {c: 0x2400 + c for c in range(0x20) if c not in (0x09, 0x0A)} | {0x7F: 0x2421}
@@ -28,7 +27,7 @@ def visible(text: str) -> str:
 
 @dataclass(frozen=True)
 class Record:
-    """A document in a shard of kept or rejected ones.
+    """A row of a shard: a kept or rejected document, or a paragraph that deduplication removed.
 
     Attributes:
         id: unique in the recipe.
@@ -49,9 +48,8 @@ class Record:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def at(batch: pa.RecordBatch, row: int, source: str) -> "Record":
-        """The document in a row of a shard of `source`."""
-        (values,) = batch.slice(row, 1).to_pylist()
+    def of(values: dict[str, Any], source: str) -> "Record":
+        """A row of a shard of `source`, by column."""
         return Record(
             id=values["id"],
             text=values["text"] if "text" in values else values["sample"],
@@ -64,9 +62,9 @@ class Record:
 
 
 class Sample:
-    """A random sample of bounded size: those whose hashes are the lowest.
+    """A random sample of bounded size: the values of the ids with the lowest hashes.
 
-    The sample depends on the seed and on the ids alone, not on the order they come in.
+    It depends on the seed and on the ids alone, not on the order they come in.
 
     Args:
         size: at most so many.
@@ -78,16 +76,13 @@ class Sample:
         self._seed = str(seed).encode()
         self._chosen: list[tuple[bytes, str, Any]] = []
 
-    def key(self, id_: str) -> bytes:
-        """Place of an id in the order that the sample is the beginning of."""
-        return hashlib.blake2b(id_.encode(), digest_size=8, key=self._seed).digest()
-
-    def wants(self, key: bytes) -> bool:
-        """Whether `add` would take it now."""
-        return len(self._chosen) < self.size or key < self._chosen[-1][0]
-
-    def add(self, key: bytes, id_: str, value: Any) -> None:
-        """Offer a value."""
+    def add(self, id_: str, value: Any) -> None:
+        """Offer a value. Of an id that comes again, the first counts."""
+        key = hashlib.blake2b(id_.encode(), digest_size=8, key=self._seed).digest()
+        if len(self._chosen) == self.size and key >= self._chosen[-1][0]:
+            return
+        if any(id_ == other for _, other, _ in self._chosen):
+            return
         self._chosen.append((key, id_, value))
         self._chosen.sort(key=lambda chosen: chosen[:2])
         del self._chosen[self.size :]
@@ -95,6 +90,56 @@ class Sample:
     def values(self) -> list[Any]:
         """The sample, in the order of its hashes."""
         return [value for _, _, value in self._chosen]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row lies, so that its text is read only if it is wanted.
+
+    Attributes:
+        source: name of the source.
+        path: the shard.
+        row: its number there.
+    """
+
+    source: str
+    path: Path
+    row: int
+
+
+def places(
+    source: str, paths: Iterable[Path], column: str = "id"
+) -> Iterator[tuple[Place, str, str]]:
+    """Place, id and value in a column of every row of some shards; no text is read."""
+    for path in paths:
+        row = 0
+        for batch in read_batches(path, list(dict.fromkeys(("id", column)))):
+            values = (batch.column(name).to_pylist() for name in ("id", column))
+            for id_, value in zip(*values):
+                yield Place(source, path, row), id_, value
+                row += 1
+
+
+def fetch(wanted: list[Place]) -> list[Record]:
+    """The rows at some places, in that order. Of a shard only the row groups with them are read.
+
+    Raises:
+        RecipeError: a damaged shard.
+    """
+    found: dict[Place, Record] = {}
+    for path in dict.fromkeys(place.path for place in wanted):
+        own = sorted((p for p in wanted if p.path == path), key=lambda place: place.row)
+        with damaged_shard_is_an_error(path), pq.ParquetFile(path) as file:
+            first = 0
+            for group in range(file.num_row_groups):
+                end = first + file.metadata.row_group(group).num_rows
+                here = [place for place in own if first <= place.row < end]
+                if here:
+                    table = file.read_row_group(group)
+                    rows = [table.slice(p.row - first, 1).to_pylist()[0] for p in here]
+                    found |= {p: Record.of(row, p.source) for p, row in zip(here, rows)}
+                first = end
+    return [found[place] for place in wanted]
 
 
 def finished_steps(output_dir: Path) -> dict[str, dict[str, StepFolder]]:
@@ -109,37 +154,40 @@ def finished_steps(output_dir: Path) -> dict[str, dict[str, StepFolder]]:
             for path in sorted((output_dir / step).glob("*"))
             if any((path / "stats").glob("*.json"))
         }
-        for step in CHAIN
+        for step in STEPS
     }
     found = {step: sources for step, sources in found.items() if sources}
     if not found:
         raise RecipeError(
-            f"{output_dir}: no finished step ({', '.join(CHAIN)}); run "
-            "`python -m data_recipes prepare --config …` with cleaning steps in the config first"
+            f"{output_dir}: no finished shard of any step; run "
+            "`python -m data_recipes prepare --config …` first"
         )
     return found
 
 
-def one_of(kind: str, name: str, known: Any, where: str) -> None:
+def one_of(kind: str, name: str, known: Iterable[str], where: str) -> None:
     """Raise unless `name` is known.
 
     Raises:
         RecipeError: names those that are.
     """
+    known = list(known)
     if name not in known:
-        raise RecipeError(f"{where}: no {kind} {name!r}; there are {', '.join(map(str, known))}")
+        there = ", ".join(known) if known else "none at all"
+        raise RecipeError(f"{where}: no {kind} {name!r}; there are {there}")
 
 
-def rows_with(
-    path: Path, column: str, values: set[str] | None = None
-) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Rows of a shard, those with one of `values` in `column` if given."""
-    for batch in read_batches(path):
-        for row, value in enumerate(batch.column(column).to_pylist()):
-            if values is None or value in values:
-                yield batch, row
+def matched_parts(
+    data: bytes, start: int, end: int, matched: list[list[int]]
+) -> list[tuple[str, bool]]:
+    """A stretch of a text in parts: what was seen before, and what was not.
 
-
-def find_records(path: Path, ids: set[str], source: str) -> dict[str, Record]:
-    """The documents with these ids in one shard, by id."""
-    return {r.id: r for r in (Record.at(b, row, source) for b, row in rows_with(path, "id", ids))}
+    Args:
+        data: the text, UTF-8.
+        start: where the stretch begins, in bytes of it.
+        end: where it ends.
+        matched: [start, end] of what was seen before, ascending, apart from each other.
+    """
+    edges = [start, *(edge for span in matched for edge in span), end]
+    parts = [(data[a:b].decode(), i % 2 == 1) for i, (a, b) in enumerate(zip(edges, edges[1:]))]
+    return [part for part in parts if part[0]]

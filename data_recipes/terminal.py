@@ -30,14 +30,15 @@ class Terminal:
         self.colour = self._console.color_system is not None and not self._console.no_color
 
     def marked(self, text: str, *marks: str) -> Text:
-        """A stretch of text, marked."""
+        """A stretch of text, marked; of several marks the outermost comes first."""
         styled = Text(visible(text))
-        for mark in marks:
-            style, before, after = MARKS[mark]
-            if self.colour:
-                styled.stylize(style)
-            else:
-                styled = Text(before) + styled + Text(after)
+        if self.colour:
+            for mark in marks:
+                styled.stylize(MARKS[mark][0])
+            return styled
+        for mark in reversed(marks):
+            _, before, after = MARKS[mark]
+            styled = Text(before) + styled + Text(after)
         return styled
 
     def print(self, *parts: Text | str) -> None:

@@ -47,6 +47,9 @@ def test_every_command_in_the_documents_parses() -> None:
 @pytest.mark.parametrize(
     "command",
     ["-m data_recipes prepare", "-m data_recipes corpus", "-m data_recipes debian"]
+    + ["-m data_recipes filter", "-m data_recipes mixture", "-m data_recipes packing"]
+    + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
+    + ["scripts/benchmark_data.py", "scripts/tune_filters.py"]
     + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
     + ["scripts/benchmark_training.py", "recipes/stage1.py"],
 )

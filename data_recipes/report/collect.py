@@ -8,8 +8,7 @@ from typing import Any
 from ..chain import folder, step_before, steps_of
 from ..config import DataConfig
 from ..dedup.output import removed_path
-from ..documents import read_batches
-from ..records import Record, Sample, rows_with
+from ..records import Record, Sample, fetch, places
 from ..steps import Tally
 
 _EXAMPLES = 3  # documents kept, and per reason
@@ -105,33 +104,22 @@ def _spread(items: list[Any], count: int) -> list[Any]:
 
 
 def _add_examples(config: DataConfig, step: Step) -> None:
-    kept, rejected = Sample(_EXAMPLES), {}
-    removed: Sample = Sample(_EXAMPLES)
+    kept, removed, rejected = Sample(_EXAMPLES), Sample(_EXAMPLES), {}
     for source in config.languages:
         own = folder(config, step.name, source)
-        for shard in _spread(own.done(), _SHARDS):
-            for batch, row in rows_with(own.kept(shard), "id"):
-                _offer(kept, batch, row, source)
-            for batch, row in rows_with(own.rejected(shard), "reason"):
-                reason = batch.column("reason")[row].as_py()
-                _offer(rejected.setdefault(reason, Sample(_EXAMPLES)), batch, row, source)
-            path = removed_path(own, shard)
-            for batch in read_batches(path) if path.is_file() else ():
-                for place, name in enumerate(batch.column("id").to_pylist()):
-                    key = removed.key(name)
-                    if removed.wants(key):
-                        removed.add(key, name, batch.slice(place, 1).to_pylist()[0])
-    step.kept = kept.values()
-    step.rejected = {reason: sample.values() for reason, sample in rejected.items()}
-    step.removed = [_highlighted(row) for row in removed.values()]
-
-
-def _offer(sample: Sample, batch: Any, row: int, source: str) -> None:
-    name = batch.column("id")[row].as_py()
-    key = sample.key(name)
-    if sample.wants(key):
-        record = Record.at(batch, row, source)
-        sample.add(key, name, shortened(record))
+        shards = _spread(own.done(), _SHARDS)
+        for place, id_, _ in places(source, map(own.kept, shards)):
+            kept.add(id_, place)
+        for place, id_, reason in places(source, map(own.rejected, shards), "reason"):
+            rejected.setdefault(reason, Sample(_EXAMPLES)).add(id_, place)
+        paths = [removed_path(own, shard) for shard in shards]
+        for place, id_, _ in places(source, [path for path in paths if path.is_file()]):
+            removed.add(id_, place)
+    step.kept = [shortened(r) for r in fetch(kept.values())]
+    step.rejected = {k: [shortened(r) for r in fetch(s.values())] for k, s in rejected.items()}
+    step.removed = [
+        _highlighted({"id": r.id, "text": r.text, **r.extra}) for r in fetch(removed.values())
+    ]
 
 
 def shortened(record: Record) -> Record:

@@ -1,90 +1,136 @@
-"""Figures of the report, as SVG that stands in the page."""
+"""Figures of the report, as SVG whose colours are those of the page, in light and in dark.
 
-import io
-from typing import Any
+Drawn here and not with matplotlib, whose SVG is ten times as large, repeats the same ids in every
+figure of a page, and keeps the colours that it was made with.
+"""
 
-from ..histograms import SCALES
+from html import escape
 
-_KEPT, _REJECTED, _LIMIT = "#4477aa", "#ee6677", "#222222"
-_WIDTH, _HEIGHT = 3.6, 2.0  # inches
+import numpy as np
 
+from ..histograms import SCALES, Scale
 
-def _svg(figure: Any) -> str:
-    import matplotlib.pyplot as plt
-
-    figure.tight_layout()
-    # Names of fonts, not shapes of letters: the page has the reader's own fonts, Hangul among them.
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=False)
-    plt.close(figure)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+_WIDTH, _HEIGHT = 340, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 18, 16
+_BAR, _NAME = 16, 110  # of the funnel: height of a bar, width of its name
 
 
-def _axes(width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Any, Any]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(width, height))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=7)
-    return figure, axes
+def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
+    # Closed by its own tag, and described for those who do not see it.
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" '
+        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
 
 
-def draw_histogram(
-    title: str, scale: str, counts: dict[str, list[int]], limits: tuple[float | None, ...] = ()
+def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _place(scale: Scale, value: float) -> float:
+    """Where a value lies among the bins, all of one width; values beyond them at the ends."""
+    edges = scale.edges
+    value = float(np.clip(value, edges[0], edges[-1]))
+    bin_ = min(int(np.searchsorted(edges, value, side="right")) - 1, scale.bins - 1)
+    return bin_ + (value - edges[bin_]) / (edges[bin_ + 1] - edges[bin_])
+
+
+def _shown(scale: Scale, used: np.ndarray, limits: list[float]) -> tuple[int, int]:
+    """First bin and end of the bins that are drawn: all with documents, and all limits."""
+    found = [*np.flatnonzero(used), *(min(int(_place(scale, v)), scale.bins - 1) for v in limits)]
+    return (int(min(found)), int(max(found)) + 1) if found else (0, scale.bins)
+
+
+def _axis(scale: Scale, first: int, last: int, y: float) -> list[str]:
+    step = (_WIDTH - _LEFT - _RIGHT) / (last - first)
+    parts = []
+    for bin_, anchor in ((first, "start"), ((first + last) // 2, "middle"), (last, "end")):
+        parts.append(_text(_LEFT + (bin_ - first) * step, y, f"{scale.edges[bin_]:,.3g}", anchor))
+    return parts
+
+
+def _bars(counts: np.ndarray, step: float, base: float, unit: float, name: str) -> str:
+    """Bars upwards from `base` with a positive unit, downwards with a negative one."""
+    rects = [
+        f"M{_LEFT + i * step:.1f} {base:.1f}v{-count * unit:.1f}h{step:.1f}V{base:.1f}"
+        for i, count in enumerate(counts)
+        if count
+    ]
+    return f'<path class="{name}" d="{"".join(rects)}"/>' if rects else ""
+
+
+def draw_outcomes(
+    title: str, scale_name: str, counts: dict[str, list[int]], limits: list[float]
 ) -> str:
-    """Documents kept and rejected by the value of a statistic.
+    """A statistic of the kept documents above the axis, of the removed ones below it.
+
+    Heights are logarithms of the counts: few documents near a limit are what it is about.
 
     Args:
         title: of the figure.
-        scale: key of `histograms.SCALES`.
+        scale_name: key of `histograms.SCALES`.
         counts: "kept" and "rejected", one number per bin.
-        limits: values that are drawn as lines.
+        limits: drawn as dashed lines.
     """
-    figure, axes = _axes()
-    edges = SCALES[scale].edges
-    used = [i for i, pair in enumerate(zip(counts["kept"], counts["rejected"])) if any(pair)]
-    low, high = (used[0], used[-1] + 1) if used else (0, len(edges) - 1)
-    place = range(high - low)
-    axes.bar(place, counts["kept"][low:high], 1, color=_KEPT, label="kept", align="edge")
-    axes.bar(
-        place,
-        counts["rejected"][low:high],
-        1,
-        bottom=counts["kept"][low:high],
-        color=_REJECTED,
-        label="rejected",
-        align="edge",
-    )
-    ticks = sorted({0, (high - low) // 2, high - low})
-    axes.set_xticks(ticks, [f"{edges[low + t]:,.3g}" for t in ticks])
+    scale = SCALES[scale_name]
+    kept, rejected = (np.array(counts[name]) for name in ("kept", "rejected"))
+    first, last = _shown(scale, kept + rejected, limits)
+    step = (_WIDTH - _LEFT - _RIGHT) / (last - first)
+    heights = [np.log1p(own[first:last]) for own in (kept, rejected)]
+    unit = (_HEIGHT - _TOP - _BOTTOM) / max(sum(own.max() for own in heights), 1e-9)
+    base = _TOP + heights[0].max() * unit
+    parts = [
+        _text(_LEFT, 11, title),
+        _bars(heights[0], step, base, unit, "kept"),
+        _bars(heights[1], step, base, -unit, "gone"),
+        f'<path class="axis" d="M{_LEFT} {base:.1f}H{_WIDTH - _RIGHT}"/>',
+    ]
     for limit in limits:
-        if limit is not None and edges[low] <= limit <= edges[high]:
-            inside = next((i for i in range(low, high) if edges[i + 1] >= limit), high - 1)
-            part = (limit - edges[inside]) / (edges[inside + 1] - edges[inside])
-            axes.axvline(inside - low + part, color=_LIMIT, linewidth=1, linestyle="--")
-    axes.set_title(title, fontsize=8)
-    axes.set_xlabel(SCALES[scale].unit, fontsize=7)
-    return _svg(figure)
+        x = _LEFT + (_place(scale, limit) - first) * step
+        parts.append(f'<path class="limit" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
+    said = " and ".join(f"{limit:g}" for limit in limits)
+    parts.append(_text(_WIDTH - _RIGHT, 11, f"limit {said}" if said else scale.unit, "end"))
+    parts += _axis(scale, first, last, _HEIGHT - 4)
+    label = f"{title}: {kept.sum():,} documents kept, {rejected.sum():,} removed"
+    return _svg(_WIDTH, _HEIGHT, label, parts)
 
 
-def draw_funnel(steps: list[str], kept: dict[str, list[float]]) -> str:
-    """Share of the bytes that came in which is left after each step, one line per source.
+def draw_lengths(title: str, before: list[int], after: list[int]) -> str:
+    """Lengths of documents in bytes, as they were read and as they are at the end."""
+    scale = SCALES["bytes"]
+    first, last = _shown(scale, np.array(before) + np.array(after), [])
+    step = (_WIDTH - _LEFT - _RIGHT) / (last - first)
+    highest = max(*before, *after, 1)
+    unit = (_HEIGHT - _TOP - _BOTTOM) / highest
+    base = _HEIGHT - _BOTTOM
+    parts = [
+        _text(_LEFT, 11, title),
+        _text(_WIDTH - _RIGHT, 11, f"bytes; highest {highest:,}", "end"),
+        _bars(np.array(before[first:last]), step, base, unit, "gone"),
+        _bars(np.array(after[first:last]), step, base, unit, "kept"),
+        f'<path class="axis" d="M{_LEFT} {base}H{_WIDTH - _RIGHT}"/>',
+        *_axis(scale, first, last, _HEIGHT - 4),
+    ]
+    label = f"{title}: {sum(before):,} documents before, {sum(after):,} after"
+    return _svg(_WIDTH, _HEIGHT, label, parts)
+
+
+def draw_funnel(title: str, rows: list[tuple[str, float, float]]) -> str:
+    """Shares of all that was read, from 0 to 1, as bars: what came into a step, and what it kept.
 
     Args:
-        steps: names, in order.
-        kept: share per step, by source.
+        title: of the figure.
+        rows: name of the step, share that came in, share that was kept.
     """
-    figure, axes = _axes(7.2, 2.8)
-    for source, shares in kept.items():
-        axes.plot(range(len(steps)), shares, marker="o", markersize=3, label=source)
-    axes.set_xticks(range(len(steps)), steps)
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel("bytes left", fontsize=8)
-    if len(kept) <= 12:
-        axes.legend(fontsize=7, frameon=False)
-    return _svg(figure)
+    full = _WIDTH - _NAME - 50
+    parts = [_text(0, 11, title)]
+    for i, (name, came, kept) in enumerate(rows):
+        y = _TOP + i * (_BAR + 4)
+        parts += [
+            _text(0, y + 12, name),
+            f'<rect class="gone" x="{_NAME}" y="{y}" width="{came * full:.1f}" height="{_BAR}"/>',
+            f'<rect class="kept" x="{_NAME}" y="{y}" width="{kept * full:.1f}" height="{_BAR}"/>',
+            _text(_WIDTH, y + 12, f"{kept:.1%}", "end"),
+        ]
+    said = ", ".join(f"{name} keeps {kept:.1%}" for name, _, kept in rows)
+    return _svg(_WIDTH, _TOP + len(rows) * (_BAR + 4), f"{title}: {said}", parts)

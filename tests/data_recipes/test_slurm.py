@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -140,9 +141,10 @@ def test_what_sbatch_says_is_passed_on(queue: Path, tmp_path: Path) -> None:
 def test_a_line_that_makes_the_environment_comes_first(queue: Path, tmp_path: Path) -> None:
     """One that fails ends the job, rather than going on with another Python."""
     write_inputs(tmp_path)
-    for line, state, written in (("false", "failed", False), ("export MINE=1", "ok", True)):
+    mine = f"export PATH={Path(sys.executable).parent}:$PATH"
+    for line, state, written in (("false", "failed", False), (mine, "ok", True)):
         config = ExecutorConfig(kind="slurm", slurm=SLURM | {"env_command": line})
         jobs = chain(tmp_path)[:1]
-        submit(jobs, config, tmp_path / line / "logs")
+        submit(jobs, config, tmp_path / state / "logs")
         assert list(run_queue(queue).values())[-1] == state
         assert (tmp_path / "filter").exists() == written
