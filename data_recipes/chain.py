@@ -19,7 +19,7 @@ from .executors import Call, execute
 from .manifest import sha256_file, write_json_atomically
 from .phases import STEPS, phases
 from .progress import show_progress
-from .read import check_set_aside, source_facts
+from .read import ReadStep, check_set_aside, source_facts
 from .slurm import Job
 from .steps import SETTINGS, StepFolder, Tally, claim
 
@@ -95,6 +95,13 @@ def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
             source has nothing left.
     """
     before = step_before(config, name)
+    if before is None:
+        step = ReadStep(config.resolved_sources(), config.output_dir / name, config.read)
+        if unread := step.pending():
+            raise RecipeError(
+                f"{config.output_dir / name}: {len(unread)} parts are not read, the first is "
+                f"{unread[0].name}; run the command again"
+            )
     counted = {}
     for source in (s.name for s in config.sources):
         own = folder(config, name, source)
@@ -172,7 +179,7 @@ def run_step(config: DataConfig, name: str) -> None:
             for source, path in inputs.items()
         ]
         if not inputs:
-            left = [part.file.stat().st_size for part in work[0].step.pending() if part.file]
+            left = [part.size for part in work[0].step.pending() if part.file]
         with show_progress(root, sum(left), name):
             for number, phase in enumerate(work):
                 execute([phase.step], phase.tasks, config.executor, root / "logs" / str(number))

@@ -1,160 +1,207 @@
-"""What the report shows, gathered from the folders of a run; memory holds samples and sums only."""
+"""What the report shows of a run, gathered from its folders; memory holds samples and sums only."""
 
-import json
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..chain import folder, step_before, steps_of
+from ..chain import steps_of
 from ..config import DataConfig
-from ..dedup.output import removed_path
-from ..records import Record, Sample, fetch, places
-from ..steps import Tally
+from ..errors import RecipeError
+from ..manifest import Manifest, read_manifest
+from ..quality.classifier import REPORT
+from ..records import finished_steps
+from ..steps import SETTINGS, Tally
+from .examples import Examples, draw_examples
+from .figures import draw_lengths, draw_outcomes
+from .funnel import Funnel, Row, read_json
 
-_EXAMPLES = 3  # documents kept, and per reason
-_SHARDS = 20  # that examples are drawn from, per source
-_SHOWN = 2000  # characters of an example
+_LENGTH = "length"
+_QUALITY = "quality_"
 
 
-@dataclass
-class Row:
-    """A line of the funnel.
+@dataclass(frozen=True)
+class Settings:
+    """A file of settings, as it lies there.
 
     Attributes:
-        step: its name.
-        group: a source, or a language.
-        tally: what was counted.
-        adds_up: kept and rejected are what came in, and that is what the step before kept.
-        share: bytes left of all that was read.
+        text: its contents.
+        sha256: of its bytes.
     """
 
-    step: str
-    group: str
-    tally: Tally
-    adds_up: bool = True
-    share: float = 1.0
+    text: str
+    sha256: str
 
-    @property
-    def rate(self) -> float:
-        """Text in 1e6 bytes per second of work."""
-        return self.tally.bytes_in / 1e6 / max(self.tally.seconds, 1e-9)
+    @staticmethod
+    def read(path: Path) -> "Settings":
+        data = path.read_bytes()
+        return Settings(data.decode(), hashlib.sha256(data).hexdigest())
 
 
-@dataclass
+@dataclass(frozen=True)
 class Step:
-    """What one step did, over all sources."""
+    """What one step did.
+
+    Attributes:
+        name: of the step.
+        rows: the funnel by source.
+        languages: the funnel by language.
+        total: sum over all sources.
+        figures: histograms as SVG, by language.
+        counts: what else was counted, by name and language.
+        examples: documents and paragraphs.
+        settings: what it was made with.
+        filters: Bloom filters of deduplication: their size, fill and rate.
+        tasks: evaluation tasks of decontamination, as its report has them.
+        classifiers: reports on the quality classifiers, by language.
+    """
 
     name: str
     rows: list[Row]
     languages: list[Row]
     total: Tally
-    kept: list[Record] = field(default_factory=list)
-    rejected: dict[str, list[Record]] = field(default_factory=dict)
-    removed: list[dict[str, Any]] = field(default_factory=list)
-    settings: str = ""
-    facts: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, list[str]]
+    counts: dict[str, dict[str, float]]
+    examples: Examples
+    settings: Settings
+    filters: list[dict[str, Any]]
+    tasks: dict[str, dict[str, Any]]
+    classifiers: dict[str, dict[str, Any]]
 
     @property
-    def reasons(self) -> list[tuple[str, int, int]]:
-        """Reason, documents, bytes; the most frequent first."""
-        rows = ((r, n["documents"], n["bytes"]) for r, n in self.total.reasons.items())
-        return sorted(rows, key=lambda row: -row[1])
+    def reasons(self) -> list[tuple[str, dict[str, dict[str, int]]]]:
+        """Documents and bytes by reason and language, "all" for their sum; most frequent first."""
+        by_language = {row.group: row.tally.reasons for row in self.languages}
+        return [
+            (reason, {"all": total, **{g: own.get(reason, {}) for g, own in by_language.items()}})
+            for reason, total in sorted(
+                self.total.reasons.items(), key=lambda item: (-item[1]["documents"], item[0])
+            )
+        ]
 
 
-def collect(config: DataConfig) -> list[Step]:
-    """The finished steps of a recipe, in order."""
-    steps = []
-    for name in steps_of(config):
-        if not all(folder(config, name, s).done() for s in config.languages):
-            break
-        steps.append(_step(config, name))
-    return steps
+@dataclass(frozen=True)
+class Run:
+    """A whole run.
+
+    Attributes:
+        funnel: documents and bytes.
+        steps: what each step did.
+        lengths: figures of lengths before and after, by language.
+        shards: token data sets that are there.
+        tokenizer: its training record, if there is one.
+    """
+
+    funnel: Funnel
+    steps: list[Step]
+    lengths: dict[str, str]
+    shards: list[Manifest]
+    tokenizer: Settings | None
 
 
-def _step(config: DataConfig, name: str) -> Step:
-    before = step_before(config, name)
-    rows = []
-    for source in config.languages:
-        tally = folder(config, name, source).tally()
-        adds_up = tally.documents_in == tally.documents_kept + tally.documents_rejected
-        if before:
-            adds_up &= folder(config, before, source).tally().documents_kept == tally.documents_in
-        first = folder(config, "read", source).tally()
-        share = tally.bytes_kept / max(1, first.bytes_in)
-        rows.append(Row(name, source, tally, adds_up, share))
-    languages = {}
-    for row in rows:
-        language = config.languages[row.group]
-        if language not in languages:
-            languages[language] = Row(name, language, Tally())
-        languages[language].tally += row.tally
-    step = Step(name, rows, list(languages.values()), sum((r.tally for r in rows), Tally()))
-    _add_examples(config, step)
-    settings = config.output_dir / name / "settings.json"
-    if settings.is_file():
-        step.settings = settings.read_text(encoding="utf-8")
-    for path in sorted((config.output_dir / name).glob("filters/*/filter.json")):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        step.facts.append({k: v for k, v in known.items() if k not in ("shards", "bits", "regex")})
-    return step
+def collect(config: DataConfig) -> Run:
+    """Everything that is there of a recipe's run, finished or not.
+
+    Raises:
+        RecipeError: no shard of any step is finished, or a file is damaged.
+    """
+    there = finished_steps(config.output_dir)
+    names = [step for step in steps_of(config) if step in there]
+    if not names or names != steps_of(config)[: len(names)]:
+        raise RecipeError(
+            f"{config.output_dir}: has the steps {', '.join(there)}, which are not the first ones "
+            f"of this recipe ({', '.join(steps_of(config))}); is it the config of this run?"
+        )
+    funnel = Funnel(config, names)
+    manifests = sorted(config.shards_dir.glob("*/*/manifest.json"))
+    record = config.tokenizer_dir / "training.json"
+    return Run(
+        funnel=funnel,
+        steps=[_step(config, funnel, name) for name in names],
+        lengths=_lengths(funnel),
+        shards=[read_manifest(path.parent) for path in manifests],
+        tokenizer=Settings.read(record) if record.is_file() else None,
+    )
 
 
-def _spread(items: list[Any], count: int) -> list[Any]:
-    return items[:: max(1, len(items) // count)][:count]
+def _step(config: DataConfig, funnel: Funnel, name: str) -> Step:
+    root = config.output_dir / name
+    report = root / "report.json"
+    classifiers = {p.parent.name: read_json(p) for p in sorted(root.glob(f"model/*/{REPORT}"))}
+    settings = read_json(root / SETTINGS)[name]
+    languages = funnel.languages[name]
+    return Step(
+        name=name,
+        rows=funnel.sources[name],
+        languages=languages,
+        total=funnel.total(name),
+        figures={row.group: _figures(row, settings, classifiers) for row in languages},
+        counts=_counts(languages),
+        examples=draw_examples(config, name),
+        settings=Settings.read(root / SETTINGS),
+        filters=[
+            {**read_json(path), "asked_rate": settings["false_positive_rate"]}
+            for path in sorted(root.glob("filters/*/filter.json"))
+        ],
+        tasks=read_json(report)["tasks"] if report.is_file() else {},
+        classifiers=classifiers,
+    )
 
 
-def _add_examples(config: DataConfig, step: Step) -> None:
-    kept, removed, rejected = Sample(_EXAMPLES), Sample(_EXAMPLES), {}
-    for source in config.languages:
-        own = folder(config, step.name, source)
-        shards = _spread(own.done(), _SHARDS)
-        for place, id_, _ in places(source, map(own.kept, shards)):
-            kept.add(id_, place)
-        for place, id_, reason in places(source, map(own.rejected, shards), "reason"):
-            rejected.setdefault(reason, Sample(_EXAMPLES)).add(id_, place)
-        paths = [removed_path(own, shard) for shard in shards]
-        for place, id_, _ in places(source, [path for path in paths if path.is_file()]):
-            removed.add(id_, place)
-    step.kept = [shortened(r) for r in fetch(kept.values())]
-    step.rejected = {k: [shortened(r) for r in fetch(s.values())] for k, s in rejected.items()}
-    step.removed = [
-        _highlighted({"id": r.id, "text": r.text, **r.extra}) for r in fetch(removed.values())
+def _counts(languages: list[Row]) -> dict[str, dict[str, float]]:
+    """Plain numbers among what a step counted, by name and language."""
+    found: dict[str, dict[str, float]] = {}
+    for row in languages:
+        for name, value in row.tally.counts.items():
+            if isinstance(value, int | float):
+                found.setdefault(name, {})[row.group] = value
+    return found
+
+
+def _figures(
+    row: Row, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
+) -> list[str]:
+    histograms = row.tally.counts.get("histograms", {})
+    return [
+        draw_outcomes(name, scale, counts, limits_of(row, name, settings, classifiers))
+        for name, scales in histograms.items()
+        for scale, counts in scales.items()
+        # What was read but not rejected shows below, with the lengths at the end.
+        if (row.step, name) != ("read", _LENGTH)
     ]
 
 
-def shortened(record: Record) -> Record:
-    """The record with no more text than a page wants."""
-    if len(record.text) <= _SHOWN:
-        return record
-    text = f"{record.text[:_SHOWN]} … ({len(record.text):,} characters)"
-    return Record(**{**vars(record), "text": text})
+def limits_of(
+    row: Row, statistic: str, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
+) -> list[float]:
+    """Limits that a step had on a statistic of a language, as its settings or reports say.
+
+    Args:
+        row: step and language.
+        statistic: name in the histograms.
+        settings: of the step.
+        classifiers: reports on the quality classifiers.
+    """
+    if statistic.startswith(_QUALITY):
+        return [classifiers[statistic.removeprefix(_QUALITY)]["threshold"]]
+    if row.step != "filter":
+        return []
+    profile = settings["profiles"][row.group]
+    limits = [profile["limits"].get(statistic)]
+    if statistic == "language_score":
+        limits.append(profile["language_id"])
+    if statistic == "bits_per_byte":
+        limits.append(profile["perplexity"]["limit"])
+    found = (limit.get(side) for limit in limits if limit for side in ("min", "max"))
+    return [value for value in found if value is not None]
 
 
-def _highlighted(row: dict[str, Any]) -> dict[str, Any]:
-    """A removed paragraph in parts: text, and whether it was known."""
-    data, place, parts = row["text"].encode()[:_SHOWN], 0, []
-    for start, end in row["matched"]:
-        start, end = start - row["start"], end - row["start"]
-        parts.append((data[place:start].decode("utf-8", "ignore"), False))
-        parts.append((data[start:end].decode("utf-8", "ignore"), True))
-        place = end
-    parts.append((data[place:].decode("utf-8", "ignore"), False))
-    return {**row, "parts": parts}
-
-
-def shards_of(config: DataConfig) -> list[dict[str, Any]]:
-    """Manifests of the token shards that are there."""
-    found = sorted(config.shards_dir.glob("*/*/manifest.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in found]
-
-
-def contamination(output_dir: Path) -> dict[str, Any] | None:
-    """The report of the decontamination step, if there is one."""
-    path = output_dir / "decontaminate" / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def classifiers(output_dir: Path) -> dict[str, dict[str, Any]]:
-    """Reports on the quality classifiers, by language."""
-    found = sorted((output_dir / "quality" / "model").glob("*/report.json"))
-    return {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in found}
+def _lengths(funnel: Funnel) -> dict[str, str]:
+    first, last = (funnel.languages[funnel.steps[i]] for i in (0, -1))
+    figures = {}
+    for before, after in zip(first, last):
+        histograms = [
+            row.tally.counts["histograms"][_LENGTH]["bytes"]["kept"] for row in (before, after)
+        ]
+        figures[before.group] = draw_lengths(f"{before.group}, bytes", *histograms)
+    return figures

@@ -1,4 +1,4 @@
-"""Examples of what each step kept and removed: always the same ones, and no more than a page wants."""
+"""Examples of what each step kept and removed: always the same, and no more than a page wants."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +13,9 @@ _BYTES = 2000  # shown of an example
 _PREVIEW = 300  # characters of it before "more"
 
 
+Parts = list[tuple[str, bool]]
+
+
 @dataclass(frozen=True)
 class Example:
     """A document, or a removed paragraph, cut to what is shown.
@@ -21,21 +24,17 @@ class Example:
         record: with the whole text no more.
         language: its code.
         size: bytes of the whole text.
-        parts: text that is shown, and whether it was known to deduplication.
-        cut: whether there was more.
+        head: the beginning, in parts: text, and whether it was known to deduplication.
+        rest: what is shown on demand.
+        cut: whether there is more than that.
     """
 
     record: Record
     language: str
     size: int
-    parts: list[tuple[str, bool]]
+    head: Parts
+    rest: Parts
     cut: bool
-
-    @property
-    def preview(self) -> str:
-        """The beginning; empty where all fits."""
-        text = "".join(part for part, _ in self.parts)
-        return text[:_PREVIEW] if len(text) > _PREVIEW else ""
 
 
 @dataclass
@@ -104,6 +103,17 @@ def _cut(record: Record, language: str) -> Example:
         for span in record.extra.get("matched") or []
         if span[0] - offset < len(data)
     ]
-    parts = matched_parts(data, 0, len(data), spans)
+    head, rest = _split(matched_parts(data, 0, len(data), spans), _PREVIEW)
     shown = replace(record, text="")
-    return Example(shown, language, len(whole), parts, len(data) < len(whole))
+    return Example(shown, language, len(whole), head, rest, len(data) < len(whole))
+
+
+def _split(parts: Parts, size: int) -> tuple[Parts, Parts]:
+    """The first `size` characters, and the others."""
+    head: Parts = []
+    rest: Parts = []
+    for text, known in parts:
+        head += [(text[:size], known)] if size else []
+        rest += [(text[size:], known)] if len(text) > size else []
+        size = max(0, size - len(text))
+    return head, rest

@@ -16,10 +16,10 @@ _BAR, _NAME = 16, 110  # of the funnel: height of a bar, width of its name
 
 
 def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
-    # Closed by its own tag, and described for those who do not see it.
+    # The title is shown under the mouse, and read to those who do not see the figure.
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
+        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">'
+        f"<title>{escape(label)}</title>{''.join(parts)}</svg>"
     )
 
 
@@ -45,7 +45,9 @@ def _axis(scale: Scale, first: int, last: int, y: float) -> list[str]:
     step = (_WIDTH - _LEFT - _RIGHT) / (last - first)
     parts = []
     for bin_, anchor in ((first, "start"), ((first + last) // 2, "middle"), (last, "end")):
-        parts.append(_text(_LEFT + (bin_ - first) * step, y, f"{scale.edges[bin_]:,.3g}", anchor))
+        edge = scale.edges[bin_]
+        said = f"{edge:.3g}" if edge < 1000 else f"{edge:,.0f}"
+        parts.append(_text(_LEFT + (bin_ - first) * step, y, said, anchor))
     return parts
 
 
@@ -91,7 +93,10 @@ def draw_outcomes(
     said = " and ".join(f"{limit:g}" for limit in limits)
     parts.append(_text(_WIDTH - _RIGHT, 11, f"limit {said}" if said else scale.unit, "end"))
     parts += _axis(scale, first, last, _HEIGHT - 4)
-    label = f"{title}: {kept.sum():,} documents kept, {rejected.sum():,} removed"
+    label = (
+        f"{title}: {kept.sum():,} documents kept, at most {kept.max():,} in a bar; "
+        f"{rejected.sum():,} removed, at most {rejected.max():,} in a bar"
+    )
     return _svg(_WIDTH, _HEIGHT, label, parts)
 
 
@@ -105,7 +110,7 @@ def draw_lengths(title: str, before: list[int], after: list[int]) -> str:
     base = _HEIGHT - _BOTTOM
     parts = [
         _text(_LEFT, 11, title),
-        _text(_WIDTH - _RIGHT, 11, f"bytes; highest {highest:,}", "end"),
+        _text(_WIDTH - _RIGHT, 11, f"highest: {highest:,} documents", "end"),
         _bars(np.array(before[first:last]), step, base, unit, "gone"),
         _bars(np.array(after[first:last]), step, base, unit, "kept"),
         f'<path class="axis" d="M{_LEFT} {base}H{_WIDTH - _RIGHT}"/>',

@@ -2,64 +2,70 @@
 
 import argparse
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 
 from ..config import CONFIGS, DataConfig
 from ..errors import RecipeError
+from ..quality.classifier import fasttext_version
+from ..records import visible
 from ..strict_yaml import find_config, load_config
-from .collect import Step, classifiers, collect, contamination, shards_of
-from .figures import draw_funnel, draw_histogram
+from .collect import Run, collect
+from .figures import draw_funnel
 
-_PACKAGES = ("datatrove", "pyarrow", "numba", "numpy", "tokenizers", "py3langid")
-
-
-def _limits(config: DataConfig, step: Step, statistic: str, scores: dict[str, Any]) -> tuple:
-    if step.name == "filter":
-        limits = [p.limits.get(statistic) for p in config.filter.profiles.values()]
-        return tuple(value for limit in limits if limit for value in (limit.min, limit.max))
-    if step.name == "quality" and statistic.startswith("quality_"):
-        return (scores[statistic.removeprefix("quality_")]["threshold"],)
-    return ()
-
-
-def _figures(config: DataConfig, step: Step, scores: dict[str, Any]) -> list[str]:
-    return [
-        draw_histogram(name, scale, counts, _limits(config, step, name, scores))
-        for name, scales in step.total.counts.get("histograms", {}).items()
-        for scale, counts in scales.items()
-    ]
+# Those that decide what becomes of a text.
+_PACKAGES = (
+    "datatrove",
+    "numba",
+    "numpy",
+    "orjson",
+    "py3langid",
+    "pyarrow",
+    "regex",
+    "tokenizers",
+    "transformers",
+)
 
 
 def _commit() -> str:
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-    )
-    return found.stdout.strip() or "not in git"
-
-
-def render(config: DataConfig) -> tuple[str, bool]:
-    """The page, and whether all documents are accounted for.
-
-    Raises:
-        RecipeError: no step is finished.
-    """
-    steps = collect(config)
-    if not steps:
-        raise RecipeError(
-            f"{config.output_dir}: no finished step; run `python -m data_recipes prepare` first"
+    """Commit of this code, `+changes` if it differs from it."""
+    here = Path(__file__).parent
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         )
-    scores = classifiers(config.output_dir)
-    funnel = {
-        source: [1.0, *(s.rows[i].share for s in steps)]
-        for i, source in enumerate(config.languages)
-    }
+    except (OSError, subprocess.CalledProcessError):
+        return "not in git"
+    return f"{commit}+changes" if status else commit
+
+
+def _funnels(run: Run) -> dict[str, str]:
+    """Bars by language, of documents and of bytes."""
+    figures = {}
+    for i, first in enumerate(run.steps[0].languages):
+        rows = [(step.name, step.languages[i]) for step in run.steps]
+        shares = [("documents", [row.documents_share for _, row in rows])]
+        shares.append(("bytes", [row.bytes_share for _, row in rows]))
+        figures[first.group] = "".join(
+            draw_funnel(
+                f"{first.group}, {what} left of all that was read",
+                [(name, came, left) for (name, _), came, left in zip(rows, [1.0, *own], own)],
+            )
+            for what, own in shares
+        )
+    return figures
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -67,19 +73,38 @@ def render(config: DataConfig) -> tuple[str, bool]:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    page = environment.get_template("page.html").render(
-        config=config,
-        steps=steps,
-        figures={step.name: _figures(config, step, scores) for step in steps},
-        funnel=draw_funnel(["raw", *(step.name for step in steps)], funnel),
-        shards=shards_of(config),
-        contamination=contamination(config.output_dir),
-        classifiers=scores,
-        versions={name: version(name) for name in _PACKAGES},
-        commit=_commit(),
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
-    return page, all(row.adds_up for step in steps for row in step.rows)
+    environment.filters |= {
+        "visible": visible,
+        "count": "{:,}".format,
+        "megabytes": lambda size: f"{size / 1e6:,.2f}",
+        "percent": "{:.1%}".format,
+    }
+    return environment
+
+
+def render(config: DataConfig, run: Run) -> str:
+    """The page: one file that asks for no other.
+
+    Args:
+        config: the recipe.
+        run: what it did.
+    """
+    values: dict[str, Any] = {
+        "config": config,
+        "recipe": yaml.safe_dump(
+            config.model_dump(mode="json"), allow_unicode=True, sort_keys=False
+        ),
+        "run": run,
+        "funnels": _funnels(run),
+        "versions": {
+            "Python": sys.version.split()[0],
+            **{name: version(name) for name in _PACKAGES},
+            **fasttext_version(),
+        },
+        "commit": _commit(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return _environment().get_template("page.html").render(values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,9 +123,12 @@ def run(args: argparse.Namespace) -> None:
         RecipeError: nothing to report on, or documents that do not add up (the page is written).
     """
     config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
-    page, adds_up = render(config)
+    found = collect(config)
     path = args.out or config.output_dir / "report.html"
-    path.write_text(page, encoding="utf-8")
+    path.write_text(render(config, found), encoding="utf-8")
     print(path)
-    if not adds_up:
-        raise RecipeError(f"{path}: documents do not add up where the page is red")
+    if problems := found.funnel.problems:
+        more = f"\n  and {len(problems) - 5:,} more" if len(problems) > 5 else ""
+        raise RecipeError(
+            f"{path}: documents do not add up:\n  " + "\n  ".join(problems[:5]) + more
+        )
