@@ -9,7 +9,7 @@ from .read import source_bytes
 
 # Text per second and process, in 1e6 bytes: `scripts/benchmark_data.py` on 2 cores of an AMD EPYC,
 # English with a sixth of Korean; see docs/data.md. Deduplication is one process with threads.
-RATES = {"read": 60, "filter": 10, "deduplicate": 30, "quality": 11, "decontaminate": 28}
+RATES = {"read": 60, "filter": 14, "deduplicate": 40, "quality": 12, "decontaminate": 30}
 TOKENISE_RATE = 4
 # Bytes that a shard takes on disk per byte of text, zstd; measured on the Debian text.
 SHARD_BYTES = 0.35
