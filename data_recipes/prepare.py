@@ -50,7 +50,7 @@ def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
                 left -= size
                 bar.update(size)
                 yield text
-            if left > 0:
+            if left > 0.01 * budget * weight / total:
                 print(
                     f"warning: {name} has {left / 1e6:,.1f} MB less text than its share of the "
                     "tokenizer's, which leans to the other sources"
