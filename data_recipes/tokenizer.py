@@ -61,6 +61,9 @@ def train_tokenizer(texts: Iterable[str], bpe_entries: int) -> PreTrainedTokeniz
     Raises:
         RecipeError: `bpe_entries` too small, or more than the text supports.
     """
+    # Late, because it imports torch, which most data steps do without.
+    from modeling_kormo import CHAT_TEMPLATE
+
     if bpe_entries < MIN_BPE_ENTRIES:
         raise RecipeError(
             f"bpe_entries={bpe_entries}: at least {MIN_BPE_ENTRIES} (256 bytes and one merge)"
@@ -100,6 +103,7 @@ def train_tokenizer(texts: Iterable[str], bpe_entries: int) -> PreTrainedTokeniz
         eos_token=EOS,
         pad_token=PAD,
         extra_special_tokens=[BOT, EOT],
+        chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )

@@ -1,5 +1,7 @@
 """KORMo for transformers. Importing this package registers the model with the Auto classes."""
 
+from pathlib import Path
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -19,6 +21,9 @@ from .modeling_kormo import (
     KORMoPreTrainedModel,
 )
 
+# One file for training, serving and evaluation.
+CHAT_TEMPLATE = Path(__file__).parent / "chat_template.jinja"
+
 AutoConfig.register("kormo", KORMoConfig)
 AutoModel.register(KORMoConfig, KORMoModel)
 AutoModelForCausalLM.register(KORMoConfig, KORMoForCausalLM)
@@ -30,6 +35,7 @@ if is_liger_kernel_available():
     register_liger()
 
 __all__ = [
+    "CHAT_TEMPLATE",
     "KORMoConfig",
     "KORMoForCausalLM",
     "KORMoForSequenceClassification",
