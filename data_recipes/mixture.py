@@ -18,6 +18,7 @@ from .windows import TokenSource, Window, permute
 CYCLE = 10_000
 # Beyond four epochs repeated tokens lose value (Muennighoff et al. 2023, arXiv 2305.16264).
 MAX_USEFUL_EPOCHS = 4
+_LENGTHS_AT_ONCE = 1_000_000
 
 Packing = Literal["concat", "best_fit"]
 
@@ -152,6 +153,16 @@ class Mixture:
         source = self.sources[name]
         documents = source.documents_in(source.window(number, self.sequence_length))
         return f"{name}: window {number}, epoch {epoch}, documents {_listed(documents)}"
+
+    def short_share(self, limit: int) -> float:
+        """Share of tokens that lie in documents of at most `limit` tokens."""
+        share = 0.0
+        for name, count in self.counts.items():
+            source = self.sources[name]
+            blocks = source.document_blocks(_LENGTHS_AT_ONCE)
+            short = sum(int(lengths[lengths <= limit].sum()) for _, lengths in blocks)
+            share += count / CYCLE * short / source.manifest.tokens
+        return share
 
     def plan(self, total_windows: int) -> list[MixtureRow]:
         """What a run of `total_windows` takes from each source."""

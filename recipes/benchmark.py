@@ -194,7 +194,7 @@ def _train_peer(config: StageConfig, block: MeasuredBlock) -> None:
         adam_epsilon=optimizer.epsilon,
         weight_decay=optimizer.weight_decay,
         max_grad_norm=optimizer.max_grad_norm,
-        gradient_checkpointing=config.model.activation_checkpointing,
+        gradient_checkpointing=bool(config.model.activation_checkpointing),
         torch_compile=config.model.compile,
         use_liger_kernel=config.model.liger,
         dataloader_num_workers=config.data.workers,

@@ -17,6 +17,8 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from .config import StageConfig
 from .schedule import Steps
 
+_WINDOWS_LOOKED_AT = 1000
+
 
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
     """Model config of a stage; without a tokenizer (`--dry-run`) the ids are left unset."""
@@ -26,6 +28,7 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
     return KORMoConfig(
         **config.model.shape.model_dump(),
         **ids,
+        **({"rope_theta": config.model.rope_theta} if config.model.rope_theta else {}),
         # Mixed precision trains on fp32 angles, so the model must also be served on them.
         rope_frequencies_in_model_dtype=False,
     )
@@ -72,9 +75,55 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
     rows = mixture.plan(steps.total * batch.windows_per_step)
     if int(os.environ.get("RANK", "0")) == 0:
         print(format_plan(rows, batch.sequence_length), flush=True)
+    if config.stage == "midtrain_long":
+        _check_short_text(config, mixture)
+    if config.stage == "midtrain_reasoning":
+        _check_reasoning(mixture, think_ids(tokenizer)[0])
     if config.stage == "stage2" and not data.allow_single_synthesizer:
         check_synthesizers(rows)
     return mixture
+
+
+def _check_short_text(config: StageConfig, mixture: Mixture) -> None:
+    limit, least = config.data.short_document_tokens, config.data.min_short_share
+    share = mixture.short_share(limit)
+    if share < least:
+        raise RecipeError(
+            f"data.mixture: {share:.1%} of its tokens lie in documents of at most {limit:,} "
+            f"tokens, data.min_short_share asks for {least:.1%}; without, math and code degrade "
+            "(KORMo section 4). Raise the weights of sources with short documents"
+        )
+    if share == 1:
+        raise RecipeError(
+            f"data.mixture: no document is longer than data.short_document_tokens ({limit:,}), so "
+            "there is nothing to learn from longer windows; add a source with long documents"
+        )
+
+
+def _check_reasoning(mixture: Mixture, think: int) -> None:
+    windows = range(_WINDOWS_LOOKED_AT)
+    if not any((mixture.window(i).tokens == think).any() for i in windows):
+        raise RecipeError(
+            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Render traces to "
+            "text as `question\\n<think>\\nreasoning\\n</think>\\n\\nanswer` before they are "
+            "tokenised, and give them a weight"
+        )
+
+
+def think_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Ids of `<think>` and `</think>`.
+
+    Raises:
+        RecipeError: they are not single tokens.
+    """
+    ids = tuple(tokenizer.get_added_vocab().get(t) for t in ("<think>", "</think>"))
+    if None in ids:
+        raise RecipeError(
+            f"tokenizer {tokenizer.name_or_path}: <think> and </think> must be added tokens of "
+            "their own; train one with `python -m data_recipes prepare`, or add them and resize "
+            "the embedding"
+        )
+    return ids
 
 
 def split_revision(reference: str) -> tuple[str, str]:
@@ -96,8 +145,12 @@ def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
 def _load(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
     try:
+        own = KORMoConfig.from_pretrained(name, revision=revision)
+        if config.model.rope_theta:
+            own.rope_parameters["rope_theta"] = config.model.rope_theta
         model = KORMoForCausalLM.from_pretrained(
             name,
+            config=own,
             revision=revision,
             dtype=torch.float32,
             attn_implementation=config.model.attention,
@@ -142,8 +195,10 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    if config.model.activation_checkpointing:
+    if every := config.model.activation_checkpointing:
         model.gradient_checkpointing_enable()
+        for number, layer in enumerate(model.model.layers):
+            layer.gradient_checkpointing = number % every == 0
     if config.model.compile:
         for layer in model.model.layers:
             layer.compile()

@@ -1,13 +1,16 @@
 """Schema of a stage's YAML. The defaults are KORMo's where it has published a number."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from data_recipes.mixture import Packing
 from data_recipes.mixture_plan import load_mixture
 from data_recipes.strict_yaml import Strict
+
+PretrainingStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
+STAGES: tuple[str, ...] = get_args(PretrainingStage)
 
 
 class ShapeConfig(Strict):
@@ -30,18 +33,22 @@ class ModelConfig(Strict):
         shape: the model's shape; a start from weights must have the same.
         init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; `None`
             is a random initialisation.
+        rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
+            start). Recorded in the checkpoint's config.
         attention: attention backend.
-        activation_checkpointing: recompute each layer in the backward pass.
+        activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
+            none, 1 all.
         compile: `torch.compile` each layer.
         liger: Liger's fused RMSNorm, SwiGLU and rotary kernels (needs a GPU).
     """
 
     shape: ShapeConfig
     init_from: str | None = None
+    rope_theta: float | None = Field(default=None, gt=1)
     attention: Literal[
         "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
     ] = "varlen"
-    activation_checkpointing: bool = False
+    activation_checkpointing: int = Field(default=0, ge=0)
     compile: bool = False
     liger: bool = False
 
@@ -59,6 +66,9 @@ class DataConfig(Strict):
             documents whole where they fit, and pads. Held-out text is measured in windows of the
             stream either way, so that runs can be compared.
         document_masking: documents in a window do not see each other (paper section 3).
+        short_document_tokens: a document is short up to this length: that of the stages before.
+        min_short_share: share of tokens that short documents must have, without which math and
+            code degrade in long-context training (paper section 4).
         allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
         workers: loader processes per rank; 0 reads in the training process.
@@ -71,6 +81,8 @@ class DataConfig(Strict):
     mixture: dict[str, float]
     packing: Packing = "concat"
     document_masking: bool = True
+    short_document_tokens: int | None = Field(default=None, gt=0)
+    min_short_share: float | None = Field(default=None, gt=0, lt=1)
     allow_single_synthesizer: bool = False
     heldout_tokens: int = Field(gt=0)
     workers: int = Field(default=0, ge=0)
@@ -204,7 +216,7 @@ class LoggingConfig(Strict):
 class StageConfig(Strict):
     """One training stage, in the order a reader meets it."""
 
-    stage: Literal["stage1", "stage2"]
+    stage: PretrainingStage
     size: str
     model: ModelConfig
     data: DataConfig
@@ -213,3 +225,13 @@ class StageConfig(Strict):
     optimizer: OptimizerConfig
     parallelism: ParallelismConfig
     logging: LoggingConfig
+
+    @model_validator(mode="after")
+    def _short_text(self) -> "StageConfig":
+        given = {self.data.short_document_tokens is not None, self.data.min_short_share is not None}
+        if given != {self.stage == "midtrain_long"}:
+            raise ValueError(
+                "data.short_document_tokens and data.min_short_share belong to midtrain_long, "
+                f"which needs both; this is {self.stage}"
+            )
+        return self

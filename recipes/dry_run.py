@@ -4,10 +4,29 @@ import yaml
 
 from .build import model_config
 from .config import StageConfig
-from .flops import count_parameters, estimate_memory, flops_per_token, peak_flops
+from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
 from .schedule import Steps, deal_windows
 
 GIB = 2**30
+
+
+# What fragmentation, the CUDA context and NCCL leave of a GPU (our choice).
+_USABLE = 0.9
+
+
+def _fits(gpu: str, needed: float) -> list[str]:
+    memory = gpu_memory(gpu)
+    if memory is None:
+        return []
+    advice = (
+        "fits"
+        if needed <= _USABLE * memory
+        else (
+            "does NOT fit; lower batch.micro_batch, recompute layers (model.activation_checkpointing), "
+            "or plan more GPUs"
+        )
+    )
+    return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
 
 
 def plan_report(config: StageConfig, steps: Steps) -> str:
@@ -39,6 +58,7 @@ def plan_report(config: StageConfig, steps: Steps) -> str:
         f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
         f"gathered weights {memory.gathered / GIB:.1f}, gradients {memory.gradients / GIB:.1f}, "
         f"activations {memory.activations / GIB:.1f}, loss {memory.loss / GIB:.1f} (an estimate)",
+        *_fits(parallelism.gpu, memory.total),
     ]
     peak = peak_flops(parallelism.gpu)
     if peak is None:

@@ -26,6 +26,10 @@ _PEAK_BF16 = {
 }
 
 
+# Only where a name means one size; an A100 may have 40 or 80.
+_MEMORY_GB = {"B200": 180, "H100 NVL": 94, "H200": 141, "H100": 80, "L40S": 48, "L4": 24}
+
+
 def peak_flops(gpu_name: str) -> float | None:
     """Dense bf16 peak of a GPU in FLOP/s; `None` for one not in the table, never a guess.
 
@@ -62,6 +66,15 @@ def flops_per_token(config: KORMoConfig, sequence_length: int) -> float:
     return 6 * multiplied + 12 * config.num_hidden_layers * width * sequence_length
 
 
+def gpu_memory(gpu_name: str) -> float | None:
+    """Memory of a GPU in bytes, from the vendors' data sheets; `None` for one not in the table."""
+    words = gpu_name.replace("-", " ").split()
+    for name, gigabytes in _MEMORY_GB.items():
+        if all(part in words for part in name.split()):
+            return gigabytes * 1e9
+    return None
+
+
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Bytes per GPU of a fully sharded run."""
@@ -81,7 +94,7 @@ def estimate_memory(
     config: KORMoConfig,
     tokens_per_forward: int,
     gpus: int,
-    activation_checkpointing: bool,
+    activation_checkpointing: int,
     sync_each_microbatch: bool,
     accumulates: bool,
 ) -> MemoryEstimate:
@@ -91,9 +104,9 @@ def estimate_memory(
     Gathered: bf16 weights of two layers (one in use, one prefetched), the embedding and the head.
     Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step.
     Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
-    gate, up, their product, residuals) and fp32 copies inside the two norms; with checkpointing
-    the layer inputs and one layer's worth. Loss: two copies of one chunk of fp32 logits, and the
-    head's fp32 gradient.
+    gate, up, their product, residuals) and fp32 copies inside the two norms; of each layer that is
+    recomputed (every n-th) its input, and one layer's worth. Loss: two copies of one chunk of fp32
+    logits, and the head's fp32 gradient.
     """
     parameters = count_parameters(config)
     embedding = config.vocab_size * config.hidden_size
@@ -104,11 +117,10 @@ def estimate_memory(
     bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
     fp32 = 2 * config.hidden_size
     per_layer = tokens_per_forward * (2 * bf16 + 4 * fp32)
-    if activation_checkpointing:
-        inputs = config.num_hidden_layers * tokens_per_forward * config.hidden_size * 2
-        activations = inputs + per_layer
-    else:
-        activations = config.num_hidden_layers * per_layer
+    layers = config.num_hidden_layers
+    recomputed = len(range(0, layers, activation_checkpointing)) if activation_checkpointing else 0
+    inputs = recomputed * tokens_per_forward * config.hidden_size * 2
+    activations = inputs + min(layers, layers - recomputed + 1) * per_layer
     return MemoryEstimate(
         states=16 * parameters / gpus,
         gathered=2 * (2 * layer + heads * embedding),

@@ -16,7 +16,7 @@ from data_recipes.prepare import prepare
 from data_recipes.strict_yaml import find_config, load_config
 from data_recipes.windows import TokenSource
 
-from .config import StageConfig
+from .config import STAGES, StageConfig
 
 # What `accelerate launch` sets for its children; a stage started from within one is not its rank.
 _LAUNCHER = (
@@ -68,8 +68,12 @@ def _make_plans(config: StageConfig) -> None:
         make_plan(TokenSource(plan.parent), config.batch.sequence_length)
 
 
+def _parent_script(config: StageConfig) -> str:
+    return f"{STAGES[STAGES.index(config.stage) - 1]}.py"
+
+
 def _train_parent(config: StageConfig) -> None:
-    script = Path(__file__).parent / "stage1.py"
+    script = Path(__file__).parent / _parent_script(config)
     environment = {
         k: v
         for k, v in os.environ.items()
@@ -112,7 +116,9 @@ def ensure_inputs(config: StageConfig) -> None:
             return
         # A path that was meant as one: Hub ids have one slash and are not below a runs directory.
         if parent.count("/") != 1 or parent.startswith((".", "/")):
-            command = f"accelerate launch recipes/stage1.py --config {config.size}/stage1.yaml"
+            script = _parent_script(config)
+            name = f"{config.size}/{Path(script).stem}.yaml"
+            command = f"accelerate launch recipes/{script} --config {name}"
             _ensure(config, Path(parent), "parent model", _train_parent, command)
             if not Path(parent).exists():
                 raise RecipeError(f"model.init_from {parent}: {command} does not write there")

@@ -14,6 +14,7 @@ from data_recipes.errors import RecipeError
 from data_recipes.mixture import Mixture
 
 from .bits_per_byte import BitsPerByte
+from .build import think_ids
 from .checkpoints import (
     check_fingerprint,
     checkpoint_step,
@@ -76,6 +77,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
         },
         "model": {
             **config.model.shape.model_dump(),
+            **({"rope_theta": config.model.rope_theta} if config.model.rope_theta else {}),
             "init_from": parent,
             "init_weights": lineage["weights_sha256"] if lineage else None,
         },
@@ -136,6 +138,11 @@ def build_trainer(
     device_peak = None
     if torch.cuda.is_available():
         device_peak = peak_flops(torch.cuda.get_device_name())
+    # In raw text, what opens the reasoning is not learned: SFT teaches it as the trigger (KORMo,
+    # section 4).
+    reasoning = config.stage == "midtrain_reasoning"
+    unscored = think_ids(tokenizer)[:1] if reasoning else ()
+    collator = PackedCollator(config.data.document_masking, unscored)
     return PretrainTrainer(
         model=model,
         args=args,
@@ -147,12 +154,13 @@ def build_trainer(
             batch.sequence_length,
             config.data.heldout_tokens,
             tokenizer,
-            PackedCollator(config.data.document_masking),
+            collator,
         ),
         throughput=Throughput(
             flops_per_token(model.config, batch.sequence_length),
             device_peak * args.world_size if device_peak else None,
         ),
+        collator=collator,
     )
 
 

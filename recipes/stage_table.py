@@ -6,7 +6,7 @@ from data_recipes.strict_yaml import load_config
 
 from .arguments import CONFIGS
 from .build import model_config
-from .config import StageConfig
+from .config import STAGES, StageConfig
 from .flops import count_parameters
 from .schedule import deal_windows, plan_steps
 
@@ -44,7 +44,8 @@ def stage_table() -> str:
     head += ["peak LR", "planned for (windows × passes)"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for size in ("tiny", "1b", "10b"):
-        lines += [_row(path) for path in sorted((CONFIGS / size).glob("stage*.yaml"))]
+        paths = [CONFIGS / size / f"{stage}.yaml" for stage in STAGES]
+        lines += [_row(path) for path in paths]
     return "\n".join(lines)
 
 

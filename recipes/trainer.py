@@ -34,6 +34,7 @@ class PretrainTrainer(Trainer):
         train_dataset: the windows of the whole run.
         bits_per_byte: the held-out measurement.
         throughput: meter for tokens per second.
+        collator: makes the batches.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class PretrainTrainer(Trainer):
         train_dataset: WindowDataset,
         bits_per_byte: BitsPerByte,
         throughput: Throughput,
+        collator: PackedCollator,
     ) -> None:
         super().__init__(
             model=model,
             args=args,
-            data_collator=PackedCollator(config.data.document_masking),
+            data_collator=collator,
             train_dataset=train_dataset,
             # `evaluate` below measures bits per byte; the base class only asks for its presence.
             eval_dataset=bits_per_byte.windows,

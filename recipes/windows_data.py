@@ -54,17 +54,19 @@ class PackedCollator:
 
     Attributes:
         document_masking: documents do not see each other; if off, only windows are kept apart.
+        unscored: ids that carry no loss.
     """
 
     document_masking: bool = True
+    unscored: tuple[int, ...] = ()
 
     def __call__(self, windows: list[Window]) -> dict[str, torch.Tensor | int]:
         """Batch of `rows` windows as one row.
 
         Returns:
             `input_ids`, `labels`, `position_ids`: int64 [1, rows * sequence_length]; labels are not
-            shifted and are -100 at the first token of each document and on padding, which attention
-            sees as a document of its own. `cu_seq_lens_q/k`: int32, with
+            shifted and are -100 at the first token of each document, on `unscored` ids and on
+            padding, which attention sees as a document of its own. `cu_seq_lens_q/k`: int32, with
             the last value repeated up to a power of two, so that compiled attention meets few
             shapes. `max_length_q/k`: the sequence length, an upper bound.
         """
@@ -80,6 +82,8 @@ class PackedCollator:
         unlabelled = positions == 0
         for row, window in enumerate(windows, start=1):
             unlabelled[:, row * length - window.padding : row * length] = True
+        for token in self.unscored:
+            unlabelled |= tokens == token
         padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
         padded[: len(bounds)] = bounds
         cu_seq_lens = torch.from_numpy(padded)
