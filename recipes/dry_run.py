@@ -18,14 +18,12 @@ def _fits(gpu: str, needed: float) -> list[str]:
     memory = gpu_memory(gpu)
     if memory is None:
         return []
-    advice = (
-        "fits"
-        if needed <= _USABLE * memory
-        else (
-            "does NOT fit; lower batch.micro_batch, recompute layers (model.activation_checkpointing), "
-            "or plan more GPUs"
+    advice = "fits"
+    if needed > _USABLE * memory:
+        advice = (
+            "does NOT fit; lower batch.micro_batch, recompute layers "
+            "(model.activation_checkpointing), or plan more GPUs"
         )
-    )
     return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
 
 
