@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,19 +15,22 @@ from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import find_config, load_config
+from data_recipes.strict_yaml import Strict, find_config, load_config
 
 from .config import StageConfig
 from .schedule import Steps, deal_windows
+from .sft_config import SFTStageConfig
 
 CONFIGS = Path(__file__).parent / "configs"
+# Of stages that do not train on token shards.
+SCHEMAS: dict[str, type[Strict]] = {"sft": SFTStageConfig}
 
 
 @dataclass(frozen=True)
 class Invocation:
     """How a stage was started."""
 
-    config: StageConfig
+    config: Any
     config_path: Path
     dry_run: bool
 
@@ -47,7 +51,7 @@ def parse_command_line(stage: str, description: str, argv: list[str] | None = No
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args(argv)
     path = find_config(args.config, CONFIGS)
-    config = load_config(path, StageConfig, args.overrides)
+    config = load_config(path, SCHEMAS.get(stage, StageConfig), args.overrides)
     if config.stage != stage:
         raise RecipeError(
             f"{path}: is a config of {config.stage}; start it with recipes/{config.stage}.py"

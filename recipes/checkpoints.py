@@ -6,8 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from safetensors import SafetensorError
+from torch import nn
+
 from data_recipes.errors import RecipeError
 from data_recipes.manifest import write_json_atomically
+
+from .metrics import truncate_metrics
 
 STAGING = ".staging"
 FINGERPRINT = "fingerprint.json"
@@ -97,3 +103,72 @@ def check_fingerprint(directory: Path, current: dict[str, Any], ignore: tuple[st
 def record_fingerprint(output_dir: Path, current: dict[str, Any]) -> None:
     """Write the fingerprint of a new run."""
     write_json_atomically(output_dir / FINGERPRINT, current)
+
+
+def find_newest(
+    output_dir: Path, fingerprint: dict[str, Any], total: int
+) -> tuple[Path | None, int]:
+    """Checkpoint that a run goes on from and its step; `None` and 0 if there is none.
+
+    What was logged after it is dropped, and logged again.
+
+    Args:
+        output_dir: of the run.
+        fingerprint: of the run.
+        total: steps of the run.
+
+    Raises:
+        RecipeError: the run was started with other settings or data.
+    """
+    first = PartialState().is_main_process
+    checkpoints = list_checkpoints(output_dir)
+    if not checkpoints:
+        if first:
+            truncate_metrics(output_dir, -1)
+        return None, 0
+    check_fingerprint(output_dir, fingerprint, ignore=())
+    step = checkpoint_step(checkpoints[-1])
+    if first:
+        truncate_metrics(output_dir, step)
+        print(f"resuming from {checkpoints[-1]} (step {step:,} of {total:,})", flush=True)
+    return checkpoints[-1], step
+
+
+class WholeCheckpoints:
+    """Makes a trainer's checkpoints whole or absent. Stands before the `Trainer` it is mixed into.
+
+    Attributes:
+        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
+    """
+
+    keep_checkpoints: int
+    _saving = False
+
+    def complete_checkpoint(self, staged: Path) -> None:
+        """Add what the trainer itself does not save. Called on one process."""
+
+    def _get_output_dir(self, trial: Any) -> str:
+        output_dir = Path(self.args.output_dir)
+        return str(output_dir / STAGING if self._saving else output_dir)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        output_dir = Path(self.args.output_dir)
+        self._saving = True
+        try:
+            super()._save_checkpoint(model, trial)
+            staged = output_dir / STAGING / f"{_PREFIX}{self.state.global_step}"
+            if self.args.should_save:
+                self.complete_checkpoint(staged)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                publish(staged, output_dir, self.keep_checkpoints)
+            self.accelerator.wait_for_everyone()
+        except (OSError, RuntimeError, SafetensorError) as error:
+            clear_staging(output_dir)
+            raise RecipeError(
+                f"{output_dir / STAGING}: checkpoint of step {self.state.global_step} could not be "
+                f"written ({error}). Earlier checkpoints are whole: free space or make the "
+                "directory writable, then start the same command again"
+            ) from error
+        finally:
+            self._saving = False

@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import yaml
@@ -15,19 +17,76 @@ from accelerate import init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.manifest import sha256_file, write_json_atomically
-from data_recipes.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
-from .config import StageConfig
-from .flops import count_parameters
 from .metrics import CURVE, METRICS, read_metrics
-from .schedule import Steps
 
 FINAL = "final"
 LINEAGE = "lineage.json"
 RECIPE = "recipe.yaml"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
+
+
+class Stage(Protocol):
+    """What every stage's config has."""
+
+    stage: str
+    size: str
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage learned from.
+
+    Attributes:
+        parent: model directory or Hub id; `None` is a random initialisation.
+        parameters: of the model.
+        tokens: that the stage trained on.
+        data_fingerprint: changes whenever the data could.
+        tokenizer_sha256: of `tokenizer.json`.
+        languages: codes.
+        licences: of the sources.
+        table: what went in, for people.
+        usage: Python lines of the model card, and what kind of model it is.
+    """
+
+    parent: str | None
+    parameters: int
+    tokens: int
+    data_fingerprint: str
+    tokenizer_sha256: str | None
+    languages: list[str]
+    licences: list[str]
+    table: str
+    usage: str
+
+
+BASE_USAGE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+This is a base model: it continues text, and has had no safety tuning."""
+
+CHAT_USAGE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(".")
+messages = [{"role": "user", "content": "..."}]
+inputs = tokenizer.apply_chat_template(
+    messages, add_generation_prompt=True, enable_thinking=True, return_dict=True,
+    return_tensors="pt",
+)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=512)[0]))
+```
+
+`enable_thinking=False` answers at once. It has had no safety tuning."""
 
 
 def read_lineage(model_dir: str) -> dict[str, Any] | None:
@@ -52,17 +111,18 @@ def git_commit() -> str | None:
 
 
 def _held_out(output_dir: Path) -> dict[str, tuple[float, float]]:
+    """First and last value of everything that was measured on held-out data."""
     lines = read_metrics(output_dir)
-    keys = {k for m in lines for k in m if k.startswith("bits_per_byte/")}
-    series = {k.split("/")[1]: [m[k] for m in lines if k in m] for k in sorted(keys)}
-    return {language: (values[0], values[-1]) for language, values in series.items()}
+    keys = {k for m in lines for k in m if k.startswith(("bits_per_byte/", "heldout_"))}
+    series = {k: [m[k] for m in lines if k in m] for k in sorted(keys)}
+    return {name: (values[0], values[-1]) for name, values in series.items()}
 
 
-def _model_card(config: StageConfig, lineage: dict[str, Any], table: str, output_dir: Path) -> str:
+def _model_card(config: Stage, lineage: dict[str, Any], trained: Trained, output_dir: Path) -> str:
     languages = "\n".join(f"- {language}" for language in lineage["languages"])
     held_out = "\n".join(
-        f"| {language} | {before:.4f} | {after:.4f} |"
-        for language, (before, after) in _held_out(output_dir).items()
+        f"| {name.replace('_', ' ').replace('/', ', ')} | {before:.4f} | {after:.4f} |"
+        for name, (before, after) in _held_out(output_dir).items()
     )
     return f"""---
 library_name: transformers
@@ -75,7 +135,7 @@ tags:
 
 # KORMo {config.size}, {config.stage}
 
-A KORMo language model of {lineage["parameters"]:,} parameters, trained with KORMo Recipes.
+A language model of {lineage["parameters"]:,} parameters, trained with KORMo Recipes.
 
 | | |
 |---|---|
@@ -85,9 +145,9 @@ A KORMo language model of {lineage["parameters"]:,} parameters, trained with KOR
 | commit | {lineage["commit"] or "unknown"} |
 | data fingerprint | `{lineage["data_fingerprint"]}` |
 
-## Held-out bits per byte
+## Held out
 
-| language | before | after |
+| | before | after |
 |---|---|---|
 {held_out}
 
@@ -96,88 +156,91 @@ A KORMo language model of {lineage["parameters"]:,} parameters, trained with KOR
 ## Data
 
 ```
-{table}
+{trained.table}
 ```
 
 Licences: {", ".join(lineage["licences"])}.
 
 ## Use
 
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+{trained.usage}
 
-model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(".")
-```
-
-The resolved recipe is in `{RECIPE}`, the history of the weights in `{LINEAGE}`. This is a base
-model: it continues text, and has had no safety tuning.
+The resolved recipe is in `{RECIPE}`, the history of the weights in `{LINEAGE}`.
 """
 
 
-def write_final(
-    config: StageConfig,
+def save_kormo(
     model_config: KORMoConfig,
     generation_config: GenerationConfig,
     state_dict: dict[str, torch.Tensor],
-    tokenizer: PreTrainedTokenizerBase,
-    mixture: Mixture,
-    steps: Steps,
-) -> Path:
-    """Write `<output_dir>/final`, whole or not at all. Called on one process.
+    directory: Path,
+) -> None:
+    """Write weights, config and modeling code of a KORMo model.
 
     Args:
-        config: the stage.
         model_config: of the trained model.
         generation_config: goes along.
         state_dict: full (gathered) weights.
-        tokenizer: goes along.
-        mixture: for fingerprint, languages and licences.
-        steps: steps trained.
-
-    Returns:
-        The directory.
+        directory: written to.
     """
-    output_dir = config.logging.output_dir
-    staging = output_dir / f"{FINAL}.tmp"
-    shutil.rmtree(staging, ignore_errors=True)
     # A fresh shell: the trained module may have been wrapped, and its class with it.
     with init_empty_weights():
         shell = KORMoForCausalLM(model_config)
     shell.config.use_cache = True  # off in training
     shell.generation_config = generation_config
-    save_portable(shell, staging, state_dict)
+    save_portable(shell, directory, state_dict)
+
+
+def write_final(
+    config: Stage,
+    output_dir: Path,
+    save_model: Callable[[Path], None],
+    tokenizer: PreTrainedTokenizerBase,
+    trained: Trained,
+) -> Path:
+    """Write `<output_dir>/final`, whole or not at all. Called on one process.
+
+    Args:
+        config: the stage.
+        output_dir: of the run.
+        save_model: writes weights and configs into a directory.
+        tokenizer: goes along.
+        trained: what the stage learned from.
+
+    Returns:
+        The directory.
+    """
+    staging = output_dir / f"{FINAL}.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    save_model(staging)
     tokenizer.save_pretrained(staging)
 
-    rows = mixture.plan(steps.total * config.batch.windows_per_step)
-    parent = config.model.init_from
-    parent_lineage = read_lineage(parent) if parent else None
-    tokens = steps.total * config.batch.tokens_per_step
+    parent_lineage = read_lineage(trained.parent) if trained.parent else None
     weights = sorted(staging.glob("*.safetensors"))
     lineage = {
         "stage": config.stage,
         "size": config.size,
-        "parent": parent,
+        "parent": trained.parent,
         "parent_lineage": parent_lineage,
-        "parameters": count_parameters(model_config),
-        "tokens": tokens,
-        "tokens_in_all": tokens + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
-        "data_fingerprint": mixture.fingerprint,
-        "tokenizer_sha256": mixture.tokenizer_sha256,
-        "languages": sorted({r.language for r in rows}),
-        "licences": sorted({r.licence for r in rows}),
+        "parameters": trained.parameters,
+        "tokens": trained.tokens,
+        "tokens_in_all": trained.tokens
+        + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
+        "data_fingerprint": trained.data_fingerprint,
+        "tokenizer_sha256": trained.tokenizer_sha256,
+        "languages": trained.languages,
+        "licences": trained.licences,
         "commit": git_commit(),
         "packages": {name: version(name) for name in _PACKAGES},
         "python": sys.version.split()[0],
         "weights_sha256": {p.name: sha256_file(p) for p in weights},
     }
     write_json_atomically(staging / LINEAGE, lineage)
-    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     (staging / RECIPE).write_text(resolved, encoding="utf-8")
     for name in (METRICS, CURVE):
         shutil.copy(output_dir / name, staging / name)
-    table = format_plan(rows, config.batch.sequence_length)
-    card = _model_card(config, lineage, table, output_dir)
+    card = _model_card(config, lineage, trained, output_dir)
     (staging / "README.md").write_text(card, encoding="utf-8")
     final = output_dir / FINAL
     os.replace(staging, final)

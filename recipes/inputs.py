@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -69,11 +70,19 @@ def _make_plans(config: StageConfig) -> None:
 
 
 def _parent_script(config: StageConfig) -> str:
-    return f"{STAGES[STAGES.index(config.stage) - 1]}.py"
+    return f"{STAGES[max(0, STAGES.index(config.stage) - 1)]}.py"
 
 
-def _train_parent(config: StageConfig) -> None:
-    script = Path(__file__).parent / _parent_script(config)
+def run_stage(name: str) -> None:
+    """Run the tiny recipe of a stage in a process of its own.
+
+    Args:
+        name: of its script.
+
+    Raises:
+        RecipeError: it failed.
+    """
+    script = Path(__file__).parent / name
     environment = {
         k: v
         for k, v in os.environ.items()
@@ -119,6 +128,7 @@ def ensure_inputs(config: StageConfig) -> None:
             script = _parent_script(config)
             name = f"{config.size}/{Path(script).stem}.yaml"
             command = f"accelerate launch recipes/{script} --config {name}"
-            _ensure(config, Path(parent), "parent model", _train_parent, command)
+            train = partial(run_stage, script)
+            _ensure(config, Path(parent), "parent model", lambda _: train(), command)
             if not Path(parent).exists():
                 raise RecipeError(f"model.init_from {parent}: {command} does not write there")

@@ -27,7 +27,7 @@ def main() -> None:
         return
 
     args = training_arguments(config, steps)
-    claim_output(config)
+    claim_output(config.logging.output_dir)
     ensure_inputs(config)  # at tiny size: data and the stages before, if they are not there
 
     tokenizer = build_tokenizer(config)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,20 +12,20 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from data_recipes.errors import RecipeError
-from data_recipes.mixture import Mixture
+from data_recipes.mixture import Mixture, format_plan
 
 from .bits_per_byte import BitsPerByte
 from .build import think_ids
 from .checkpoints import (
     check_fingerprint,
     checkpoint_step,
-    list_checkpoints,
+    find_newest,
     record_fingerprint,
 )
 from .config import StageConfig
-from .flops import flops_per_token, peak_flops
-from .handover import FINAL, read_lineage, write_final
-from .metrics import CURVE, Throughput, truncate_metrics
+from .flops import count_parameters, flops_per_token, peak_flops
+from .handover import BASE_USAGE, FINAL, Trained, read_lineage, save_kormo, write_final
+from .metrics import CURVE, Throughput
 from .schedule import Steps
 from .trainer import PretrainTrainer
 from .windows_data import PackedCollator, WindowDataset
@@ -32,13 +33,12 @@ from .windows_data import PackedCollator, WindowDataset
 _lock: IO[str] | None = None
 
 
-def claim_output(config: StageConfig) -> None:
+def claim_output(output_dir: Path) -> None:
     """Make sure that the run can write where it should, alone, and has not ended there already.
 
     Raises:
         RecipeError: output that is finished, cannot be written, or is another run's.
     """
-    output_dir = config.logging.output_dir
     if (output_dir / FINAL).is_dir():
         raise RecipeError(
             f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} to "
@@ -96,18 +96,10 @@ def find_checkpoint(config: StageConfig, mixture: Mixture, steps: Steps) -> tupl
     """
     output_dir, branch = config.logging.output_dir, config.schedule.branch_from
     fingerprint = run_fingerprint(config, mixture)
-    checkpoints = list_checkpoints(output_dir)
+    newest, step = find_newest(output_dir, fingerprint, steps.total)
+    if newest:
+        return newest, step
     first = PartialState().is_main_process
-    if checkpoints:
-        check_fingerprint(output_dir, fingerprint, ignore=())
-        step = checkpoint_step(checkpoints[-1])
-        if first:
-            truncate_metrics(output_dir, step)
-            print(f"resuming from {checkpoints[-1]} (step {step:,} of {steps.total:,})", flush=True)
-        return checkpoints[-1], step
-    if first:
-        # Before the first checkpoint there is nothing to go on from: the run starts again.
-        truncate_metrics(output_dir, -1)
     if branch is None:
         if first:
             record_fingerprint(output_dir, fingerprint)
@@ -190,9 +182,20 @@ def export(
     state_dict = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        final = write_final(
-            config, model.config, model.generation_config, state_dict, tokenizer, mixture, steps
+        rows = mixture.plan(steps.total * config.batch.windows_per_step)
+        trained = Trained(
+            parent=config.model.init_from,
+            parameters=count_parameters(model.config),
+            tokens=steps.total * config.batch.tokens_per_step,
+            data_fingerprint=mixture.fingerprint,
+            tokenizer_sha256=mixture.tokenizer_sha256,
+            languages=sorted({r.language for r in rows}),
+            licences=sorted({r.licence for r in rows}),
+            table=format_plan(rows, config.batch.sequence_length),
+            usage=BASE_USAGE,
         )
+        save = partial(save_kormo, model.config, model.generation_config, state_dict)
+        final = write_final(config, config.logging.output_dir, save, tokenizer, trained)
         print(f"model       {final}")
         print(f"loss curve  {config.logging.output_dir / CURVE}", flush=True)
     trainer.accelerator.wait_for_everyone()

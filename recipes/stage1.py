@@ -24,7 +24,7 @@ def main() -> None:
         return
 
     args = training_arguments(config, steps)
-    claim_output(config)
+    claim_output(config.logging.output_dir)
     ensure_inputs(config)
 
     tokenizer = build_tokenizer(config)

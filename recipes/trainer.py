@@ -1,12 +1,10 @@
 """The pretraining trainer: what HF's `Trainer` leaves open, filled in."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -15,7 +13,7 @@ from data_recipes.errors import RecipeError
 
 from .bits_per_byte import BitsPerByte
 from .callbacks import ProgressBar
-from .checkpoints import STAGING, clear_staging, publish
+from .checkpoints import WholeCheckpoints, clear_staging
 from .config import StageConfig
 from .guard import NonFiniteError, SpikeGuard
 from .metrics import Throughput, append_metrics, plot_curve
@@ -24,7 +22,13 @@ from .windows_data import FromStep, PackedCollator, WindowDataset
 _GUARD = "guard.pt"
 
 
-class PretrainTrainer(Trainer):
+def decayed_parameters(model: nn.Module) -> list[str]:
+    """Names of matrices and the output head; not norms, embeddings or biases (KORMo's code)."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in [m.weight]}
+    return [n for n, p in model.named_parameters() if p.ndim >= 2 and id(p) not in embeddings]
+
+
+class PretrainTrainer(WholeCheckpoints, Trainer):
     """`Trainer` with a global-token loss, fused cross-entropy, a spike guard and whole checkpoints.
 
     Args:
@@ -64,6 +68,7 @@ class PretrainTrainer(Trainer):
         self.output_dir = Path(args.output_dir)
         self.bits_per_byte = bits_per_byte
         self.throughput = throughput
+        self.keep_checkpoints = config.logging.keep_checkpoints
         self.start_step = 0
         optimizer = config.optimizer
         self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
@@ -73,7 +78,6 @@ class PretrainTrainer(Trainer):
         self._log_sums = torch.zeros(2, dtype=torch.float64, device=args.device)
         self._log_labels = torch.zeros((), dtype=torch.float64, device=args.device)
         self._log_steps = 0
-        self._saving = False
         if self.is_fsdp_enabled:
             self._reduce_in_fp32()
 
@@ -103,11 +107,7 @@ class PretrainTrainer(Trainer):
     # Loss and update
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Matrices and the output head; not norms, embeddings or biases (KORMo's code)."""
-        embeddings = {
-            id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in [m.weight]
-        }
-        return [n for n, p in model.named_parameters() if p.ndim >= 2 and id(p) not in embeddings]
+        return decayed_parameters(model)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
@@ -225,33 +225,15 @@ class PretrainTrainer(Trainer):
 
     # Checkpoints
 
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self.output_dir / STAGING) if self._saving else str(self.output_dir)
+    def complete_checkpoint(self, staged: Path) -> None:
+        torch.save(self.guard.state_dict(), staged / _GUARD)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self.throughput.pause()
         self.guard.check()
-        self._saving = True
-        staging = self.output_dir / STAGING
-        try:
-            super()._save_checkpoint(model, trial)
-            staged = staging / f"checkpoint-{self.state.global_step}"
-            if self.args.should_save:
-                torch.save(self.guard.state_dict(), staged / _GUARD)
-            self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                publish(staged, self.output_dir, self.config.logging.keep_checkpoints)
-                plot_curve(self.output_dir, f"{self.config.size} {self.config.stage}")
-            self.accelerator.wait_for_everyone()
-        except (OSError, RuntimeError, SafetensorError) as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise RecipeError(
-                f"{staging}: checkpoint of step {self.state.global_step} could not be written "
-                f"({error}). Earlier checkpoints are whole: free space or make the directory "
-                "writable, then start the same command again"
-            ) from error
-        finally:
-            self._saving = False
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            plot_curve(self.output_dir, f"{self.config.size} {self.config.stage}")
         self.throughput.resume()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

@@ -16,7 +16,7 @@ def _parse_name(path: str) -> tuple[str, str | None, str, str | None]:
     return name, config or None, split or "train", revision or None
 
 
-def _rows(path: str, rank: int, world_size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def hub_rows(path: str, rank: int, world_size: int) -> Iterator[tuple[int, dict[str, Any]]]:
     from datasets import load_dataset
 
     name, config, split, revision = _parse_name(path)
@@ -43,7 +43,7 @@ def read_hub(path: str, column: str, limit: int, rank: int = 0, world_size: int 
     Raises:
         RecipeError: the data set cannot be had, the network failed, or there is no such column.
     """
-    rows = _rows(path, rank, world_size)
+    rows = hub_rows(path, rank, world_size)
     while True:
         try:
             place, row = next(rows)

@@ -66,6 +66,7 @@ def run_fixed_batch() -> None:
     from recipes.metrics import Throughput
     from recipes.schedule import plan_steps
     from recipes.trainer import PretrainTrainer
+    from recipes.windows_data import PackedCollator
     from tests.recipes.test_engine import FIXED_BATCH, fixed_config, fixed_windows
 
     output, micro_batch = Path(sys.argv[2]), int(sys.argv[3])
@@ -93,7 +94,7 @@ def run_fixed_batch() -> None:
 
     Path(args.output_dir).mkdir(parents=True, exist_ok=True)
     trainer = PretrainTrainer(
-        model, args, config, Windows(), NoMeasurement(), Throughput(1.0, None)
+        model, args, config, Windows(), NoMeasurement(), Throughput(1.0, None), PackedCollator()
     )
     trainer.run(None, 0)
     if trainer.is_world_process_zero():

@@ -1,0 +1,77 @@
+"""Supervised fine-tuning: a model that answers, and that thinks when it is asked to.
+
+    accelerate launch recipes/sft.py                                # tiny, minutes on a laptop
+    accelerate launch recipes/sft.py --config 1b/sft.yaml --dry-run
+    accelerate launch recipes/sft.py model.init_from=KORMo-Team/KORMo-10B-base --config 10b/sft.yaml
+
+Conversations with and without reasoning are rendered by the chat template, which also marks what
+carries loss: reasoning, `</think>`, answer and end of turn; not `<think>`, which opens the reasoning
+on request, nor the empty block of an answer without. The masks are audited before the first step.
+Whole conversations share a window and do not see each other. It works for any causal language model
+with a chat template. Started again after an interruption, it goes on from the last checkpoint.
+"""
+
+import os
+
+from trl import SFTConfig
+
+import modeling_kormo  # noqa: F401  (registers the model)
+from recipes.arguments import exit_on_error, parse_command_line
+from recipes.chat_data import build_data
+from recipes.chat_inputs import chat_plan, ensure_chat_inputs
+from recipes.chat_run import (
+    chat_fingerprint,
+    export_chat,
+    load_chat_model,
+    load_chat_tokenizer,
+    lora_config,
+    plan_chat_steps,
+    throughput,
+    train_chat,
+    trainer_arguments,
+)
+from recipes.chat_trainer import ChatTrainer
+from recipes.run import claim_output
+
+
+def main() -> None:
+    invocation = parse_command_line("sft", __doc__)
+    config = invocation.config
+    if invocation.dry_run:
+        print(chat_plan(config))
+        return
+
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    output_dir, length = config.logging.output_dir, config.batch.sequence_length
+    trainer_arguments(config, 1, 1, config.data.seed)  # refuses before any work is done
+    claim_output(output_dir)
+    ensure_chat_inputs(config)  # at tiny size: data and the stages before, if they are not there
+
+    tokenizer = load_chat_tokenizer(config)
+    data = build_data(config.data, tokenizer, length, output_dir / "data")
+    model = load_chat_model(config, tokenizer)
+    steps, accumulation = plan_chat_steps(config, len(data.train), ranks)
+    args = SFTConfig(
+        **trainer_arguments(config, steps, accumulation, config.data.seed),
+        max_length=length,
+        packing=True,
+        packing_strategy="bfd",
+        dataset_kwargs={"skip_prepare_dataset": True},  # it is tokenised and packed
+    )
+    trainer = ChatTrainer(
+        model=model,
+        args=args,
+        train_dataset=data.train,
+        eval_dataset=data.heldout,
+        processing_class=tokenizer,
+        peft_config=lora_config(config),
+    )
+    meter = throughput(model, config, ranks)
+    trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} sft")
+
+    train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
+    export_chat(trainer, config, tokenizer, config.data.sources, data.fingerprint, data.table)
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
