@@ -5,6 +5,8 @@ memory does not grow with the data. The first process makes them, the others rea
 """
 
 import hashlib
+import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,12 +16,13 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, load_from_disk
 from transformers import PreTrainedTokenizerBase
 from trl import pack_dataset
 
 from data_recipes.conversations import read_rows, to_conversation
 from data_recipes.errors import RecipeError
+from data_recipes.manifest import write_json_atomically
 
 from .chat_selection import select
 from .chat_tokens import ChatTokenizer, Tokens
@@ -40,6 +43,8 @@ _FEATURES = Features(
         "key": Value("uint64"),
     }
 )
+_SPLITS = ("train", "heldout")
+_RECORD = "record.json"
 _NOTHING = Tokens([], [], False, 0, 0, "")
 
 
@@ -151,30 +156,38 @@ def build_data(
         config: its section.
         tokenizer: with a template that marks what carries loss.
         length: of a window, in tokens.
-        directory: for the Arrow files.
+        directory: for the Arrow files; made anew, because sources may have changed.
 
     Raises:
         RecipeError: unreadable or unusable data, or a loss mask that breaks the contract.
     """
-    with PartialState().main_process_first():
-        tokenize = ChatTokenizer(tokenizer, length, config.overlong)
-        rows, dropped = read_tokens(config, tokenize, directory)
-        groups = rows["group"][:] if config.balance else None
-        chosen = select(rows["thinking"][:], groups, config.thinking_share, config.seed)
-        if len(chosen) < len(rows):
-            dropped["not_chosen"] = len(rows) - len(chosen)
-        train, heldout = split(rows.select(chosen), config.heldout_rows)
-        audit = audit_rows(train, config.audit_rows, MaskAudit(tokenizer), dropped)
-        if PartialState().is_main_process:
-            print(audit.table(), flush=True)
-        if audit.violations:
-            raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
-        digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
-        for part in (train, heldout):
-            digest.update(np.array(part["key"], dtype=np.uint64).tobytes())
-        return ChatData(
-            pack(train, length, config.seed),
-            pack(heldout, length, config.seed),
-            digest.hexdigest(),
-            audit.table(),
-        )
+    state = PartialState()
+    with state.main_process_first():
+        if state.is_main_process:
+            shutil.rmtree(directory, ignore_errors=True)
+            _make(config, tokenizer, length, directory)
+    record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+    train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
+    return ChatData(train, heldout, record["fingerprint"], record["table"])
+
+
+def _make(
+    config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int, directory: Path
+) -> None:
+    tokenize = ChatTokenizer(tokenizer, length, config.overlong)
+    rows, dropped = read_tokens(config, tokenize, directory / "rows")
+    groups = rows["group"][:] if config.balance else None
+    chosen = select(rows["thinking"][:], groups, config.thinking_share, config.seed)
+    if len(chosen) < len(rows):
+        dropped["not_chosen"] = len(rows) - len(chosen)
+    parts = split(rows.select(chosen), config.heldout_rows)
+    audit = audit_rows(parts[0], config.audit_rows, MaskAudit(tokenizer), dropped)
+    print(audit.table(), flush=True)
+    if audit.violations:
+        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+    digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
+    for name, part in zip(_SPLITS, parts):
+        digest.update(np.array(part["key"], dtype=np.uint64).tobytes())
+        pack(part, length, config.seed).save_to_disk(directory / name)
+    record = {"fingerprint": digest.hexdigest(), "table": audit.table()}
+    write_json_atomically(directory / _RECORD, record)

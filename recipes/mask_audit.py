@@ -45,16 +45,14 @@ class Audit:
             ("  learned", f"{c['learned']:,} ({c['learned'] / max(1, c['tokens']):.1%})"),
         ]
         if c["turns"]:
+            left_out = c["reasoned"] - c["think"] + c["empty"]
             rows += [
                 ("assistant turns", f"{c['turns']:,}"),
                 ("  <|EOT|> learned", f"{c['eot_learned']:,}"),
                 ("  <think> learned", f"{c['think_learned']:,} of {c['think']:,}"),
                 ("  </think> learned", f"{c['end_learned']:,} of {c['end']:,}"),
                 ("  empty think blocks", f"{c['empty']:,}"),
-                (
-                    "  reasoning left out",
-                    f"{c['reasoned'] - c['think'] + c['empty']:,} (earlier turns)",
-                ),
+                ("  reasoning left out", f"{left_out:,} (earlier turns)"),
             ]
         rows += [(f"dropped, {reason}", f"{k:,}") for reason, k in sorted(self.dropped.items())]
         return "\n".join(f"{name:<22}{value:>24}" for name, value in rows)
