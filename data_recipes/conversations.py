@@ -85,7 +85,8 @@ def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
-def _as_messages(value: Any, role: str) -> list[dict[str, Any]]:
+def as_messages(value: Any, role: str) -> list[dict[str, Any]]:
+    """A text as a message of `role`; messages as they are."""
     return [{"role": role, "content": value}] if isinstance(value, str) else list(value)
 
 
@@ -109,13 +110,13 @@ def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]]
         asked = row[question]
         if isinstance(asked, str) and row.get("input"):
             asked = f"{asked}\n\n{row['input']}"
-        messages = [*_as_messages(asked, "user"), *_as_messages(row[answer], "assistant")]
+        messages = [*as_messages(asked, "user"), *as_messages(row[answer], "assistant")]
         used = {question, answer, "input", *_REASONING}
         return [*messages[:-1], {**{k: row.get(k) for k in _REASONING}, **messages[-1]}], used
     raise RecipeError(f"{where}: no chat in columns {', '.join(row)}; known are {SHAPES}")
 
 
-def _clean(message: dict[str, Any]) -> dict[str, Any]:
+def clean_message(message: dict[str, Any]) -> dict[str, Any]:
     """A message without empty fields, its reasoning under the name that the template knows."""
     message = {k: v for k, v in message.items() if v is not None}
     reasoning = next((message.pop(k) for k in _REASONING if message.get(k)), None)
@@ -136,7 +137,7 @@ def to_conversation(row: dict[str, Any], where: str) -> Conversation:
     if isinstance(tools, str):
         tools = orjson.loads(tools)
     fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
-    return Conversation([_clean(m) for m in messages], where, tools, fields)
+    return Conversation([clean_message(m) for m in messages], where, tools, fields)
 
 
 def flaw(conversation: Conversation) -> str | None:

@@ -18,12 +18,13 @@ from data_recipes.errors import RecipeError
 from data_recipes.strict_yaml import Strict, find_config, load_config
 
 from .config import StageConfig
+from .dpo_config import DPOStageConfig
 from .schedule import Steps, deal_windows
 from .sft_config import SFTStageConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 # Of stages that do not train on token shards.
-SCHEMAS: dict[str, type[Strict]] = {"sft": SFTStageConfig}
+SCHEMAS: dict[str, type[Strict]] = {"sft": SFTStageConfig, "dpo": DPOStageConfig}
 
 
 @dataclass(frozen=True)

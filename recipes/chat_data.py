@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset, Features, List, Value, load_from_disk
+from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 from transformers import PreTrainedTokenizerBase
 from trl import pack_dataset
 
@@ -40,7 +41,7 @@ _FEATURES = Features(
         "where": Value("string"),
         "group": Value("string"),
         "dropped": Value("string"),
-        "key": Value("uint64"),
+        "key": Value("int64"),
     }
 )
 _SPLITS = ("train", "heldout")
@@ -86,7 +87,7 @@ def _rows(
                 **asdict(tokens),
                 "group": None if group is None else str(group),
                 "dropped": found if isinstance(found, str) else None,
-                "key": int.from_bytes(digest[:8], "little"),
+                "key": int.from_bytes(digest[:8], "little") >> 1,
             }
 
 
@@ -103,12 +104,15 @@ def read_tokens(
     Raises:
         RecipeError: a source that cannot be read or is no chat data, or nothing left.
     """
-    rows = Dataset.from_generator(
-        partial(_rows, tokenize=tokenize, balance=config.balance, seed=config.seed),
-        gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
-        features=_FEATURES,
-        cache_dir=str(directory),
-    )
+    try:
+        rows = Dataset.from_generator(
+            partial(_rows, tokenize=tokenize, balance=config.balance, seed=config.seed),
+            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
+            features=_FEATURES,
+            cache_dir=str(directory),
+        )
+    except DatasetGenerationError as error:
+        raise error.__cause__ or error from None
     reasons = rows.data.column("dropped").to_pylist()
     dropped = Counter(reason for reason in reasons if reason)
     kept = [i for i, reason in enumerate(reasons) if reason is None]
@@ -124,7 +128,7 @@ def split(rows: Dataset, heldout: int) -> tuple[Dataset, Dataset]:
     Raises:
         RecipeError: too few.
     """
-    keys = np.array(rows["key"], dtype=np.uint64)
+    keys = np.array(rows["key"], dtype=np.int64)
     distinct = np.unique(keys)
     if len(distinct) <= heldout:
         raise RecipeError(
@@ -185,9 +189,10 @@ def _make(
     print(audit.table(), flush=True)
     if audit.violations:
         raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+    disable_progress_bars()  # of packing and saving, which take no time beside reading
     digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
     for name, part in zip(_SPLITS, parts):
-        digest.update(np.array(part["key"], dtype=np.uint64).tobytes())
+        digest.update(np.array(part["key"], dtype=np.int64).tobytes())
         pack(part, length, config.seed).save_to_disk(directory / name)
     record = {"fingerprint": digest.hexdigest(), "table": audit.table()}
     write_json_atomically(directory / _RECORD, record)

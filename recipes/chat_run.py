@@ -1,6 +1,7 @@
 """What the chat stages share: tokenizer, model, arguments, resume, and the end."""
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.errors import RecipeError
 from modeling_kormo import KORMoConfig
@@ -142,6 +144,9 @@ def trainer_arguments(
             "parallelism.require_gpu: this recipe needs a CUDA GPU and torch sees none. Run it on "
             "a GPU machine, use the tiny recipe, or see its plan with --dry-run"
         )
+    disable_progress_bar()  # of loading and saving; training has its own
+    # TRL reads the old name of this argument, transformers warns of it.
+    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
     precision = config.parallelism.precision
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launcher not in ("no", "bf16" if precision == "bf16" else "no"):

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl import SFTTrainer
+from trl import DPOTrainer, SFTTrainer
 
 from data_recipes.errors import RecipeError
 
@@ -16,6 +17,9 @@ from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .metrics import Throughput, append_metrics, plot_curve
 from .trainer import decayed_parameters
+
+# Of evaluation, which nobody compares.
+_RATES = ("_runtime", "_per_second")
 
 
 class ChatMeasurements(WholeCheckpoints):
@@ -33,7 +37,7 @@ class ChatMeasurements(WholeCheckpoints):
             title: of the plot.
         """
         self.throughput, self.keep_checkpoints, self.title = throughput, keep_checkpoints, title
-        self._learned = torch.zeros((), dtype=torch.int64, device=self.args.device)
+        self._learned = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._tokens_logged: int | None = None
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
@@ -75,7 +79,11 @@ class ChatMeasurements(WholeCheckpoints):
             logs |= self.throughput.drain()
         super().log(logs, start_time)
         if self.is_world_process_zero():
-            own = {k: v for k, v in self.state.log_history[-1].items() if k != "step"}
+            own = {
+                k.replace("eval_", "heldout_", 1): v
+                for k, v in self.state.log_history[-1].items()
+                if k != "step" and not k.endswith(_RATES)
+            }
             tokens = int(self.state.num_input_tokens_seen)
             line = {"step": self.state.global_step, "tokens": tokens}
             append_metrics(Path(self.args.output_dir), line | own)
@@ -128,5 +136,18 @@ class ChatTrainer(ChatMeasurements, SFTTrainer):
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
+        self.throughput.resume()
+        return metrics
+
+
+class PairTrainer(ChatMeasurements, DPOTrainer):
+    """DPO on pairs that are tokenised and masked already."""
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.throughput.pause()
+        metrics = super().evaluate(*args, **kwargs)
         self.throughput.resume()
         return metrics

@@ -69,10 +69,13 @@ class MaskAudit:
 
     Args:
         tokenizer: if it lacks KORMo's control tokens, only what holds for any format is checked.
+        answers_only: of a conversation, only what follows the last question is learned, as in
+            preference tuning.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, answers_only: bool = False) -> None:
         self.tokenizer = tokenizer
+        self.answers_only = answers_only
         vocabulary = tokenizer.get_vocab()
         self.kormo = all(token in vocabulary for token in _TURN)
         if self.kormo:
@@ -148,6 +151,9 @@ class MaskAudit:
             while header < stop and "\n" not in self.tokenizer.decode([ids[header]]):
                 header += 1
             role = self.tokenizer.decode(ids[place + 1 : header + 1]).strip()
+            answer = "<tool_response>" in self.tokenizer.decode(ids[header + 1 : stop])
+            if self.answers_only and role == "user" and not answer:
+                learned[:place] = [False] * place
             if role == "assistant":
                 start = header + 1
                 counts["turns"] += 1

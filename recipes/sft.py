@@ -8,7 +8,8 @@ Conversations with and without reasoning are rendered by the chat template, whic
 carries loss: reasoning, `</think>`, answer and end of turn; not `<think>`, which opens the
 reasoning on request, nor the empty block of an answer without. The masks are audited before the
 first step. Whole conversations share a window and do not see each other. It works for any causal
-language model with a chat template. Started again after an interruption, it goes on from the last checkpoint.
+language model with a chat template. Started again after an interruption, it goes on from the last
+checkpoint.
 """
 
 import os
