@@ -37,7 +37,7 @@ def split_of(task: str, key: Operands) -> str:
 
 
 def items(
-    language: str, split: str, seed: int, native_traces: float = 0.5
+    language: str, split: str, seed: int | str, native_traces: float = 0.5
 ) -> Iterator[ReasoningItem]:
     """Endless, deterministic stream of items of one language and split; problems may recur.
 
@@ -53,7 +53,7 @@ def items(
 
 
 def unique_items(
-    language: str, split: str, number: int, seed: int, native_traces: float = 0.5
+    language: str, split: str, number: int, seed: int | str, native_traces: float = 0.5
 ) -> Iterator[ReasoningItem]:
     """`number` items whose problems all differ, kind after kind in turn.
 
@@ -84,7 +84,7 @@ def _check(language: str, split: str) -> None:
 def _item(
     language: str,
     split: str,
-    seed: int,
+    seed: int | str,
     n: int,
     native_traces: float,
     kind: str | None = None,

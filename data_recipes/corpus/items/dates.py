@@ -22,16 +22,17 @@ def _draw(rng: random.Random, level: int, length: int) -> Operands:
 
 
 def _english(rng: random.Random, start: str, spans: list[int], unit: str) -> str:
+    when = f"{'on' if unit == 'day' else 'in'} {start}"
     lengths = [f"{abs(span)} {unit}{'s' if abs(span) > 1 else ''}" for span in spans]
     if rng.random() < 0.5:
         moves = [f"Go {'on' if s > 0 else 'back'} {n}." for s, n in zip(spans, lengths)]
-        return " ".join([f"Start at {start}.", *moves, f"Which {unit} is it?"])
+        return " ".join([f"Start {when}.", *moves, f"Which {unit} is it?"])
     events = [EVENTS["en"][i] for i in distinct(rng, len(EVENTS["en"]), len(spans) + 1)]
     moves = [
         f"The {new} is {length} {'after' if span > 0 else 'before'} the {old}."
         for old, new, span, length in zip(events, events[1:], spans, lengths)
     ]
-    first = f"The {events[0]} is {'on' if unit == 'day' else 'in'} {start}."
+    first = f"The {events[0]} is {when}."
     return " ".join([first, *moves, f"Which {unit} is the {events[-1]}?"])
 
 
@@ -68,8 +69,8 @@ def _write(
     steps = [] if trace == language else [f"{cycle[language][at]} is {names[at]}."]
     for span in spans:
         sign = 1 if span > 0 else -1
-        passed = [f"{n} {names[(at + sign * n) % length]}" for n in range(1, abs(span) + 1)]
-        steps.append(f"{names[at]} {'+' if sign > 0 else '-'} {abs(span)}: {', '.join(passed)}")
+        passed = [f"{n}: {names[(at + sign * n) % length]}" for n in range(1, abs(span) + 1)]
+        steps.append(f"{names[at]} {'+' if sign > 0 else '-'} {abs(span)} -> {', '.join(passed)}")
         at = (at + span) % length
     values = {key: cycle[key][at] for key in (language, OTHER[language])}
     return Written(question, steps, values, cycle[language][(at + 1) % length])

@@ -20,10 +20,10 @@ _JOINS = ((2, "m", "cm"), (3, "km", "m"), (3, "kg", "g"), (3, "L", "mL"))
 
 
 def _draw_split(rng: random.Random, level: int) -> Operands:
-    """Index of the units and the number of small units: `2 * level - 1` large ones or one more."""
+    """Index of the units and the number of small units: `level` large ones or one more."""
     units = between(rng, 0, len(_SPLITS) - 1)
     size = _SPLITS[units][0]
-    return units, size * between(rng, 2 * level - 1, 2 * level) + between(rng, 1, size - 1)
+    return units, size * between(rng, level, level + 1) + between(rng, 1, size - 1)
 
 
 def _split_key(operands: Operands) -> Operands:
@@ -53,9 +53,10 @@ def _write_split(rng: random.Random, operands: Operands, language: str, trace: s
         )
     else:
         amount = f"{total}{korean_small}"
+        many_large = "며칠" if korean_large == "일" else f"몇 {korean_large}"
         units = f"{korean_large}{josa(korean_large, '과')} {korean_small}"
         question = (
-            f"{amount}{josa(amount, '은')} 몇 {korean_large} 몇 {korean_small}입니까?"
+            f"{amount}{josa(amount, '은')} {many_large} 몇 {korean_small}입니까?"
             if style
             else f"{amount}{josa(amount, '을')} {units}{josa(korean_small, '으로')} 나타내세요."
         )
