@@ -21,20 +21,23 @@ _HOLDERS = {
 def document(rng: random.Random, language: str) -> str:
     """Prose with 5 to 8 facts, 20 to 32 recalls between its paragraphs, and all facts at the end.
 
-    The facts are told in the first half, each followed by recalls at any distance.
+    The facts are told in the first half. One is told at the beginning and not again before the end;
+    the others are recalled at any distance.
     """
     paragraphs = _paragraphs(rng, language, between(rng, 8_000, 14_000))
     facts = _facts(rng, language, between(rng, 5, 8))
     half = len(paragraphs) // 2
-    # The first fact opens the document, so that the last recalls reach back over all of it.
-    planted = [0, *sorted(between(rng, 0, half) for _ in facts[1:])]
+    # Two facts to recall from the start, so that recalls can alternate.
+    planted = [0, 0, 0, *sorted(between(rng, 0, half) for _ in facts[3:])]
     inserted: list[list[str]] = [[] for _ in paragraphs]
     for (_, fact), place in zip(facts, planted):
         inserted[place].append(fact)
-    for _ in range(between(rng, 20, 32)):
-        place = between(rng, 1, len(paragraphs) - 1)
-        known = [both for both, at in zip(facts, planted) if at < place]
-        inserted[place].append(" ".join(choose(rng, known)))
+    recalled = None
+    for place in sorted(between(rng, 1, len(paragraphs) - 1) for _ in range(between(rng, 20, 32))):
+        known = [pair for pair, at in zip(facts[1:], planted[1:]) if at < place]
+        # The same fact twice in a row would be copied, not looked up.
+        recalled = choose(rng, [pair for pair in known if pair != recalled])
+        inserted[place].append(" ".join(recalled))
     lines = [
         line
         for paragraph, added in zip(paragraphs, inserted)
