@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,10 +28,22 @@ class CorpusConfig(Strict):
     Attributes:
         megabytes: UTF-8 text over all genres and both languages, in 1e6 bytes.
         seed: another seed gives other documents.
+        extra: further genres (reasoning traces, long documents with facts to recall), each with
+            its megabytes over both languages, beside the others' `megabytes`.
+        chats: conversations per language, in `chats_<language>.jsonl`.
+        preferences: preference pairs per language, in `preferences_<language>.jsonl`.
     """
 
     megabytes: float = Field(gt=0)
     seed: int = 0
+    extra: dict[Literal["traces", "long"], Annotated[float, Field(gt=0)]] = {}
+    chats: int = Field(default=0, ge=0)
+    preferences: int = Field(default=0, ge=0)
+
+    def record(self) -> str:
+        """What identifies the text. Without extras it is what it was before there were any."""
+        unused = {name for name in ("extra", "chats", "preferences") if not getattr(self, name)}
+        return self.model_dump_json(exclude=unused)
 
 
 class TokenizerConfig(Strict):

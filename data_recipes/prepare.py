@@ -27,11 +27,11 @@ TRAINING_RECORD = "training.json"
 def make_corpus(config: DataConfig) -> None:
     """Generate the embedded corpus, unless the one that is asked for is there."""
     record = config.text_dir / "corpus.json"
-    wanted = config.corpus.model_dump_json()
+    wanted = config.corpus.record()
     if record.is_file() and record.read_text(encoding="utf-8").strip() == wanted:
         return
     config.text_dir.mkdir(parents=True, exist_ok=True)
-    sizes = generate_corpus(config.text_dir, config.corpus.megabytes, config.corpus.seed)
+    sizes = generate_corpus(config.text_dir, **config.corpus.model_dump())
     record.write_text(wanted + "\n", encoding="utf-8")
     print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
 

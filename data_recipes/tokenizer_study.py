@@ -97,7 +97,7 @@ def _read(config: StudyConfig) -> dict[str, StepFolder]:
         staging = config.output_dir / "text.tmp"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        generate_corpus(staging, config.corpus.megabytes, config.corpus.seed)
+        generate_corpus(staging, **config.corpus.model_dump())
         os.replace(staging, config.output_dir / "text")
     sources, read = config.resolved_sources(), ReadConfig()
     output = config.output_dir / "read"
