@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
@@ -62,7 +63,7 @@ def _tensors(
             tensor = _interleave(tensor, heads[projection])
         # Vectors are norms, which llama.cpp keeps in fp32.
         yield (
-            names.get_name(name, try_suffixes=(".weight",)) + ".weight",
+            names.get_name(name, try_suffixes=(".weight",)),
             tensor,
             torch.float32 if tensor.dim() == 1 else dtype,
         )
@@ -141,7 +142,7 @@ def write_gguf(
     # Announced first, then converted and written one by one: the model need not fit twice.
     for name, tensor, kind in _tensors(model, dtype):
         size = tensor.numel() * kind.itemsize
-        writer.add_tensor_info(name, tensor.shape, gguf.np.float32, size, kinds[kind][0])
+        writer.add_tensor_info(name, tensor.shape, np.dtype(np.float32), size, kinds[kind][0])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -112,12 +112,11 @@ class Chat:
             return
         streamer = AnswerStreamer(self.tokenizer, self.think, self.screen.piece)
         self.screen.begin(streamer.answer)
-        limit = min(room, self.max_tokens)
+        limit = self.sampling.max_new_tokens = min(room, self.max_tokens)
         try:
             output = self.model.generate(
                 **inputs,
                 generation_config=self.sampling,
-                max_new_tokens=limit,
                 streamer=streamer,
             )
             ended = output[0, -1].item() in self.sampling.eos_token_id
