@@ -83,7 +83,7 @@ def export(
         ValueError, OSError: input that cannot be exported.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not an empty directory; choose another")
+        raise ValueError(f"{out} is not empty; choose another directory")
     for package, wanted in (("gguf", layout == "gguf"), ("peft", adapter is not None)):
         if wanted and find_spec(package) is None:
             raise ValueError(f"this needs the package {package}: pip install '.[export]'")

@@ -23,9 +23,7 @@ _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
     r"|fingerprint|pytorch_model_fsdp|events\.out)"
 )
-_SECRET_NAME = re.compile(
-    r"(\.env|\.netrc|\.git-credentials|id_(rsa|ed25519|ecdsa)|token$|credentials)|\.(pem|key)$"
-)
+_SECRET_NAME = re.compile(r"^(id_(rsa|ed25519|ecdsa)|token$|credentials)|\.(pem|key)$")
 _SECRET_TEXT = re.compile(
     rb"\bhf_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{32,}|\bgh[pousr]_[A-Za-z0-9]{36}"
     rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
@@ -54,7 +52,7 @@ def files_to_push(directory: Path) -> list[Path]:
             "final/ that a stage wrote"
         )
     for path, name in zip(files, names):
-        if _SECRET_NAME.match(path.name) or any(part.startswith(".") for part in name.split("/")):
+        if _SECRET_NAME.search(path.name) or any(part.startswith(".") for part in name.split("/")):
             raise RecipeError(f"{directory}: {name} does not belong on the Hub; move it away")
         if path.stat().st_size <= _TEXT_BYTES and _SECRET_TEXT.search(path.read_bytes()):
             raise RecipeError(f"{directory}: {name} holds what looks like a key; remove it")

@@ -2,6 +2,7 @@
 
 import io
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -189,25 +190,31 @@ def test_full_context_is_said(chat_dir: Path) -> None:
     assert "/reset" in chat.screen.console.file.getvalue() and not chat.history
 
 
-def run(module: str, *arguments: str, lines: str = "") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", module, *arguments]
+def run(*arguments: str, lines: str = "") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "recipes.chat", *arguments]
     return subprocess.run(command, input=lines.encode(), capture_output=True, env=environment())
 
 
 def test_piped_chat(chat_dir: Path) -> None:
     options = ["--max-tokens", "8", "--seed", "1", "--thinking", "off"]
-    done = run("recipes.chat", str(chat_dir), *options, lines="안녕?\n/help\n/quit\n안녕?\n")
+    done = run(str(chat_dir), *options, lines="안녕?\n/help\n/quit\n안녕?\n")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert "/reset" in text and text.count("cut at 8 tokens") == 1
 
 
-def test_base_models_are_refused(chat_dir: Path, data_dir: Path, tmp_path: Path) -> None:
-    done = run("recipes.chat", str(data_dir / "tokenizer"))
-    assert done.returncode == 1 and b"no chat template" in done.stderr
+def test_base_models_are_refused(
+    chat_dir: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    tokenizer.chat_template = None
+    base = tmp_path / "base"
+    tokenizer.save_pretrained(base)
+    shutil.copy(chat_dir / "config.json", base)
+    with pytest.raises(RecipeError, match="recipes/sft.py"):
+        load_chat_model(str(base))
+    done = run(str(tmp_path / "absent"))
+    assert done.returncode == 1 and b"absent" in done.stderr
     assert done.stderr.count(b"error: ") == 1 and b"Traceback" not in done.stderr
-    with pytest.raises(RecipeError, match="not a"):
-        load_chat_model(str(tmp_path / "absent"))
 
 
 def break_ids(tokenizer: PreTrainedTokenizerBase, model: KORMoForCausalLM, how: str) -> None:

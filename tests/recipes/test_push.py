@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_recipes.errors import RecipeError
-from recipes.push import files_to_push
+from recipes.push import files_to_push, main
 
 from ..conftest import environment
 
@@ -23,29 +23,30 @@ def final(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def push(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**environment(), "HF_HOME": "/nonexistent"}
-    environ.pop("HF_TOKEN", None)
-    command = [sys.executable, "-m", "recipes.push", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environ)
-
-
-def test_a_whole_directory_goes(final: Path) -> None:
+def test_a_whole_directory_goes(
+    final: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert [p.name for p in files_to_push(final)] == NAMES
-    shown = push(str(final), "owner/name", "--dry-run")
-    assert shown.returncode == 0 and all(name in shown.stdout for name in NAMES)
+    monkeypatch.setattr(sys, "argv", ["push", str(final), "owner/name", "--dry-run"])
+    main()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES) and "would go to owner/name" in shown
 
 
 def test_without_a_token(final: Path) -> None:
-    refused = push(str(final), "owner/name")
+    environ = {**environment(), "HF_HOME": "/nonexistent"}
+    environ.pop("HF_TOKEN", None)
+    command = [sys.executable, "-m", "recipes.push", str(final), "owner/name"]
+    refused = subprocess.run(command, capture_output=True, text=True, env=environ)
     assert refused.returncode == 1 and "hf auth login" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["name", "a/b/c", "own er/name"])
-def test_bad_repository(final: Path, name: str) -> None:
-    refused = push(str(final), name, "--dry-run")
-    assert refused.returncode == 1 and refused.stderr.startswith("error: "), refused.stderr
+def test_bad_repository(final: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["push", str(final), name, "--dry-run"])
+    with pytest.raises(RecipeError, match=name):
+        main()
 
 
 @pytest.mark.parametrize("name", NAMES[:5])
