@@ -1,0 +1,126 @@
+"""Push a model directory to the Hugging Face Hub, with its card.
+
+python -m recipes.push runs/tiny/sft/final OWNER/NAME --dry-run
+python -m recipes.push runs/tiny/sft/final OWNER/NAME --private
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from data_recipes.errors import RecipeError
+
+from .arguments import exit_on_error
+
+_WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md")
+_INDEX = "model.safetensors.index.json"
+_TRAINING_STATE = re.compile(
+    r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
+    r"|fingerprint|pytorch_model_fsdp|events\.out)"
+)
+_SECRET_NAME = re.compile(r"^(id_(rsa|ed25519|ecdsa)|token$|credentials)|\.(pem|key)$")
+_SECRET_TEXT = re.compile(
+    rb"\bhf_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{32,}|\bgh[pousr]_[A-Za-z0-9]{36}"
+    rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+# Beyond this no text file of a model directory but its tokenizer is found, which holds no keys.
+_TEXT_BYTES = 8 * 2**20
+
+
+def files_to_push(directory: Path) -> list[Path]:
+    """Files of a model directory, all of which will be public or shared.
+
+    Raises:
+        RecipeError: not a whole model directory, or one with files that do not belong there.
+    """
+    if not directory.is_dir():
+        raise RecipeError(f"{directory}: no such directory; name the final/ of a stage")
+    files = sorted(p for p in directory.rglob("*") if p.is_file())
+    names = [p.relative_to(directory).as_posix() for p in files]
+    state = next((n for n in names if any(map(_TRAINING_STATE.match, n.split("/")))), None)
+    if state:
+        raise RecipeError(f"{directory}: {state} is training state; push the final/ of the run")
+    missing = [n for n in (*_WHOLE, *_shards(directory)) if n not in names]
+    if missing:
+        raise RecipeError(
+            f"{directory}: not a whole model directory, it lacks {', '.join(missing)}; push the "
+            "final/ that a stage wrote"
+        )
+    for path, name in zip(files, names):
+        if _SECRET_NAME.search(path.name) or any(part.startswith(".") for part in name.split("/")):
+            raise RecipeError(f"{directory}: {name} does not belong on the Hub; move it away")
+        if path.stat().st_size <= _TEXT_BYTES and _SECRET_TEXT.search(path.read_bytes()):
+            raise RecipeError(f"{directory}: {name} holds what looks like a key; remove it")
+    return files
+
+
+def _shards(directory: Path) -> list[str]:
+    index = directory / _INDEX
+    if not index.is_file():
+        return ["model.safetensors"]
+    return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+
+
+def push(directory: Path, repo: str, private: bool, revision: str | None) -> str:
+    """Create the repository if need be, and upload the directory in one commit.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        RecipeError: no token, or the Hub refused.
+    """
+    if not get_token():
+        raise RecipeError("no Hugging Face token: run `hf auth login`, with a token that may write")
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        if revision:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo,
+            folder_path=directory,
+            revision=revision,
+            commit_message=f"Upload {directory.name}",
+        )
+    except HfHubHTTPError as error:
+        raise RecipeError(
+            f"{repo}: the Hub refused ({error}); check the owner, and with `hf auth whoami` that "
+            "the token may write there"
+        ) from error
+    return commit.commit_url
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", type=Path, metavar="MODEL_DIR")
+    parser.add_argument("repo", metavar="OWNER/NAME")
+    parser.add_argument("--private", action="store_true", help="if the repository is new")
+    parser.add_argument("--revision", help="branch, created if need be (default: main)")
+    parser.add_argument("--dry-run", action="store_true", help="list what would go, and exit")
+    args = parser.parse_args()
+    try:
+        validate_repo_id(args.repo)
+    except HFValidationError as error:
+        raise RecipeError(f"{args.repo}: {error}") from error
+    if "/" not in args.repo:
+        raise RecipeError(f"{args.repo}: name the owner too, as in OWNER/NAME")
+    files = files_to_push(args.directory)
+    for path in files:
+        print(f"{path.stat().st_size:>16,}  {path.relative_to(args.directory)}")
+    if args.dry_run:
+        total = sum(path.stat().st_size for path in files)
+        print(f"{total:>16,}  bytes would go to {args.repo}, {args.revision or 'main'}")
+    else:
+        print(push(args.directory, args.repo, args.private, args.revision))
+
+
+if __name__ == "__main__":
+    exit_on_error(main)

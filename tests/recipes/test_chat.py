@@ -1,0 +1,242 @@
+"""Chat and push: text as it streams, history, stopping, and what is refused."""
+
+import io
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from data_recipes.errors import RecipeError
+from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
+from modeling_kormo.chat_config import chat_generation_config, check_token_ids, token_id
+from modeling_kormo.export import save_portable
+from recipes.chat import Chat, load_chat_model
+from recipes.chat_screen import ChatScreen
+from recipes.streaming import AnswerStreamer
+
+from ..conftest import environment
+
+KOREAN = "뷁쉙 훈민정음은 똠방각하의 것이 아니다. 😀\n\n\n끝"
+
+
+@pytest.fixture(scope="module")
+def chat_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random chat model with the small data set's tokenizer, which cuts syllables into bytes."""
+    directory = tmp_path_factory.mktemp("chat") / "final"
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    torch.manual_seed(0)
+    config = KORMoConfig(
+        vocab_size=1280,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=512,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = KORMoForCausalLM(config)
+    model.generation_config = chat_generation_config(tokenizer)
+    save_portable(model, directory)
+    tokenizer.save_pretrained(directory)
+    (directory / "README.md").write_text("# card\n")
+    return directory
+
+
+@pytest.fixture
+def tokenizer(chat_dir: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(chat_dir)
+
+
+def stream(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], thinking: bool
+) -> tuple[AnswerStreamer, list[tuple[str, bool]]]:
+    pieces: list[tuple[str, bool]] = []
+    streamer = AnswerStreamer(tokenizer, thinking, lambda *piece: pieces.append(piece))
+    streamer.put(torch.tensor([[1, 2, 3]]))  # the prompt
+    for i in ids:
+        streamer.put(torch.tensor([i]))
+    streamer.end()
+    return streamer, pieces
+
+
+def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False).input_ids
+
+
+def test_syllables_appear_whole_and_at_once(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids = plain_ids(tokenizer, KOREAN)
+    assert any("\ufffd" in tokenizer.decode([i]) for i in ids), "the test needs split syllables"
+    _, pieces = stream(tokenizer, ids, thinking=False)
+    assert "".join(text for text, _ in pieces) == KOREAN
+    # What is complete is out: not held back to the next space, as TextStreamer does.
+    for cut in range(len(ids)):
+        _, pieces = stream(tokenizer, ids[:cut], thinking=False)
+        complete = tokenizer.decode(ids[:cut]).rstrip("\ufffd")
+        assert "".join(text for text, _ in pieces) == complete, cut
+
+
+def test_bytes_that_are_no_text_are_never_shown(tokenizer: PreTrainedTokenizerBase) -> None:
+    draw = random.Random(0)
+    for _ in range(20):
+        _, pieces = stream(tokenizer, [draw.randrange(1280) for _ in range(200)], True)
+        assert "\ufffd" not in "".join(text for text, _ in pieces)
+
+
+def test_reasoning_and_answer_are_told_apart(tokenizer: PreTrainedTokenizerBase) -> None:
+    end_of_turn = token_id(tokenizer, "<|EOT|>")
+    ids = plain_ids(tokenizer, "생각 중\n</think>\n\n답은 <b> [red]42") + [end_of_turn]
+    streamer, pieces = stream(tokenizer, ids, thinking=True)
+    assert streamer.answer.message() == {
+        "role": "assistant",
+        "content": "답은 <b> [red]42",
+        "reasoning_content": "생각 중",
+    }
+    assert streamer.answer.reasoning_tokens == len(plain_ids(tokenizer, "생각 중\n"))
+    assert pieces[0][1] and not pieces[-1][1]
+    at_once, _ = stream(tokenizer, plain_ids(tokenizer, "답"), thinking=False)
+    assert at_once.answer.message() == {"role": "assistant", "content": "답"}
+
+
+@pytest.mark.parametrize("thinking", ["show", "fold"])
+def test_screen(tokenizer: PreTrainedTokenizerBase, thinking: str) -> None:
+    console = Console(file=io.StringIO(), markup=False, highlight=False, emoji=False)
+    screen = ChatScreen(thinking, console)
+    streamer = AnswerStreamer(tokenizer, True, screen.piece)
+    screen.begin(streamer.answer)
+    ids = plain_ids(tokenizer, "음\n</think>\n\n[bold]답")
+    streamer.put(torch.tensor([[0]]))
+    for i in ids:
+        streamer.put(torch.tensor([i]))
+    screen.end()
+    text = console.file.getvalue()
+    count = streamer.answer.reasoning_tokens
+    expected = (
+        "음\n\n\n[bold]답\n" if thinking == "show" else f"thought for {count} tokens\n[bold]답\n"
+    )
+    assert text == expected
+
+
+def make_chat(directory: Path, **changes: object) -> Chat:
+    model, tokenizer = load_chat_model(str(directory))
+    screen = ChatScreen("show", Console(file=io.StringIO(), markup=False, highlight=False))
+    options = {"think": True, "max_tokens": 12, "temperature": 0.0, "top_p": 1.0}
+    return Chat(model, tokenizer, screen, **{**options, **changes})
+
+
+def forced(chat: Chat, text: str, after: Callable[[], None] = lambda: None) -> None:
+    """Make the model say `text`, whatever it is asked."""
+    ids = plain_ids(chat.tokenizer, text)
+    vocabulary = chat.model.config.vocab_size
+    prompt: list[int] = []
+
+    def hook(module: torch.nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
+        prompt.append(0)
+        if len(prompt) > len(ids):
+            after()
+        wanted = torch.tensor([ids[min(len(prompt), len(ids)) - 1]])
+        return torch.nn.functional.one_hot(wanted, vocabulary).to(output)[None] * 100
+
+    chat.model.lm_head.register_forward_hook(hook)
+
+
+def test_a_turn_ends_at_eot_and_goes_into_the_history(chat_dir: Path) -> None:
+    chat = make_chat(chat_dir, max_tokens=100)
+    forced(chat, "이유\n</think>\n\n네<|EOT|>")
+    chat.ask("좋아?")
+    assert chat.history == [
+        {"role": "user", "content": "좋아?"},
+        {"role": "assistant", "content": "네", "reasoning_content": "이유"},
+    ]
+    assert "cut" not in chat.screen.console.file.getvalue()
+
+
+def test_ctrl_c_keeps_the_cut_answer(chat_dir: Path) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    chat = make_chat(chat_dir, max_tokens=100, think=False)
+    forced(chat, "네, 그", after=interrupt)
+    chat.ask("좋아?")
+    assert chat.history[-1] == {"role": "assistant", "content": "네, 그"}
+    assert "(stopped)" in chat.screen.console.file.getvalue()
+
+
+def test_commands(chat_dir: Path) -> None:
+    chat = make_chat(chat_dir)
+    assert chat.command("/nothink") and not chat.think
+    assert chat.command("/fold") and chat.screen.thinking == "fold"
+    assert chat.command("/system 한국어로 답하라")
+    chat.ask("안녕")
+    assert [m["role"] for m in chat.history] == ["system", "user", "assistant"]
+    assert chat.command("/reset") and [m["role"] for m in chat.history] == ["system"]
+    assert chat.command("/nonsense") and not chat.command("/quit")
+
+
+def test_full_context_is_said(chat_dir: Path) -> None:
+    chat = make_chat(chat_dir)
+    chat.ask("가나다라 " * 400)
+    assert "/reset" in chat.screen.console.file.getvalue() and not chat.history
+
+
+def run(*arguments: str, lines: str = "") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "recipes.chat", *arguments]
+    return subprocess.run(command, input=lines.encode(), capture_output=True, env=environment())
+
+
+def test_piped_chat(chat_dir: Path) -> None:
+    options = ["--max-tokens", "8", "--seed", "1", "--thinking", "off"]
+    done = run(str(chat_dir), *options, lines="안녕?\n/help\n/quit\n안녕?\n")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "/reset" in text and text.count("cut at 8 tokens") == 1
+
+
+def test_base_models_are_refused(
+    chat_dir: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    tokenizer.chat_template = None
+    base = tmp_path / "base"
+    tokenizer.save_pretrained(base)
+    shutil.copy(chat_dir / "config.json", base)
+    with pytest.raises(RecipeError, match="recipes/sft.py"):
+        load_chat_model(str(base))
+    done = run(str(tmp_path / "absent"))
+    assert done.returncode == 1 and b"absent" in done.stderr
+    assert done.stderr.count(b"error: ") == 1 and b"Traceback" not in done.stderr
+
+
+def break_ids(tokenizer: PreTrainedTokenizerBase, model: KORMoForCausalLM, how: str) -> None:
+    if how == "tokenizer's eos_token":
+        tokenizer.eos_token = "<|EOT|>"
+    elif how == "pad_token":
+        tokenizer.pad_token = tokenizer.eos_token
+    elif how == "config.json has eos_token_id":
+        model.config.eos_token_id = token_id(tokenizer, "<|EOT|>")
+    elif how == "stops at":
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+    elif how == "rows":
+        model.config.vocab_size = len(tokenizer) - 1
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["tokenizer's eos_token", "pad_token", "config.json has eos_token_id", "stops at", "rows"],
+)
+def test_token_ids_that_disagree_are_refused(chat_dir: Path, how: str) -> None:
+    model, tokenizer = load_chat_model(str(chat_dir))
+    check_token_ids(tokenizer, model.config, model.generation_config)
+    break_ids(tokenizer, model, how)
+    with pytest.raises(ValueError, match=how):
+        check_token_ids(tokenizer, model.config, model.generation_config)

@@ -1,0 +1,83 @@
+"""What goes to the Hub, and what must not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_recipes.errors import RecipeError
+from recipes.push import files_to_push, main
+
+from ..conftest import environment
+
+NAMES = ["README.md", "config.json", "generation_config.json", "model.safetensors"]
+NAMES += ["tokenizer.json", "tokenizer_config.json"]
+
+
+@pytest.fixture
+def final(tmp_path: Path) -> Path:
+    for name in NAMES:
+        (tmp_path / name).write_text("{}")
+    return tmp_path
+
+
+def test_a_whole_directory_goes(
+    final: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [p.name for p in files_to_push(final)] == NAMES
+    monkeypatch.setattr(sys, "argv", ["push", str(final), "owner/name", "--dry-run"])
+    main()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES) and "would go to owner/name" in shown
+
+
+def test_without_a_token(final: Path) -> None:
+    environ = {**environment(), "HF_HOME": "/nonexistent"}
+    environ.pop("HF_TOKEN", None)
+    command = [sys.executable, "-m", "recipes.push", str(final), "owner/name"]
+    refused = subprocess.run(command, capture_output=True, text=True, env=environ)
+    assert refused.returncode == 1 and "hf auth login" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["name", "a/b/c", "own er/name"])
+def test_bad_repository(final: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["push", str(final), name, "--dry-run"])
+    with pytest.raises(RecipeError, match=name):
+        main()
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_what_is_missing_is_named(final: Path, name: str) -> None:
+    (final / name).unlink()
+    with pytest.raises(RecipeError, match=name):
+        files_to_push(final)
+
+
+def test_every_shard_must_be_there(final: Path) -> None:
+    (final / "model.safetensors").unlink()
+    index = '{"weight_map": {"a": "model-00001-of-00002.safetensors"}}'
+    (final / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(RecipeError, match="00001-of-00002"):
+        files_to_push(final)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("optimizer.pt", ""),
+        ("checkpoint-5/config.json", ""),
+        ("rng_state_0.pth", ""),
+        (".env", ""),
+        ("server.pem", ""),
+        ("recipe.yaml", "token: hf_" + "a" * 34),
+        ("notes.md", "-----BEGIN RSA PRIVATE KEY-----"),
+    ],
+)
+def test_what_does_not_belong_is_refused(final: Path, name: str, text: str) -> None:
+    (final / name).parent.mkdir(exist_ok=True)
+    (final / name).write_text(text)
+    with pytest.raises(RecipeError, match=os.path.basename(name)):
+        files_to_push(final)
