@@ -1,4 +1,4 @@
-"""TRL's trainer with what it leaves open: prompts as rendered, whole checkpoints, `metrics.jsonl`."""
+"""TRL's trainer with rendered prompts, whole checkpoints and `metrics.jsonl`."""
 
 import math
 import shutil
@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOTrainer
@@ -32,16 +33,30 @@ class RewardTrainer(GRPOTrainer):
         self.keep_checkpoints = keep_checkpoints
         self.output_dir = Path(self.args.output_dir)
         self._saving = False
-        self._logged_at = time.perf_counter()
+        self._logged_at: float | None = None
         self._logged_tokens = 0.0
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict]:
         # The chat template has no BOS, which the tokenizer would put before plain text.
         return self.processing_class(prompts, add_special_tokens=False)["input_ids"], None, {}
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """No samples for a run that was stopped between its last step and the export: resumed, HF's
+        loop would make one step too many."""
+        if self.state.global_step >= self.state.max_steps:
+            return [], None
+        return super().get_batch_samples(*args, **kwargs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Starts the clock at the first step, after a checkpoint has been loaded."""
+        if self._logged_at is None:
+            self._logged_at = time.perf_counter()
+            self._logged_tokens = float(self.state.num_input_tokens_seen)
+        return super().training_step(*args, **kwargs)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the throughput, and writes a line to `metrics.jsonl`."""
-        if "train_runtime" in logs:
+        if "train_runtime" in logs or self._logged_at is None:
             return
         now, tokens = time.perf_counter(), float(self.state.num_input_tokens_seen)
         logs["tokens_per_second"] = (tokens - self._logged_tokens) / (now - self._logged_at)

@@ -19,7 +19,7 @@ LANGUAGES = ("ko", "en")
 # Has no language: code, formulas, LaTeX commands, addresses, units after a number.
 _NO_LANGUAGE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+"
-    r"|https?://\S+|\d\s*(?:[kcm]?m|k?g|m[lL]|L|s|h)\b",
+    r"|https?://\S+|\d\s*(?:[kcm]?m|k?g|m[lL]|L|s|h)(?![A-Za-z])",
     re.DOTALL,
 )
 _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
