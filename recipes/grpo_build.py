@@ -196,6 +196,7 @@ def grpo_arguments(config: GRPOStageConfig, end_id: int) -> GRPOConfig:
         save_steps=logging.save_every,
         save_total_limit=None,  # `checkpoints.publish` rotates, after the new one is whole
         report_to=list(logging.report_to) or "none",
+        shuffle_dataset=False,  # `Prompts.in_order` has
         seed=config.data.seed,
         disable_tqdm=True,
         log_level="warning",
@@ -212,11 +213,12 @@ def build_trainer(
 ) -> RewardTrainer:
     """Model, prompts and rewards in the trainer."""
     end_id = tokenizer.eos_token_id
+    count = config.schedule.steps * config.batch.prompts_per_step
     return RewardTrainer(
         model=model,
         args=grpo_arguments(config, end_id),
         processing_class=tokenizer,
-        train_dataset=prompts.rows,
+        train_dataset=prompts.in_order(count, config.data.seed),
         reward_funcs=[answer_reward, language_reward, partial(format_reward, end_id=end_id)],
         keep_checkpoints=config.logging.keep_checkpoints,
     )

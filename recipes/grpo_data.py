@@ -1,6 +1,7 @@
 """Prompts of the reinforcement learning stage: read, rendered, and checked before any training."""
 
 import json
+import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,18 @@ class Prompts:
 
     rows: Dataset
     too_long: int
+
+    def in_order(self, count: int, seed: int) -> Dataset:
+        """So many rows, in passes over all of them, each pass in an order of its own.
+
+        Laid out in advance, because TRL's sampler starts its shuffling again in a resumed run.
+        """
+        order: list[int] = []
+        while len(order) < count:
+            one_pass = list(range(len(self.rows)))
+            random.Random(f"{seed}/{len(order)}").shuffle(one_pass)
+            order += one_pass
+        return self.rows.select(order[:count])
 
     def counts(self) -> str:
         """One line for people."""

@@ -169,6 +169,16 @@ def test_prompts_are_rendered_row_by_row(overrides: list[str]) -> None:
     assert ids[0] == wanted["input_ids"]
 
 
+def test_every_pass_has_all_prompts_in_another_order(overrides: list[str]) -> None:
+    config = stage(overrides)
+    prompts = load_prompts(config.data, build_tokenizer(config))
+    answers = prompts.in_order(42, seed=1)["answer"]
+    passes = [tuple(answers[i : i + 4]) for i in range(0, 40, 4)]
+    assert all(sorted(one) == ["10", "12", "17", "2"] for one in passes)
+    assert len(set(passes)) > 3
+    assert prompts.in_order(8, seed=1)["answer"][:] == answers[:8]
+
+
 def test_long_prompts_are_dropped_and_counted(overrides: list[str], tmp_path: Path) -> None:
     long = {"language": "en", "question": "many words " * 100, "value": "1"}
     path = write_rows(tmp_path / "long.jsonl", [*ROWS, long])
