@@ -1,0 +1,120 @@
+"""Numbers in words, Korean (Sino-Korean, native, mixed with digits) and English."""
+
+import re
+from fractions import Fraction
+
+_SINO = dict(zip("영공일이삼사오육륙칠팔구", (0, 0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9)))
+_SMALL = {"십": 10, "백": 100, "천": 1000}
+_LARGE = {"만": 10**4, "억": 10**8, "조": 10**12, "경": 10**16}
+_NATIVE_TENS = {
+    **{"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50},
+    **{"예순": 60, "일흔": 70, "여든": 80, "아흔": 90},
+}
+_NATIVE_ONES = {
+    **{"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3},
+    **{"넷": 4, "네": 4, "넉": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9},
+}
+_NATIVE = re.compile(rf"({'|'.join(_NATIVE_TENS)})?({'|'.join(_NATIVE_ONES)})?")
+_KOREAN_TOKEN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,30}(?:\.\d{1,30})?|[가-힣]")
+# Words that are also Korean for something else; as a whole answer they are not a number.
+_AMBIGUOUS = frozenset(("한", "두", "세", "네", "석", "넉", "첫", "공"))
+
+_ENGLISH_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+_ENGLISH_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ENGLISH = {
+    **{word: i for i, word in enumerate(_ENGLISH_ONES)},
+    **{word: 10 * i for i, word in enumerate(_ENGLISH_TENS, 2)},
+}
+_ENGLISH_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+
+def _native(text: str) -> int | None:
+    match = _NATIVE.fullmatch(text)
+    if match is None or not text:
+        return None
+    return _NATIVE_TENS.get(match[1], 0) + _NATIVE_ONES.get(match[2], 0)
+
+
+def read_korean(text: str, counted: bool) -> Fraction | None:
+    """`삼백이십`, `열일곱`, `3만 2천`, `백스물다섯`; `None` if it is no number.
+
+    Args:
+        text: the words alone.
+        counted: a counter follows, as in `두 개`; without one `두` is not a number.
+    """
+    text = text.replace(" ", "")
+    if not text or (text in _AMBIGUOUS and not counted):
+        return None
+    if (value := _native(text)) is not None:
+        return Fraction(value)
+    total = section = Fraction(0)
+    pending: Fraction | None = None
+    last_small = last_large = 10**20
+    position = 0
+    while position < len(text):
+        match = _KOREAN_TOKEN.match(text, position)
+        if match is None:
+            return None
+        token = match.group()
+        if token in _LARGE:
+            if _LARGE[token] >= last_large:
+                return None
+            last_large, last_small = _LARGE[token], 10**20
+            section += pending or 0
+            total += (section or 1) * last_large
+            section, pending = Fraction(0), None
+        elif token in _SMALL:
+            if _SMALL[token] >= last_small:
+                return None
+            last_small = _SMALL[token]
+            section += (1 if pending is None else pending) * last_small
+            pending = None
+        elif pending is not None:
+            return None
+        elif token[0].isdigit():
+            pending = Fraction(token.replace(",", ""))
+        elif token in _SINO:
+            pending = Fraction(_SINO[token])
+        else:
+            # 백다섯, 천스물: a native number may end what a Sino-Korean one began.
+            rest = _native(text[position:])
+            return total + section + rest if rest is not None and position else None
+        position = match.end()
+    return total + section + (pending or 0)
+
+
+def read_english(text: str) -> Fraction | None:
+    """`three hundred and twenty-one`, `3 million`; `None` if it is no number."""
+    words = text.casefold().replace("-", " ").split()
+    if not words or words[0] == "and" or words[-1] == "and" or len(words) > 20:
+        return None
+    total = section = Fraction(0)
+    tail = 100  # what may still be added to the section must be smaller than this
+    last_large = 10**15
+    for word in words:
+        if word == "and":
+            if not (section or total):
+                return None
+        elif word in _ENGLISH:
+            value = _ENGLISH[word]
+            if value >= tail:
+                return None
+            section += value
+            tail = 10 if value >= 20 else 0
+        elif word == "hundred":
+            if not 0 < section < 10:
+                return None
+            section, tail = section * 100, 100
+        elif word in _ENGLISH_LARGE:
+            if not section or _ENGLISH_LARGE[word] >= last_large:
+                return None
+            last_large = _ENGLISH_LARGE[word]
+            total, section, tail = total + section * last_large, Fraction(0), 100
+        elif re.fullmatch(r"\d{1,30}(?:\.\d{1,30})?", word) and not section and len(words) > 1:
+            section, tail = Fraction(word), 0
+        else:
+            return None
+    return total + section

@@ -1,0 +1,99 @@
+"""Answers without what surrounds their value: LaTeX wrapping, markdown, endings, particles."""
+
+import re
+import unicodedata
+
+_SYMBOLS = str.maketrans(
+    {"²": "^2", "³": "^3", "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "㎡": "m^2"}
+)
+_FRACTION_SIGNS = re.compile(r"[¼-¾⅐-⅞]")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|operatorname|boxed|fbox|mbox)\s*\{([^{}]*)\}"
+)
+_SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,;:!]|\s)|~")
+_ENDINGS = re.compile(r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야)$")
+_LEADING = re.compile(
+    r"^(?:[a-zA-Z]\s*=\s*(?=\S)|(?:총|모두|전부|전체)\s+|(?:a total of|exactly|it is|it's)\s+)",
+    re.I,
+)
+_QUOTES = "\"'`“”‘’「」『』《》*_ \t"
+
+
+def clean(text: str) -> str:
+    """The value as plainly as it can be written, still as text."""
+    text = text.strip().translate(_SYMBOLS)
+    text = _FRACTION_SIGNS.sub(lambda match: f" {match.group()}", text)
+    text = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
+    text = text.replace("{,}", ",")
+    for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+        inner = text[len(opening) : -len(closing)]
+        if len(text) > len(opening + closing) and text.startswith(opening):
+            if text.endswith(closing) and opening not in inner:
+                text = inner
+    text = _SPACING.sub(" ", text)
+    text = re.sub(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})", "°", text)
+    for command, plain in (
+        (r"\dfrac", r"\frac"),
+        (r"\tfrac", r"\frac"),
+        (r"\cdot", "*"),
+        (r"\times", "*"),
+        (r"\div", "/"),
+        (r"\%", "%"),
+        (r"\$", "$"),
+        (r"\{", "{"),
+        (r"\}", "}"),
+    ):
+        text = text.replace(command, plain)
+    for _ in range(4):
+        text, found = _WRAPPED.subn(r"\1", text)
+        if not found:
+            break
+    return strip_ends(" ".join(text.split()))
+
+
+def strip_ends(text: str) -> str:
+    """Without quotes, full stops, verb endings, and words that only lead up to a value."""
+    for _ in range(3):
+        before = text
+        text = text.strip(_QUOTES).rstrip("!?。;").strip(_QUOTES)
+        if text.endswith(".") and not text.endswith(".."):
+            text = text[:-1]
+        text = _ENDINGS.sub("", text)
+        text = _LEADING.sub("", text)
+        if text == before:
+            break
+    return text
+
+
+def _has_final_consonant(syllable: str) -> bool:
+    return "가" <= syllable <= "힣" and (ord(syllable) - ord("가")) % 28 != 0
+
+
+# particle -> whether the syllable before ends in a consonant; `None`: either.
+_PARTICLES = {
+    **{"에서": None, "에": None, "은": True, "는": False, "을": True, "를": False},
+    **{"이": True, "가": False, "으로": True, "의": None},
+}
+
+
+def without_particle(word: str) -> str | None:
+    """The word before a Korean particle; `None` if it ends in none.
+
+    Short words keep what looks like one: 고양이 is not a subject called 고양.
+    """
+    for particle, after_consonant in _PARTICLES.items():
+        stem = word.removesuffix(particle)
+        if stem == word or len(stem) < (3 if particle in ("이", "가", "의") else 2):
+            continue
+        if after_consonant is None or _has_final_consonant(stem[-1]) == after_consonant:
+            return stem
+    return None
+
+
+def words(text: str) -> str:
+    """Words in the form in which they are compared: no case, articles or outer punctuation."""
+    text = re.sub(r"^(?:the|a|an)\s+", "", text.casefold().strip(" .,!?"))
+    if re.fullmatch(r"\([^(),]*\)", text):
+        text = text[1:-1]
+    # Korean spacing is loose: 서울 특별시 is 서울특별시.
+    return text.replace(" ", "") if re.search(r"[가-힣]", text) else text

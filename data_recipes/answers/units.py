@@ -1,0 +1,87 @@
+"""Units of measurement, currencies and counters, Korean and English."""
+
+from fractions import Fraction
+
+# dimension -> {names: factor to the dimension's base}
+_TABLE: dict[str, dict[str, Fraction | int]] = {
+    "length": {
+        "mm 밀리미터 millimeter millimeters millimetre millimetres": Fraction(1, 1000),
+        "cm 센티미터 센티 centimeter centimeters centimetre centimetres": Fraction(1, 100),
+        "m 미터 meter meters metre metres": 1,
+        "km 킬로미터 kilometer kilometers kilometre kilometres": 1000,
+    },
+    "mass": {
+        "mg 밀리그램 milligram milligrams": Fraction(1, 1000),
+        "g 그램 gram grams": 1,
+        "kg 킬로그램 킬로 kilogram kilograms": 1000,
+        "t 톤 ton tons tonne tonnes": 1_000_000,
+    },
+    "volume": {
+        "ml mL cc 밀리리터 milliliter milliliters millilitre millilitres": Fraction(1, 1000),
+        "dL dl 데시리터": Fraction(1, 10),
+        "l L 리터 liter liters litre litres": 1,
+    },
+    "area": {
+        "cm^2 cm2 제곱센티미터": Fraction(1, 10_000),
+        "m^2 m2 제곱미터": 1,
+        "km^2 km2 제곱킬로미터": 1_000_000,
+    },
+    "space": {"cm^3 cm3 세제곱센티미터": Fraction(1, 1_000_000), "m^3 m3 세제곱미터": 1},
+    "time": {
+        "초 초간 s sec second seconds": 1,
+        "분 분간 min mins minute minutes": 60,
+        "시간 h hr hrs hour hours": 3600,
+        "일 일간 day days": 86_400,
+        "주 주일 주간 week weeks": 604_800,
+    },
+    # Months and years have no fixed number of days.
+    "calendar": {"개월 달 month months": 1, "년 년간 year years": 12},
+    "speed": {
+        "km/h km/시 kph": Fraction(1000, 3600),
+        "m/min m/분": Fraction(1, 60),
+        "m/s m/초": 1,
+    },
+    "won": {"원 ₩ KRW won": 1},
+    "dollar": {"달러 불 $ USD dollar dollars": 1, "센트 cent cents": Fraction(1, 100)},
+    "euro": {"유로 € EUR euro euros": 1},
+    # 도 is both an angle and a temperature; the question says which.
+    "degree": {"° 도 °C 섭씨도 degree degrees": 1},
+    "fahrenheit": {"°F": 1},
+    "percent": {"% 퍼센트 프로 percent": Fraction(1, 100)},
+    # Names on one line count the same things.
+    "count:people": {"명 사람 인 people person persons": 1},
+    "count:times": {"번 회 차례 time times": 1},
+    "count:pages": {"쪽 페이지 page pages": 1},
+    "count:ordinal": {"번째 째": 1},
+    "count:age": {"살 세": 1},
+    **{
+        f"count:{name}": {name: 1}
+        for name in "개 마리 권 대 장 송이 자루 병 잔 그루 켤레 채 가지 층 점 등 위 호 칸 줄 벌 "
+        "봉지 상자 조각 컵 판 팀 곳 방울 다발 묶음 통 학년 반 문제 과목 쌍 바퀴 걸음 층계 배 "
+        "번지 호선 모둠 포기 알 톨 편 곡 척 팩 세트 접시 그릇".split()
+    },
+}
+
+# name -> (dimension, factor)
+UNITS: dict[str, tuple[str, Fraction]] = {
+    name: (dimension, Fraction(factor))
+    for dimension, lines in _TABLE.items()
+    for names, factor in lines.items()
+    for name in names.split()
+}
+# Longest first, so that 시간 is not read as 시 and 간, nor km as m.
+NAMES = sorted(UNITS, key=len, reverse=True)
+# What may stand between a number and a noun, but makes it another statement than "so many of it".
+NOT_NOUNS = frozenset(
+    "or and to than times plus minus over of is are not but by per if then hundred thousand "
+    "million billion trillion dozen half approximately about remainder mod squared cubed".split()
+)
+
+
+def noun_dimension(noun: str) -> str | None:
+    """Dimension of an English noun that is counted; `None` if the words are no noun."""
+    words = noun.casefold().split()
+    if not 1 <= len(words) <= 3 or NOT_NOUNS & set(words) or any(len(w) < 2 for w in words):
+        return None
+    last = words[-1]
+    return f"count:{' '.join([*words[:-1], last[:-1] if last.endswith('s') else last])}"
