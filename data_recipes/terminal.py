@@ -11,6 +11,7 @@ MARKS = {
     "matched": ("black on yellow", "{", "}"),
     "control": ("bold magenta", "", ""),
     "boundary": ("bold red", "", ""),
+    "learned": ("black on green", "{", "}"),
     "unlabelled": ("dim italic", "(", ")"),
     "heading": ("bold", "", ""),
     "facts": ("cyan", "", ""),

@@ -244,8 +244,8 @@ def test_conversations(language: str) -> None:
         if "tools" in row:
             seen["tools"] += 1
             (call,) = next(m for m in row["messages"] if "tool_calls" in m)["tool_calls"]
-            (result,) = json.loads(next(m["content"] for m in row["messages"] if m["role"] == "tool")
-                                   ).values()  # fmt: skip
+            said = next(m["content"] for m in row["messages"] if m["role"] == "tool")
+            (result,) = json.loads(said).values()
             assert json.loads(call["function"]["arguments"])
             assert call["function"]["name"] in {t["function"]["name"] for t in row["tools"]}
             assert str(result) in row["messages"][-1]["content"]

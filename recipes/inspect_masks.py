@@ -1,0 +1,101 @@
+"""Look at what an SFT run would learn: conversations with learned tokens coloured, and a table.
+
+    python -m recipes.inspect_masks                                  # the tiny recipe's data
+    python -m recipes.inspect_masks --config 1b/sft.yaml -n 3 --seed 1
+    python -m recipes.inspect_masks --model runs/tiny/sft/final --data my_chats.jsonl
+
+Exit status 1 if a loss mask breaks the contract.
+"""
+
+import argparse
+import itertools
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+import modeling_kormo  # noqa: F401  (registers the model)
+from data_recipes.conversations import read_rows, to_conversation
+from data_recipes.errors import RecipeError
+from data_recipes.strict_yaml import find_config, load_config
+from data_recipes.terminal import Terminal
+from modeling_kormo.loss_kormo import IGNORE_INDEX
+
+from .arguments import CONFIGS, exit_on_error
+from .chat_run import load_chat_tokenizer
+from .chat_tokens import ChatTokenizer, Tokens
+from .mask_audit import MaskAudit
+from .sft_config import SFTStageConfig
+
+
+def coloured(
+    terminal: Terminal, tokenizer: PreTrainedTokenizerBase, tokens: Tokens
+) -> list[Text | str]:
+    """A conversation as stretches, learned ones marked.
+
+    Tokens that are text only together, such as the bytes of a syllable, are shown together, as
+    learned if one of them is.
+    """
+    stretches: list[tuple[bool, str]] = []
+    held: list[int] = []
+    learned = False
+    for token, label in zip(tokens.input_ids, tokens.labels):
+        held.append(token)
+        learned |= label != IGNORE_INDEX
+        text = tokenizer.decode(held)
+        if text.endswith("\ufffd"):
+            continue
+        stretches.append((learned, text))
+        held, learned = [], False
+    grouped = itertools.groupby(stretches, key=lambda stretch: stretch[0])
+    joined = ((learned, "".join(text for _, text in own)) for learned, own in grouped)
+    return [terminal.marked(text, "learned") if learned else text for learned, text in joined]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--config", default="tiny/sft.yaml", help="SFT recipe (%(default)s)")
+    parser.add_argument("--model", help="model or tokenizer directory in place of the recipe's")
+    parser.add_argument("--data", help="chat data in place of the recipe's")
+    parser.add_argument("-n", type=int, default=2, help="conversations to show (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed shows others")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    args = parser.parse_args()
+    model = [f"model.init_from={args.model}"] if args.model else []
+    path = find_config(Path(args.config), CONFIGS)
+    config = load_config(path, SFTStageConfig, [*args.overrides, *model])
+    tokenizer = load_chat_tokenizer(config)
+    tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
+
+    dropped: Counter[str] = Counter()
+    rows: list[Tokens] = []
+    for path in [args.data] if args.data else [s.path for s in config.data.sources]:
+        for where, row in itertools.islice(read_rows(path), config.data.audit_rows):
+            found = tokenize(to_conversation(row, where))
+            if isinstance(found, str):
+                dropped[found] += 1
+            else:
+                rows.append(found)
+    if not rows:
+        raise RecipeError(f"no conversation is left ({dict(dropped)})")
+
+    terminal = Terminal()
+    for tokens in Random(args.seed).sample(rows, min(args.n, len(rows))):
+        terminal.print(terminal.marked(f"── {tokens.where}", "heading"))
+        terminal.print(*coloured(terminal, tokenizer, tokens))
+    audit = MaskAudit(tokenizer)(rows, dropped)
+    print(audit.table())
+    if audit.violations:
+        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+
+
+if __name__ == "__main__":
+    try:
+        exit_on_error(main)
+    except BrokenPipeError:
+        # `| head` has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
