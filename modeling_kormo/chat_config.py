@@ -5,7 +5,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizer
 END_OF_TURN = "<|EOT|>"
 THINK, END_OF_THINKING = "<think>", "</think>"
 
-# For `tokenizer.response_template`: by it transformers (`parse_response`, `transformers serve`) takes
+# For `tokenizer.response_template`, by which transformers (`parse_response`, `serve`) takes
 # an answer apart. Saved with the tokenizer.
 RESPONSE_TEMPLATE = {
     "defaults": {"role": "assistant"},
