@@ -5,6 +5,26 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizer
 END_OF_TURN = "<|EOT|>"
 THINK, END_OF_THINKING = "<think>", "</think>"
 
+# For `tokenizer.response_template`, by which transformers (`parse_response`, `serve`) takes
+# an answer apart. Saved with the tokenizer.
+RESPONSE_TEMPLATE = {
+    "defaults": {"role": "assistant"},
+    # From here the prompt is read too: the template opens `<think>` there.
+    "start_anchor": "<|BOT|>assistant\n",
+    "fields": {
+        "reasoning_content": {"open": THINK, "close": END_OF_THINKING, "content": "text"},
+        "tool_calls": {
+            # The newline before a call must not open a second, empty content.
+            "open_pattern": r"\s*<tool_call>",
+            "close": "</tool_call>",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close_pattern": r"\s*(?:<\|EOT\|>|<\|EOS\|>)", "content": "text"},
+    },
+}
+
 # What makers of reasoning models recommend for thinking (Qwen3's and DeepSeek-R1's cards): greedy
 # decoding makes long reasoning repeat itself. KORMo's report names none, so this is our choice.
 TEMPERATURE = 0.6

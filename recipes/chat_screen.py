@@ -1,6 +1,10 @@
 """How a chat looks in a terminal: reasoning dimmed or folded, answers as they come."""
 
 from rich.console import Console
+from rich.control import Control
+from rich.segment import ControlType
+
+from data_recipes.records import visible
 
 from .streaming import Answer
 
@@ -33,7 +37,8 @@ class ChatScreen:
             if self.thinking == SHOW:
                 self._write(text, "dim")
             elif self.console.is_terminal:
-                self._write(f"\rthinking: {self._answer.reasoning_tokens} tokens", "dim")
+                self._return()
+                self._write(f"thinking: {self._answer.reasoning_tokens} tokens", "dim")
             return
         self._fold()
         self._write(text)
@@ -57,9 +62,14 @@ class ChatScreen:
         if self.thinking == SHOW:
             self._write("\n\n")
         else:
-            back = "\r" if self.console.is_terminal else ""
-            self._write(f"{back}thought for {self._answer.reasoning_tokens} tokens\n", "dim")
+            self._return()
+            self._write(f"thought for {self._answer.reasoning_tokens} tokens\n", "dim")
+
+    def _return(self) -> None:
+        """To the start of the line, which the count overwrites; rich drops a plain `\\r`."""
+        self.console.control(Control(ControlType.CARRIAGE_RETURN))
 
     def _write(self, text: str, style: str | None = None) -> None:
-        self.console.print(text, style=style, end="", soft_wrap=True)
+        # What commands a terminal must not reach it from a model's text.
+        self.console.print(visible(text), style=style, end="", soft_wrap=True)
         self.console.file.flush()

@@ -15,7 +15,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_recipes.errors import RecipeError
 from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
-from modeling_kormo.chat_config import chat_generation_config, check_token_ids, token_id
+from modeling_kormo.chat_config import (
+    RESPONSE_TEMPLATE,
+    chat_generation_config,
+    check_token_ids,
+    token_id,
+)
 from modeling_kormo.export import save_portable
 from recipes.chat import Chat, load_chat_model
 from recipes.chat_screen import ChatScreen
@@ -32,6 +37,7 @@ def chat_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("chat") / "final"
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
     tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    tokenizer.response_template = RESPONSE_TEMPLATE
     torch.manual_seed(0)
     config = KORMoConfig(
         vocab_size=1280,
@@ -115,7 +121,7 @@ def test_screen(tokenizer: PreTrainedTokenizerBase, thinking: str) -> None:
     screen = ChatScreen(thinking, console)
     streamer = AnswerStreamer(tokenizer, True, screen.piece)
     screen.begin(streamer.answer)
-    ids = plain_ids(tokenizer, "음\n</think>\n\n[bold]답")
+    ids = plain_ids(tokenizer, "음\n</think>\n\n[bold]답\x1b[2J")
     streamer.put(torch.tensor([[0]]))
     for i in ids:
         streamer.put(torch.tensor([i]))
@@ -123,8 +129,8 @@ def test_screen(tokenizer: PreTrainedTokenizerBase, thinking: str) -> None:
     text = console.file.getvalue()
     count = streamer.answer.reasoning_tokens
     expected = (
-        "음\n\n\n[bold]답\n" if thinking == "show" else f"thought for {count} tokens\n[bold]답\n"
-    )
+        "음\n\n\n" if thinking == "show" else f"thought for {count} tokens\n"
+    ) + "[bold]답␛[2J\n"
     assert text == expected
 
 
@@ -215,6 +221,35 @@ def test_base_models_are_refused(
     done = run(str(tmp_path / "absent"))
     assert done.returncode == 1 and b"absent" in done.stderr
     assert done.stderr.count(b"error: ") == 1 and b"Traceback" not in done.stderr
+
+
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    "thinking, text, expected",
+    [
+        (True, "이유\n</think>\n\n답", {"reasoning_content": "이유", "content": "답"}),
+        (False, "답", {"content": "답"}),
+        (
+            True,
+            f"이유\n</think>\n\n답\n{CALL}\n{CALL}",
+            {"reasoning_content": "이유", "content": "답"},
+        ),
+    ],
+)
+def test_response_template(
+    tokenizer: PreTrainedTokenizerBase, thinking: bool, text: str, expected: dict[str, str]
+) -> None:
+    messages = [{"role": "user", "content": "?"}]
+    options = {"add_generation_prompt": True, "enable_thinking": thinking, "tokenize": False}
+    prompt = tokenizer.apply_chat_template(messages, **options)
+    parsed = tokenizer.parse_response(text + "<|EOT|>", prefix=prompt)
+    calls = parsed.pop("tool_calls", [])
+    assert parsed == {"role": "assistant", **expected}
+    assert [c["function"] for c in calls] == [{"name": "f", "arguments": {"a": 1}}] * text.count(
+        CALL
+    )
 
 
 def break_ids(tokenizer: PreTrainedTokenizerBase, model: KORMoForCausalLM, how: str) -> None:
