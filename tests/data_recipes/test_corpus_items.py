@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,180 +17,39 @@ from data_recipes.corpus import documents, generate_corpus
 from data_recipes.corpus.chats import chats
 from data_recipes.corpus.items import KINDS, SPLITS, ReasoningItem, items, unique_items
 from data_recipes.corpus.preferences import FAULTS, preferences
+from tests.data_recipes.item_solver import solve
 
 LANGUAGES = ("en", "ko")
-DAYS = {
-    "en": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
-    "ko": [f"{day}요일" for day in "월화수목금토일"],
-}
-MONTHS = {
-    "en": "January February March April May June July August September October November "
-    "December".split(),
-    "ko": [f"{n}월" for n in range(1, 13)],
-}
-# Small units of which this many make the named large one.
-SIZES = {
-    "minute second": 60,
-    "hour minute": 60,
-    "day hour": 24,
-    "week day": 7,
-    "year month": 12,
-    "분 초": 60,
-    "시간 분": 60,
-    "일 시간": 24,
-    "며칠 시간": 24,
-    "주 일": 7,
-    "년 개월": 12,
-}
-ZEROS = {"cm": 100, "m": 1000, "g": 1000, "mL": 1000}
 
 
 def take(stream: Any, number: int) -> list[Any]:
     return list(itertools.islice(stream, number))
 
 
-def solve(item: ReasoningItem) -> tuple[tuple[Any, ...], str]:
-    """The problem, free of language and wording, and its answer, both from the question alone."""
-    solver = {
-        "arithmetic": _arithmetic,
-        "comparison": _comparison,
-        "dates": _dates,
-        "units": _units,
-        "logic": _logic,
-    }[item.kind]
-    problem, answer = solver(item.question, item.language)
-    return (item.kind, *problem), answer
-
-
-def _arithmetic(question: str, language: str) -> tuple[tuple[Any, ...], str]:
-    if listed := re.search(
-        r"(?:list: |목록은 |나옵니까\? )(\S+(?:, \S+)+?)(?:[.?]|입니다|$)", question
-    ):
-        target = re.search(r"times is (\w+)|say (\w+)|(?:에|다\.) (\w+)[은는이가] 몇", question)
-        assert target is not None, question
-        word, words = next(filter(None, target.groups())), listed[1].split(", ")
-        order = "apple pear peach plum lemon melon" if language == "en" else FRUITS_KO
-        indices = [order.split().index(w) for w in [word, *words]]
-        return ("count", *indices), str(words.count(word))
-    signs = re.findall(r"(- |gives away |Take away |)(\d+)(개를 남에게|[을를] 뺍|)", question)
-    numbers = [-int(n) if before or after else int(n) for before, n, after in signs]
-    return ("total", *sorted(numbers)), str(sum(numbers))
-
-
-FRUITS_KO = "사과 배 복숭아 자두 레몬 참외"
-
-
-def _comparison(question: str, language: str) -> tuple[tuple[Any, ...], str]:
-    numbers = sorted(map(int, re.findall(r"\d+", question)))
-    largest = bool(re.search(r"large|큰", question))
-    return tuple(numbers), str(numbers[-1] if largest else numbers[0])
-
-
-def _dates(question: str, language: str) -> tuple[tuple[Any, ...], str]:
-    day = bool(re.search(r"Which day|무슨 요일", question))
-    names = (DAYS if day else MONTHS)[language]
-    found = re.search(
-        r"\d+월(?=에서|입)|[월화수목금토일]요일" if language == "ko" else r"[A-Z]\w+(?=\.)",
-        question,
-    )
-    assert found is not None, question
-    start = names.index(found[0])
-    if language == "en":
-        moves = re.findall(r"()(\d+) \w+ (before)?|Go (back|on) (\d+)", question)
-        moves = re.findall(r"(Go back )?(\d+) \w+(?: (before))?", question)
-        spans = [-int(n) if back or before else int(n) for back, n, before in moves]
-    else:
-        moves = re.findall(r"(\d+)(?:일|개월)(을 거슬| 전)?", question)
-        spans = [-int(n) if back else int(n) for n, back in moves]
-    return (day, start, *spans), names[(start + sum(spans)) % len(names)]
-
-
-def _units(question: str, language: str) -> tuple[tuple[Any, ...], str]:
-    if joined := re.search(
-        r"(\d+) ?(m|km|kg|L) (\d+) ?(cm|mL|m|g)\b|(\d+)(?:m|km|kg|L) (\d+)", question
-    ):
-        numbers = [int(n) for n in re.findall(r"\d+", question)]
-        small = re.findall(r"\b(?:cm|mL|g|m)\b|(?<=\d)(?:cm|mL|g|m)(?=[가-힣])", question)[-1]
-        small = re.search(r"\d ?(cm|mL|m|g)(?:[ ?.가-힣]|$)", question[joined.start(3) :])[1]
-        size = ZEROS["m" if small == "m" else small]
-        return ("join", size, *numbers), str(numbers[0] * size + numbers[1])
-    total = int(re.search(r"\d+", question)[0])
-    if language == "en":
-        large, small = re.search(r"(\w+)s and (\w+?)s\b", question).groups()
-        whole, rest = divmod(total, size := SIZES[f"{large} {small}"])
-        parts = [f"{n} {unit}{'s' * (n > 1)}" for n, unit in ((whole, large), (rest, small))]
-        return ("split", size, total), " ".join(parts)
-    asked = re.search(
-        r"(?:몇 )?(\w+?) 몇 (\w+?)입니까|[을를] (\w+?)[과와] (\w+?)(?:으로|로) ", question
-    )
-    large, small = (part for part in asked.groups() if part)
-    whole, rest = divmod(total, size := SIZES[f"{large} {small}"])
-    return ("split", size, total), f"{whole}{large.replace('며칠', '일')} {rest}{small}"
-
-
-NAMES = {
-    "en": "Emma Leo Grace Daniel Lucy Henry Nora Adam Ruby Alice Peter Mina".split(),
-    "ko": "지훈 서연 민준 하은 도윤 지우 현우 수빈 준서 예린 유진 민서".split(),
-}
-
-
-def _logic(question: str, language: str) -> tuple[tuple[Any, ...], str]:
-    names = NAMES[language]
-    handed = re.findall(
-        r"(\w+) (?:gives|hands) the (\w+) to (\w+)\."
-        if language == "en"
-        else r"(\w+)[이가] (\w+)에게 (\w+?)[을를] \w+니다\.",
-        question,
-    )
-    if handed:
-        if language == "ko":
-            handed = [(giver, thing, taker) for giver, taker, thing in handed]
-        asked = re.search(r"has the (\w+)|마지막에 (\w+?)[을를] ", question)
-        thing = asked[1] or asked[2]
-        ways: dict[bool, list[str]] = {}
-        for giver, moved, taker in handed:
-            way = ways.setdefault(moved == thing, [giver])
-            assert way[-1] == giver, question
-            way.append(taker)
-        chains = [tuple(names.index(name) for name in ways[side]) for side in (True, False)]
-        return ("pass", *chains), ways[True][-1]
-    greater = r"taller|older|faster|큽|많습|빠릅"
-    most = re.search(r"tallest|oldest|fastest|가장 (?:큰|많은|빠른)", question)
-    stated = re.findall(
-        r"(\w+) is (\w+) than (\w+)\."
-        if language == "en"
-        else r"(\w+)[은는] (\w+)보다 (?:\w+가 )?(\w+)니다\.",
-        question,
-    )
-    if language == "ko":
-        stated = [(a, how, b) for a, b, how in stated]
-    below = {(a if re.match(greater, how) else b): (b if re.match(greater, how) else a)
-             for a, how, b in stated}  # fmt: skip
-    (name,) = set(below) - set(below.values())
-    order = [name]
-    while order[-1] in below:
-        order.append(below[order[-1]])
-    assert len(order) == len(stated) + 1
-    return ("order", *map(names.index, order)), order[0] if most else order[-1]
+def problem_of(item: ReasoningItem) -> tuple[Any, ...]:
+    """What the item asks, read off its question; the same in both languages."""
+    return solve(item.kind, item.language, item.question)[0]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_answer_is_that_of_its_question(language: str) -> None:
     for item in take(items(language, "train", 1), 1000):
-        _, answer = solve(item)
+        _, answer = solve(item.kind, language, item.question)
         assert item.value == answer, item
         assert item.value != item.wrong, item
         assert item.answer.removesuffix(".").removesuffix("입니다").endswith(item.value)
         assert item.reasoning.endswith(item.value), item
         assert len(item.question.split()) <= 40
-        assert all(eval(left) == int(right) for left, right in re.findall(
-            r"(\d+ [-+] \d+) = (\d+)", item.reasoning))  # fmt: skip
+        for left, right in re.findall(r"(\d+ [-+] \d+) = (\d+)", item.reasoning):
+            assert eval(left) == int(right), item
 
 
 def test_no_problem_is_in_two_splits_in_any_language() -> None:
     problems = {
         split: {
-            solve(item)[0] for language in LANGUAGES for item in take(items(language, split, 3), n)
+            problem_of(item)
+            for language in LANGUAGES
+            for item in take(items(language, split, 3), n)
         }
         for split, n in zip(SPLITS, (6000, 1500, 1500))
     }
@@ -199,10 +59,10 @@ def test_no_problem_is_in_two_splits_in_any_language() -> None:
 
 def test_streams_are_deterministic_and_differ_by_seed() -> None:
     for language in LANGUAGES:
-        for stream in (lambda seed, of=language: items(of, "train", seed),
-                       lambda seed, of=language: chats(of, seed),
-                       lambda seed, of=language: preferences(of, seed)):  # fmt: skip
+        for stream in (partial(items, language, "train"), partial(chats, language)):
             assert take(stream(4), 50) == take(stream(4), 50) != take(stream(5), 50)
+        assert take(preferences(language, 4), 50) == take(preferences(language, 4), 50)
+        assert take(preferences(language, 4), 50) != take(preferences(language, 5), 50)
     with pytest.raises(ValueError, match="validation"):
         items("en", "dev", 0)
 
@@ -210,7 +70,7 @@ def test_streams_are_deterministic_and_differ_by_seed() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_unique_items_differ_and_are_balanced(language: str) -> None:
     found = list(unique_items(language, "test", 1000, 0))
-    assert len({solve(item)[0] for item in found}) == len({i.question for i in found}) == 1000
+    assert len({problem_of(item) for item in found}) == len({i.question for i in found}) == 1000
     assert len({item.id for item in found}) == 1000
     assert Counter(item.kind for item in found) == dict.fromkeys(KINDS, 200)
     with pytest.raises(ValueError, match="test split has too few of kind"):
@@ -238,14 +98,16 @@ def test_conversations(language: str) -> None:
         seen["system"] += roles[0] == "system"
         roles = roles[roles[0] == "system" :]
         seen["several"] += roles.count("user") > 1
-        assert roles == [("user", "assistant")[n % 2] for n in range(len(roles))] or roles == [
-            "user", "assistant", "tool", "assistant"]  # fmt: skip
+        if "tool" in roles:
+            assert roles == ["user", "assistant", "tool", "assistant"]
+        else:
+            assert roles == ["user", "assistant"] * (len(roles) // 2)
         assert ("tools" in row) == ("tool" in roles)
         if "tools" in row:
             seen["tools"] += 1
             (call,) = next(m for m in row["messages"] if "tool_calls" in m)["tool_calls"]
-            said = next(m["content"] for m in row["messages"] if m["role"] == "tool")
-            (result,) = json.loads(said).values()
+            (reply,) = (m["content"] for m in row["messages"] if m["role"] == "tool")
+            (result,) = json.loads(reply).values()
             assert json.loads(call["function"]["arguments"])
             assert call["function"]["name"] in {t["function"]["name"] for t in row["tools"]}
             assert str(result) in row["messages"][-1]["content"]
@@ -261,8 +123,7 @@ def test_rejected_answers_have_the_fault_they_are_said_to_have(language: str) ->
         (chosen,), (rejected,) = pair["chosen"], pair["rejected"]
         assert ("reasoning_content" in chosen) == ("reasoning_content" in rejected)
         question = pair["prompt"][0]["content"]
-        item = ReasoningItem("", pair["kind"], language, 1, question, "", "", "", "", "")
-        value, wrong = solve(item)[1], rejected["content"]
+        value, wrong = solve(pair["kind"], language, question)[1], rejected["content"]
         assert re.search(rf"(is |답은 ){value}(\.|입니다\.)$", chosen["content"])
         seen[pair["why"]] += 1
         if pair["why"] == "wrong_answer":
