@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart ladder test lint clean
 
 # Installs the recipes, then trains stage 2 at the tiny size; it makes its own data and stage 1.
 quickstart: $(VENV)/.installed
@@ -19,6 +19,10 @@ quickstart: $(VENV)/.installed
 	@echo "             python scripts/generate.py runs/tiny/stage2/final \"your text\""
 	@echo "             accelerate launch recipes/stage2.py --config 10b/stage2.yaml --dry-run"
 	@echo "             accelerate launch recipes/stage2.py optimizer.learning_rate=1e-3 logging.output_dir=runs/tiny/slower"
+
+# From the tokenizer to preference tuning at the tiny size, and one table of it.
+ladder: $(VENV)/.installed
+	$(BIN)/python -m recipes.ladder
 
 # Installs what the tests need and runs them.
 test: $(VENV)/.installed-test lint

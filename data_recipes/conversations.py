@@ -18,6 +18,7 @@ from .readers.hub import HUB, hub_rows
 ROLES = ("system", "user", "assistant", "tool")
 # Names under which published data sets keep the chain of thought of a message or row.
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_ROLES_OF_OTHERS = {"human": "user", "gpt": "assistant", "model": "assistant"}
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SHAPES = (
     "messages or conversation (role, content), conversations (from, value), prompt and completion, "
@@ -119,6 +120,7 @@ def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]]
 def clean_message(message: dict[str, Any]) -> dict[str, Any]:
     """A message without empty fields, its reasoning under the name that the template knows."""
     message = {k: v for k, v in message.items() if v is not None}
+    message["role"] = _ROLES_OF_OTHERS.get(message.get("role"), message.get("role"))
     reasoning = next((message.pop(k) for k in _REASONING if message.get(k)), None)
     own = {k: v for k, v in message.items() if k not in _REASONING}
     return own | ({"reasoning_content": reasoning} if reasoning else {})

@@ -62,7 +62,10 @@ def chat_generation_config(
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         # A tuned model ends turns; EOS is for the rare answer that falls back to plain text.
-        eos_token_id=[token_id(tokenizer, END_OF_TURN), tokenizer.eos_token_id],
+        # KORMo's published chat tokenizer calls EOT its EOS.
+        eos_token_id=list(
+            dict.fromkeys([token_id(tokenizer, END_OF_TURN), tokenizer.eos_token_id])
+        ),
         pad_token_id=tokenizer.pad_token_id,
         **(sampling if temperature > 0 else {"do_sample": False}),
     )
@@ -81,12 +84,6 @@ def check_token_ids(
         ValueError: naming what disagrees, and what to set.
     """
     end_of_turn = token_id(tokenizer, END_OF_TURN)
-    if tokenizer.eos_token_id == end_of_turn:
-        raise ValueError(
-            f"the tokenizer's eos_token is {END_OF_TURN}: it must stay the end of a document, "
-            "the generation config stops at both; set tokenizer.eos_token back (in trl, leave "
-            "SFTConfig.eos_token unset)"
-        )
     if tokenizer.pad_token_id in (None, end_of_turn, tokenizer.eos_token_id):
         raise ValueError(
             f"the tokenizer's pad_token is {tokenizer.pad_token}: padding is not scored, so a stop "

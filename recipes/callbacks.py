@@ -50,6 +50,10 @@ class ProgressBar(TrainerCallback):
             if "mfu_percent" in logs:
                 shown["MFU"] = f"{logs['mfu_percent']:.0f}%"
             self.bar.set_postfix(shown, refresh=False)
+        if "heldout_loss" in logs:
+            self.bar.write(
+                f"step {state.global_step}: held-out loss {logs['heldout_loss']:.4f}", sys.stderr
+            )
         measured = {k: v for k, v in logs.items() if k.startswith("bits_per_byte/")}
         if measured:
             values = "  ".join(f"{k.split('/')[1]} {v:.4f}" for k, v in measured.items())

@@ -20,6 +20,12 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.errors import RecipeError
 from modeling_kormo import KORMoConfig
+from modeling_kormo.chat_config import (
+    END_OF_TURN,
+    RESPONSE_TEMPLATE,
+    chat_generation_config,
+    check_token_ids,
+)
 
 from .build import split_revision
 from .chat_tokens import training_template
@@ -28,8 +34,6 @@ from .flops import flops_per_token, peak_flops
 from .handover import CHAT_USAGE, Trained, read_lineage, save_kormo, write_final
 from .metrics import CURVE, Throughput
 from .sft_config import ChatSource, ChatStageConfig
-
-BASE, TURN = "<|EOS|>", "<|EOT|>"
 
 
 def load_chat_tokenizer(config: ChatStageConfig) -> PreTrainedTokenizerBase:
@@ -48,9 +52,8 @@ def load_chat_tokenizer(config: ChatStageConfig) -> PreTrainedTokenizerBase:
             raise RecipeError(f"model.chat_template {config.model.chat_template}: no such file")
         tokenizer.chat_template = config.model.chat_template.read_text(encoding="utf-8")
     tokenizer.chat_template = training_template(tokenizer, config.model.init_from)
-    if TURN in tokenizer.get_vocab():
-        # Documents end with EOS, turns with EOT: a chat model has to stop at the latter.
-        tokenizer.eos_token = TURN
+    if END_OF_TURN in tokenizer.get_vocab():
+        tokenizer.response_template = RESPONSE_TEMPLATE
     if tokenizer.pad_token_id is None:
         raise RecipeError(
             f"model.init_from {config.model.init_from}: its tokenizer has no PAD token; set "
@@ -93,21 +96,12 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
             f"model.init_from {config.model.init_from}: its tokenizer has {len(tokenizer):,} "
             f"entries but the embedding only {rows:,} rows"
         )
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config = chat_generation_config(tokenizer)
+    if END_OF_TURN in tokenizer.get_vocab():
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            setattr(model.config, name, getattr(tokenizer, name))
+        model.generation_config = chat_generation_config(tokenizer)
+        check_token_ids(tokenizer, model.config, model.generation_config)
     return model
-
-
-def chat_generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """Generation that stops at the end of a turn, or of a document."""
-    vocabulary = tokenizer.get_vocab()
-    ends = {tokenizer.eos_token_id} | {vocabulary[t] for t in (BASE, TURN) if t in vocabulary}
-    return GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=sorted(ends, key=lambda i: (i != tokenizer.eos_token_id, i)),
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 def lora_config(config: ChatStageConfig) -> LoraConfig | None:
@@ -318,7 +312,7 @@ def export_chat(
             table=table,
             usage=CHAT_USAGE,
         )
-        save = _saver(model, chat_generation_config(tokenizer), state)
+        save = _saver(model, model.generation_config, state)
         final = write_final(config, output_dir, save, tokenizer, trained)
         print(f"model       {final}")
         print(f"loss curve  {output_dir / CURVE}", flush=True)

@@ -253,9 +253,7 @@ def test_response_template(
 
 
 def break_ids(tokenizer: PreTrainedTokenizerBase, model: KORMoForCausalLM, how: str) -> None:
-    if how == "tokenizer's eos_token":
-        tokenizer.eos_token = "<|EOT|>"
-    elif how == "pad_token":
+    if how == "pad_token":
         tokenizer.pad_token = tokenizer.eos_token
     elif how == "config.json has eos_token_id":
         model.config.eos_token_id = token_id(tokenizer, "<|EOT|>")
@@ -267,7 +265,7 @@ def break_ids(tokenizer: PreTrainedTokenizerBase, model: KORMoForCausalLM, how: 
 
 @pytest.mark.parametrize(
     "how",
-    ["tokenizer's eos_token", "pad_token", "config.json has eos_token_id", "stops at", "rows"],
+    ["pad_token", "config.json has eos_token_id", "stops at", "rows"],
 )
 def test_token_ids_that_disagree_are_refused(chat_dir: Path, how: str) -> None:
     model, tokenizer = load_chat_model(str(chat_dir))

@@ -1,0 +1,127 @@
+"""The whole ladder at tiny size, each stage from the last one's `final/`, and one table of it.
+
+    python -m recipes.ladder            # or: make ladder
+
+Stages that are finished are not run again; delete `runs/tiny` to start over. Held-out bits per byte
+are those of the same text for every rung, measured in windows of stage 1.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from data_recipes.errors import RecipeError
+from data_recipes.strict_yaml import load_config
+from data_recipes.tokenizer import load_tokenizer
+from modeling_kormo import KORMoForCausalLM
+
+from .arguments import CONFIGS, SCHEMAS, exit_on_error
+from .bits_per_byte import BitsPerByte
+from .config import STAGES, StageConfig
+from .handover import FINAL, read_lineage
+from .metrics import read_metrics
+from .windows_data import PackedCollator
+
+RUNGS = (*STAGES, "sft", "dpo")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A finished stage.
+
+    Attributes:
+        stage: its name.
+        tokens: it trained on.
+        loss: last training loss, in nats.
+        bits_per_byte: held-out, by language.
+        seconds: it took now; `None` if it was finished before.
+    """
+
+    stage: str
+    tokens: int
+    loss: float
+    bits_per_byte: dict[str, float]
+    seconds: float | None
+
+
+def _output_dir(stage: str) -> Path:
+    path = CONFIGS / "tiny" / f"{stage}.yaml"
+    return load_config(path, SCHEMAS.get(stage, StageConfig), []).logging.output_dir
+
+
+def climb(stage: str) -> float | None:
+    """Run a stage unless it is finished; seconds that it took.
+
+    Raises:
+        RecipeError: it failed.
+    """
+    if (_output_dir(stage) / FINAL).is_dir():
+        return None
+    start = time.perf_counter()
+    script = Path(__file__).parent / f"{stage}.py"
+    print(f"\n== {stage} ({script.name}) ==", flush=True)
+    if subprocess.run([sys.executable, str(script)], check=False).returncode:
+        raise RecipeError(f"{stage} failed; see its message above, then run the ladder again")
+    return time.perf_counter() - start
+
+
+def measurement() -> BitsPerByte:
+    """Held-out text of stage 1's sources."""
+    config = load_config(CONFIGS / "tiny" / "stage1.yaml", StageConfig, [])
+    return BitsPerByte(
+        config.data.shards,
+        list(config.data.mixture),
+        config.batch.sequence_length,
+        config.data.heldout_tokens,
+        load_tokenizer(config.data.tokenizer),
+        PackedCollator(),
+    )
+
+
+def look(stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
+    """What became of a stage."""
+    output_dir = _output_dir(stage)
+    model = KORMoForCausalLM.from_pretrained(
+        output_dir / FINAL, dtype=torch.float32, attn_implementation="varlen"
+    )
+    losses = [line["loss"] for line in read_metrics(output_dir) if "loss" in line]
+    tokens = read_lineage(str(output_dir / FINAL))["tokens"]
+    return Rung(stage, tokens, losses[-1], measure(model, torch.device("cpu")), seconds)
+
+
+def format_rungs(rungs: list[Rung]) -> str:
+    """The table."""
+    languages = sorted(rungs[0].bits_per_byte)
+    head = f"{'stage':<20}{'tokens':>12}{'loss':>8}"
+    head += "".join(f"{f'{language} bits/byte':>14}" for language in languages) + f"{'time':>9}"
+    lines = [head]
+    for rung in rungs:
+        bits = "".join(f"{rung.bits_per_byte[language]:14.3f}" for language in languages)
+        spent = "-" if rung.seconds is None else f"{rung.seconds:,.0f} s"
+        lines.append(f"{rung.stage:<20}{rung.tokens:12,}{rung.loss:8.3f}{bits}{spent:>9}")
+    total = sum(rung.seconds or 0 for rung in rungs)
+    lines.append(f"{'':<20}{sum(r.tokens for r in rungs):12,}{'':>36}{f'{total:,.0f} s':>9}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+    disable_progress_bar()
+    seconds = {stage: climb(stage) for stage in RUNGS}
+    measure = measurement()
+    rungs = [look(stage, seconds[stage], measure) for stage in RUNGS]
+    print(
+        f"\n{format_rungs(rungs)}\n\nThe loss of SFT is that of what the assistant says, the loss "
+        "of DPO that of pairs; neither compares with the others.\nTalk to it: python -m "
+        f"recipes.chat {_output_dir('sft') / FINAL}"
+    )
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
