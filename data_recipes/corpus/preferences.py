@@ -55,11 +55,7 @@ def _rejected(rng: random.Random, item: ReasoningItem, thinking: bool, why: str)
     steps = item.reasoning.split("\n")
     if why == "wrong_answer":
         # Every step is right but the last, so the pair is about drawing the conclusion.
-        label = steps[-1].partition(": ")[0]
-        content, steps = (
-            sentence(item.wrong, item.language),
-            [*steps[:-1], f"{label}: {item.wrong}"],
-        )
+        content, steps = sentence(item.wrong, item.language), item.wrong_reasoning.split("\n")
     elif why == "wrong_language":
         content = sentence(item.foreign, OTHER[item.language])
     elif why == "no_answer":

@@ -27,7 +27,7 @@ _TASKS: dict[str, tuple[Task, ...]] = {
 KINDS = tuple(_TASKS)
 SPLITS = ("train", "validation", "test")
 # Draws without a new problem after which a kind counts as used up.
-_PATIENCE = 20_000
+_PATIENCE = 3_000
 
 
 def split_of(task: str, key: Operands) -> str:
@@ -102,17 +102,17 @@ def _item(
     trace = "ko" if language == "ko" and rng.random() < native_traces else "en"
     written = task.write(rng, operands, language, trace)
     value = written.values[language]
-    steps = [*written.steps, last_line(value, trace, written.values)]
     item = ReasoningItem(
         id=name,
         kind=task.kind,
         language=language,
         level=level,
         question=written.question,
-        reasoning="\n".join(steps),
+        reasoning="\n".join([*written.steps, last_line(written.values, language, trace)]),
         answer=sentence(value, language),
         value=value,
-        wrong=written.wrong,
+        wrong=written.wrong[language],
+        wrong_reasoning="\n".join([*written.steps, last_line(written.wrong, language, trace)]),
         foreign=written.values[OTHER[language]],
     )
     return (task.name, key), item

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, between, choose
+from .types import Operands, Task, Written, alike, between, choose
 from .words import FRUITS, NAMES
 
 
@@ -68,7 +68,7 @@ def _write_total(rng: random.Random, numbers: Operands, language: str, trace: st
         steps.append(f"{total} {'-+'[n > 0]} {abs(n)} = {total + n}")
         total += n
     wrong = total + choose(rng, [1, 2, 10])
-    return Written(question, steps, {"en": str(total), "ko": str(total)}, str(wrong))
+    return Written(question, steps, alike(total), alike(wrong))
 
 
 def _draw_count(rng: random.Random, level: int) -> Operands:
@@ -98,8 +98,7 @@ def _write_count(rng: random.Random, operands: Operands, language: str, trace: s
         marks.append(f"{fruit} {count}" if fruit == target else fruit)
     first = f"{target}{josa(target, '을')} 센다." if trace == "ko" else f"Count {target}."
     wrong = count - 1 if count > 1 and rng.random() < 0.5 else count + 1
-    values = {"en": str(count), "ko": str(count)}
-    return Written(question, [first, ", ".join(marks)], values, str(wrong))
+    return Written(question, [first, ", ".join(marks)], alike(count), alike(wrong))
 
 
 TASKS = (

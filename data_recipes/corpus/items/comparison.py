@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, between, choose
+from .types import Operands, Task, Written, alike, between, choose
 
 
 def _draw(rng: random.Random, level: int) -> Operands:
@@ -62,9 +62,9 @@ def _write(rng: random.Random, numbers: Operands, language: str, trace: str) -> 
         else:
             steps.append(f"{best} and {other}: {compared}, so {kept}")
         best = kept
-    values = {"en": str(best), "ko": str(best)}
-    wrong = str(choose(rng, [n for n in numbers if n != best]))
-    return Written(_question(rng, numbers, language, largest), steps, values, wrong)
+    wrong = choose(rng, [n for n in numbers if n != best])
+    question = _question(rng, numbers, language, largest)
+    return Written(question, steps, alike(best), alike(wrong))
 
 
 TASKS = (Task("comparison", "digits", _draw, _write, _key),)

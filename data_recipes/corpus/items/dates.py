@@ -7,7 +7,7 @@ from functools import partial
 
 from ..korean import josa
 from .types import Operands, Task, Written, between, distinct
-from .words import EVENTS, MONTHS, OTHER, WEEKDAYS
+from .words import EVENTS, MONTHS, WEEKDAYS
 
 _LONGEST = (9, 5, 4)  # of one span, by level: the more spans, the shorter
 
@@ -72,8 +72,9 @@ def _write(
         passed = [f"{n}: {names[(at + sign * n) % length]}" for n in range(1, abs(span) + 1)]
         steps.append(f"{names[at]} {'+' if sign > 0 else '-'} {abs(span)} -> {', '.join(passed)}")
         at = (at + span) % length
-    values = {key: cycle[key][at] for key in (language, OTHER[language])}
-    return Written(question, steps, values, cycle[language][(at + 1) % length])
+    values = {key: names[at] for key, names in cycle.items()}
+    wrong = {key: names[(at + 1) % length] for key, names in cycle.items()}
+    return Written(question, steps, values, wrong)
 
 
 TASKS = (

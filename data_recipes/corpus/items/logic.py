@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, between, choose, distinct
+from .types import Operands, Task, Written, alike, between, choose, distinct
 from .words import NAMES, THINGS
 
 # (comparative, superlative) of both directions, the greater first
@@ -52,8 +52,8 @@ def _write_order(rng: random.Random, operands: Operands, language: str, trace: s
         steps.append(f"{here}: {step}.")
     end = f"더 {attribute} 사람이 없다" if trace == "ko" else f"nobody is {more}"
     steps.append(f"{names[0]}: {end}.")
-    values = {"en": names[0], "ko": names[0]}
-    return Written(" ".join([*statements, question]), steps, values, choose(rng, names[1:]))
+    told = " ".join([*statements, question])
+    return Written(told, steps, alike(names[0]), alike(choose(rng, names[1:])))
 
 
 def _draw_pass(rng: random.Random, level: int) -> Operands:
@@ -94,13 +94,8 @@ def _write_pass(rng: random.Random, operands: Operands, language: str, trace: st
         else f"The {name} goes from {a} to {b}."
         for a, b in zip(hands[0], hands[0][1:])
     ]
-    holder = hands[0][-1]
-    return Written(
-        " ".join([*told, question]),
-        steps,
-        {"en": holder, "ko": holder},
-        choose(rng, hands[0][:-1]),
-    )
+    wrong = choose(rng, hands[0][:-1])
+    return Written(" ".join([*told, question]), steps, alike(hands[0][-1]), alike(wrong))
 
 
 TASKS = (

@@ -26,6 +26,7 @@ class ReasoningItem:
         answer: a sentence that ends with `value` and a full stop.
         value: the bare answer.
         wrong: a plausible value that is not the answer, in the same language.
+        wrong_reasoning: `reasoning` but for its last line, which ends in `wrong`.
         foreign: `value` as the other language writes it; the same where it has no other form.
     """
 
@@ -38,20 +39,25 @@ class ReasoningItem:
     answer: str
     value: str
     wrong: str
+    wrong_reasoning: str
     foreign: str
 
 
 @dataclass(frozen=True)
 class Written:
-    """Operands put into words; see `ReasoningItem` for `question`, `value` and `wrong`.
+    """Operands put into words.
 
-    `steps` are the lines of the trace without its last; `values` holds the answer by language.
+    Attributes:
+        question: as in `ReasoningItem`.
+        steps: the lines of the trace without its last.
+        values: the answer by language.
+        wrong: a plausible wrong answer by language.
     """
 
     question: str
     steps: list[str]
     values: dict[str, str]
-    wrong: str
+    wrong: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,14 @@ def sentence(value: str, language: str) -> str:
     return f"답은 {value}입니다." if language == "ko" else f"The answer is {value}."
 
 
-def last_line(value: str, trace: str, values: dict[str, str]) -> str:
+def alike(value: object) -> dict[str, str]:
+    """A value that both languages write alike, by language."""
+    return {"en": str(value), "ko": str(value)}
+
+
+def last_line(values: dict[str, str], language: str, trace: str) -> str:
     """Last line of a trace. An English trace of a Korean question ends by naming both forms."""
+    value = values[language]
     translated = "" if values[trace] == value else f"{values[trace]}, "
     return f"{_RESULT[trace]}{translated}{value}"
 

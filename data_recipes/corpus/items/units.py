@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, between, choose
+from .types import Operands, Task, Written, alike, between, choose
 
 # (small units in a large one, English small and large, Korean small and large)
 _SPLITS = (
@@ -66,7 +66,7 @@ def _write_split(rng: random.Random, operands: Operands, language: str, trace: s
         steps.append(f"{rest} - {size} = {rest - size}, {unit}")
         rest -= size
     many = total // size
-    return Written(question, steps, written(many, rest), written(many + 1, rest)[language])
+    return Written(question, steps, written(many, rest), written(many + 1, rest))
 
 
 def _draw_join(rng: random.Random, level: int) -> Operands:
@@ -106,7 +106,7 @@ def _write_join(rng: random.Random, operands: Operands, language: str, trace: st
     # Leaving out the zeros is the usual mistake; where there are none, a digit is off.
     wrong = f"{many}{rest}" if len(str(rest)) < digits else f"{many + 1}{padded}"
     value = f"{many}{padded}"
-    return Written(question, steps, {"en": value, "ko": value}, wrong)
+    return Written(question, steps, alike(value), alike(wrong))
 
 
 TASKS = (
