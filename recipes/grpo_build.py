@@ -74,8 +74,8 @@ def build_tokenizer(config: GRPOStageConfig) -> PreTrainedTokenizerBase:
     # A path that was meant as one: Hub ids have one slash and are not below a runs directory.
     if not Path(name).exists() and (name.count("/") != 1 or name.startswith((".", "/"))):
         raise RecipeError(
-            f"{where}: no such directory; train a chat model there first, or give another directory "
-            "or a Hub id"
+            f"{where}: no such directory; train a chat model there first, or give another "
+            "directory or a Hub id"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
