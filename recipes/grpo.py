@@ -23,6 +23,7 @@ from recipes.grpo_build import (
     check_enough,
     check_machine,
     find_checkpoint,
+    grpo_arguments,
     parse_command_line,
 )
 from recipes.grpo_config import GRPOStageConfig
@@ -60,10 +61,12 @@ def main() -> None:
         return
 
     check_machine(config)
+    args = grpo_arguments(config, tokenizer.eos_token_id)
     claim_output(config)
-    print(prompts.counts(), flush=True)
+    if args.process_index == 0:
+        print(prompts.counts(), flush=True)
     checkpoint = find_checkpoint(config, prompts)
-    trainer = build_trainer(config, build_model(config), tokenizer, prompts)
+    trainer = build_trainer(config, args, build_model(config), tokenizer, prompts)
 
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     export_chat_model(trainer, config, tokenizer)

@@ -71,6 +71,12 @@ def build_tokenizer(config: GRPOStageConfig) -> PreTrainedTokenizerBase:
     """
     where = f"model.init_from {config.model.init_from}"
     name, revision = split_revision(config.model.init_from)
+    # A path that was meant as one: Hub ids have one slash and are not below a runs directory.
+    if not Path(name).exists() and (name.count("/") != 1 or name.startswith((".", "/"))):
+        raise RecipeError(
+            f"{where}: no such directory; train a chat model there first, or give another "
+            "directory or a Hub id"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
     except (OSError, ValueError) as error:
@@ -155,15 +161,18 @@ def check_enough(config: GRPOStageConfig, prompts: Prompts) -> None:
 
 
 def grpo_arguments(config: GRPOStageConfig, end_id: int) -> GRPOConfig:
-    """TRL's arguments for the stage."""
+    """TRL's arguments for the stage. Also starts the process group if there is one."""
     disable_progress_bar()
     batch, generation, optimizer = config.batch, config.generation, config.optimizer
     rewards, logging = config.rewards, config.logging
     gpu = torch.cuda.is_available()
     vllm = generation.backend == "vllm"
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
     args = GRPOConfig(
         output_dir=str(logging.output_dir),
         use_cpu=not gpu,
+        ddp_backend="gloo" if ranks > 1 and not gpu else None,
+        ddp_find_unused_parameters=False,
         bf16=config.parallelism.precision == "bf16",
         per_device_train_batch_size=batch.micro_batch,
         gradient_accumulation_steps=_accumulation(config),
@@ -207,6 +216,7 @@ def grpo_arguments(config: GRPOStageConfig, end_id: int) -> GRPOConfig:
 
 def build_trainer(
     config: GRPOStageConfig,
+    args: GRPOConfig,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Prompts,
@@ -216,7 +226,7 @@ def build_trainer(
     count = config.schedule.steps * config.batch.prompts_per_step
     return RewardTrainer(
         model=model,
-        args=grpo_arguments(config, end_id),
+        args=args,
         processing_class=tokenizer,
         train_dataset=prompts.in_order(count, config.data.seed),
         reward_funcs=[answer_reward, language_reward, partial(format_reward, end_id=end_id)],

@@ -42,6 +42,10 @@ def read_number(text: str, counted: bool = False) -> Number | None:
     text = text.strip()
     if (value := read_expression(text)) is not None:
         return value
+    below, fraction, above = text.partition("분의")
+    if fraction:
+        parts = [read_korean(part.strip(), counted=False) for part in (above, below)]
+        return rational(parts[0] / parts[1]) if parts[0] is not None and parts[1] else None
     for read in (lambda: read_korean(text, counted), lambda: read_english(text)):
         if (words := read()) is not None:
             return rational(words)

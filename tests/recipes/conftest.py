@@ -1,0 +1,50 @@
+"""Fixtures for reinforcement learning: a random chat model, and a stage that starts from it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_recipes.tokenizer import train_tokenizer
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from tests.recipes.grpo_hand_made import ROWS, TEXT, write_rows
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with the tokenizer and chat template of a trained one."""
+    directory = tmp_path_factory.mktemp("chat")
+    tokenizer = train_tokenizer(TEXT, 270)
+    torch.manual_seed(0)
+    config = KORMoConfig(
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    KORMoForCausalLM(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def overrides(chat_model: Path, tmp_path: Path) -> list[str]:
+    return [
+        f"model.init_from={chat_model}",
+        f"data.paths=[{write_rows(tmp_path / 'rows.jsonl', ROWS)}]",
+        f"logging.output_dir={tmp_path / 'run'}",
+        "batch.prompts_per_step=2",
+        "batch.generations_per_prompt=4",
+        "batch.micro_batch=4",
+        "batch.max_completion_tokens=12",
+        "schedule.steps=3",
+        "schedule.warmup_steps=1",
+        "logging.save_every=2",
+    ]
