@@ -32,6 +32,8 @@ class CorpusConfig(Strict):
             its megabytes over both languages, beside the others' `megabytes`.
         chats: conversations per language, in `chats_<language>.jsonl`.
         preferences: preference pairs per language, in `preferences_<language>.jsonl`.
+        questions: questions with the value of their answer, per language, in
+            `questions_<language>.jsonl`.
     """
 
     megabytes: float = Field(gt=0)
@@ -39,10 +41,12 @@ class CorpusConfig(Strict):
     extra: dict[Literal["traces", "long"], Annotated[float, Field(gt=0)]] = {}
     chats: int = Field(default=0, ge=0)
     preferences: int = Field(default=0, ge=0)
+    questions: int = Field(default=0, ge=0)
 
     def record(self) -> str:
         """What identifies the text. Without extras it is what it was before there were any."""
-        unused = {name for name in ("extra", "chats", "preferences") if not getattr(self, name)}
+        extras = ("extra", "chats", "preferences", "questions")
+        unused = {name for name in extras if not getattr(self, name)}
         return self.model_dump_json(exclude=unused)
 
 

@@ -57,33 +57,33 @@ def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}, row {number}", row
         return
     for file in resolve_files(path):
-        rows = _parquet(file) if file.suffix == ".parquet" else _json_lines(file)
-        for number, row in rows:
-            yield f"{file}, row {number}", row
+        yield from _parquet(file) if file.suffix == ".parquet" else _json_lines(file)
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
         for batch in pq.ParquetFile(file).iter_batches(1024):
             for row in batch.to_pylist():
-                yield number, row
+                yield f"{file}, row {number}", row
                 number += 1
     except pa.ArrowException as error:
         raise RecipeError(f"{file}: damaged Parquet file ({error}); get it again") from error
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     # Not through Arrow, which would give the arguments of every tool call the keys of all others.
     with pa.input_stream(str(file), compression=_COMPRESSIONS.get(file.suffix)) as stream:
-        for number, line in enumerate(io.BufferedReader(stream, 1 << 20)):
+        for number, line in enumerate(io.BufferedReader(stream, 1 << 20), start=1):
+            if not line.strip():
+                continue
             try:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                raise RecipeError(f"{file}, line {number + 1}: not JSON ({error})") from error
+                raise RecipeError(f"{file}:{number}: not JSON ({error})") from error
             if not isinstance(row, dict):
-                raise RecipeError(f"{file}, line {number + 1}: a JSON object is needed")
-            yield number, row
+                raise RecipeError(f"{file}:{number}: a row must be a JSON object")
+            yield f"{file}:{number}", row
 
 
 def as_messages(value: Any, role: str) -> list[dict[str, Any]]:

@@ -19,12 +19,17 @@ from data_recipes.strict_yaml import Strict, find_config, load_config
 
 from .config import StageConfig
 from .dpo_config import DPOStageConfig
+from .grpo_config import GRPOStageConfig
 from .schedule import Steps, deal_windows
 from .sft_config import SFTStageConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 # Of stages that do not train on token shards.
-SCHEMAS: dict[str, type[Strict]] = {"sft": SFTStageConfig, "dpo": DPOStageConfig}
+SCHEMAS: dict[str, type[Strict]] = {
+    "sft": SFTStageConfig,
+    "dpo": DPOStageConfig,
+    "grpo": GRPOStageConfig,
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Inputs of a chat stage, and its plan."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from accelerate import PartialState
@@ -12,7 +13,7 @@ from data_recipes.readers.hub import HUB
 from data_recipes.strict_yaml import find_config, load_config
 
 from .inputs import run_stage
-from .sft_config import ChatSource, ChatStageConfig
+from .sft_config import ChatStageConfig
 
 # The stage that a tiny one starts from, if its own parent is missing.
 _PARENTS = {"sft": "midtrain_reasoning", "dpo": "sft", "grpo": "sft"}
@@ -33,27 +34,27 @@ def chat_plan(config: ChatStageConfig) -> str:
     return "\n".join(lines)
 
 
-def _missing(sources: list[ChatSource]) -> list[str]:
-    return [
-        s.path
-        for s in sources
-        if not s.path.startswith(HUB) and "*" not in s.path and not Path(s.path).exists()
-    ]
+def _missing(paths: list[str]) -> list[str]:
+    return [p for p in paths if not (p.startswith(HUB) or "*" in p or Path(p).exists())]
 
 
-def ensure_chat_inputs(config: ChatStageConfig) -> None:
+def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
     """Have the first rank make what a tiny stage lacks, while the others wait.
+
+    Args:
+        config: any chat stage's.
+        paths: of its data.
 
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
     with PartialState().main_process_first():
         recipe = config.data.recipe
-        if missing := _missing(config.data.sources):
+        if missing := _missing(paths):
             if config.size != "tiny" or recipe is None:
                 raise RecipeError(f"data.sources: {missing[0]} is not there")
             prepare(load_config(find_config(recipe, CONFIGS), DataConfig, []))
-            if missing := _missing(config.data.sources):
+            if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
         parent = config.model.init_from
         if Path(parent).exists() or (parent.count("/") == 1 and not parent.startswith((".", "/"))):

@@ -1,8 +1,10 @@
 """What the chat stages share: tokenizer, model, arguments, resume, and the end."""
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,27 +38,55 @@ from .metrics import CURVE, Throughput
 from .sft_config import ChatSource, ChatStageConfig
 
 
-def load_chat_tokenizer(config: ChatStageConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a template that marks what carries loss, and its turn's end as EOS.
+@dataclass(frozen=True)
+class DataFacts:
+    """What the hand-over says of the data.
+
+    Attributes:
+        languages: codes.
+        licences: of the sources.
+        fingerprint: changes whenever the data could.
+        table: for people.
+    """
+
+    languages: list[str]
+    licences: list[str]
+    fingerprint: str
+    table: str
+
+    @staticmethod
+    def of(sources: list[ChatSource], fingerprint: str, table: str) -> "DataFacts":
+        languages, licences = ({getattr(s, k) for s in sources} for k in ("language", "licence"))
+        return DataFacts(sorted(languages), sorted(licences), fingerprint, table)
+
+
+def load_chat_tokenizer(
+    init_from: str, chat_template: Path | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer, with a template that marks what carries loss.
+
+    Args:
+        init_from: model directory or Hub id with optional `@revision`.
+        chat_template: file to use in place of the tokenizer's own.
 
     Raises:
-        RecipeError: no tokenizer, or no such template.
+        RecipeError: no tokenizer, no such template, or no token to pad with.
     """
-    name, revision = split_revision(config.model.init_from)
+    name, revision = split_revision(init_from)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
-    if config.model.chat_template:
-        if not config.model.chat_template.is_file():
-            raise RecipeError(f"model.chat_template {config.model.chat_template}: no such file")
-        tokenizer.chat_template = config.model.chat_template.read_text(encoding="utf-8")
-    tokenizer.chat_template = training_template(tokenizer, config.model.init_from)
+        raise RecipeError(f"model.init_from {init_from}: {error}") from error
+    if chat_template:
+        if not chat_template.is_file():
+            raise RecipeError(f"model.chat_template {chat_template}: no such file")
+        tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+    tokenizer.chat_template = training_template(tokenizer, init_from)
     if END_OF_TURN in tokenizer.get_vocab():
         tokenizer.response_template = RESPONSE_TEMPLATE
     if tokenizer.pad_token_id is None:
         raise RecipeError(
-            f"model.init_from {config.model.init_from}: its tokenizer has no PAD token; set "
+            f"model.init_from {init_from}: its tokenizer has no PAD token; set "
             "`pad_token` in its tokenizer_config.json to a token that is not the end of a turn"
         )
     return tokenizer
@@ -246,7 +276,7 @@ def chat_fingerprint(config: ChatStageConfig, data: str) -> dict[str, dict[str, 
     }
 
 
-def train_chat(trainer: Any, config: ChatStageConfig, fingerprint: dict[str, Any]) -> None:
+def train_chat(trainer: Any, config: Any, fingerprint: dict[str, Any]) -> None:
     """Train from the start or from where the last attempt was stopped."""
     output_dir = config.logging.output_dir
     checkpoint, _ = find_newest(output_dir, fingerprint, trainer.args.max_steps)
@@ -275,22 +305,15 @@ def _saver(
 
 
 def export_chat(
-    trainer: Any,
-    config: ChatStageConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    sources: list[ChatSource],
-    fingerprint: str,
-    table: str,
+    trainer: Any, config: Any, tokenizer: PreTrainedTokenizerBase, data: DataFacts
 ) -> None:
     """Write `final/` (an adapter merged into its base, and apart in `adapter/`), say where it is.
 
     Args:
         trainer: after training.
-        config: the stage.
+        config: the stage, any whose model is a chat model.
         tokenizer: goes along.
-        sources: what was trained on.
-        fingerprint: of the data.
-        table: of the data, for the model card.
+        data: what it was trained on.
     """
     output_dir = config.logging.output_dir
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
@@ -305,11 +328,13 @@ def export_chat(
             parent=config.model.init_from,
             parameters=sum(p.numel() for p in state.values()),
             tokens=int(trainer.state.num_input_tokens_seen),
-            data_fingerprint=fingerprint,
-            tokenizer_sha256=None,
-            languages=sorted({s.language for s in sources}),
-            licences=sorted({s.licence for s in sources}),
-            table=table,
+            data_fingerprint=data.fingerprint,
+            tokenizer_sha256=hashlib.sha256(
+                tokenizer.backend_tokenizer.to_str(pretty=True).encode()
+            ).hexdigest(),
+            languages=data.languages,
+            licences=data.licences,
+            table=data.table,
             usage=CHAT_USAGE,
         )
         save = _saver(model, model.generation_config, state)

@@ -50,6 +50,9 @@ class ChatMeasurements(WholeCheckpoints):
         """TRL writes one beside every checkpoint; `final/` has this project's."""
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step >= self.state.max_steps:
+            # Stopped between the last step and the export: HF's loop would make one step too many.
+            return [], None
         self.throughput.resume()
         if self._tokens_logged is None:
             self._tokens_logged = int(self.state.num_input_tokens_seen)
@@ -82,7 +85,8 @@ class ChatMeasurements(WholeCheckpoints):
             own = {
                 k.replace("eval_", "heldout_", 1): v
                 for k, v in self.state.log_history[-1].items()
-                if k != "step" and not k.endswith(_RATES)
+                # JSON has no NaN, which TRL reports for what nothing in the step had.
+                if k != "step" and not k.endswith(_RATES) and math.isfinite(v)
             }
             tokens = int(self.state.num_input_tokens_seen)
             line = {"step": self.state.global_step, "tokens": tokens}
@@ -109,7 +113,7 @@ class ChatMeasurements(WholeCheckpoints):
             clear_staging(Path(self.args.output_dir))
         self.accelerator.wait_for_everyone()
         # The measurement before the first step is the "before" of the model card.
-        self.args.eval_on_start = checkpoint is None
+        self.args.eval_on_start = checkpoint is None and self.eval_dataset is not None
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

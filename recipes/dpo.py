@@ -17,6 +17,7 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import exit_on_error, parse_command_line
 from recipes.chat_inputs import chat_plan, ensure_chat_inputs
 from recipes.chat_run import (
+    DataFacts,
     chat_fingerprint,
     export_chat,
     load_chat_model,
@@ -43,9 +44,10 @@ def main() -> None:
     own, preference, length = config.data, config.preference, config.batch.sequence_length
     trainer_arguments(config, 1, 1, own.seed)  # refuses before any work is done
     claim_output(config.logging.output_dir)
-    ensure_chat_inputs(config)  # at tiny size: data and the stages before, if they are not there
+    # At tiny size: data and the stages before, if they are not there.
+    ensure_chat_inputs(config, [s.path for s in own.sources])
 
-    tokenizer = load_chat_tokenizer(config)
+    tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     data = build_pairs(own.sources, tokenizer, length, own.heldout_rows, own.seed)
     model = load_chat_model(config, tokenizer)
     # An adapter's reference is the model without it.
@@ -76,7 +78,8 @@ def main() -> None:
         print(data.table, flush=True)
 
     train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
-    export_chat(trainer, config, tokenizer, own.sources, data.fingerprint, data.table)
+    facts = DataFacts.of(own.sources, data.fingerprint, data.table)
+    export_chat(trainer, config, tokenizer, facts)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,12 @@
 """What the reinforcement learning stage is made of, and the checks that come before it starts."""
 
-import argparse
-import hashlib
 import importlib.util
-import json
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -23,44 +18,15 @@ from trl import GRPOConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import find_config, load_config
 from data_recipes.tokenizer import EOT
 
-from .arguments import CONFIGS
 from .build import split_revision
-from .checkpoints import (
-    check_fingerprint,
-    checkpoint_step,
-    clear_staging,
-    list_checkpoints,
-    record_fingerprint,
-)
 from .grpo_config import GRPOStageConfig
 from .grpo_data import Prompts
 from .grpo_trainer import RewardTrainer
-from .metrics import truncate_metrics
+from .handover import read_lineage
+from .metrics import Throughput
 from .rewards import END_THINK, THINK, answer_reward, format_reward, language_reward
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """How the stage was started."""
-
-    config: GRPOStageConfig
-    dry_run: bool
-
-
-def parse_command_line(description: str, argv: list[str] | None = None) -> Invocation:
-    """Read `--config`, `--dry-run` and `key=value` overrides; the default is the tiny recipe."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default="tiny/grpo.yaml", help="default: %(default)s")
-    parser.add_argument("--dry-run", action="store_true", help="print config and counts, and exit")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    args = parser.parse_intermixed_args(argv)
-    path = find_config(args.config, CONFIGS)
-    return Invocation(load_config(path, GRPOStageConfig, args.overrides), args.dry_run)
 
 
 def build_tokenizer(config: GRPOStageConfig) -> PreTrainedTokenizerBase:
@@ -224,44 +190,29 @@ def build_trainer(
     """Model, prompts and rewards in the trainer."""
     end_id = tokenizer.eos_token_id
     count = config.schedule.steps * config.batch.prompts_per_step
-    return RewardTrainer(
+    trainer = RewardTrainer(
         model=model,
         args=args,
         processing_class=tokenizer,
         train_dataset=prompts.in_order(count, config.data.seed),
         reward_funcs=[answer_reward, language_reward, partial(format_reward, end_id=end_id)],
-        keep_checkpoints=config.logging.keep_checkpoints,
     )
+    keep = config.logging.keep_checkpoints
+    trainer.prepare(Throughput(0.0, None), keep, f"{config.size} grpo")
+    return trainer
 
 
-def _fingerprint(config: GRPOStageConfig, prompts: Prompts) -> dict[str, dict[str, Any]]:
-    rows = hashlib.sha256(json.dumps(prompts.rows.to_list()).encode()).hexdigest()
+def grpo_fingerprint(config: GRPOStageConfig, prompts: Prompts) -> dict[str, dict[str, Any]]:
+    """What must not change between a run and its resumption, by section."""
+    lineage = read_lineage(config.model.init_from)
     return {
-        "data": {"prompts_sha256": rows, "seed": config.data.seed},
-        "model": {"init_from": config.model.init_from},
+        "data": {"prompts_sha256": prompts.fingerprint, "seed": config.data.seed},
+        "model": {
+            "init_from": config.model.init_from,
+            "init_weights": lineage["weights_sha256"] if lineage else None,
+        },
         **{
             section: getattr(config, section).model_dump(mode="json")
             for section in ("rewards", "batch", "generation", "schedule", "optimizer")
         },
     }
-
-
-def find_checkpoint(config: GRPOStageConfig, prompts: Prompts) -> Path | None:
-    """The newest checkpoint of this run, if there is one.
-
-    Raises:
-        RecipeError: the run was started with other settings or data.
-    """
-    output_dir, first = config.logging.output_dir, PartialState().is_main_process
-    fingerprint = _fingerprint(config, prompts)
-    checkpoints = list_checkpoints(output_dir)
-    if checkpoints:
-        check_fingerprint(output_dir, fingerprint, ignore=())
-    if first:
-        clear_staging(output_dir)
-        truncate_metrics(output_dir, checkpoint_step(checkpoints[-1]) if checkpoints else -1)
-        if checkpoints:
-            print(f"resuming from {checkpoints[-1]}", flush=True)
-        else:
-            record_fingerprint(output_dir, fingerprint)
-    return checkpoints[-1] if checkpoints else None

@@ -34,13 +34,17 @@ class GRPODataConfig(Strict):
             and optionally `chat_template_kwargs: {enable_thinking: false}`.
         question_column: column with the question of rows that have no `messages`.
         answer_column: column with the value that the answer is compared with.
+        recipe: data recipe that makes the files at `tiny`.
+        licence: of the questions, for the model card.
         max_prompt_tokens: rows with longer prompts are dropped and counted.
         seed: order of the prompts, and sampling.
     """
 
+    recipe: Path | None = None
     paths: list[Path] = Field(min_length=1)
     question_column: str = "question"
     answer_column: str = "value"
+    licence: str
     max_prompt_tokens: int = Field(gt=0)
     seed: int = 42
 

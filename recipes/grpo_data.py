@@ -1,15 +1,16 @@
 """Prompts of the reinforcement learning stage: read, rendered, and checked before any training."""
 
+import hashlib
 import json
 import random
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from data_recipes.conversations import read_rows
 from data_recipes.errors import RecipeError
 
 from .grpo_config import GRPODataConfig
@@ -29,6 +30,16 @@ class Prompts:
 
     rows: Dataset
     too_long: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any prompt, answer or their order does."""
+        return hashlib.sha256(json.dumps(self.rows.to_list()).encode()).hexdigest()
+
+    @property
+    def languages(self) -> list[str]:
+        """Codes, sorted."""
+        return sorted(set(self.rows["language"]))
 
     def in_order(self, count: int, seed: int) -> Dataset:
         """So many rows, in passes over all of them, each pass in an order of its own.
@@ -95,25 +106,6 @@ def _thinking(row: dict[str, Any], where: str) -> bool:
     return thinking
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"data.paths {path}: cannot be read ({error})") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise RecipeError(f"{path}:{number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise RecipeError(f"{path}:{number}: a row must be an object, not {line[:40]!r}")
-        rows.append((f"{path}:{number}", row))
-    return rows
-
-
 def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Prompts:
     """Read and render all rows.
 
@@ -125,7 +117,7 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
     """
     kept, too_long, shortest = [], 0, None
     for path in data.paths:
-        for where, row in _rows(path):
+        for where, row in read_rows(str(path)):
             language = row.get("language")
             if language not in LANGUAGES:
                 raise RecipeError(

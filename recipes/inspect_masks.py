@@ -68,7 +68,7 @@ def main() -> None:
     model = [f"model.init_from={args.model}"] if args.model else []
     path = find_config(Path(args.config), CONFIGS)
     config = load_config(path, SFTStageConfig, [*args.overrides, *model])
-    tokenizer = load_chat_tokenizer(config)
+    tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
 
     dropped: Counter[str] = Counter()

@@ -21,6 +21,7 @@ from recipes.arguments import exit_on_error, parse_command_line
 from recipes.chat_data import build_data
 from recipes.chat_inputs import chat_plan, ensure_chat_inputs
 from recipes.chat_run import (
+    DataFacts,
     chat_fingerprint,
     export_chat,
     load_chat_model,
@@ -46,9 +47,10 @@ def main() -> None:
     output_dir, length = config.logging.output_dir, config.batch.sequence_length
     trainer_arguments(config, 1, 1, config.data.seed)  # refuses before any work is done
     claim_output(output_dir)
-    ensure_chat_inputs(config)  # at tiny size: data and the stages before, if they are not there
+    # At tiny size: data and the stages before, if they are not there.
+    ensure_chat_inputs(config, [s.path for s in config.data.sources])
 
-    tokenizer = load_chat_tokenizer(config)
+    tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     data = build_data(config.data, tokenizer, length, output_dir / "data")
     model = load_chat_model(config, tokenizer)
     steps, accumulation = plan_chat_steps(config, len(data.train), ranks)
@@ -71,7 +73,8 @@ def main() -> None:
     trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} sft")
 
     train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
-    export_chat(trainer, config, tokenizer, config.data.sources, data.fingerprint, data.table)
+    facts = DataFacts.of(config.data.sources, data.fingerprint, data.table)
+    export_chat(trainer, config, tokenizer, facts)
 
 
 if __name__ == "__main__":

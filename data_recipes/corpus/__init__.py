@@ -16,6 +16,7 @@ from typing import Any
 
 from . import long_documents, prose, reasoning, traces
 from .chats import chats as chat_rows
+from .chats import questions as question_rows
 from .preferences import preferences as preference_rows
 
 GENRES: tuple[str, ...] = (*prose.GENRES, "reasoning")
@@ -58,6 +59,7 @@ def generate_corpus(
     extra: Mapping[str, float] | None = None,
     chats: int = 0,
     preferences: int = 0,
+    questions: int = 0,
 ) -> dict[str, int]:
     """Write the corpus as one ``<genre>_<language>.jsonl`` file for every genre and language.
 
@@ -70,6 +72,7 @@ def generate_corpus(
             languages.
         chats: Rows of ``chats_<language>.jsonl``; 0 writes no such file.
         preferences: Rows of ``preferences_<language>.jsonl``; 0 writes no such file.
+        questions: Rows of ``questions_<language>.jsonl``; 0 writes no such file.
 
     Returns:
         The UTF-8 bytes of text in each file, by file stem; those of whole lines for rows.
@@ -85,6 +88,7 @@ def generate_corpus(
     for name, rows, number in (
         ("chats", chat_rows, chats),
         ("preferences", preference_rows, preferences),
+        ("questions", question_rows, questions),
     ):
         for language in LANGUAGES if number else ():
             stem = f"{name}_{language}"

@@ -33,6 +33,14 @@ def chats(language: str, seed: int) -> Iterator[dict[str, Any]]:
     return (_chat(language, seed, n, source) for n in itertools.count())
 
 
+def questions(language: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Endless, deterministic stream of questions of the train split, with the answer's `value`."""
+    # A stream apart from that of the conversations, which use the seed itself.
+    for item in items(language, "train", f"questions/{seed}"):
+        names = ("id", "kind", "language", "level", "question", "value")
+        yield {name: getattr(item, name) for name in names}
+
+
 def assistant(content: str, reasoning: str | None = None) -> Message:
     """An assistant message, with the key `reasoning_content` only where there is reasoning."""
     message: Message = {"role": "assistant", "content": content}

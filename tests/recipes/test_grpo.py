@@ -10,19 +10,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_recipes.errors import RecipeError
 from recipes import grpo
+from recipes.arguments import parse_command_line
 from recipes.grpo_build import (
     build_model,
     build_tokenizer,
     check_machine,
     grpo_arguments,
-    parse_command_line,
 )
 from recipes.grpo_data import load_prompts
 from recipes.grpo_trainer import RewardTrainer
-from recipes.metrics import read_metrics
+from recipes.metrics import Throughput, read_metrics
 from tests.recipes.grpo_hand_made import stage
 
-TIMINGS = {"tokens_per_second", "step_time"}
+TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent"}
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_runs_and_an_interrupted_run_ends_the_same(
     trained = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
     before = AutoModelForCausalLM.from_pretrained(chat_model).state_dict()
     assert any(not torch.equal(trained[name], before[name]) for name in before)
-    assert AutoTokenizer.from_pretrained(run / "final").eos_token == "<|EOT|>"
+    assert AutoTokenizer.from_pretrained(run / "final").eos_token == "<|EOS|>"
 
     with pytest.raises(RecipeError, match="already finished"):
         start(monkeypatch, overrides)
@@ -155,7 +155,7 @@ def test_dry_run_trains_nothing(
 
 @pytest.mark.parametrize("size", ["tiny", "1b"])
 def test_shipped_configs_are_valid(size: str) -> None:
-    assert parse_command_line("", ["--config", f"{size}/grpo.yaml"]).config.size == size
+    assert parse_command_line("grpo", "", ["--config", f"{size}/grpo.yaml"]).config.size == size
 
 
 def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
@@ -177,8 +177,8 @@ def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
         processing_class=tokenizer,
         train_dataset=load_prompts(config.data, tokenizer).rows,
         reward_funcs=[share_of_a],
-        keep_checkpoints=1,
     )
+    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
     trainer.train()
     rewards = [line["reward"] for line in read_metrics(config.logging.output_dir)]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
@@ -210,7 +210,7 @@ def test_generation_ends_at_the_end_of_a_turn(overrides: list[str]) -> None:
         processing_class=tokenizer,
         train_dataset=load_prompts(config.data, tokenizer).rows,
         reward_funcs=[record],
-        keep_checkpoints=1,
     )
+    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
     trainer.train()
     assert seen and all(ids == [tokenizer.eos_token_id] for ids in seen)

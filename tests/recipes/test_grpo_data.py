@@ -80,7 +80,7 @@ def test_bad_rows_are_named(
 def test_broken_and_missing_files_are_named(overrides: list[str], tmp_path: Path) -> None:
     tokenizer = build_tokenizer(stage(overrides))
     (tmp_path / "broken.jsonl").write_text('{"a": 1}\n{"a"\n'.replace('{"a": 1}\n', "\n"))
-    for name, message in (("broken.jsonl", ":2: not JSON"), ("absent.jsonl", "cannot be read")):
+    for name, message in (("broken.jsonl", ":2: not JSON"), ("absent.jsonl", "no such file")):
         config = stage(overrides, f"data.paths=[{tmp_path / name}]")
         with pytest.raises(RecipeError, match=message):
             load_prompts(config.data, tokenizer)
