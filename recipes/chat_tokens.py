@@ -5,14 +5,12 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
-from trl.chat_template_utils import get_training_chat_template
+from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
 from data_recipes.conversations import Conversation, flaw
 from data_recipes.errors import RecipeError
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.loss_kormo import IGNORE_INDEX
-
-_GENERATION = "generation"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
         raise RecipeError(
             f"{name}: its tokenizer has no chat template; name one with model.chat_template"
         )
-    if _GENERATION in own:
+    if has_generation_markers(own):
         return own
     try:
         return get_training_chat_template(tokenizer)

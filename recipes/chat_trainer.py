@@ -18,8 +18,8 @@ from .checkpoints import WholeCheckpoints, clear_staging
 from .metrics import Throughput, append_metrics, plot_curve
 from .trainer import decayed_parameters
 
-# Of evaluation, which nobody compares.
-_RATES = ("_runtime", "_per_second")
+# Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
+_LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
 
 
 class ChatMeasurements(WholeCheckpoints):
@@ -86,7 +86,7 @@ class ChatMeasurements(WholeCheckpoints):
                 k.replace("eval_", "heldout_", 1): v
                 for k, v in self.state.log_history[-1].items()
                 # JSON has no NaN, which TRL reports for what nothing in the step had.
-                if k != "step" and not k.endswith(_RATES) and math.isfinite(v)
+                if k != "step" and not k.endswith(_LEFT_OUT) and math.isfinite(v)
             }
             tokens = int(self.state.num_input_tokens_seen)
             line = {"step": self.state.global_step, "tokens": tokens}

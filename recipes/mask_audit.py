@@ -68,7 +68,7 @@ class MaskAudit:
     """Audits conversations.
 
     Args:
-        tokenizer: if it lacks KORMo's control tokens, only what holds for any format is checked.
+        tokenizer: if its chat template is of another format than KORMo's, only what holds for any format is checked.
         answers_only: of a conversation, only what follows the last question is learned, as in
             preference tuning.
     """
@@ -77,7 +77,8 @@ class MaskAudit:
         self.tokenizer = tokenizer
         self.answers_only = answers_only
         vocabulary = tokenizer.get_vocab()
-        self.kormo = all(token in vocabulary for token in _TURN)
+        template = tokenizer.chat_template or ""
+        self.kormo = _TURN[0] in template and all(token in vocabulary for token in _TURN)
         if self.kormo:
             self.bot, self.eot, self.think, self.end = (vocabulary[t] for t in _TURN)
 
