@@ -68,7 +68,8 @@ class MaskAudit:
     """Audits conversations.
 
     Args:
-        tokenizer: if its chat template is of another format than KORMo's, only what holds for any format is checked.
+        tokenizer: if its chat template is of another format than KORMo's, only what holds for any
+            format is checked.
         answers_only: of a conversation, only what follows the last question is learned, as in
             preference tuning.
     """

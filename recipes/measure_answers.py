@@ -22,7 +22,8 @@ from transformers.utils.logging import disable_progress_bar
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.answers import extract_answer, same_answer
-from data_recipes.corpus.items import LANGUAGES, ReasoningItem, unique_items
+from data_recipes.corpus import LANGUAGES
+from data_recipes.corpus.items import ReasoningItem, unique_items
 from data_recipes.errors import RecipeError
 from modeling_kormo.chat_config import END_OF_THINKING, THINK, chat_generation_config
 

@@ -1,14 +1,16 @@
-"""The README's table of stages, made from the YAML: `python -m recipes.stage_table`."""
+"""The README's tables of stages, made from the YAML: `python -m recipes.stage_table`."""
 
 from pathlib import Path
 
 from data_recipes.strict_yaml import load_config
 
-from .arguments import CONFIGS
+from .arguments import CONFIGS, SCHEMAS
 from .build import model_config
 from .config import STAGES, StageConfig
 from .flops import count_parameters
 from .schedule import deal_windows, plan_steps
+
+SIZES = ("tiny", "1b", "10b")
 
 
 def _count(number: int) -> str:
@@ -38,16 +40,42 @@ def _row(path: Path) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _chat_row(path: Path) -> str:
+    config = load_config(path, SCHEMAS[path.stem], [])
+    gpus = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
+    cells = [
+        f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
+        config.model.init_from,
+        f"{config.schedule.epochs:g}",
+        f"{config.batch.sequence_length:,}",
+        f"{config.batch.tokens_per_step:,}",
+        f"{config.optimizer.learning_rate:g}",
+        gpus if config.parallelism.require_gpu else "CPU or any GPU",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def chat_table() -> str:
+    """Markdown table of SFT and preference tuning at every size."""
+    head = ["recipe", "starts from", "epochs", "sequence", "tokens a step", "peak LR"]
+    head.append("planned for")
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for size in SIZES:
+        paths = [CONFIGS / size / f"{stage}.yaml" for stage in ("sft", "dpo")]
+        lines += [_chat_row(path) for path in paths if path.is_file()]
+    return "\n".join(lines)
+
+
 def stage_table() -> str:
-    """Markdown table with one row per stage and size."""
+    """Markdown table with one row per stage of pretraining and mid-training, and size."""
     head = ["recipe", "parameters", "starts from", "tokens", "steps", "sequence", "tokens a step"]
     head += ["peak LR", "planned for (windows × passes)"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for size in ("tiny", "1b", "10b"):
+    for size in SIZES:
         paths = [CONFIGS / size / f"{stage}.yaml" for stage in STAGES]
         lines += [_row(path) for path in paths]
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    print(stage_table())
+    print(stage_table(), chat_table(), sep="\n\n")

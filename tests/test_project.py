@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recipes.arguments import parse_command_line
-from recipes.stage_table import stage_table
+from recipes.stage_table import chat_table, stage_table
 from tests.conftest import ROOT, environment
 
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,7 +51,9 @@ def test_every_command_in_the_documents_parses() -> None:
     + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
     + ["scripts/benchmark_data.py", "scripts/tune_filters.py"]
     + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
-    + ["scripts/benchmark_training.py", "recipes/stage1.py"],
+    + ["scripts/benchmark_training.py", "recipes/stage1.py", "recipes/sft.py", "recipes/grpo.py"]
+    + ["-m recipes.inspect_masks", "-m recipes.ladder", "-m recipes.measure_answers"]
+    + ["-m recipes.measure_retrieval"],
 )
 def test_commands_explain_themselves(command: str) -> None:
     result = subprocess.run(
@@ -66,7 +68,8 @@ def test_commands_explain_themselves(command: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
 def test_stage_table_is_the_one_of_the_yaml(page: str) -> None:
-    assert stage_table() in (ROOT / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert stage_table() in text and chat_table() in text
 
 
 def test_links_lead_somewhere() -> None:

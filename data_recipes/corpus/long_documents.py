@@ -19,13 +19,13 @@ _HOLDERS = {
 
 
 def document(rng: random.Random, language: str) -> str:
-    """Prose with 5 to 8 facts, 20 to 32 recalls between its paragraphs, and all facts at the end.
+    """Prose with 5 to 8 facts, 90 to 130 recalls between its paragraphs, and all facts at the end.
 
     The facts are told in the first half. One is told at the beginning and not again before the end;
     the others are recalled at any distance.
     """
-    paragraphs = _paragraphs(rng, language, between(rng, 8_000, 14_000))
-    facts = _facts(rng, language, between(rng, 5, 8))
+    paragraphs = write_paragraphs(rng, language, between(rng, 4_000, 8_000))
+    facts = write_facts(rng, language, between(rng, 5, 8))
     half = len(paragraphs) // 2
     # Two facts to recall from the start, so that recalls can alternate.
     planted = [0, 0, 0, *sorted(between(rng, 0, half) for _ in facts[3:])]
@@ -33,7 +33,7 @@ def document(rng: random.Random, language: str) -> str:
     for (_, fact), place in zip(facts, planted):
         inserted[place].append(fact)
     recalled = None
-    for place in sorted(between(rng, 1, len(paragraphs) - 1) for _ in range(between(rng, 20, 32))):
+    for place in sorted(between(rng, 1, len(paragraphs) - 1) for _ in range(between(rng, 90, 130))):
         known = [pair for pair, at in zip(facts[1:], planted[1:]) if at < place]
         # The same fact twice in a row would be copied, not looked up.
         recalled = choose(rng, [pair for pair in known if pair != recalled])
@@ -48,7 +48,7 @@ def document(rng: random.Random, language: str) -> str:
     )
 
 
-def _paragraphs(rng: random.Random, language: str, size: int) -> list[str]:
+def write_paragraphs(rng: random.Random, language: str, size: int) -> list[str]:
     """Paragraphs of prose of all genres, `size` characters or a little more."""
     paragraphs: list[str] = []
     written = 0
@@ -62,7 +62,7 @@ def _paragraphs(rng: random.Random, language: str, size: int) -> list[str]:
     return paragraphs
 
 
-def _facts(rng: random.Random, language: str, number: int) -> list[tuple[str, str]]:
+def write_facts(rng: random.Random, language: str, number: int) -> list[tuple[str, str]]:
     """Pairs of question and fact; holders and codes all differ."""
     colours, holders = _COLOURS[language], _HOLDERS[language]
     pairs = distinct(rng, len(colours) * len(holders), number)
