@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
-from .modeling_kormo import KORMoForCausalLM
 
-
-def merge_adapter(base: KORMoForCausalLM, directory: Path, dtype: torch.dtype) -> KORMoForCausalLM:
+def merge_adapter(base: PreTrainedModel, directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Add an adapter's updates to the weights.
 
     Args:

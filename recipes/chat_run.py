@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.errors import RecipeError
 from modeling_kormo import KORMoConfig
+from modeling_kormo.adapter import merge_adapter
 from modeling_kormo.chat_config import (
     END_OF_TURN,
     RESPONSE_TEMPLATE,
@@ -273,6 +274,7 @@ def chat_fingerprint(config: ChatStageConfig, data: str) -> dict[str, dict[str, 
         "batch": {"tokens_per_step": config.batch.tokens_per_step},
         "schedule": config.schedule.model_dump(mode="json"),
         "optimizer": config.optimizer.model_dump(mode="json"),
+        **({"preference": config.preference.model_dump()} if config.stage == "dpo" else {}),
     }
 
 
@@ -304,6 +306,15 @@ def _saver(
     return save
 
 
+def _merged(config: Any, generation: GenerationConfig, adapter: Path) -> PreTrainedModel:
+    """The base in fp32, whatever the adapter was trained on, with the adapter added."""
+    name, revision = split_revision(config.model.init_from)
+    base = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+    merged = merge_adapter(base, adapter, torch.float32)
+    merged.generation_config = generation
+    return merged
+
+
 def export_chat(
     trainer: Any, config: Any, tokenizer: PreTrainedTokenizerBase, data: DataFacts
 ) -> None:
@@ -317,13 +328,13 @@ def export_chat(
     """
     output_dir = config.logging.output_dir
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    if isinstance(model, PeftModel):
-        model.save_pretrained(output_dir / "adapter")
-        model = model.merge_and_unload()
-        state = model.state_dict()
-    else:
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    adapter = isinstance(model, PeftModel)
+    state = None if adapter else trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
+        if adapter:
+            model.save_pretrained(output_dir / "adapter")
+            model = _merged(config, model.generation_config, output_dir / "adapter")
+            state = model.state_dict()
         trained = Trained(
             parent=config.model.init_from,
             parameters=sum(p.numel() for p in state.values()),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch import nn
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOTrainer, SFTTrainer
@@ -16,7 +17,7 @@ from data_recipes.errors import RecipeError
 from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .metrics import Throughput, append_metrics, plot_curve
-from .trainer import decayed_parameters
+from .trainer import decayed_parameters, reduce_in_fp32
 
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
 _LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
@@ -35,7 +36,16 @@ class ChatMeasurements(WholeCheckpoints):
             throughput: meter for tokens per second.
             keep_checkpoints: newest checkpoints to keep; 0 keeps all.
             title: of the plot.
+
+        Raises:
+            RecipeError: an adapter under FSDP.
         """
+        if self.is_fsdp_enabled and isinstance(self.model, PeftModel):
+            raise RecipeError(
+                "model.adapter: adapters are not sharded; launch without FSDP "
+                "(recipes/configs/accelerate/one_gpu.yaml, or --multi_gpu)"
+            )
+        reduce_in_fp32(self)
         self.throughput, self.keep_checkpoints, self.title = throughput, keep_checkpoints, title
         self._learned = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._tokens_logged: int | None = None

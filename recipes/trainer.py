@@ -28,6 +28,17 @@ def decayed_parameters(model: nn.Module) -> list[str]:
     return [n for n, p in model.named_parameters() if p.ndim >= 2 and id(p) not in embeddings]
 
 
+def reduce_in_fp32(trainer: Trainer) -> None:
+    """Under FSDP2, reduce gradients in fp32; accelerate does it, and rounds outputs, in bf16."""
+    if not (trainer.is_fsdp_enabled and trainer.args.bf16):
+        return
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
+    )
+
+
 class PretrainTrainer(WholeCheckpoints, Trainer):
     """`Trainer` with a global-token loss, fused cross-entropy, a spike guard and whole checkpoints.
 
@@ -78,17 +89,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self._log_sums = torch.zeros(2, dtype=torch.float64, device=args.device)
         self._log_labels = torch.zeros((), dtype=torch.float64, device=args.device)
         self._log_steps = 0
-        if self.is_fsdp_enabled:
-            self._reduce_in_fp32()
-
-    def _reduce_in_fp32(self) -> None:
-        # accelerate reduces gradients, and rounds outputs, in the compute dtype.
-        from torch.distributed.fsdp import MixedPrecisionPolicy
-
-        if self.config.parallelism.precision == "bf16":
-            self.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
-                param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
-            )
+        reduce_in_fp32(self)
 
     # Data
 

@@ -19,12 +19,12 @@ _HOLDERS = {
 
 
 def document(rng: random.Random, language: str) -> str:
-    """Prose with 5 to 8 facts, 90 to 130 recalls between its paragraphs, and all facts at the end.
+    """Prose with 5 to 8 facts, 60 to 90 recalls between its paragraphs, and all facts at the end.
 
     The facts are told in the first half. One is told at the beginning and not again before the end;
     the others are recalled at any distance.
     """
-    paragraphs = write_paragraphs(rng, language, between(rng, 4_000, 8_000))
+    paragraphs = write_paragraphs(rng, language, between(rng, 5_500, 8_000))
     facts = write_facts(rng, language, between(rng, 5, 8))
     half = len(paragraphs) // 2
     # Two facts to recall from the start, so that recalls can alternate.
@@ -33,7 +33,7 @@ def document(rng: random.Random, language: str) -> str:
     for (_, fact), place in zip(facts, planted):
         inserted[place].append(fact)
     recalled = None
-    for place in sorted(between(rng, 1, len(paragraphs) - 1) for _ in range(between(rng, 90, 130))):
+    for place in sorted(between(rng, 1, len(paragraphs) - 1) for _ in range(between(rng, 60, 90))):
         known = [pair for pair, at in zip(facts[1:], planted[1:]) if at < place]
         # The same fact twice in a row would be copied, not looked up.
         recalled = choose(rng, [pair for pair in known if pair != recalled])
