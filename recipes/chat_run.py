@@ -1,152 +1,23 @@
-"""What the chat stages share: tokenizer, model, arguments, resume, and the end."""
+"""What the chat stages share: arguments, steps, resume."""
 
-import hashlib
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.errors import RecipeError
 from modeling_kormo import KORMoConfig
-from modeling_kormo.adapter import merge_adapter
-from modeling_kormo.chat_config import (
-    END_OF_TURN,
-    RESPONSE_TEMPLATE,
-    chat_generation_config,
-    check_token_ids,
-)
 
-from .build import split_revision
-from .chat_tokens import training_template
 from .checkpoints import find_newest, record_fingerprint
 from .flops import flops_per_token, peak_flops
-from .handover import CHAT_USAGE, Trained, read_lineage, save_kormo, write_final
-from .metrics import CURVE, Throughput
-from .sft_config import ChatSource, ChatStageConfig
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the hand-over says of the data.
-
-    Attributes:
-        languages: codes.
-        licences: of the sources.
-        fingerprint: changes whenever the data could.
-        table: for people.
-    """
-
-    languages: list[str]
-    licences: list[str]
-    fingerprint: str
-    table: str
-
-    @staticmethod
-    def of(sources: list[ChatSource], fingerprint: str, table: str) -> "DataFacts":
-        languages, licences = ({getattr(s, k) for s in sources} for k in ("language", "licence"))
-        return DataFacts(sorted(languages), sorted(licences), fingerprint, table)
-
-
-def load_chat_tokenizer(
-    init_from: str, chat_template: Path | None = None
-) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a template that marks what carries loss.
-
-    Args:
-        init_from: model directory or Hub id with optional `@revision`.
-        chat_template: file to use in place of the tokenizer's own.
-
-    Raises:
-        RecipeError: no tokenizer, no such template, or no token to pad with.
-    """
-    name, revision = split_revision(init_from)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {init_from}: {error}") from error
-    if chat_template:
-        if not chat_template.is_file():
-            raise RecipeError(f"model.chat_template {chat_template}: no such file")
-        tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
-    tokenizer.chat_template = training_template(tokenizer, init_from)
-    if END_OF_TURN in tokenizer.get_vocab():
-        tokenizer.response_template = RESPONSE_TEMPLATE
-    if tokenizer.pad_token_id is None:
-        raise RecipeError(
-            f"model.init_from {init_from}: its tokenizer has no PAD token; set "
-            "`pad_token` in its tokenizer_config.json to a token that is not the end of a turn"
-        )
-    return tokenizer
-
-
-def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The model: fp32 weights, or frozen 4-bit ones under an adapter.
-
-    Raises:
-        RecipeError: weights that cannot be loaded, or fewer embedding rows than tokens.
-    """
-    name, revision = split_revision(config.model.init_from)
-    adapter = config.model.adapter
-    quantization = None
-    if adapter and adapter.quantize:
-        from transformers import BitsAndBytesConfig
-
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=adapter.quantize,
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            name,
-            revision=revision,
-            dtype=torch.bfloat16 if quantization else torch.float32,
-            attn_implementation=config.model.attention,
-            quantization_config=quantization,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise RecipeError(
-            f"model.init_from {config.model.init_from}: its tokenizer has {len(tokenizer):,} "
-            f"entries but the embedding only {rows:,} rows"
-        )
-    if END_OF_TURN in tokenizer.get_vocab():
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-            setattr(model.config, name, getattr(tokenizer, name))
-        model.generation_config = chat_generation_config(tokenizer)
-        check_token_ids(tokenizer, model.config, model.generation_config)
-    return model
-
-
-def lora_config(config: ChatStageConfig) -> LoraConfig | None:
-    """LoRA on every matrix but embedding and head."""
-    adapter = config.model.adapter
-    if adapter is None:
-        return None
-    return LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+from .handover import read_lineage
+from .metrics import Throughput
+from .sft_config import ChatStageConfig
 
 
 def trainer_arguments(
@@ -291,67 +162,3 @@ def train_chat(trainer: Any, config: Any, fingerprint: dict[str, Any]) -> None:
             flush=True,
         )
     trainer.run(checkpoint)
-
-
-def _saver(
-    model: PreTrainedModel, generation: GenerationConfig, state: dict[str, torch.Tensor]
-) -> Callable[[Path], None]:
-    if isinstance(model.config, KORMoConfig):
-        return partial(save_kormo, model.config, generation, state)
-
-    def save(directory: Path) -> None:
-        model.config.use_cache = True
-        model.save_pretrained(directory, state_dict=state)
-
-    return save
-
-
-def _merged(config: Any, generation: GenerationConfig, adapter: Path) -> PreTrainedModel:
-    """The base in fp32, whatever the adapter was trained on, with the adapter added."""
-    name, revision = split_revision(config.model.init_from)
-    base = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
-    merged = merge_adapter(base, adapter, torch.float32)
-    merged.generation_config = generation
-    return merged
-
-
-def export_chat(
-    trainer: Any, config: Any, tokenizer: PreTrainedTokenizerBase, data: DataFacts
-) -> None:
-    """Write `final/` (an adapter merged into its base, and apart in `adapter/`), say where it is.
-
-    Args:
-        trainer: after training.
-        config: the stage, any whose model is a chat model.
-        tokenizer: goes along.
-        data: what it was trained on.
-    """
-    output_dir = config.logging.output_dir
-    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    adapter = isinstance(model, PeftModel)
-    state = None if adapter else trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    if trainer.is_world_process_zero():
-        if adapter:
-            model.save_pretrained(output_dir / "adapter")
-            model = _merged(config, model.generation_config, output_dir / "adapter")
-            state = model.state_dict()
-        trained = Trained(
-            parent=config.model.init_from,
-            parameters=sum(p.numel() for p in state.values()),
-            tokens=int(trainer.state.num_input_tokens_seen),
-            data_fingerprint=data.fingerprint,
-            tokenizer_sha256=hashlib.sha256(
-                tokenizer.backend_tokenizer.to_str(pretty=True).encode()
-            ).hexdigest(),
-            languages=data.languages,
-            licences=data.licences,
-            table=data.table,
-            usage=CHAT_USAGE,
-        )
-        save = _saver(model, model.generation_config, state)
-        final = write_final(config, output_dir, save, tokenizer, trained)
-        print(f"model       {final}")
-        print(f"loss curve  {output_dir / CURVE}", flush=True)
-    trainer.accelerator.wait_for_everyone()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        torch.distributed.destroy_process_group()

@@ -15,14 +15,11 @@ from trl import DPOConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import exit_on_error, parse_command_line
+from recipes.chat_export import DataFacts, export_chat
 from recipes.chat_inputs import chat_plan, ensure_chat_inputs
+from recipes.chat_model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.chat_run import (
-    DataFacts,
     chat_fingerprint,
-    export_chat,
-    load_chat_model,
-    load_chat_tokenizer,
-    lora_config,
     plan_chat_steps,
     throughput,
     train_chat,

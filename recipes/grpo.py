@@ -12,8 +12,10 @@ after an interruption, it goes on from the last checkpoint.
 import yaml
 
 from recipes.arguments import exit_on_error, parse_command_line
+from recipes.chat_export import DataFacts, export_chat
 from recipes.chat_inputs import ensure_chat_inputs
-from recipes.chat_run import DataFacts, export_chat, load_chat_tokenizer, train_chat
+from recipes.chat_model import load_chat_tokenizer
+from recipes.chat_run import train_chat
 from recipes.grpo_build import (
     build_model,
     build_tokenizer,

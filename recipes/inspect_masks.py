@@ -26,7 +26,7 @@ from data_recipes.terminal import Terminal
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .arguments import CONFIGS, exit_on_error
-from .chat_run import load_chat_tokenizer
+from .chat_model import load_chat_tokenizer
 from .chat_tokens import ChatTokenizer, Tokens
 from .mask_audit import MaskAudit
 from .sft_config import SFTStageConfig

@@ -31,13 +31,8 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from recipes import dpo, sft
 from recipes.chat_data import build_data
-from recipes.chat_run import (
-    load_chat_model,
-    load_chat_tokenizer,
-    lora_config,
-    throughput,
-    trainer_arguments,
-)
+from recipes.chat_model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.chat_run import throughput, trainer_arguments
 from recipes.chat_tokens import ChatTokenizer
 from recipes.chat_trainer import ChatTrainer
 from recipes.metrics import read_metrics
@@ -174,6 +169,17 @@ def test_packed_loss_is_that_of_separate_conversations(
         labels = batch["labels"][0, part][1:]
         nats += cross_entropy(alone[:-1].float(), labels, reduction="sum").item()
     assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
+
+
+def test_it_starts_from_the_weights_of_its_parent(
+    base: Path, sources: Path, tmp_path: Path
+) -> None:
+    path = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
+    config = load_config(path, SFTStageConfig, overrides("sft", base, sources, tmp_path))
+    loaded = load_chat_model(config, load_chat_tokenizer(str(base))).state_dict()
+    parent = weights(base)
+    assert loaded.keys() == parent.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in parent.items())
 
 
 def test_sft_learns_hands_over_and_resumes(
