@@ -42,7 +42,7 @@ from .flops import flops_per_token
 from .metrics import Throughput
 from .schedule import deal_windows, plan_steps
 from .trainer import PretrainTrainer
-from .windows_data import WindowDataset
+from .windows_data import PackedCollator, WindowDataset
 
 PEER = "llama + Trainer"
 SOURCE = "synthetic"
@@ -157,6 +157,7 @@ def _train_ours(config: StageConfig, block: MeasuredBlock) -> None:
         train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
         bits_per_byte=SimpleNamespace(windows=[]),  # never asked for: evaluation is off
         throughput=Throughput(flops_per_token(model.config, batch.sequence_length), None),
+        collator=PackedCollator(config.data.document_masking),
     )
     trainer.add_callback(block)
     trainer.run(checkpoint=None, start_step=0)

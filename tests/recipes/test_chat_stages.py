@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -50,6 +51,15 @@ SHAPE = {
     "head_dim": 16,
 }
 LORA = "model.adapter={rank: 4, alpha: 8}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The same sums in the same order in this process and in those it starts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
