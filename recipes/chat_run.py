@@ -41,8 +41,8 @@ def trainer_arguments(
             "a GPU machine, use the tiny recipe, or see its plan with --dry-run"
         )
     disable_progress_bar()  # of loading and saving; training has its own
-    # TRL reads the old name of this argument, transformers warns of it.
-    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated")
+    # TRL reads the old names of these, transformers warns of them.
+    warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
     precision = config.parallelism.precision
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launcher not in ("no", "bf16" if precision == "bf16" else "no"):
