@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import (
     PreTrainedModel,
 )
@@ -23,7 +24,7 @@ from .sft_config import ChatStageConfig
 def trainer_arguments(
     config: ChatStageConfig, total: int, accumulation: int, seed: int
 ) -> dict[str, Any]:
-    """Arguments that every TRL trainer takes.
+    """Arguments that every TRL trainer takes. Also starts the process group if there is one.
 
     Args:
         config: the stage.
@@ -51,12 +52,15 @@ def trainer_arguments(
             f"mixed_precision {launcher}: make them agree"
         )
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    backend = "gloo" if ranks > 1 and not gpu else None
+    # Starts the process group: the claim on the output and the data come before TRL would.
+    PartialState(cpu=not gpu, **({"backend": backend} if backend else {}))
     schedule, optimizer, logging = config.schedule, config.optimizer, config.logging
     warmup = round(total * schedule.warmup_fraction)
     return {
         "output_dir": str(logging.output_dir),
         "use_cpu": not gpu,
-        "ddp_backend": "gloo" if ranks > 1 and not gpu else None,
+        "ddp_backend": backend,
         "ddp_find_unused_parameters": False,
         "bf16": precision == "bf16",
         "gradient_checkpointing": config.model.activation_checkpointing,

@@ -138,11 +138,17 @@ class ChatTrainer(ChatMeasurements, SFTTrainer):
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         with torch.no_grad(), self.compute_loss_context_manager():
-            for inputs in self.get_eval_dataloader():
-                inputs = self._prepare_inputs(inputs)
+            windows, world_size = self.eval_dataset, self.args.world_size
+            # Not through a loader, which repeats windows until they divide. Sharded models talk in
+            # every forward, so a process without a window of its own runs one, uncounted.
+            for first in range(0, len(windows), world_size):
+                own = first + self.args.process_index
+                batch = self.data_collator([windows[min(own, len(windows) - 1)]])
+                inputs = self._prepare_inputs(batch)
                 outputs = model(**inputs, fused_lm_head=True, use_cache=False)
-                sums[0] -= outputs.log_probs.double().sum()
-                sums[1] += outputs.label_mask.sum()
+                if own < len(windows):
+                    sums[0] -= outputs.log_probs.double().sum()
+                    sums[1] += outputs.label_mask.sum()
         model.train(training)
         nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         metrics = {"heldout_loss": nats / tokens}

@@ -241,6 +241,32 @@ def test_sft_learns_hands_over_and_resumes(
         start(monkeypatch, sft, [*arguments, "optimizer.learning_rate=0.1"])
 
 
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_two_processes_learn_what_one_does(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    few = ["schedule.epochs=0.5", "batch.micro_batch=1"]
+    alone = overrides(stage, base, sources, tmp_path / "one", *few)
+    start(monkeypatch, {"sft": sft, "dpo": dpo}[stage], alone)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [
+            *launcher,
+            str(ROOT / "recipes" / f"{stage}.py"),
+            *overrides(stage, base, sources, tmp_path / "two", *few),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert [m["step"] for m in one] == [m["step"] for m in two] and len(one) > 3
+    for a, b in zip(one, two):
+        for key in {"loss", "heldout_loss", "grad_norm"} & a.keys():
+            assert a[key] == pytest.approx(b[key], rel=1e-3), (a["step"], key)
+
+
 def test_dpo_prefers_the_chosen_and_resumes(
     base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
