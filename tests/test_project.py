@@ -14,7 +14,7 @@ from recipes.stage_table import chat_table, stage_table
 from tests.conftest import ROOT, environment
 
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
-ROOMS = ["modeling_kormo", "data_recipes", "recipes"]
+ROOMS = ["modeling_kormo", "data_recipes", "eval", "recipes"]
 
 
 def commands(page: Path) -> list[str]:

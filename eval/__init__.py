@@ -1,0 +1,1 @@
+"""How good a checkpoint is in Korean and English, measured with lm-eval."""
