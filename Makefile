@@ -24,9 +24,9 @@ quickstart: $(VENV)/.installed
 ladder: $(VENV)/.installed
 	$(BIN)/python -m recipes.ladder
 
-# Installs what the tests need and runs them.
+# Installs what the tests need and runs them, a file of tests at a time on each core.
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
