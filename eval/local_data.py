@@ -241,16 +241,20 @@ def main(argv: list[str] | None = None) -> None:
     names = [*args.task, *(row.task for suite in suites for row in suite.tasks)]
     leaves = [entry for name in names for entry in leaf_entries(manager, name)]
     wanted = {str(data): data for entry in leaves if (data := hub_data(entry.cfg or {}))}
+    if not wanted:
+        print("nothing to fetch: these tasks bring their own data")
     failed = []
-    for data in tqdm(wanted.values(), desc="data sets", unit="set"):
+    for data in tqdm(wanted.values(), desc="data sets", unit="set", disable=not wanted):
         try:
             rows = fetch(data, args.out)
         except RecipeError as error:
             failed.append(str(error))
+            if isinstance(error.__cause__, ConnectionError):
+                break  # the next ones would wait for the same network
             continue
         tqdm.write(f"{data.folder(args.out)}: {f'{rows:,} rows' if rows else 'there already'}")
     if failed:
-        raise RecipeError("\n  ".join([f"{len(failed)} of {len(wanted)} not fetched:", *failed]))
+        raise RecipeError("\n  ".join(["not fetched; run the same command again for:", *failed]))
 
 
 if __name__ == "__main__":

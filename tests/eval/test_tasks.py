@@ -160,7 +160,8 @@ def test_reasoned_answers_are_scored_by_the_checker(manager: Any) -> None:
     assert len(tasks) == 45
 
     def score(model: Any) -> float:
-        results = evaluate(model, group, manager)["results"]["kormo_kmmlu_cot"]
+        everything = evaluate(model, group, manager, apply_chat_template=True)
+        results = everything["results"]["kormo_kmmlu_cot"]
         assert results["sample_len"] == 90 and model.generated == 90
         return results["acc,none"]
 
