@@ -195,6 +195,9 @@ def test_a_number_that_is_a_choice_names_that_choice() -> None:
     assert names_choice("정답은 1입니다.", 1, numbers)
     assert not names_choice("정답은 1입니다.", 0, numbers)
     assert names_choice("정답은 3입니다.", 2, numbers)  # no choice says 3, so it is the third
+    assert names_choice("정답은 2번입니다.", 1, ["2", "9", "4", "5"])
+    assert not names_choice("정답은 2번입니다.", 0, ["2", "9", "4", "5"])
+    assert not names_choice("정답은 2입니다.", 1, ["2.0", "9", "4", "5"])
 
 
 def test_options_as_text_are_read_in_the_order_of_their_letters() -> None:
