@@ -1,9 +1,9 @@
 """lm-eval models that ask through the chat template and keep the think block.
 
 lm-eval's own classes cut a think block away before a task sees the answer, or, where it never
-closed, hand it over as the answer. Here a task that sets `max_think_toks` in its generation
-settings gets the turn with its think block (`eval.judging`); other generative tasks get the
-answer, which is empty if thinking did not end.
+closed, hand it over as the answer. Here a task that sets `keep_thinking` in its generation settings
+gets the turn with its think block (`eval.judging`); other generative tasks get the answer, which is
+empty if thinking did not end. The setting `max_think_toks` limits the thinking of any task.
 
     lm = load_backend("hf")(pretrained="runs/tiny/sft/final", batch_size=16)
     lm.thinking = True
@@ -111,7 +111,7 @@ class ThinkingMixin(TemplateLM):
         """The request as the parent class is to have it."""
         prompt, settings = request.args
         settings = dict(settings)
-        judged = "max_think_toks" in settings
+        judged = settings.pop("keep_thinking", False)
         think_tokens = settings.pop("max_think_toks", MAX_THINK_TOKENS)
         if self._thinking is None:
             if judged:
@@ -163,7 +163,7 @@ class ThinkingMixin(TemplateLM):
             # The template leaves it to the model to open the block.
             before, opened, after = text.partition(THINK)
             text = after if opened and not before.strip() else END_OF_THINKING + text
-        if "max_think_toks" in settings:
+        if settings.get("keep_thinking"):
             return as_turn(text, bool(self._thinking))
         if not self._thinking:
             return text
