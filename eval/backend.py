@@ -18,7 +18,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.errors import RecipeError
@@ -184,10 +184,12 @@ class ThinkingMixin(TemplateLM):
 class KORMoLM(ThinkingMixin, HFLM):
     """lm-eval's transformers backend with thinking; takes the same arguments."""
 
-    def __init__(self, pretrained: str, thinking: bool | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, pretrained: str | PreTrainedModel, thinking: bool | None = None, **kwargs: Any
+    ) -> None:
         """
         Args:
-            pretrained: model directory or Hub id.
+            pretrained: model directory, Hub id, or a loaded model (then with its `tokenizer`).
             thinking: see `ThinkingMixin.thinking`.
             **kwargs: as for `lm_eval.models.huggingface.HFLM`.
 
@@ -199,12 +201,12 @@ class KORMoLM(ThinkingMixin, HFLM):
             super().__init__(pretrained=pretrained, backend="causal", **kwargs)
         except OSError as error:
             raise RecipeError(f"{pretrained}: {error}") from error
-        self._name = pretrained
+        self._name = pretrained if isinstance(pretrained, str) else pretrained.name_or_path
         known = self.model.generation_config.eos_token_id
         ids = set(known if isinstance(known, list) else [known] if known is not None else [])
         # A template's end of turn, also where no generation config was saved with the model.
         ids |= set(self.tokenizer.convert_tokens_to_ids(self._end_tokens()))
-        self.model.generation_config.eos_token_id = sorted(ids)
+        self._stop_ids = sorted(ids)
         self.thinking = thinking
 
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = False) -> str:
@@ -219,7 +221,8 @@ class KORMoLM(ThinkingMixin, HFLM):
             self.chat_template_args["enable_thinking"] = thinking
 
     def _stop_arguments(self) -> dict[str, Any]:
-        return {}
+        # Not through the model's generation config: the model may be one in training.
+        return {"eos_token_id": self._stop_ids}
 
 
 def load_backend(name: str) -> type[ThinkingMixin]:
