@@ -18,6 +18,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import modeling_kormo  # noqa: F401  (registers the model)
@@ -39,7 +40,8 @@ class ThinkingMixin(TemplateLM):
     add_bos_token: bool | None
     _name: str
     _thinking: bool | None = None
-    _prompt_end = ""
+    _plain_bos: bool | None
+    _prompt_end: str
 
     @property
     def thinking(self) -> bool | None:
@@ -59,9 +61,11 @@ class ThinkingMixin(TemplateLM):
                 f"{self._name}: its tokenizer has no token {END_OF_THINKING}, so the end of "
                 "thinking cannot be told; evaluate it without thinking"
             )
+        if self._thinking is None:
+            self._plain_bos = self.add_bos_token
         self._thinking = thinking
-        # A chat prompt is complete; plain text gets the tokenizer's BOS, as in pretraining.
-        self.add_bos_token = None if thinking is None else False
+        # A chat prompt is complete; plain text gets its BOS, as in pretraining.
+        self.add_bos_token = self._plain_bos if thinking is None else False
         self._set_template_arguments(thinking)
         if thinking is not None:
             turn = [{"role": "user", "content": "?"}]
@@ -110,7 +114,7 @@ class ThinkingMixin(TemplateLM):
     def _prepared(self, request: Instance) -> Instance:
         """The request as the parent class is to have it."""
         prompt, settings = request.args
-        settings = dict(settings)
+        settings = dict(normalize_gen_kwargs(settings, self.max_gen_toks))
         judged = settings.pop("keep_thinking", False)
         think_tokens = settings.pop("max_think_toks", MAX_THINK_TOKENS)
         if self._thinking is None:
@@ -118,20 +122,23 @@ class ThinkingMixin(TemplateLM):
                 raise RecipeError(
                     f"task {request.task_name} asks a chat model: set thinking to True or False"
                 )
-        elif not prompt.endswith(self._prompt_end):
+        elif not self._is_chat(prompt, judged):
             raise RecipeError(
-                f"task {request.task_name}: its prompts do not end as the chat template's do; "
+                f"task {request.task_name}: its prompts are not those of the chat template; "
                 "evaluate with apply_chat_template=True"
             )
         if self._thinking:
-            settings["max_gen_toks"] = self._answer_tokens(settings) + think_tokens
+            settings["max_gen_toks"] += think_tokens
             # Such strings would also end the reasoning; `_finished` cuts the answer at them.
             settings["until"] = []
         settings |= self._stop_arguments()
         return dataclasses.replace(request, arguments=(prompt, settings))
 
-    def _answer_tokens(self, settings: dict[str, Any]) -> int:
-        return int(settings.get("max_gen_toks", self.max_gen_toks))
+    def _is_chat(self, prompt: str, judged: bool) -> bool:
+        if judged or self._thinking:
+            return prompt.endswith(self._prompt_end)
+        # A task may have begun the answer itself (lm-eval's gen_prefix).
+        return self._prompt_end.partition(THINK)[0] in prompt
 
     def _check_length(self, requests: list[Instance]) -> None:
         if self._thinking is None:
@@ -139,7 +146,7 @@ class ThinkingMixin(TemplateLM):
         for request in requests:
             prompt, settings = request.args
             tokens = len(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-            answer = self._answer_tokens(settings)
+            answer = settings["max_gen_toks"]
             if tokens + answer > self.max_length:
                 raise RecipeError(
                     f"task {request.task_name}: a prompt of {tokens} tokens and up to {answer} to "

@@ -97,10 +97,11 @@ def test_the_think_block_reaches_the_task(lm: KORMoLM, script: Any, special: boo
 
 
 def test_other_tasks_get_the_answer_alone(lm: KORMoLM, script: Any) -> None:
-    plain = {"until": ["\n\n"], "max_gen_toks": 8, "max_think_toks": 8}
+    plain = {"until": ["\n\n"], "max_new_tokens": 8, "max_think_toks": 8}
     seen = script(f"{THOUGHT}{ANSWER}\n\n다음 문제<|EOT|>")
     lm.thinking = True
     assert lm.generate_until([request(ask(lm), **plain)]) == [ANSWER]
+    assert seen["max_length"] == seen["context"].shape[1] + 16
     # The task's stop string occurs in the reasoning, and must not end it.
     assert seen["stop"] == [lm.tokenizer.eos_token]
     script("둘을 더한다. 답은 4<|EOT|>")
@@ -220,6 +221,12 @@ def test_what_cannot_be_evaluated_is_refused(
     lm.thinking = True
     with pytest.raises(RecipeError, match="apply_chat_template=True"):
         lm.generate_until([request("하나 더하기 둘은?", **JUDGED)])
+    lm.thinking = False
+    plain = {"until": [], "max_gen_toks": 1}
+    with pytest.raises(RecipeError, match="apply_chat_template=True"):
+        lm.generate_until([request("하나 더하기 둘은?", **plain)])
+    assert len(lm.generate_until([request(ask(lm) + "답은", **plain)])) == 1
+    lm.thinking = True
     with pytest.raises(RecipeError, match=r"up to 2008 to generate do not fit .* of 1024"):
         lm.generate_until([request(ask(lm), **JUDGED | {"max_think_toks": 2000})])
     with pytest.raises(ValueError, match="not compatible with loglikelihood"):
