@@ -103,8 +103,8 @@ def read_fraction(text: str) -> Fraction | None:
     """`two thirds`, `one-half`, `half`; `None` if it is no such number."""
     above, _, below = text.casefold().replace("-", " ").rpartition(" ")
     part = _PARTS.get(below.removesuffix("s").replace("halve", "half"))
-    if part is None:
-        return None
+    if part is None or not above and below not in ("half", "quarter"):
+        return None  # a bare "third" is a place in an order
     count = read_english(above) if above not in ("", "a") else Fraction(1)
     return None if count is None else count / part
 

@@ -113,6 +113,7 @@ def root(number: Number, order: int) -> Number:
         return square_root(number)
     if value < 0 and order % 2:
         return negate(root(negate(number), order))
+    # Exact, or for even orders the square root of an exact root: the fourth root of 9 is that of 3.
     for part in (order, order // 2 if order % 2 == 0 else order):
         above, below = (_whole_root(abs(v), part) for v in value.as_integer_ratio())
         if value >= 0 and above is not None and below:
