@@ -18,7 +18,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.errors import RecipeError
@@ -184,10 +184,12 @@ class ThinkingMixin(TemplateLM):
 class KORMoLM(ThinkingMixin, HFLM):
     """lm-eval's transformers backend with thinking; takes the same arguments."""
 
-    def __init__(self, pretrained: str, thinking: bool | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, pretrained: str | PreTrainedModel, thinking: bool | None = None, **kwargs: Any
+    ) -> None:
         """
         Args:
-            pretrained: model directory or Hub id.
+            pretrained: model directory or Hub id, or a model in memory.
             thinking: see `ThinkingMixin.thinking`.
             **kwargs: as for `lm_eval.models.huggingface.HFLM`.
 
@@ -199,7 +201,7 @@ class KORMoLM(ThinkingMixin, HFLM):
             super().__init__(pretrained=pretrained, backend="causal", **kwargs)
         except OSError as error:
             raise RecipeError(f"{pretrained}: {error}") from error
-        self._name = pretrained
+        self._name = pretrained if isinstance(pretrained, str) else type(pretrained).__name__
         known = self.model.generation_config.eos_token_id
         ids = set(known if isinstance(known, list) else [known] if known is not None else [])
         # A template's end of turn, also where no generation config was saved with the model.

@@ -112,13 +112,17 @@ def _check(options: ModelOptions) -> None:
             raise RecipeError(f"--batch-size {options.batch_size}: a number of rows, or auto")
 
 
+def rows_in_memory(vocab_size: int) -> int:
+    """Rows at a time that a CPU's memory surely holds, by the logits of that many prompts."""
+    return max(1, min(_MOST_ROWS, _LOGIT_BYTES // (4 * _PROMPT * vocab_size)))
+
+
 def _batch_size(options: ModelOptions, name: str, revision: str) -> str | int:
     if options.batch_size != "auto":
         return int(options.batch_size)
     if options.resolved_device.startswith("cuda"):
         return "auto"
-    row = 4 * _PROMPT * AutoConfig.from_pretrained(name, revision=revision).vocab_size
-    return max(1, min(_MOST_ROWS, _LOGIT_BYTES // row))
+    return rows_in_memory(AutoConfig.from_pretrained(name, revision=revision).vocab_size)
 
 
 def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMixin:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..published import load_published
 from .content import Cell, Content, Line
 
-
 _LEFT_OUT = "Rows that were measured otherwise are left out."
 
 
