@@ -91,6 +91,9 @@ def _record(sample: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a question: the prompt once, not once per choice."""
     arguments = sample["arguments"]
     chosen_from = [own[1] for own in arguments if len(own) > 1 and isinstance(own[1], str)]
+    if len(set(chosen_from)) == 1 and len(chosen_from) > 1:
+        # One prompt per choice before the same end, as in Winogrande.
+        chosen_from = [own[0] for own in arguments]
     return {
         "doc_id": sample["doc_id"],
         "doc_hash": sample["doc_hash"],

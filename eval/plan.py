@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data_recipes.errors import RecipeError
 
-from .suites import SuiteTask, check_suite, leaf_entries, load_suite, suggestion
+from .published import load_published
+from .suites import Suite, SuiteTask, check_suite, leaf_entries, load_suite, suggestion
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -121,6 +122,16 @@ def _check_metric(row: SuiteTask, where: str, task: Task) -> None:
         )
 
 
+def _check_published(suite: Suite) -> None:
+    known = load_published().rows()
+    for row in suite.tasks:
+        if row.published is not None and row.published not in known:
+            raise RecipeError(
+                f"suite {suite.name}, task {row.task}: the model card has no row "
+                f"{row.published!r}{suggestion(row.published, known)}"
+            )
+
+
 def _asked(name: str, manager: TaskManager, task: Task) -> SuiteTask:
     """The row of `--task`: shots and metric are those of the task's own file."""
     return SuiteTask(
@@ -170,6 +181,7 @@ def make_plan(
     manager = task_manager([*names, *tasks], data_dir)
     for suite in loaded:
         check_suite(suite, manager)
+        _check_published(suite)
     plan = Plan()
     for suite in loaded:
         for row in suite.tasks:
