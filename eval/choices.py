@@ -67,8 +67,8 @@ def options_from_text(rows: datasets.Dataset) -> datasets.Dataset:
         except (ValueError, SyntaxError, KeyError, AttributeError, IndexError) as error:
             raise RecipeError(
                 f"row {number}: cannot read options {row['options']!r} with answer "
-                f"{row['answer']!r} ({error!r}); the data set changed its form, so pin the revision "
-                "that the task's file names"
+                f"{row['answer']!r} ({error!r}); the data set changed its form: pin a revision "
+                "that has the old one in the task's file"
             ) from error
 
     return rows.map(parse, with_indices=True)

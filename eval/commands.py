@@ -140,4 +140,4 @@ def _ladder(args: argparse.Namespace) -> None:
     for one in options:
         print(f"\n== {one.name} ==", flush=True)
         evaluate_plan(plan, one, args.out / one.name, args.limit)
-    _write(args.out, collect([args.out / name for name in names]), plot=True)
+    _write(args.out, collect([args.out / name for name in names], main=len(names) - 1), plot=True)

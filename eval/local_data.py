@@ -10,6 +10,7 @@ from its YAML; prompts and metrics are untouched.
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -159,6 +160,11 @@ class _Factory(TaskFactory):
             ) from error
 
 
+def _without_custom_data_hint(record: logging.LogRecord) -> bool:
+    # lm-eval explains `--metadata` to users of its own command for every task with data of its own.
+    return "Custom kwargs can be passed" not in record.getMessage()
+
+
 class LocalTaskManager(TaskManager):
     """lm-eval's task manager with this project's tasks and, if asked, data from a folder.
 
@@ -180,6 +186,7 @@ class LocalTaskManager(TaskManager):
         if data_dir is not None and not data_dir.is_dir():
             raise RecipeError(f"--data-dir {data_dir}: no such folder")
         super().__init__(include_path=[*folders, TASKS], include_defaults=False)
+        logging.getLogger("lm_eval.api.task").addFilter(_without_custom_data_hint)
         self._factory = _Factory(data_dir)
 
 

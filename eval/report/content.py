@@ -72,16 +72,18 @@ class Content:
     """A report.
 
     Attributes:
-        names: of the runs; the first is the one reported on.
+        names: of the runs.
+        main: index of the run that is reported on; the others stand beside it.
         results: their `results.json`.
         lines: main table.
         subjects: of groups.
         thinking: with thinking minus without.
-        measures: all that was measured of a row in the first run, by metric.
-        wrong: wrong answers of the first run, by label.
+        measures: all that was measured of a row in the main run, by metric.
+        wrong: wrong answers of the main run, by label.
     """
 
     names: list[str]
+    main: int
     results: list[dict[str, Any]]
     lines: list[Line]
     subjects: list[Subjects]
@@ -193,11 +195,12 @@ def unique_names(runs: Sequence[Path], results: Sequence[dict[str, Any]]) -> lis
     return [name if names.count(name) == 1 else f"{name} ({run})" for name, run in zip(names, runs)]
 
 
-def collect(runs: Sequence[Path]) -> Content:
+def collect(runs: Sequence[Path], main: int = 0) -> Content:
     """Read runs that have ended.
 
     Args:
-        runs: directories; the first is the one reported on, the others stand beside it.
+        runs: directories.
+        main: index of the one that is reported on.
 
     Raises:
         RecipeError: a run that has not ended, or whose files are missing.
@@ -205,10 +208,11 @@ def collect(runs: Sequence[Path]) -> Content:
     results = [read_results(run) for run in runs]
     return Content(
         names=unique_names(runs, results),
+        main=main,
         results=results,
         lines=_lines(results),
         subjects=_subjects(results),
         thinking=_thinking(runs, results),
-        measures=_measures(results[0]),
-        wrong=[(row["label"], failures(runs[0], row)) for row in results[0]["rows"]],
+        measures=_measures(results[main]),
+        wrong=[(row["label"], failures(runs[main], row)) for row in results[main]["rows"]],
     )

@@ -64,8 +64,8 @@ def _fence(text: str) -> str:
 def markdown(content: Content) -> str:
     """The whole report."""
     published = load_published()
-    first = content.results[0]
-    parts = [f"# Evaluation of {content.names[0]}", "", f"Made {first['date']}.", ""]
+    first, name = content.results[content.main], content.names[content.main]
+    parts = [f"# Evaluation of {name}", "", f"Made {first['date']}.", ""]
     parts += ["## Scores", "", "Percent, with standard errors.", ""]
     parts += _rows(main_table(content))
     if lines := compared(content):
@@ -74,8 +74,11 @@ def markdown(content: Content) -> str:
             "card does not say how it was measured. Rows measured otherwise are left out.",
             "",
         ]
-        head = ["task", content.names[0], *published.models]
-        body = [[line.label, number(line.runs[0]), *map(number, line.published)] for line in lines]
+        head = ["task", name, *published.models]
+        body = [
+            [line.label, number(line.runs[content.main]), *map(number, line.published)]
+            for line in lines
+        ]
         parts += _rows([head, *body])
     if content.thinking:
         parts += ["", "## Thinking", "", "Points that thinking adds, over the same questions.", ""]
@@ -91,20 +94,20 @@ def markdown(content: Content) -> str:
     for group in content.subjects:
         parts += ["", f"## {group.label} by subject", ""]
         table = [["subject", "questions", *content.names]]
-        table += [[name, f"{n:,}", *map(number, cells)] for name, n, cells in group.lines]
+        table += [[subject, f"{n:,}", *map(number, cells)] for subject, n, cells in group.lines]
         parts += _rows(table)
-    parts += ["", "## All measurements", ""]
+    parts += ["", f"## All measurements of {name}", ""]
     table = [["task", "measured"]]
     for label, values in content.measures:
         table.append([label, ", ".join(f"{k} {v:.4f}" for k, v in values.items())])
     parts += _rows(table)
-    parts += ["", "## Wrong answers", ""]
+    parts += ["", f"## Wrong answers of {name}", ""]
     for label, wrong in content.wrong:
         for one in wrong:
             parts += [f"### {label}: {one.unit}, question {one.doc_id}", "", _fence(one.prompt), ""]
             parts += ["Answered:", "", _fence(one.answer), "", "Right:", "", _fence(one.target), ""]
     parts += ["## Environment", ""]
-    for name, environment in content.environments():
-        parts += [f"- {name}: " + ", ".join(f"{k} {v}" for k, v in environment.items())]
+    for run, environment in content.environments():
+        parts += [f"- {run}: " + ", ".join(f"{k} {v}" for k, v in environment.items())]
     settings = (f"{k}: {v}" for k, v in first["settings"].items())
     return "\n".join([*parts, "", "## Settings", "", *(f"- {one}" for one in settings), ""])

@@ -36,6 +36,8 @@ def page(content: Content, *, plot: bool = False) -> str:
     }
     return environment.get_template("page.html").render(
         content=content,
+        main_name=content.names[content.main],
+        main_results=content.results[content.main],
         published=load_published(),
         compared=compared(content),
         plot=plot_runs(content) if plot else None,

@@ -12,7 +12,7 @@ from eval.__main__ import main
 from eval.report import collect, markdown, page
 from eval.run_dir import read_results, read_samples
 
-from .conftest import LIMIT, save_model
+from .chat_models import LIMIT, save_model
 
 
 class Closed(HTMLParser):

@@ -19,7 +19,7 @@ from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
 
 from ..conftest import ROOT, environment
-from .conftest import LIMIT, quick, save_model
+from .chat_models import LIMIT, quick, save_model
 
 
 def fails(*arguments: object) -> str:
