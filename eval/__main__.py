@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(sys.argv[1:] if argv is None else argv)
     try:
         args.run(args)
-    except RecipeError as error:
+    except (RecipeError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("interrupted; run the same command to go on", file=sys.stderr)

@@ -83,7 +83,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             description="Evaluates checkpoints one after the other, and reports on them together.",
         )
         parser.add_argument("models", nargs="+", metavar="CKPT", help="from the first to the last")
-        parser.add_argument("--out", type=Path, default=Path("runs/eval/ladder"), metavar="DIR")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            default=Path("runs/eval/ladder"),
+            metavar="DIR",
+            help="a directory per checkpoint, and the report (%(default)s)",
+        )
         _what(parser, "quick")
         parser.set_defaults(run=_ladder)
         return parser.parse_args(argv[1:])
@@ -134,7 +140,7 @@ def _ladder(args: argparse.Namespace) -> None:
     if doubles := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(
             f"checkpoints share the name {', '.join(doubles)}, and so their directory below "
-            f"--out: evaluate them one by one with `python -m eval --out` and --beside"
+            "--out: evaluate them one by one with `python -m eval --out` and --beside"
         )
     plan = make_plan(suites, args.task, args.think, args.data_dir)
     for one in options:

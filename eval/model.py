@@ -67,8 +67,9 @@ def model_settings(options: ModelOptions) -> dict[str, str]:
     """What must not change between a run and its resumption: the model itself, and its precision.
 
     Raises:
-        RecipeError: no such model.
+        RecipeError: no such model, or options that cannot work here.
     """
+    _check(options)
     settings = {
         "model": options.model,
         "backend": options.backend,
@@ -136,7 +137,6 @@ def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMix
     Raises:
         RecipeError: it cannot be loaded, or cannot do what is asked.
     """
-    _check(options)
     backend = load_backend(options.backend)
     name, revision = split_revision(options.model)
     arguments: dict[str, Any] = {

@@ -1,9 +1,4 @@
-"""Evaluates a model on suites, task by task, and writes a report.
-
-    python -m eval --model runs/tiny/sft/final --suite quick
-    python -m eval --model KORMo-Team/KORMo-10B-base --suite ko --suite en --out runs/eval/10b
-    python -m eval compare RUN_A RUN_B
-    python -m eval ladder CKPT CKPT CKPT --out DIR
+"""Evaluates a model, task by task, and keeps what it found.
 
 Each finished task is kept; started again after an interruption, the same command goes on with the
 next one.
@@ -15,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +34,8 @@ _SEED = 0
 class Eta:
     """Time to go, from what tasks of the same kind took in this session."""
 
-    seconds: dict[tuple[bool, bool], float]
-    items: dict[tuple[bool, bool], int]
-
-    @staticmethod
-    def new() -> Eta:
-        return Eta({}, {})
+    seconds: dict[tuple[bool, bool], float] = field(default_factory=dict)
+    items: dict[tuple[bool, bool], int] = field(default_factory=dict)
 
     def add(self, unit: Unit, items: int, seconds: float) -> None:
         """A unit has ended."""
@@ -126,7 +117,7 @@ def _run_all(
     )
     environment = describe_environment(options.resolved_device)
     done: dict[str, dict[str, Any]] = {}
-    eta = Eta.new()
+    eta = Eta()
     for number, unit in enumerate(todo):
         set_seed(_SEED)
         start = time.perf_counter()
