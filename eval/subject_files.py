@@ -7,6 +7,7 @@ lm-eval needs a file per subject. Each is a few lines over a shared template:
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,6 +134,10 @@ def files(family: Family) -> dict[str, str]:
 
 def main() -> None:
     """Write the files of every family anew."""
+    argparse.ArgumentParser(
+        prog="python -m eval.subject_files",
+        description="Write the task files of single subjects from the tables in eval.",
+    ).parse_args()
     for family in FAMILIES:
         folder = HERE / "tasks" / family.folder
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,23 +1,26 @@
 """Local data for all tasks, a task manager on it, and a model without training."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach the Hub
-
 
 @pytest.fixture(scope="session")
 def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The cache of `datasets` is the tests' own, so that nothing of another run is read."""
+    """The cache of `datasets` is the tests' own, and nothing reaches the Hub.
+
+    Whatever was imported first has read HF_HUB_OFFLINE already, so the settings themselves are set.
+    """
     import datasets
+    import huggingface_hub
 
     with pytest.MonkeyPatch.context() as patch:
         cache = tmp_path_factory.mktemp("datasets")
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+        patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         yield
 
 

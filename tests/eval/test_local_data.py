@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -70,6 +69,17 @@ def test_what_is_missing_is_named_with_the_command_that_fetches_it(tmp_path: Pat
         manager(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("content", ['{"query": ', '{"frage": "x", "answer": "(A)"}\n', ""])
+def test_files_that_do_not_fit_are_named(
+    datasets_cache: None, tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / "HAERAE-HUB" / "HAE_RAE_BENCH" / "history"
+    folder.mkdir(parents=True)
+    (folder / "test.jsonl").write_text(content)
+    with pytest.raises(RecipeError, match="HAE_RAE_BENCH/history: task haerae_history cannot use"):
+        manager(tmp_path).load(["haerae_history"])
+
+
 def test_a_data_set_out_of_reach_is_named(datasets_cache: None) -> None:
     with pytest.raises(RecipeError) as error:
         manager(None).load(["haerae"])
@@ -77,7 +87,7 @@ def test_a_data_set_out_of_reach_is_named(datasets_cache: None) -> None:
         assert part in str(error.value)
 
 
-def test_an_error_in_a_task_is_not_taken_for_missing_data(tmp_path: Path, manager: Any) -> None:
+def test_an_error_in_a_task_is_not_taken_for_missing_data(tmp_path: Path) -> None:
     # Its own file is missing, so the Hub is not to blame.
     (tmp_path / "own.yaml").write_text(
         "task: own\ndataset_path: json\ndataset_kwargs: {data_files: nowhere.jsonl}\n"

@@ -160,7 +160,8 @@ def test_reasoned_answers_are_scored_by_the_checker(manager: Any) -> None:
     assert len(tasks) == 45
 
     def score(model: Any) -> float:
-        results = evaluate(model, group, manager)["results"]["kormo_kmmlu_cot"]
+        everything = evaluate(model, group, manager, apply_chat_template=True)
+        results = everything["results"]["kormo_kmmlu_cot"]
         assert results["sample_len"] == 90 and model.generated == 90
         return results["acc,none"]
 
@@ -194,6 +195,9 @@ def test_a_number_that_is_a_choice_names_that_choice() -> None:
     assert names_choice("정답은 1입니다.", 1, numbers)
     assert not names_choice("정답은 1입니다.", 0, numbers)
     assert names_choice("정답은 3입니다.", 2, numbers)  # no choice says 3, so it is the third
+    assert names_choice("정답은 2번입니다.", 1, ["2", "9", "4", "5"])
+    assert not names_choice("정답은 2번입니다.", 0, ["2", "9", "4", "5"])
+    assert not names_choice("정답은 2입니다.", 1, ["2.0", "9", "4", "5"])
 
 
 def test_options_as_text_are_read_in_the_order_of_their_letters() -> None:
