@@ -1,9 +1,9 @@
 """lm-eval models that ask through the chat template and keep the think block.
 
 lm-eval's own classes cut a think block away before a task sees the answer, or, where it never
-closed, hand it over as the answer. Here a task that sets `max_think_toks` in its generation
-settings gets the turn with its think block (`eval.judging`); other generative tasks get the
-answer, which is empty if thinking did not end.
+closed, hand it over as the answer. Here a task that sets `keep_thinking` in its generation settings
+gets the turn with its think block (`eval.judging`); other generative tasks get the answer, which is
+empty if thinking did not end. The setting `max_think_toks` limits the thinking of any task.
 
     lm = load_backend("hf")(pretrained="runs/tiny/sft/final", batch_size=16)
     lm.thinking = True
@@ -111,7 +111,7 @@ class ThinkingMixin(TemplateLM):
         """The request as the parent class is to have it."""
         prompt, settings = request.args
         settings = dict(settings)
-        judged = "max_think_toks" in settings
+        judged = settings.pop("keep_thinking", False)
         think_tokens = settings.pop("max_think_toks", MAX_THINK_TOKENS)
         if self._thinking is None:
             if judged:
@@ -163,7 +163,7 @@ class ThinkingMixin(TemplateLM):
             # The template leaves it to the model to open the block.
             before, opened, after = text.partition(THINK)
             text = after if opened and not before.strip() else END_OF_THINKING + text
-        if "max_think_toks" in settings:
+        if settings.get("keep_thinking"):
             return as_turn(text, bool(self._thinking))
         if not self._thinking:
             return text
@@ -189,7 +189,7 @@ class KORMoLM(ThinkingMixin, HFLM):
     ) -> None:
         """
         Args:
-            pretrained: model directory or Hub id, or a model in memory.
+            pretrained: model directory, Hub id, or a loaded model (then with its `tokenizer`).
             thinking: see `ThinkingMixin.thinking`.
             **kwargs: as for `lm_eval.models.huggingface.HFLM`.
 
@@ -201,12 +201,12 @@ class KORMoLM(ThinkingMixin, HFLM):
             super().__init__(pretrained=pretrained, backend="causal", **kwargs)
         except OSError as error:
             raise RecipeError(f"{pretrained}: {error}") from error
-        self._name = pretrained if isinstance(pretrained, str) else type(pretrained).__name__
+        self._name = pretrained if isinstance(pretrained, str) else pretrained.name_or_path
         known = self.model.generation_config.eos_token_id
         ids = set(known if isinstance(known, list) else [known] if known is not None else [])
         # A template's end of turn, also where no generation config was saved with the model.
         ids |= set(self.tokenizer.convert_tokens_to_ids(self._end_tokens()))
-        self.model.generation_config.eos_token_id = sorted(ids)
+        self._stop_ids = sorted(ids)
         self.thinking = thinking
 
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = False) -> str:
@@ -221,7 +221,8 @@ class KORMoLM(ThinkingMixin, HFLM):
             self.chat_template_args["enable_thinking"] = thinking
 
     def _stop_arguments(self) -> dict[str, Any]:
-        return {}
+        # Not through the model's generation config: the model may be one in training.
+        return {"eos_token_id": self._stop_ids}
 
 
 def load_backend(name: str) -> type[ThinkingMixin]:
