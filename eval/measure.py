@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,16 +64,14 @@ def run_unit(
     # What simple_evaluate does; it would also build an index of all tasks, and seed everything.
     task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        found = evaluate(
-            lm,
-            {"tasks": {unit.task: task}, "groups": {}},
-            limit=limit,
-            bootstrap_iters=_BOOTSTRAPS,
-            apply_chat_template=unit.chat,
-            fewshot_as_multiturn=unit.chat,
-        )
+    found = evaluate(
+        lm,
+        {"tasks": {unit.task: task}, "groups": {}},
+        limit=limit,
+        bootstrap_iters=_BOOTSTRAPS,
+        apply_chat_template=unit.chat,
+        fewshot_as_multiturn=unit.chat,
+    )
     figures = found["results"][unit.task]
     result = {
         "alias": task.config.task_alias or unit.task,

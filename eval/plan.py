@@ -113,15 +113,6 @@ def _metric_keys(task: Task) -> list[str]:
     return [f"{metric},{own.name}" for metric in task.aggregation() for own in task._filters]
 
 
-def _check_metric(row: SuiteTask, where: str, task: Task) -> None:
-    keys = _metric_keys(task)
-    if row.metric_key not in keys:
-        raise RecipeError(
-            f"{where}: task {task.task_name} has no metric {row.metric_key!r}"
-            f"{suggestion(row.metric_key, keys)} (it has {', '.join(keys)})"
-        )
-
-
 def _check_published(suite: Suite) -> None:
     known = load_published().rows()
     for row in suite.tasks:
@@ -205,7 +196,6 @@ def _add(
     row = _asked(name, manager, members[0]) if isinstance(wanted, str) else wanted
     shots = {unit.task: unit.shots for unit in plan.units}
     for task in members:
-        _check_metric(row, f"suite {suite}, task {name}", task)
         if shots.get(task.task_name, row.shots) != row.shots:
             raise RecipeError(
                 f"task {task.task_name} is asked for with {shots[task.task_name]} and with "

@@ -50,17 +50,12 @@ def same_random_numbers() -> Iterator[None]:
 def untouched(model: PreTrainedModel) -> Iterator[None]:
     """Leaves a model in training, and every random number generator, as they were."""
     modes = {module: module.training for module in model.modules()}
-    # lm-eval's wrapper adds the tokens that end a turn. Kept as an object: an adapter's base has it.
-    generation = vars(model.generation_config)
-    before = deepcopy(generation)
     try:
         with torch.no_grad(), same_random_numbers():
             yield
     finally:
         for module, mode in modes.items():
             module.training = mode
-        generation.clear()
-        generation.update(before)
 
 
 class QuickEval(TrainerCallback):

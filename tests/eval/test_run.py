@@ -143,7 +143,7 @@ def test_names_that_do_not_exist_are_refused_with_a_suggestion(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{task: mmlu_mini, shots: 5, metric: ac, reason: r}", "did you mean 'acc,none'"),
+        ("{task: mmlu_mini, shots: 5, metric: ac, reason: r}", "reports no metric 'ac'"),
         ("{task: mmlu_mini, shots: 5, metric: acc, think: on, reason: r}", "set think: off"),
         (
             "{task: mmlu_mini, shots: 5, metric: acc, published: mmllu, reason: r}",
