@@ -123,7 +123,7 @@ def _check_published(suite: Suite) -> None:
             )
 
 
-def _asked(name: str, manager: TaskManager, task: Task) -> SuiteTask:
+def _asked(name: str, task: Task) -> SuiteTask:
     """The row of `--task`: shots and metric are those of the task's own file."""
     return SuiteTask(
         task=name,
@@ -188,12 +188,13 @@ def _add(
 ) -> None:
     name = wanted if isinstance(wanted, str) else wanted.task
     leaves = [entry.name for entry in leaf_entries(manager, name)]
-    if not all(leaf in plan.tasks for leaf in leaves):
+    is_group = manager.task_index[name].kind.name == "GROUP"
+    if (is_group and name not in plan.groups) or not all(leaf in plan.tasks for leaf in leaves):
         found: dict[str, Any] = manager.load([name])
         plan.groups |= found["groups"]
         plan.tasks |= {k: v for k, v in found["tasks"].items() if k not in plan.tasks}
     members = [plan.tasks[leaf] for leaf in leaves]
-    row = _asked(name, manager, members[0]) if isinstance(wanted, str) else wanted
+    row = _asked(name, members[0]) if isinstance(wanted, str) else wanted
     shots = {unit.task: unit.shots for unit in plan.units}
     for task in members:
         if shots.get(task.task_name, row.shots) != row.shots:
