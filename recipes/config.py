@@ -193,7 +193,20 @@ class ParallelismConfig(Strict):
     gpu_hour_usd: float = Field(default=0.0, ge=0)
 
 
-class LoggingConfig(Strict):
+class QuickEvalConfig(Strict):
+    """Evaluation while a stage trains (recipes/quick_eval.py).
+
+    Attributes:
+        quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
+        quick_eval_items: questions per task. Our choice: every process asks them all, so few; a
+            score of 50 has a standard error of up to 7 points, enough to see a model break.
+    """
+
+    quick_eval_every_tokens: int | None = Field(default=None, gt=0)
+    quick_eval_items: int = Field(default=50, gt=0)
+
+
+class LoggingConfig(QuickEvalConfig):
     """Where results go and how often.
 
     Attributes:

@@ -26,6 +26,7 @@ from .config import StageConfig
 from .flops import count_parameters, flops_per_token, peak_flops
 from .handover import BASE_USAGE, FINAL, Trained, read_lineage, save_kormo, write_final
 from .metrics import CURVE, Throughput
+from .quick_eval import add_quick_eval
 from .schedule import Steps
 from .trainer import PretrainTrainer
 from .windows_data import PackedCollator, WindowDataset
@@ -135,7 +136,7 @@ def build_trainer(
     reasoning = config.stage == "midtrain_reasoning"
     unscored = think_ids(tokenizer)[:1] if reasoning else ()
     collator = PackedCollator(config.data.document_masking, unscored)
-    return PretrainTrainer(
+    trainer = PretrainTrainer(
         model=model,
         args=args,
         config=config,
@@ -154,6 +155,8 @@ def build_trainer(
         ),
         collator=collator,
     )
+    add_quick_eval(trainer, config, tokenizer)
+    return trainer
 
 
 def train(trainer: PretrainTrainer, config: StageConfig, mixture: Mixture, steps: Steps) -> None:

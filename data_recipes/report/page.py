@@ -1,7 +1,6 @@
 """The page itself, and its command."""
 
 import argparse
-import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from ..commit import git_commit
 from ..config import CONFIGS, DataConfig
 from ..errors import RecipeError
 from ..quality.classifier import fasttext_version
@@ -31,21 +31,6 @@ _PACKAGES = (
     "tokenizers",
     "transformers",
 )
-
-
-def _commit() -> str:
-    """Commit of this code, `+changes` if it differs from it."""
-    here = Path(__file__).parent
-    try:
-        commit, status = (
-            subprocess.run(
-                ["git", *command], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "not in git"
-    return f"{commit}+changes" if status else commit
 
 
 def _funnels(run: Run) -> dict[str, str]:
@@ -101,7 +86,7 @@ def render(config: DataConfig, run: Run) -> str:
             **{name: version(name) for name in _PACKAGES},
             **fasttext_version(),
         },
-        "commit": _commit(),
+        "commit": git_commit() or "not in git",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return _environment().get_template("page.html").render(values)

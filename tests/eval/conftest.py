@@ -77,3 +77,23 @@ def tiny_model() -> Any:
         pad_token_id=vocabulary["<|EOS|>"],
     )
     return HFLM(pretrained=KORMoForCausalLM(config).eval(), tokenizer=fast, max_length=4096)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random chat model."""
+    from .chat_models import save_model
+
+    return save_model(tmp_path_factory.mktemp("models") / "random" / "final", 0)
+
+
+@pytest.fixture(scope="session")
+def whole_run(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The suite `quick` on it, from start to end."""
+    from eval.__main__ import main
+
+    from .chat_models import quick
+
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    main(quick(model, out))
+    return out
