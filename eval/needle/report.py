@@ -114,7 +114,9 @@ def draw_heatmap(cells: list[dict[str, Any]], language: str, title: str, path: P
     axes.set_title(title, fontsize=10)
     for row, line in enumerate(shares):
         for column, share in enumerate(line):
-            axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=8)
+            ink = "white" if abs(share - 0.5) > 0.4 else "black"  # the map is dark at both ends
+            label = f"{share:.0%}"
+            axes.text(column, row, label, ha="center", va="center", fontsize=8, color=ink)
     figure.colorbar(image, ax=axes, format=lambda value, _: f"{value:.0%}")
     figure.savefig(path, dpi=150)
     plt.close(figure)
