@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two stages on shards and a chat stage were trained, the last from the one before it."""
     root = tmp_path_factory.mktemp("trained")
     planted = {
-        "one": {3: ITEMS[IN_STAGE1], 8: ITEMS[IN_BOTH], 14: ITEMS[IN_BOTH]},
+        "one": {3: ITEMS[IN_STAGE1], 8: ITEMS[IN_BOTH], 10: ITEMS[IN_BOTH]},
         # Ten words of the item only: less than an n-gram.
         "two": {5: ITEMS[IN_STAGE2], 11: " ".join(ITEMS[IN_HALF].split()[:10])},
     }
