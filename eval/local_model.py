@@ -93,6 +93,9 @@ def greedy(model: PreTrainedModel, max_tokens: int) -> GenerationConfig:
     own = model.generation_config
     return GenerationConfig(
         do_sample=False,
+        # Left out, the model's own would be taken, and complained about.
+        temperature=1.0,
+        top_p=1.0,
         max_new_tokens=max_tokens,
         bos_token_id=own.bos_token_id,
         eos_token_id=own.eos_token_id,

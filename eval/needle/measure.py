@@ -101,8 +101,9 @@ def check_length(config: Any, lengths: list[int], max_tokens: int) -> None:
     Raises:
         RecipeError: naming the length, and the longest that fits.
     """
-    positions = config.max_position_embeddings
-    if max(lengths) + max_tokens > positions:
+    # Models without positions (state spaces, relative ones) name no number, and have no limit.
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and max(lengths) + max_tokens > positions:
         raise RecipeError(
             f"--lengths {max(lengths)}: with {max_tokens} tokens of answer more than the "
             f"{positions:,} positions of the model (max_position_embeddings); at most "
