@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 
 from data_recipes.answers import extract_answer, same_answer
+from data_recipes.answers.same import is_choice
 from data_recipes.errors import RecipeError
 
 LETTERS = "ABCDEFGHIJ"
@@ -28,13 +29,14 @@ def names_choice(text: str, gold: int, choices: list[str]) -> bool:
     answer = extract_answer(text)
     if answer is None:
         return False
+    number = f"{gold + 1}번"
     if same_answer(answer, LETTERS[gold]):
         return True
-    # A bare number that is the text of a choice names that choice, not the one of this number.
-    if answer.strip() not in choices and same_answer(answer, f"{gold + 1}번"):
-        return True
+    if is_choice(answer):
+        return same_answer(answer, number)
     said = [index for index, choice in enumerate(choices) if same_answer(answer, choice)]
-    return said == [gold]
+    # A bare number that is the value of a choice names that choice, not the one of this number.
+    return said == [gold] if said else same_answer(answer, number)
 
 
 def score_kmmlu(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
@@ -67,8 +69,8 @@ def options_from_text(rows: datasets.Dataset) -> datasets.Dataset:
         except (ValueError, SyntaxError, KeyError, AttributeError, IndexError) as error:
             raise RecipeError(
                 f"row {number}: cannot read options {row['options']!r} with answer "
-                f"{row['answer']!r} ({error!r}); the data set changed its form, so pin the revision "
-                "that the task's file names"
+                f"{row['answer']!r} ({error!r}); the data set changed its form: pin a revision "
+                "that has the old one in the task's file"
             ) from error
 
     return rows.map(parse, with_indices=True)

@@ -10,6 +10,7 @@ from its YAML; prompts and metrics are untouched.
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -34,8 +35,8 @@ from .suites import check_suite, leaf_entries, load_suite
 TASKS = Path(__file__).parent / "tasks"
 LM_EVAL_TASKS = Path(lm_eval.tasks.__file__).parent
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
-# What `datasets` raises for a repository or file that it cannot get; both classes also cover
-# missing network, HF_HUB_OFFLINE, and terms that were not accepted.
+# What `datasets` raises for a repository or file that it cannot get: no network, HF_HUB_OFFLINE,
+# no such data set, terms that were not accepted.
 _UNREACHABLE = (ConnectionError, FileNotFoundError, HfHubHTTPError)
 
 
@@ -63,8 +64,7 @@ def hub_data(config: dict[str, Any]) -> HubData | None:
         config: the resolved YAML of a task.
     """
     path = config.get("dataset_path")
-    own = callable(config.get("custom_dataset")) or isinstance(config.get("custom_dataset"), str)
-    if own or not path or path in PACKAGED or Path(path).exists():
+    if config.get("custom_dataset") or not path or path in PACKAGED or Path(path).exists():
         return None
     options = dict(config.get("dataset_kwargs") or {})
     options.pop("trust_remote_code", None)  # `datasets` no longer runs code from the Hub
@@ -148,15 +148,31 @@ class _Factory(TaskFactory):
     def _build_task(self, entry: Entry, overrides: dict[str, Any] | None) -> Task:
         try:
             return super()._build_task(entry, overrides)
-        except _UNREACHABLE as error:
+        except RecipeError:
+            raise
+        except Exception as error:
             data = hub_data(super()._load_full_config(entry, overrides))
             if data is None:
+                raise
+            if self._data_dir is not None:
+                # Broken lines, other columns, no rows: each raises its own kind of error, from
+                # the reader or from the task's templates, which lm-eval tries on one question.
+                raise RecipeError(
+                    f"{data.folder(self._data_dir)}: task {entry.name} cannot use these files "
+                    f"({error.__cause__ or error!r}); they need the columns and values of {data}"
+                ) from error
+            if not isinstance(error, _UNREACHABLE):
                 raise
             raise RecipeError(
                 f"task {entry.name}: its data set {data} cannot be reached ({error}); if it lies "
                 f"behind a form, accept its terms and run `hf auth login`; else "
                 f"{_how_to_fetch(entry.name)}"
             ) from error
+
+
+def _without_custom_data_hint(record: logging.LogRecord) -> bool:
+    # lm-eval explains `--metadata` to users of its own command for every task with data of its own.
+    return "Custom kwargs can be passed" not in record.getMessage()
 
 
 class LocalTaskManager(TaskManager):
@@ -180,6 +196,7 @@ class LocalTaskManager(TaskManager):
         if data_dir is not None and not data_dir.is_dir():
             raise RecipeError(f"--data-dir {data_dir}: no such folder")
         super().__init__(include_path=[*folders, TASKS], include_defaults=False)
+        logging.getLogger("lm_eval.api.task").addFilter(_without_custom_data_hint)
         self._factory = _Factory(data_dir)
 
 
@@ -234,20 +251,27 @@ def main(argv: list[str] | None = None) -> None:
     names = [*args.task, *(row.task for suite in suites for row in suite.tasks)]
     leaves = [entry for name in names for entry in leaf_entries(manager, name)]
     wanted = {str(data): data for entry in leaves if (data := hub_data(entry.cfg or {}))}
+    if not wanted:
+        print("nothing to fetch: these tasks bring their own data")
     failed = []
-    for data in tqdm(wanted.values(), desc="data sets", unit="set"):
+    for data in tqdm(wanted.values(), desc="data sets", unit="set", disable=not wanted):
         try:
             rows = fetch(data, args.out)
         except RecipeError as error:
             failed.append(str(error))
+            if isinstance(error.__cause__, ConnectionError):
+                break  # the next ones would wait for the same network
             continue
         tqdm.write(f"{data.folder(args.out)}: {f'{rows:,} rows' if rows else 'there already'}")
     if failed:
-        raise RecipeError("\n  ".join([f"{len(failed)} of {len(wanted)} not fetched:", *failed]))
+        raise RecipeError("\n  ".join(["not fetched; run the same command again for:", *failed]))
 
 
 if __name__ == "__main__":
     try:
         main()
-    except RecipeError as error:
+    except (RecipeError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(130)

@@ -7,6 +7,7 @@ lm-eval needs a file per subject. Each is a few lines over a shared template:
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+_MMLU = "The following are multiple choice questions (with answers) about {}.\n\n"
 _ALLOWED = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
@@ -29,6 +31,7 @@ class Family:
         template: file that each task includes.
         hub_name: configuration on the Hub, from the one in the table.
         description: text before the examples, with the subject's name for `{}`.
+        own_data: whether the questions lie beside the template instead of on the Hub.
     """
 
     group: str
@@ -37,6 +40,7 @@ class Family:
     template: str
     hub_name: Callable[[str], str] = str
     description: str | None = None
+    own_data: bool = False
 
 
 def slug(subject: str) -> str:
@@ -59,7 +63,22 @@ FAMILIES = (
         "mmlu_subjects.yaml",
         "mmlu_redux/subjects",
         "template.yaml",
-        description="The following are multiple choice questions (with answers) about {}.\n\n",
+        description=_MMLU,
+    ),
+    Family(
+        "kmmlu_mini",
+        "kmmlu_mini_subjects.yaml",
+        "kmmlu_mini/subjects",
+        "template.yaml",
+        own_data=True,
+    ),
+    Family(
+        "mmlu_mini",
+        "mmlu_mini_subjects.yaml",
+        "mmlu_mini/subjects",
+        "template.yaml",
+        description=_MMLU,
+        own_data=True,
     ),
 )
 
@@ -101,8 +120,12 @@ def files(family: Family) -> dict[str, str]:
                 "include": f"../{family.template}",
                 "task": task,
                 "task_alias": title,
-                "dataset_name": family.hub_name(subject),
             }
+            if family.own_data:
+                folder = Path(family.folder).parent.as_posix()
+                content["dataset_kwargs"] = {"folder": folder, "subject": subject}
+            else:
+                content["dataset_name"] = family.hub_name(subject)
             if family.description:
                 content["description"] = family.description.format(title)
             written[f"{slug(subject)}.yaml"] = _text(family, content)
@@ -111,6 +134,10 @@ def files(family: Family) -> dict[str, str]:
 
 def main() -> None:
     """Write the files of every family anew."""
+    argparse.ArgumentParser(
+        prog="python -m eval.subject_files",
+        description="Write the task files of single subjects from the tables in eval.",
+    ).parse_args()
     for family in FAMILIES:
         folder = HERE / "tasks" / family.folder
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -140,27 +140,43 @@ def leaf_entries(manager: TaskManager, name: str) -> list[Entry]:
     return leaves
 
 
+def _metric_keys(config: dict[str, Any]) -> set[str]:
+    """What a task reports, as `metric,filter`; empty if it leaves that to lm-eval's defaults."""
+    filters = [f["name"] for f in config.get("filter_list") or []] or ["none"]
+    metrics = [str(m["metric"]).rpartition(".")[2] for m in config.get("metric_list") or []]
+    return {f"{metric},{name}" for metric in metrics for name in filters}
+
+
+def _problem(row: SuiteTask, entry: Entry) -> str | None:
+    config = entry.cfg or {}
+    kind = config.get("output_type", "generate_until")
+    if row.think != "off" and kind != "generate_until":
+        return (
+            f"{row.task}: think is {row.think!r}, but {entry.name} compares likelihoods ({kind}) "
+            "and generates nothing; set think: off"
+        )
+    keys = _metric_keys(config)
+    if keys and row.metric_key not in keys:
+        return (
+            f"{row.task}: {entry.name} reports no metric {row.metric!r}; it reports "
+            f"{', '.join(sorted(key.removesuffix(',none') for key in keys))}"
+        )
+    return None
+
+
 def check_suite(suite: Suite, manager: TaskManager) -> None:
     """Refuse what would only fail, or go silently wrong, after hours of evaluation.
 
     Raises:
-        RecipeError: lists every unknown task, and every task whose answers are not generated but
-            that is to think.
+        RecipeError: lists every unknown task, every metric that a task does not report, and every
+            task that is to think but whose answers are not generated.
     """
     problems = []
     for row in suite.tasks:
         try:
-            leaves = leaf_entries(manager, row.task)
+            found = [_problem(row, entry) for entry in leaf_entries(manager, row.task)]
         except RecipeError as error:
-            problems.append(str(error))
-            continue
-        for entry in leaves:
-            kind = (entry.cfg or {}).get("output_type", "generate_until")
-            if row.think != "off" and kind != "generate_until":
-                problems.append(
-                    f"{row.task}: think is {row.think!r}, but {entry.name} compares likelihoods "
-                    f"({kind}) and generates nothing; set think: off"
-                )
-                break
+            found = [str(error)]
+        problems += [problem for problem in found if problem][:1]
     if problems:
         raise RecipeError("\n  ".join([f"suite {suite.name}:", *problems]))
