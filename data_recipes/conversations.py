@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from trl.data_utils import maybe_convert_to_chatml
 
 from .errors import RecipeError
 from .readers import resolve_files
@@ -97,6 +96,9 @@ def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]]
         if row.get(name) is not None:
             return list(row[name]), {name}
     if row.get("conversations") is not None:
+        # Here: it takes seconds to import, and most of those who read rows do without.
+        from trl.data_utils import maybe_convert_to_chatml
+
         return maybe_convert_to_chatml({"conversations": row["conversations"]})["messages"], {
             "conversations"
         }
