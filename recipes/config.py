@@ -11,6 +11,8 @@ from data_recipes.strict_yaml import Strict
 
 PretrainingStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(PretrainingStage)
+# Sizes whose recipes make what they lack, from the embedded corpus.
+SELF_CONTAINED = ("tiny", "small")
 
 
 class ShapeConfig(Strict):

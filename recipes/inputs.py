@@ -1,4 +1,4 @@
-"""Inputs of a stage that are not there yet: made on the spot at `tiny`, named otherwise."""
+"""Inputs of a stage that are not there yet: made on the spot from the embedded corpus, or named."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from data_recipes.prepare import prepare
 from data_recipes.strict_yaml import find_config, load_config
 from data_recipes.windows import TokenSource
 
-from .config import STAGES, StageConfig
+from .config import SELF_CONTAINED, STAGES, StageConfig
 
 # What `accelerate launch` sets for its children; a stage started from within one is not its rank.
 _LAUNCHER = (
@@ -73,11 +73,12 @@ def _parent_script(config: StageConfig) -> str:
     return f"{STAGES[max(0, STAGES.index(config.stage) - 1)]}.py"
 
 
-def run_stage(name: str) -> None:
-    """Run the tiny recipe of a stage in a process of its own.
+def run_stage(name: str, size: str) -> None:
+    """Run the recipe of a stage in a process of its own.
 
     Args:
         name: of its script.
+        size: of the model.
 
     Raises:
         RecipeError: it failed.
@@ -88,7 +89,8 @@ def run_stage(name: str) -> None:
         for k, v in os.environ.items()
         if k not in _LAUNCHER and not k.startswith(("ACCELERATE_", "FSDP_", "TORCHELASTIC_"))
     }
-    result = subprocess.run([sys.executable, str(script)], env=environment, check=False)
+    command = [sys.executable, str(script), "--config", f"{size}/{script.stem}.yaml"]
+    result = subprocess.run(command, env=environment, check=False)
     if result.returncode:
         raise RecipeError(
             f"{script} failed (exit status {result.returncode}); see its message above"
@@ -98,14 +100,14 @@ def run_stage(name: str) -> None:
 def _ensure(
     config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
 ) -> None:
-    if config.size != "tiny":
+    if config.size not in SELF_CONTAINED:
         raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
-    print(f"{missing} is not there: making the tiny {what} now ({command})", flush=True)
+    print(f"{missing} is not there: making the {config.size} {what} now ({command})", flush=True)
     make(config)
 
 
 def ensure_inputs(config: StageConfig) -> None:
-    """Have the first rank make what a tiny stage lacks, while the others wait.
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
 
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
@@ -128,7 +130,7 @@ def ensure_inputs(config: StageConfig) -> None:
             script = _parent_script(config)
             name = f"{config.size}/{Path(script).stem}.yaml"
             command = f"accelerate launch recipes/{script} --config {name}"
-            train = partial(run_stage, script)
+            train = partial(run_stage, script, config.size)
             _ensure(config, Path(parent), "parent model", lambda _: train(), command)
             if not Path(parent).exists():
                 raise RecipeError(f"model.init_from {parent}: {command} does not write there")
