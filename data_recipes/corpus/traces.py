@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
+from ..templates import trace_text
 from .items import ReasoningItem, items
 from .items.types import between
 
@@ -17,4 +18,4 @@ def document(rng: random.Random, language: str) -> str:
 
 def render(item: ReasoningItem) -> str:
     """Question, trace and answer in the form of the chat template's assistant turns."""
-    return f"{item.question}\n<think>\n{item.reasoning}\n</think>\n\n{item.answer}"
+    return trace_text(item.question, item.reasoning, item.answer)
