@@ -33,11 +33,11 @@ _PACKAGES = (
 )
 
 
-def _commit() -> str:
+def commit() -> str:
     """Commit of this code, `+changes` if it differs from it."""
     here = Path(__file__).parent
     try:
-        commit, status = (
+        head, status = (
             subprocess.run(
                 ["git", *command], cwd=here, capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -45,7 +45,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "not in git"
-    return f"{commit}+changes" if status else commit
+    return f"{head}+changes" if status else head
 
 
 def _funnels(run: Run) -> dict[str, str]:
@@ -65,21 +65,26 @@ def _funnels(run: Run) -> dict[str, str]:
     return figures
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+def environment(*folders: Path) -> jinja2.Environment:
+    """Of pages that ask for no other file.
+
+    Args:
+        folders: where templates are looked for before this one, which has the style.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "visible": visible,
         "count": "{:,}".format,
         "megabytes": lambda size: f"{size / 1e6:,.2f}",
         "percent": "{:.1%}".format,
     }
-    return environment
+    return made
 
 
 def render(config: DataConfig, run: Run) -> str:
@@ -101,10 +106,10 @@ def render(config: DataConfig, run: Run) -> str:
             **{name: version(name) for name in _PACKAGES},
             **fasttext_version(),
         },
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return _environment().get_template("page.html").render(values)
+    return environment().get_template("page.html").render(values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
