@@ -82,7 +82,7 @@ def inputs_of(args: argparse.Namespace) -> list[Input]:
         except ValidationError as error:
             raise RecipeError(f"--text {text!r}: {error}") from error
         inputs.append(
-            Input(text, source.path, source.form, args.language, name or None, args.seed_column)
+            Input(path, source.path, source.form, args.language, name or None, args.seed_column)
         )
     if not inputs:
         raise RecipeError("nothing to look at: give a data recipe with --recipe, or --text PATH")

@@ -68,10 +68,11 @@ def _language(own: list[Measured], bad: set[tuple[int, str]], config: DiversityC
         "ranks": _ranks(own),
         "overlap": [(r.sample.name, [r.overlap.get(n) for n in names]) for r in own if r.overlap],
         "overlap_names": names,
+        "sources": [(r.sample.name, r.sample.sources) for r in own if not r.mixture],
         "examples": [
             (r.sample.name, [d.text[:_CHARACTERS] for d in r.sample.documents[:_EXAMPLES]])
             for r in own
-            if r.overlap or len(own) == 1
+            if not r.mixture
         ],
     }
 

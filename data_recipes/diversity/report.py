@@ -14,7 +14,7 @@ from ..histograms import histogram
 from .config import DiversityConfig, Limit
 from .measures import MEASURES
 from .ngrams import distinct, near_duplicates, overlap_with_seeds, overlaps
-from .sample import Sample, mixture_of
+from .sample import TOGETHER, Sample, mixture_of
 from .self_bleu import self_bleu
 
 _TOP_OPENINGS = 10
@@ -29,7 +29,6 @@ class Measured:
 
     Attributes:
         sample: of which.
-        checked: whether limits hold for it: not for text by people.
         values: by name of the measure; those that could not be taken are left out.
         openings: the commonest openings and their share of documents.
         lengths: words in a document: `mean`, and percentiles as `p10`.
@@ -42,7 +41,6 @@ class Measured:
     """
 
     sample: Sample
-    checked: bool
     values: dict[str, float]
     openings: list[tuple[str, float]]
     lengths: dict[str, float]
@@ -52,6 +50,11 @@ class Measured:
     rank_shares: list[float]
     bits_per_byte: dict[str, float]
     overlap: dict[str, float]
+
+    @property
+    def mixture(self) -> bool:
+        """Whether it is of all synthesizers of a language together."""
+        return self.sample.name == TOGETHER
 
     def record(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -174,7 +177,6 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
         values["surprise_spread"] = float(bits.std())
     return Measured(
         sample=sample,
-        checked=sample.written,
         values={name: v for name, v in values.items() if v is not None},
         openings=common,
         lengths=_summary(lengths),
@@ -198,26 +200,27 @@ def measure_all(samples: list[Sample], config: DiversityConfig, model: Any) -> l
     results: list[Measured] = []
     groups: list[list[Sample]] = []
     for language in dict.fromkeys(sample.language for sample in samples):
-        own = [sample for sample in samples if sample.language == language]
-        written = [sample for sample in own if sample.written]
-        groups.append([*own, mixture_of(written)] if len(written) > 1 else own)
-    total = sum(map(len, groups))
+        groups.append([sample for sample in samples if sample.language == language])
+    total = sum(len(group) + (_several(group) > 1) for group in groups)
     with tqdm(total=total, desc="measure", unit="sample", file=sys.stderr) as bar:
         for group in groups:
-            fewest = min(len(sample.documents) for sample in group)
-            apart = [sample for sample in group if sample in samples]
-            shared = overlaps(apart, config.overlap_words)
-            by_machines = {sample.name for sample in apart if sample.written}
-            for sample in group:
+            written = [sample for sample in group if sample.written]
+            together = [mixture_of(written)] if len(written) > 1 else []
+            fewest = min(len(sample.documents) for sample in (*group, *together))
+            shared = overlaps(group, config.overlap_words)
+            for sample in (*group, *together):
                 found = measure(sample, config, fewest, model)
-                own = shared.get(sample.name, {}) if sample in apart else {}
-                found.overlap.update(own)
-                others = [v for name, v in own.items() if name in by_machines]
+                found.overlap.update(shared.get(sample.name, {}))
+                others = [found.overlap[o.name] for o in written if o.name in found.overlap]
                 if sample.written and others:
                     found.values["overlap_others"] = max(others)
                 results.append(found)
                 bar.update()
     return results
+
+
+def _several(group: list[Sample]) -> int:
+    return sum(sample.written for sample in group)
 
 
 def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
@@ -227,7 +230,7 @@ def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
         RecipeError: a limit on what was measured of nothing, which would hold whatever the text.
     """
     for name in limits:
-        if not any(name in result.values for result in results if result.checked):
+        if not any(name in result.values for result in results if result.sample.written):
             raise RecipeError(
                 f"limits.{name}: nothing was measured that it could hold for; {_WANTED.get(name)}"
                 if name in _WANTED
@@ -236,7 +239,7 @@ def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
     return [
         Breach(result, name, result.values[name], limit)
         for result in results
-        if result.checked
+        if result.sample.written
         for name, limit in limits.items()
         if name in result.values and _beyond(result.values[name], limit)
     ]

@@ -19,6 +19,7 @@ from ..words import Words, split_words
 from .config import DiversityConfig
 
 PEOPLE = "people"
+TOGETHER = "all together"  # a mixture
 FIELD = "synthesizer"  # of rows that say themselves who wrote them
 _LIMIT = 50_000_000  # bytes of the longest document that is read
 
@@ -106,11 +107,11 @@ class Sample:
         """The documents that come first, up to `size` bytes; the last one is cut."""
         kept: list[Document] = []
         for document in self.documents:
-            if size <= 0:
-                break
             if document.size > size:
-                text = document.text.encode()[:size].decode(errors="ignore")
-                document = Document(text, document.seed)
+                # Half a character at the end is dropped.
+                if text := document.text.encode()[:size].decode(errors="ignore").strip():
+                    kept.append(Document(text, document.seed))
+                break
             kept.append(document)
             size -= document.size
         return Sample(self.name, self.language, self.sources, kept, self.total, self.written)
@@ -247,4 +248,4 @@ def mixture_of(samples: list[Sample]) -> Sample:
     parts = [sample.cut(int(size * sample.total / total)) for sample in samples]
     documents = [document for part in parts for document in part.documents]
     sources = tuple(name for sample in samples for name in sample.sources)
-    return Sample("all together", samples[0].language, sources, documents, total)
+    return Sample(TOGETHER, samples[0].language, sources, documents, total)
