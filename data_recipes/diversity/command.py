@@ -2,12 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..config import CONFIGS, DataConfig, SourceConfig
 from ..errors import RecipeError
-from ..filters.profiles import PerplexityConfig
+from ..filters.profiles import ScorerConfig
 from ..manifest import write_json_atomically
 from ..strict_yaml import find_config, load_config
 from .config import DiversityConfig
@@ -89,7 +90,7 @@ def inputs_of(args: argparse.Namespace) -> list[Input]:
     return inputs
 
 
-def _model(args: argparse.Namespace, config: DiversityConfig) -> object | None:
+def _model(args: argparse.Namespace, config: DiversityConfig) -> Any:
     if args.model is None:
         return None
     # Heavy, and only wanted here.
@@ -98,12 +99,7 @@ def _model(args: argparse.Namespace, config: DiversityConfig) -> object | None:
     from ..filters.perplexity import Scorer
 
     return Scorer(
-        PerplexityConfig(
-            model=args.model,
-            max_tokens=config.model_tokens,
-            device=args.device,
-            source="not a filter",
-        )
+        ScorerConfig(model=args.model, max_tokens=config.model_tokens, device=args.device)
     )
 
 

@@ -1,7 +1,7 @@
 """The single-synthesizer experiment: what its runs share, and a small one from start to end."""
 
 import json
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import yaml
 from data_recipes.errors import RecipeError
 from data_recipes.strict_yaml import load_config
 from recipes.arguments import CONFIGS
-from recipes.single_synthesizer import ExperimentConfig, plan
+from recipes.single_synthesizer import ExperimentConfig, main, plan
 from recipes.single_synthesizer_report import Run, table
-from tests.conftest import ROOT, SMALL, environment
+from tests.conftest import SMALL, environment
 
 SHIPPED = CONFIGS / "single_synthesizer"
 SHORT = {
@@ -90,26 +90,31 @@ def test_mistakes_are_refused_before_any_run(override: str, message: str) -> Non
         plan(load_config(SHIPPED / "tiny.yaml", ExperimentConfig, [override]))
 
 
-def test_the_experiment_from_start_to_end(data_dir: Path, tmp_path: Path) -> None:
-    def start(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        script = ROOT / "scripts" / "single_synthesizer.py"
-        return subprocess.run(
-            [sys.executable, str(script), "--config", str(tmp_path / name), *arguments],
-            capture_output=True,
-            text=True,
-            env=environment(),
-        )
-
+def test_the_experiment_from_start_to_end(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     output = tmp_path / "out"
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(small(data_dir, output)))
-    commands = start("a.yaml", "--dry-run")
-    assert commands.stdout.count("stage2.py") == 2 and not output.exists(), commands.stderr
-    early = start("a.yaml", "--report")
-    assert early.returncode == 1 and "no finished run" in early.stderr
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
 
-    first = start("a.yaml")
-    assert first.returncode == 0, first.stderr
-    assert "run 1 of 2: one, 1" in first.stdout and "run 2 of 2: two, 1, about" in first.stdout
+    def start(*arguments: str) -> str:
+        given = ["single_synthesizer", "--config", str(tmp_path / "a.yaml"), *arguments]
+        monkeypatch.setattr(sys, "argv", given)
+        main()
+        return capfd.readouterr().out
+
+    assert start("--dry-run").count("stage2.py") == 2 and not output.exists()
+    with pytest.raises(RecipeError, match="no finished run"):
+        start("--report")
+    with pytest.raises(RecipeError, match="run 1 of 2: one, 1: failed.*start this command again"):
+        start("--launcher", "false")
+
+    first = start()
+    assert "run 1 of 2: one, 1" in first and "run 2 of 2: two, 1, about" in first
     results = json.loads((output / "single_synthesizer.json").read_text())
     assert [(r["arm"], r["sources"]) for r in results] == [
         ("one", ["stories_ko"]),
@@ -123,18 +128,13 @@ def test_the_experiment_from_start_to_end(data_dir: Path, tmp_path: Path) -> Non
     assert (output / "single_synthesizer.png").stat().st_size > 10_000
     assert "| one | 1 | 1 | 1 |" in (output / "single_synthesizer.md").read_text()
 
-    logs = {path: path.stat().st_mtime_ns for path in output.rglob("metrics.jsonl")}
-    again = start("a.yaml")
-    assert again.returncode == 0 and "== run" not in again.stdout
+    logs = {path: path.stat().st_mtime_ns for path in output.glob("*/metrics.jsonl")}
+    assert "== run" not in start()
     assert len(logs) == 2 and {p: p.stat().st_mtime_ns for p in logs} == logs
-
-    # Not forced by name, the guard of stage 2 holds.
-    plain = {"one": {"sources": ["stories_ko"]}, "other": {"sources": ["stories_en"]}}
-    unforced = small(data_dir, tmp_path / "unforced", arms=plain)
-    (tmp_path / "b.yaml").write_text(yaml.safe_dump(unforced))
-    refused = start("b.yaml")
-    assert refused.returncode == 1 and "allow_single_synthesizer=true" in refused.stderr
-    assert "run 1 of 2: one, 1: failed" in refused.stderr
+    shutil.rmtree(output / "two-1" / "final")
+    with pytest.raises(RecipeError, match="run 2 of 2: two, 1: failed"):
+        start("--launcher", "false")
+    assert "| two |" not in start("--report")
 
 
 def test_the_table_says_how_far_runs_lie_apart() -> None:

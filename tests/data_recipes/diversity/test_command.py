@@ -140,3 +140,30 @@ def test_samples_of_a_language_are_cut_to_the_smallest(tmp_path: Path) -> None:
         draw_samples(
             [source_at(large, "a"), source_at(small, "b")], DiversityConfig(least_megabytes=0.2)
         )
+
+
+def test_a_model_says_how_surprising_text_is(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_recipes import __main__ as program
+    from data_recipes.tokenizer import load_tokenizer
+    from modeling_kormo import KORMoConfig, KORMoForCausalLM
+
+    tokenizer = load_tokenizer(data_dir / "tokenizer")
+    config = KORMoConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, initializer_range=0.5,
+    )  # fmt: skip
+    KORMoForCausalLM(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    path = write(tmp_path / "x.jsonl", varied(60))
+    arguments = ["--text", f"a={path}", "--model", str(tmp_path / "model"), "--out", str(tmp_path)]
+    overrides = ["least_megabytes=0.01", "limits={surprise_spread: {least: 0.0}}"]
+    sizes = ["model_documents=5", "model_tokens=64"]
+    monkeypatch.setattr(sys, "argv", ["data_recipes", "diversity", *arguments, *overrides, *sizes])
+    program.main()
+    (sample,) = json.loads((tmp_path / "diversity.json").read_text())["samples"]
+    bits = sample["bits_per_byte"]
+    assert bits["p10"] < bits["mean"] < bits["p90"] and bits["mean"] > 1
+    assert sample["values"]["surprise_spread"] > 0
+    assert "bits per byte, mean" in (tmp_path / "diversity.html").read_text()
