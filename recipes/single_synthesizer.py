@@ -1,6 +1,6 @@
 """The experiment of KORMo's section 4.3: stage 2 on one, two and five synthetic Korean sources.
 
-    python scripts/single_synthesizer.py                       # tiny, about half an hour on a CPU
+    python scripts/single_synthesizer.py                       # tiny, some ten minutes on a CPU
     python scripts/single_synthesizer.py --config 1b.yaml --dry-run    # the commands, for a cluster
 
 Runs differ in the synthetic Korean alone: parent, tokens, order, learning rate and all other text
