@@ -12,7 +12,6 @@ from tqdm import tqdm
 from ..errors import RecipeError
 from ..histograms import histogram
 from .config import DiversityConfig, Limit
-from .measures import MEASURES
 from .ngrams import distinct, near_duplicates, overlap_with_seeds, overlaps
 from .sample import TOGETHER, Sample, mixture_of
 from .self_bleu import self_bleu
@@ -231,11 +230,8 @@ def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
     """
     for name in limits:
         if not any(name in result.values for result in results if result.sample.written):
-            raise RecipeError(
-                f"limits.{name}: nothing was measured that it could hold for; {_WANTED.get(name)}"
-                if name in _WANTED
-                else f"limits.{name}: no synthetic text was measured; give some, or drop the limit"
-            )
+            remedy = _WANTED.get(name, "give text with a synthesizer, or drop the limit")
+            raise RecipeError(f"limits.{name}: no synthetic text was measured by it; {remedy}")
     return [
         Breach(result, name, result.values[name], limit)
         for result in results
@@ -255,8 +251,3 @@ _WANTED = {
 def _beyond(value: float, limit: Limit) -> bool:
     low = limit.least is not None and value < limit.least
     return low or (limit.most is not None and value > limit.most)
-
-
-def ordered(values: dict[str, float]) -> dict[str, float]:
-    """Values in the order of `MEASURES`."""
-    return {name: values[name] for name in MEASURES if name in values}

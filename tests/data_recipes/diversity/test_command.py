@@ -87,7 +87,7 @@ def test_a_recipe_is_looked_at_source_by_source(data_dir: Path, tmp_path: Path) 
         (["--text", "a=x.jsonl", "--text-column", "body"], "no column 'body'"),
         (["--text", "a=x.jsonl", "--seed-column", "seed"], "no column 'seed' with the seed"),
         (["--text", "a=x.jsonl", "least_megabytes=1"], "too little to measure"),
-        (["--text", "x.jsonl"], "no synthetic text was measured"),
+        (["--text", "x.jsonl"], "no synthetic text was measured by it; give"),
         (["--text", "a=x.jsonl", "limits={surprise_spread: {least: 1}}"], "with --model"),
     ],
 )
