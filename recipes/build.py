@@ -104,9 +104,9 @@ def _check_reasoning(mixture: Mixture, think: int) -> None:
     windows = range(_WINDOWS_LOOKED_AT)
     if not any((mixture.window(i).tokens == think).any() for i in windows):
         raise RecipeError(
-            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Render traces to "
-            "text as `question\\n<think>\\nreasoning\\n</think>\\n\\nanswer` before they are "
-            "tokenised, and give them a weight"
+            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Read "
+            "traces with `template: traces` in the data recipe, which writes them as "
+            "`question\\n<think>\\nreasoning\\n</think>\\n\\nanswer`, and give them a weight"
         )
 
 

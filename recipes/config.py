@@ -72,6 +72,8 @@ class DataConfig(Strict):
         min_short_share: share of tokens that short documents must have, without which math and
             code degrade in long-context training (paper section 4).
         allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
+        heldout: sources that bits per byte are measured on, so that runs on other text can be
+            compared; those of the mixture by default.
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
         workers: loader processes per rank; 0 reads in the training process.
         seed: order of the windows, and the random initialisation.
@@ -86,6 +88,7 @@ class DataConfig(Strict):
     short_document_tokens: int | None = Field(default=None, gt=0)
     min_short_share: float | None = Field(default=None, gt=0, lt=1)
     allow_single_synthesizer: bool = False
+    heldout: list[str] = []
     heldout_tokens: int = Field(gt=0)
     workers: int = Field(default=0, ge=0)
     seed: int = 42

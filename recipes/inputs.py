@@ -38,6 +38,7 @@ def _missing_data(config: StageConfig) -> list[Path]:
     wanted = [config.data.tokenizer / "tokenizer.json"]
     for name in config.data.mixture:
         wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
+    wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
     return [path for path in wanted if not path.is_file()]
 
 
@@ -48,9 +49,10 @@ def _make_data(config: StageConfig) -> None:
             f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
             f"{recipe.shards_dir}; make the shards there or point data.shards at them"
         )
-    if unknown := set(config.data.mixture) - {s.name for s in recipe.sources}:
+    wanted = {*config.data.mixture, *config.data.heldout}
+    if unknown := wanted - {s.name for s in recipe.sources}:
         raise RecipeError(
-            f"data.mixture names sources that {config.data.recipe} does not make: "
+            f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "
             f"{', '.join(sorted(unknown))}"
         )
     prepare(recipe)

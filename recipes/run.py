@@ -143,7 +143,7 @@ def build_trainer(
         train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
         bits_per_byte=BitsPerByte(
             config.data.shards,
-            list(config.data.mixture),
+            config.data.heldout or list(config.data.mixture),
             batch.sequence_length,
             config.data.heldout_tokens,
             tokenizer,

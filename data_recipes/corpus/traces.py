@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from ..templates import trace_text
 from .items import ReasoningItem, items
 
 
@@ -14,4 +15,4 @@ def document(rng: random.Random, language: str) -> str:
 
 def render(item: ReasoningItem) -> str:
     """Question, trace and answer in the form of the chat template's assistant turns."""
-    return f"{item.question}\n<think>\n{item.reasoning}\n</think>\n\n{item.answer}"
+    return trace_text(item.question, item.reasoning, item.answer)

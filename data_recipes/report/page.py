@@ -50,21 +50,26 @@ def _funnels(run: Run) -> dict[str, str]:
     return figures
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+def environment(*folders: Path) -> jinja2.Environment:
+    """Of pages that ask for no other file.
+
+    Args:
+        folders: where templates are looked for before this one, which has the style.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "visible": visible,
         "count": "{:,}".format,
         "megabytes": lambda size: f"{size / 1e6:,.2f}",
         "percent": "{:.1%}".format,
     }
-    return environment
+    return made
 
 
 def render(config: DataConfig, run: Run) -> str:
@@ -89,7 +94,7 @@ def render(config: DataConfig, run: Run) -> str:
         "commit": git_commit() or "not in git",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return _environment().get_template("page.html").render(values)
+    return environment().get_template("page.html").render(values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
