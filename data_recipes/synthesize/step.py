@@ -25,7 +25,9 @@ from .output import KEPT, REJECTED, RowFiles, make_row
 from .seeds import seed_requests
 from .validation import Draft, Validator, Verdict
 
-_JUDGED_AT_ONCE = 64
+# Answers that are judged together: as they come, few, so that a floor is noticed soon; and when
+# they are written, many, which is faster.
+_AS_THEY_COME, _WRITTEN = 16, 256
 DUPLICATE = "duplicate"
 
 Judged = tuple[Request, Answer, Verdict]
@@ -130,7 +132,7 @@ class SynthesizeStep(PipelineStep):
 
         def seen(request: Request, answer: Answer) -> None:
             waiting.append((request, answer))
-            if len(waiting) == _JUDGED_AT_ONCE:
+            if len(waiting) == _AS_THEY_COME:
                 for judged, _, verdict in self._judge(waiting):
                     so_far.add(judged.endpoint, judged.data.style, verdict.reason)
                 waiting.clear()
@@ -154,7 +156,7 @@ class SynthesizeStep(PipelineStep):
         outcomes, known = Acceptance(), set()
         answered = answers_to(requests, self.config.synthesizers, store)
         with RowFiles(self.config.text_dir, name, list(self.config.synthesizers)) as files:
-            while some := list(islice(answered, _JUDGED_AT_ONCE)):
+            while some := list(islice(answered, _WRITTEN)):
                 for request, answer, verdict in self._judge(some):
                     key = request_id(self.config.synthesizers[request.endpoint], request)
                     if key in known:
