@@ -89,21 +89,28 @@ class SynthesizeStep(PipelineStep):
             return
         self._validator = Validator(self.config.validation, self.config.form)
         self._follow = Follower(self.config.text_dir, rank)
-        acceptance, spent = Acceptance(), 0.0
+        acceptance = Acceptance()
         for shard in set(own) - set(work):
-            record = self.record(*shard)
-            acceptance += Acceptance(record["outcomes"])
-            spent += record["cost"]
-        allowance = None
-        if self.config.cap is not None:
-            sizes = {shard: self.seeds_in(*shard)[1] for shard in every}
-            allowance = self.config.cap * sum(sizes[s] for s in own) / sum(sizes.values())
+            acceptance += Acceptance(self.record(*shard)["outcomes"])
         for shard in work:
-            cap = None if allowance is None else max(0.0, allowance - spent)
-            record = self._process(*shard, acceptance, cap)
+            record = self._process(*shard, acceptance, self._cap(own, every, shard))
             acceptance += Acceptance(record["outcomes"])
-            spent += record["cost"]
         yield from ()
+
+    def _cap(
+        self, own: list[tuple[str, str]], every: list[tuple[str, str]], shard: tuple[str, str]
+    ) -> float | None:
+        """What a shard may cost: the task's share of the cap, less the cost of its other shards."""
+        if self.config.cap is None:
+            return None
+        sizes = {s: self.seeds_in(*s)[1] for s in every}
+        allowance = self.config.cap * sum(sizes[s] for s in own) / sum(sizes.values())
+        for other in own:
+            if other != shard:
+                # Not of finished shards alone: an earlier run may have dealt them otherwise.
+                with self.answers(*other) as store:
+                    allowance -= store.spent().cost
+        return max(0.0, allowance)
 
     def _process(
         self, source: str, shard: str, acceptance: Acceptance, cap: float | None
