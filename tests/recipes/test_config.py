@@ -37,11 +37,13 @@ def test_stage_config_is_consistent(path: Path) -> None:
 
 def test_all_sizes_and_stages_are_there() -> None:
     assert [f"{p.parent.name}/{p.stem}" for p in STAGES] == [
-        f"{size}/{stage}" for size in ("10b", "1b", "tiny") for stage in ("stage1", "stage2")
+        f"{size}/{stage}"
+        for size in ("10b", "1b", "small", "tiny")
+        for stage in ("stage1", "stage2")
     ]
 
 
-@pytest.mark.parametrize("size", ["tiny", "1b", "10b"])
+@pytest.mark.parametrize("size", ["tiny", "small", "1b", "10b"])
 def test_stage2_starts_from_stage1(size: str) -> None:
     first, second = (load(CONFIGS / size / f"{stage}.yaml") for stage in ("stage1", "stage2"))
     assert first.model.init_from is None
