@@ -11,21 +11,18 @@ from .corpus import generate_corpus
 from .debian import collect_debian
 from .dry_run import describe
 from .errors import RecipeError
-from .executor_config import load_executor
+from .executor_config import load_recipe
 from .manifest import read_manifest, verify_files
 from .phases import STEPS
 from .prepare import prepare, print_summary, submit_chain
 from .shards import SPLITS
-from .strict_yaml import find_config, load_config
+from .strict_yaml import find_config
+from .synthesize import run as synthesize
 
 
 def _config(args: argparse.Namespace) -> DataConfig:
-    executor = [o for o in args.overrides if args.executor and o.startswith("executor.")]
-    overrides = [o for o in args.overrides if o not in executor]
-    config = load_config(find_config(args.config, CONFIGS), DataConfig, overrides)
-    if args.executor:
-        config = config.model_copy(update={"executor": load_executor(args.executor, executor)})
-    return config
+    path = find_config(args.config, CONFIGS)
+    return load_recipe(path, DataConfig, args.executor, args.overrides)
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -45,7 +42,7 @@ def _step(args: argparse.Namespace) -> None:
             "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
             "with executor.kind=local on a node"
         )
-    with only_run(config):
+    with only_run(config.output_dir):
         run_step(config, args.step)
 
 
@@ -107,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         ("tokenizer-study", tokenizer_study, "tokenizers compared by bytes per token"),
         ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
         ("report", report, "one HTML page of what a recipe did to its text"),
+        ("synthesize", synthesize, "text written by language models from seeds"),
     ):
         step = steps.add_parser(name, help=about)
         module.add_arguments(step)

@@ -137,19 +137,19 @@ def _finish(config: DataConfig, name: str, rank: int = 0, world_size: int = 1) -
 
 
 @contextmanager
-def only_run(config: DataConfig) -> Iterator[None]:
+def only_run(output_dir: Path) -> Iterator[None]:
     """Keeps a second run out of the same directory; the system lets go when this one dies.
 
     Raises:
         RecipeError: there is another.
     """
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    with (config.output_dir / ".lock").open("w") as lock:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (output_dir / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RecipeError(
-                f"{config.output_dir}: another run is at work there; wait for it, or choose "
+                f"{output_dir}: another run is at work there; wait for it, or choose "
                 "another output_dir"
             ) from error
         yield

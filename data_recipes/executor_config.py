@@ -1,12 +1,13 @@
 """The config section that says where steps run."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from .strict_yaml import Strict, find_config, load_config
 
+Recipe = TypeVar("Recipe", bound=Strict)
 _SHIPPED = Path(__file__).parent / "configs" / "executors"
 
 
@@ -104,3 +105,24 @@ def load_executor(path: str | Path, overrides: list[str]) -> ExecutorConfig:
         RecipeError: no such file, unknown keys, bad values.
     """
     return load_config(find_config(path, _SHIPPED), _ExecutorFile, overrides).executor
+
+
+def load_recipe(
+    path: Path, schema: type[Recipe], executor: str | None, overrides: list[str]
+) -> Recipe:
+    """A recipe, with the executor of another file in place of its own if one is named.
+
+    Args:
+        path: YAML file.
+        schema: of the recipe, with a field `executor`.
+        executor: as `load_executor` takes it.
+        overrides: `key=value`; those of `executor` go to that file.
+
+    Raises:
+        RecipeError: no such file, unknown keys, bad values.
+    """
+    apart = [o for o in overrides if executor and o.startswith("executor.")]
+    config = load_config(path, schema, [o for o in overrides if o not in apart])
+    if executor is None:
+        return config
+    return config.model_copy(update={"executor": load_executor(executor, apart)})

@@ -108,7 +108,7 @@ def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
     Raises:
         RecipeError: bad input, or another run at work in the same directory.
     """
-    with only_run(config):
+    with only_run(config.output_dir):
         return _prepare(config)
 
 

@@ -14,6 +14,7 @@ from .answers import Answer, Spent
 from .ask import answers_to, ask
 from .config import Endpoint, EndpointName, Sampling, check_cap
 from .request import Request, request_id
+from .show import progress_bar
 from .store import AnswerStore
 from .totals import Totals
 
@@ -29,5 +30,6 @@ __all__ = [
     "answers_to",
     "ask",
     "check_cap",
+    "progress_bar",
     "request_id",
 ]

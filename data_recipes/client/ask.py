@@ -9,7 +9,7 @@ import orjson
 
 from ..errors import RecipeError
 from .answers import Answer
-from .attempts import Caller, Fault, Refused, WrongModel, backoff, pause
+from .attempts import Caller, Fault, Hopeless, Refused, WrongModel, backoff, pause
 from .config import Endpoint, check_cap
 from .request import Request, request_body, request_id
 from .show import progress_bar
@@ -58,9 +58,9 @@ def ask(
         them again.
 
     Raises:
-        RecipeError: an endpoint cannot be reached, refuses the key, answers by another model, or
-            has not answered 20 requests in a row; the cap; whatever `seen` raised. All say what to
-            do.
+        RecipeError: an endpoint cannot be reached, refuses the key, answers by another model; and,
+            after waiting for what is under way, an endpoint has not answered 20 requests in a row;
+            the cap; whatever `seen` raised. All say what to do.
     """
     try:
         check_cap(endpoints, cap)
@@ -194,6 +194,8 @@ class _Run:
                 # When the run is to stop, what waits is not sent.
                 if not self._stop.is_set():
                     await self._settle(line.caller, job)
+            except Hopeless:
+                raise  # what is under way will fare no better
             except RecipeError as error:
                 self._end(error)
             finally:
@@ -224,7 +226,7 @@ class _Run:
                 self._store.pay(caller.name, last.answer)
                 self._pay(last.answer)
                 if not caller.right_model:
-                    raise RecipeError(str(last))
+                    raise Hopeless(str(last))
             if tries < caller.endpoint.attempts:
                 self._totals.retries += 1
                 await pause(self._stop, backoff(caller.endpoint, tries, last))

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import itertools
 import random
 import time
 
@@ -65,6 +66,10 @@ def backoff(endpoint: Endpoint, tries: int, fault: Fault) -> float:
     return fault.wait + random.uniform(0, bound)
 
 
+class Hopeless(RecipeError):
+    """No request to the endpoint will be answered: its settings are wrong."""
+
+
 class Caller:
     """Sends requests to one endpoint.
 
@@ -84,29 +89,34 @@ class Caller:
         self._headers = endpoint.headers(name)
         self._reached = False
         self._right_model = False
+        self._turn = itertools.count()
 
     async def reach(self) -> None:
-        """Look whether the server is there, once, before anything is asked of it.
+        """Look whether the servers are there, once, before anything is asked of them.
 
         Raises:
-            RecipeError: nothing answers at that address, or it does not accept the key.
+            RecipeError: nothing answers at an address, or the key is not accepted there.
         """
-        if self._reached:
-            return
-        url = self.endpoint.url("models")
+        if not self._reached:
+            for server in self.endpoint.servers:
+                await self._reach(server)
+        self._reached = True
+
+    async def _reach(self, server: str) -> None:
         timeout = aiohttp.ClientTimeout(total=_CONNECT_SECONDS)
         try:
-            async with self._session.get(url, headers=self._headers, timeout=timeout) as reply:
+            async with self._session.get(
+                f"{server}/models", headers=self._headers, timeout=timeout
+            ) as reply:
                 if reply.status in (401, 403):
-                    raise self._no_access(reply.status, await reply.read())
+                    raise self._no_access(server, reply.status, await reply.read())
         except aiohttp.ClientConnectorError as error:
             raise RecipeError(
-                f"endpoint {self.name!r}: nothing answers at {self.endpoint.base_url} ({error}); "
-                "start the server, or correct base_url"
+                f"endpoint {self.name!r}: nothing answers at {server} ({error}); start the server, "
+                "or correct base_url"
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass  # it is there, and tries of a request are patient with what else it does
-        self._reached = True
 
     async def once(self, body: bytes) -> Answer:
         """Send a request one time.
@@ -114,12 +124,14 @@ class Caller:
         Raises:
             Fault: another try may help.
             Refused: none will.
-            RecipeError: no request to this endpoint will be answered.
+            Hopeless: neither will any other request.
         """
         endpoint = self.endpoint
+        # In turn, so that another try goes to another server.
+        server = endpoint.servers[next(self._turn) % len(endpoint.servers)]
         try:
             async with self._session.post(
-                endpoint.url("chat/completions"),
+                f"{server}/chat/completions",
                 data=body,
                 headers={"Content-Type": "application/json", **self._headers},
                 timeout=aiohttp.ClientTimeout(
@@ -135,7 +147,7 @@ class Caller:
         if status == _TOO_MANY or status >= 500:
             raise Fault(f"HTTP {status}: {shown(content)}", wait)
         if status in _NO_ACCESS:
-            raise self._no_access(status, content)
+            raise self._no_access(server, status, content)
         if status >= 300:
             raise Refused(f"HTTP {status}: {shown(content)}")
         try:
@@ -150,15 +162,16 @@ class Caller:
             raise WrongModel(self.name, self.endpoint, answer)
         self._right_model = True
         if self.endpoint.has_price and not answer.prompt_tokens:
-            raise RecipeError(
+            raise Hopeless(
                 f"endpoint {self.name!r}: its answers do not say how many tokens they took, so its "
                 "prices cannot be counted; leave prompt_price and completion_price out"
             )
 
-    def _no_access(self, status: int, content: bytes) -> RecipeError:
-        return RecipeError(
-            f"endpoint {self.name!r}: {self.endpoint.base_url} says HTTP {status}: "
-            f"{shown(content)}; check base_url, model and the key ({self.endpoint.api_key_env})"
+    def _no_access(self, server: str, status: int, content: bytes) -> Hopeless:
+        key = self.endpoint.api_key_env or "none is sent; name its variable as api_key_env"
+        return Hopeless(
+            f"endpoint {self.name!r}: {server} says HTTP {status}: {shown(content)}; check "
+            f"base_url, model and the key ({key})"
         )
 
     @property

@@ -10,6 +10,7 @@ from ..strict_yaml import Strict
 
 # Names files of the store, too.
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+_Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
 # Fields of a request that are not for `extra`: set elsewhere, or they change what comes back.
 _TAKEN = ("model", "messages", "stream", "n", "temperature", "top_p", "max_tokens", "seed")
 
@@ -54,7 +55,8 @@ class Endpoint(Strict):
     The defaults are our choice.
 
     Attributes:
-        base_url: up to and with `/v1`.
+        base_url: up to and with `/v1`; or a list of servers of the same model, which share the work
+            and stand in for one another.
         model: name that the server knows the model by.
         answers_as: name that it gives in its answers, where that is another; an answer by any other
             model is an error.
@@ -69,7 +71,7 @@ class Endpoint(Strict):
         completion_price: per million tokens written.
     """
 
-    base_url: str = Field(pattern=r"^https?://[^/\s]+(/\S*)?$")
+    base_url: _Address | Annotated[list[_Address], Field(min_length=1)]
     model: str = Field(min_length=1)
     answers_as: str | None = None
     api_key_env: str | None = None
@@ -97,9 +99,11 @@ class Endpoint(Strict):
         """Whether its answers cost something that is counted."""
         return self.prompt_price is not None
 
-    def url(self, path: str) -> str:
-        """Address of one of the server's functions."""
-        return f"{self.base_url.rstrip('/')}/{path}"
+    @property
+    def servers(self) -> list[str]:
+        """Addresses, without a slash at the end."""
+        given = [self.base_url] if isinstance(self.base_url, str) else self.base_url
+        return [address.rstrip("/") for address in given]
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Price of an answer; 0 without prices."""

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -23,19 +24,22 @@ def figures(totals: Totals, seconds: float) -> str:
 
 @contextmanager
 def progress_bar(
-    total: int | None, follow: Callable[[Totals], None] | None = None
+    total: int | None,
+    follow: Callable[[Totals], None] | None = None,
+    file: TextIO | None = None,
 ) -> Iterator[Callable[[Totals], None]]:
     """A bar that is told the totals.
 
     Args:
         total: number of requests, for the ETA; `None` where it is not known.
         follow: given back as it is, and no bar is shown.
+        file: where to; stderr by default.
     """
     if follow is not None:
         yield follow
         return
     start = time.monotonic()
-    with tqdm(total=total, unit=" requests", file=sys.stderr, smoothing=0.05) as bar:
+    with tqdm(total=total, unit=" requests", file=file or sys.stderr, smoothing=0.05) as bar:
 
         def update(totals: Totals) -> None:
             # What was in the store came at once, and says nothing about the time that is left.

@@ -100,7 +100,6 @@ class AnswerStore:
                 self._files[endpoint] = _connect(path)
             yield self._files[endpoint]
         except sqlite3.DatabaseError as error:
-            # As a step beside the answers keeps the code that reads them, so does its remedy.
             remedy = "delete it to ask for its answers again"
             if "locked" in str(error):
                 remedy = "another run is at work there; wait for it"

@@ -17,4 +17,9 @@ def document(rng: random.Random, language: str) -> str:
 
 def render(item: ReasoningItem) -> str:
     """Question, trace and answer in the form of the chat template's assistant turns."""
-    return f"{item.question}\n<think>\n{item.reasoning}\n</think>\n\n{item.answer}"
+    return written(item.question, item.reasoning, item.answer)
+
+
+def written(question: str, reasoning: str, answer: str) -> str:
+    """A document of a question, thoughts and an answer."""
+    return f"{question}\n<think>\n{reasoning}\n</think>\n\n{answer}"

@@ -1,0 +1,115 @@
+"""What a synthesis run came to: acceptance, cost, and sources for a data recipe."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import yaml
+
+from ..client import Spent
+from ..errors import RecipeError
+from ..manifest import write_json_atomically
+from .acceptance import ACCEPTED, Acceptance, reasons
+from .config import SynthesizeConfig
+from .output import KEPT
+from .step import SynthesizeStep
+
+REPORT, SOURCES = "report.json", "sources.yaml"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run.
+
+    Attributes:
+        outcomes: of all seeds.
+        spent: on their answers, by this run and those before it.
+    """
+
+    outcomes: Acceptance
+    spent: Spent
+
+    def table(self) -> str:
+        """Acceptance by synthesizer and style."""
+        width = max(len(s) + len(style) for s, style, _ in self.outcomes.rows()) + 4
+        lines = [f"{'synthesizer, style':<{width}}{'answers':>10}{'accepted':>18}  rejected"]
+        for synthesizer, style, outcomes in self.outcomes.rows():
+            judged, accepted = sum(outcomes.values()), outcomes.get(ACCEPTED, 0)
+            lines.append(
+                f"{f'{synthesizer}, {style}':<{width}}{judged:>10,}{accepted:>10,} "
+                f"{accepted / judged:>7.1%}  {reasons(outcomes)}"
+            )
+        spent = self.spent
+        lines.append(
+            f"paid for {spent.answers:,} answers: {spent.prompt_tokens:,} tokens read, "
+            f"{spent.completion_tokens:,} written, cost {spent.cost:,.4f}"
+        )
+        return "\n".join(lines)
+
+
+def collect(config: SynthesizeConfig) -> Report:
+    """Add up what the tasks wrote down.
+
+    Raises:
+        RecipeError: shards that are not done, or seeds without an outcome.
+    """
+    step = SynthesizeStep(config)
+    outcomes, spent, seeds = Acceptance(), Spent(), 0
+    for shard in step.shards():
+        record = step.record(*shard)
+        if record is None:
+            raise RecipeError(
+                f"{step.marker(*shard)}: this shard is not done; run the same command to go on"
+            )
+        outcomes += Acceptance(record["outcomes"])
+        spent += Spent(**{f.name: record[f.name] for f in fields(Spent)})
+        seeds += step.seeds_in(*shard)[0]
+    judged = sum(sum(counts.values()) for _, _, counts in outcomes.rows())
+    if judged != seeds:
+        raise RecipeError(
+            f"{config.text_dir}: {seeds:,} seeds have {judged:,} outcomes; delete it and run the "
+            "same command again, answers are kept elsewhere"
+        )
+    return Report(outcomes, spent)
+
+
+def sources(config: SynthesizeConfig, outcomes: Acceptance) -> list[dict[str, Any]]:
+    """The output as sources of a data recipe: one per synthesizer that wrote something."""
+    return [
+        {
+            "name": f"{config.output_dir.name}_{name}",
+            "path": str(config.text_dir / KEPT / name),
+            "language": config.validation.language,
+            "licence": config.licence,
+            "synthesizer": name,
+        }
+        for name in config.synthesizers
+        if outcomes.of(name).get(ACCEPTED)
+    ]
+
+
+def finish(config: SynthesizeConfig, rank: int = 0, world_size: int = 1) -> None:
+    """Write the report and the sources, and print them.
+
+    Raises:
+        RecipeError: the run is not whole, or nothing was accepted.
+    """
+    report = collect(config)
+    write_json_atomically(
+        config.output_dir / REPORT,
+        {"outcomes": report.outcomes.counts, "spent": asdict(report.spent)},
+    )
+    print(report.table())
+    rows = sources(config, report.outcomes)
+    if not rows:
+        raise RecipeError(
+            f"{config.text_dir}: no answer was accepted; the rejected ones are there, with reasons"
+        )
+    text = yaml.safe_dump({"sources": rows}, allow_unicode=True, sort_keys=False)
+    (config.output_dir / SOURCES).write_text(text, encoding="utf-8")
+    print(f"sources for a data recipe: {config.output_dir / SOURCES}")
+    unanswered = sum(o.get("no_answer", 0) for _, _, o in report.outcomes.rows())
+    if unanswered:
+        print(
+            f"warning: {unanswered:,} requests had no answer in all attempts; delete "
+            f"{config.text_dir} and run the same command to ask these again"
+        )

@@ -1,0 +1,137 @@
+"""`python -m data_recipes synthesize`: seeds read, asked about, judged, written."""
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
+from typing import Any
+
+from ..chain import only_run
+from ..client import Request
+from ..errors import RecipeError
+from ..executor_config import load_recipe
+from ..executors import Call, execute
+from ..manifest import sha256_file
+from ..progress import show_progress
+from ..read import ReadStep, check_set_aside, source_facts
+from ..slurm import Job, submit
+from ..steps import SETTINGS, StepFolder, claim
+from ..strict_yaml import find_config
+from .config import SynthesizeConfig
+from .follow import show_tasks
+from .report import finish
+from .seeds import seed_requests
+from .step import SynthesizeStep
+from .styles import CONFIGS
+
+
+def _claim(config: SynthesizeConfig) -> None:
+    facts = [source_facts(seed, config.read) for seed in config.seeds]
+    claim(config.read_dir, {"read": config.read.model_dump(mode="json"), "sources": facts})
+    settings: dict[str, Any] = {
+        "input": sha256_file(config.read_dir / SETTINGS),
+        **config.model_dump(
+            mode="json", include={"max_seed_characters", "styles", "form", "validation"}
+        ),
+        # What decides what is written; not where the servers are.
+        "synthesizers": {
+            name: {"model": s.identity, "weight": s.weight, "sampling": s.sampling.fields()}
+            for name, s in config.synthesizers.items()
+        },
+    }
+    claim(config.text_dir, settings)
+
+
+def _reader(config: SynthesizeConfig) -> ReadStep:
+    return ReadStep(config.seeds, config.read_dir, config.read)
+
+
+def _check_seeds(config: SynthesizeConfig, rank: int = 0, world_size: int = 1) -> None:
+    for seed in config.seeds:
+        folder = StepFolder(config.read_dir / seed.name)
+        tally = folder.tally()
+        check_set_aside(folder.root, tally, config.read, whole=True)
+        if not tally.documents_kept:
+            raise RecipeError(f"{seed.path}: no seeds in it")
+
+
+def _read(config: SynthesizeConfig) -> None:
+    step = _reader(config)
+    if pending := step.pending():
+        size = sum(part.size for part in pending if part.file)
+        with show_progress(config.read_dir, size, "seeds"):
+            execute([step], config.executor.parts, config.executor, config.read_dir / "logs")
+    _check_seeds(config)
+
+
+def synthesize(config: SynthesizeConfig) -> None:
+    """Run a synthesis recipe to its end, or go on with it.
+
+    Raises:
+        RecipeError: bad settings or seeds, an endpoint that does not answer, the floor, the cap.
+            What was answered is kept, and the same call goes on.
+    """
+    with only_run(config.output_dir):
+        _claim(config)
+        if config.executor.kind == "slurm":
+            submit(_jobs(config), config.executor, config.output_dir / "logs")
+            return
+        _read(config)
+        step = SynthesizeStep(config)
+        left = [shard for shard in step.shards() if step.record(*shard) is None]
+        if left:
+            total = sum(step.seeds_in(*shard)[0] for shard in left)
+            with show_tasks(config.text_dir, total):
+                execute([step], config.executor.parts, config.executor, config.text_dir / "logs")
+        finish(config)
+
+
+def _jobs(config: SynthesizeConfig) -> list[Job]:
+    parts = config.executor.parts
+    return [
+        Job("read", [_reader(config)], parts),
+        Job("check", [Call(partial(_check_seeds, config))], 1),
+        Job("synthesize", [SynthesizeStep(config)], parts),
+        Job("report", [Call(partial(finish, config))], 1),
+    ]
+
+
+def _requests(config: SynthesizeConfig) -> Iterator[Request]:
+    step = SynthesizeStep(config)
+    shards = (StepFolder(config.read_dir / source).kept(shard) for source, shard in step.shards())
+    return chain.from_iterable(seed_requests(config, shard) for shard in shards)
+
+
+def show(config: SynthesizeConfig, count: int) -> None:
+    """Print the first prompts, and ask nothing."""
+    with only_run(config.output_dir):
+        _claim(config)
+        _read(config)
+    for request in islice(_requests(config), count):
+        seed = request.data
+        print(f"--- {seed.id}: style {seed.style}, synthesizer {seed.synthesizer}")
+        print(request.messages[-1]["content"])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--config", required=True, help="YAML file, or its name in data_recipes/configs/synthesize"
+    )
+    parser.add_argument(
+        "--executor", help="YAML of where to run, or its name in data_recipes/configs/executors"
+    )
+    parser.add_argument(
+        "--show", type=int, metavar="N", help="print the first N prompts, ask nothing, and stop"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+
+def run(args: argparse.Namespace) -> None:
+    """The command."""
+    path = find_config(args.config, CONFIGS)
+    config = load_recipe(path, SynthesizeConfig, args.executor, args.overrides)
+    if args.show is not None:
+        show(config, args.show)
+    else:
+        synthesize(config)
