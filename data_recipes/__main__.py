@@ -9,6 +9,7 @@ from .chain import only_run, run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
 from .debian import collect_debian
+from .difficulty import run as difficulty
 from .dry_run import describe
 from .errors import RecipeError
 from .executor_config import load_recipe
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
         ("report", report, "one HTML page of what a recipe did to its text"),
         ("synthesize", synthesize, "text written by language models from seeds"),
+        ("difficulty", difficulty, "questions that models of two sizes get wrong"),
     ):
         step = steps.add_parser(name, help=about)
         module.add_arguments(step)

@@ -9,7 +9,6 @@ are compared by value. A model without a chat template is asked with KORMo's.
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,13 +24,11 @@ from data_recipes.answers import extract_answer, same_answer
 from data_recipes.corpus import LANGUAGES
 from data_recipes.corpus.items import ReasoningItem, unique_items
 from data_recipes.errors import RecipeError
+from data_recipes.intervals import wilson
 from modeling_kormo.chat_config import END_OF_THINKING, THINK, chat_generation_config
 
 from .arguments import exit_on_error
 from .chat_tokens import training_template
-
-# Two standard errors either side of a normal distribution's mean.
-_Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,7 @@ class Measurement:
 
     def interval(self) -> tuple[float, float]:
         """95 % interval of the share of right answers (Wilson 1927)."""
-        n, p = self.items, self.right / self.items
-        middle = p + _Z**2 / (2 * n)
-        half = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-        return (middle - half) / (1 + _Z**2 / n), (middle + half) / (1 + _Z**2 / n)
+        return wilson(self.right, self.items)
 
 
 def judge(completion: str, item: ReasoningItem, thinking: bool) -> tuple[bool, bool]:
