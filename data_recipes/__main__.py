@@ -19,6 +19,7 @@ from .prepare import prepare, print_summary, submit_chain
 from .shards import SPLITS
 from .strict_yaml import find_config
 from .synthesize import run as synthesize
+from .translate import run as translate
 
 
 def _config(args: argparse.Namespace) -> DataConfig:
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         ("report", report, "one HTML page of what a recipe did to its text"),
         ("synthesize", synthesize, "text written by language models from seeds"),
         ("difficulty", difficulty, "questions that models of two sizes get wrong"),
+        ("translate", translate, "such questions in Korean, with nothing else changed"),
     ):
         step = steps.add_parser(name, help=about)
         module.add_arguments(step)

@@ -7,15 +7,12 @@ in the order of its items. Both go on where they were killed.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from ..client import Answer, AnswerStore, Endpoint, Request, Spent, answers_to, ask
 from ..errors import RecipeError
 from ..line_log import LineLog, batches
+from ..passes import Pass
 from ..prompts import Prompt
 from . import readings
 from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, SOLVE_VARIABLES, DifficultyConfig
@@ -23,8 +20,6 @@ from .items import Item
 from .sandbox import Sandbox
 from .verdicts import KEPT, RIGHT, UNGRADED, UNREADABLE, WRONG, decide_by_labels, decide_by_solver
 
-# Items that are judged at a time, so that programs run side by side and memory stays bounded.
-_AT_ONCE = 64
 _GRADER = "grader"
 
 Stream = Callable[[], Iterator[Item]]
@@ -57,12 +52,9 @@ class Gate:
         stem = f"{number}-{name}"
         # `done`, as `claim` looks for what was finished under the settings.
         self.log = LineLog(config.outcomes_dir / "done" / f"{stem}.jsonl")
-        self.answers: Path = config.answers_dir / stem
-
-    def spent(self) -> Spent:
-        """What its answers cost, over all runs."""
-        with AnswerStore(self.answers) as store:
-            return store.spent()
+        answers = config.answers_dir / stem
+        self._pass = Pass(name, items, endpoints, answers, self.log, self.requests, self.judge)
+        self._cap: float | None = None
 
     def outcomes(self) -> Iterator[tuple[Item, Outcome]]:
         """Items with what became of them, as far as they are judged.
@@ -88,28 +80,17 @@ class Gate:
 
         Args:
             total: number of its items.
-            cap: spending, of all runs of this gate.
+            cap: spending at which asking stops, over all runs of this gate.
 
         Raises:
             RecipeError: as of `client.ask`.
         """
-        done = self.log.count()
-        if done == total:
-            return
-        print(f"{self.name}: {total - done:,} of {total:,} items")
+        self._cap = cap
+        self._pass.run(total, self.requests_each, cap)
 
-        def rest() -> Iterator[Item]:
-            return islice(self.items(), done, None)
-
-        with AnswerStore(self.answers) as store, self.log:
-            count = (total - done) * self.requests_each
-            ask(self.requests(rest()), self.endpoints, store, cap=cap, total=count)
-            bar = tqdm(total=total, initial=done, unit=" items", desc="judged")
-            with bar:
-                for some in batches(rest(), _AT_ONCE):
-                    for outcome in self.judge(some, store, cap):
-                        self.log.add(outcome)
-                    bar.update(len(some))
+    def spent(self) -> Spent:
+        """What its answers cost, over all runs."""
+        return self._pass.spent()
 
     @property
     def requests_each(self) -> int:
@@ -120,7 +101,7 @@ class Gate:
         """What is asked about items."""
         raise NotImplementedError
 
-    def judge(self, items: list[Item], store: AnswerStore, cap: float | None) -> list[Outcome]:
+    def judge(self, items: list[Item], store: AnswerStore) -> list[Outcome]:
         """Outcomes of items whose answers are in the store; each has a `decision`."""
         raise NotImplementedError
 
@@ -171,11 +152,11 @@ class SolverGate(Gate):
             for seed in range(self.config.samples):
                 yield Request(self.name, messages, seed=seed, data=item)
 
-    def judge(self, items: list[Item], store: AnswerStore, cap: float | None) -> list[Outcome]:
+    def judge(self, items: list[Item], store: AnswerStore) -> list[Outcome]:
         answered = list(answers_to(self.requests(items), self.endpoints, store))
         samples = [self._read(request.data, answer) for request, answer in answered]
         self._run_programs([s for s in samples if s.item.type == "code" and s.verdict is None])
-        self._ask_grader([s for s in samples if s.verdict is None], store, cap)
+        self._ask_grader([s for s in samples if s.verdict is None], store)
         outcomes = []
         for item, own in zip(items, batches(samples, self.config.samples)):
             verdicts = [sample.verdict for sample in own]
@@ -215,7 +196,7 @@ class SolverGate(Gate):
         with ThreadPoolExecutor(self.config.sandbox.workers) as workers:
             list(workers.map(judge, samples))
 
-    def _ask_grader(self, samples: list[_Sample], store: AnswerStore, cap: float | None) -> None:
+    def _ask_grader(self, samples: list[_Sample], store: AnswerStore) -> None:
         requests = [
             Request(
                 _GRADER,
@@ -227,7 +208,7 @@ class SolverGate(Gate):
         ]
         if not requests:
             return
-        ask(requests, self.endpoints, store, cap=cap, follow=lambda totals: None)
+        ask(requests, self.endpoints, store, cap=self._cap, follow=lambda totals: None)
         for sample, (_, answer) in zip(samples, answers_to(requests, self.endpoints, store)):
             sample.verdict = readings.read_grade(answer) or UNGRADED
 
@@ -251,7 +232,7 @@ class LabelGate(Gate):
             for judge in self.endpoints:
                 yield Request(judge, messages, data=item)
 
-    def judge(self, items: list[Item], store: AnswerStore, cap: float | None) -> list[Outcome]:
+    def judge(self, items: list[Item], store: AnswerStore) -> list[Outcome]:
         answered = answers_to(self.requests(items), self.endpoints, store)
         labels = [readings.read_label(answer) for _, answer in answered]
         return [
