@@ -12,6 +12,7 @@ from .sandbox import SandboxConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "difficulty"
 _PROMPTS = Path("prompts")
+GRADER = "grader"  # the endpoint's name among the others
 SOLVE_VARIABLES: dict[ItemType, set[str]] = {
     "value": {"question"},
     "choice": {"question", "choices"},
@@ -91,13 +92,15 @@ class DifficultyConfig(Strict):
         models = [solver.identity for solver in self.solvers.values()]
         if len(set(models)) < len(models):
             raise ValueError("solvers: two are the same model")
+        if GRADER in self.solvers:
+            raise ValueError(f"solvers: {GRADER} is the name of another; choose one")
         check_cap(self.endpoints, self.cap)
         return self
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
         """All of them, by where they stand in the recipe."""
-        graders = {"grader": self.grader} if self.grader else {}
+        graders = {GRADER: self.grader} if self.grader else {}
         return {
             **{f"solvers.{name}": solver for name, solver in self.solvers.items()},
             **{f"judges.{name}": judge for name, judge in self.judges.items()},

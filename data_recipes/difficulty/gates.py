@@ -15,12 +15,17 @@ from ..line_log import LineLog, batches
 from ..passes import Pass
 from ..prompts import Prompt
 from . import readings
-from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, SOLVE_VARIABLES, DifficultyConfig
+from .config import (
+    CONFIGS,
+    GRADE_VARIABLES,
+    GRADER,
+    LABEL_VARIABLES,
+    SOLVE_VARIABLES,
+    DifficultyConfig,
+)
 from .items import Item
 from .sandbox import Sandbox
 from .verdicts import KEPT, RIGHT, UNGRADED, UNREADABLE, WRONG, decide_by_labels, decide_by_solver
-
-_GRADER = "grader"
 
 Stream = Callable[[], Iterator[Item]]
 Outcome = dict[str, Any]
@@ -133,7 +138,7 @@ class SolverGate(Gate):
         items: Stream,
         sandbox: Sandbox | None,
     ) -> None:
-        graders = {_GRADER: config.grader} if config.grader else {}
+        graders = {GRADER: config.grader} if config.grader else {}
         super().__init__(config, number, name, {name: config.solvers[name]} | graders, items)
         self._sandbox = sandbox
         self._prompts = solve_prompts(config)
@@ -199,7 +204,7 @@ class SolverGate(Gate):
     def _ask_grader(self, samples: list[_Sample], store: AnswerStore) -> None:
         requests = [
             Request(
-                _GRADER,
+                GRADER,
                 self._grade.messages(
                     question=sample.item.question, answer=sample.item.answer, given=sample.text
                 ),

@@ -32,7 +32,7 @@ from ..strict_yaml import Strict
 from .sandbox_child import READY
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")
-_UNSHARE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
+UNSHARE = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
 _START_SECONDS = 20  # for a loaded machine to start an interpreter, before limits stand
 
 
@@ -87,7 +87,7 @@ class Sandbox:
         except RecipeError as error:
             if config.namespaces:
                 raise RecipeError(
-                    f"sandbox: {error}. If `{' '.join(_UNSHARE)} true` fails here, set "
+                    f"sandbox: {error}. If `{' '.join(UNSHARE)} true` fails here, set "
                     "sandbox.namespaces=false, and run in a container without a network"
                 ) from error
             raise
@@ -136,9 +136,9 @@ class Sandbox:
         work.mkdir()
         command = [sys.executable, "-I", "-B", str(_CHILD)]
         if self.config.namespaces:
-            if shutil.which(_UNSHARE[0]) is None:
-                raise RecipeError(f"no {_UNSHARE[0]} on this machine")
-            command = [*_UNSHARE, *command]
+            if shutil.which(UNSHARE[0]) is None:
+                raise RecipeError(f"no {UNSHARE[0]} on this machine")
+            command = [*UNSHARE, *command]
         places = {"HOME": str(work), "TMPDIR": str(work)}
         report = folder / "report"
         with report.open("wb") as output:

@@ -13,6 +13,8 @@ from ..synthesize.config import Synthesizer
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "translate"
 Policy = Literal["translate", "keep"]
+BACK = "back_translation"  # the endpoint's name among the others
+COPIED = "copied"  # instead of a translator's name, where there was nothing to translate
 REASONING = "reasoning"  # the field whose policy goes for think blocks in other fields, too
 
 
@@ -92,6 +94,8 @@ class TranslateConfig(Strict):
     def _consistent(self) -> "TranslateConfig":
         if "translate" not in self.fields.values():
             raise ValueError("fields: none is translated")
+        if taken := sorted({BACK, COPIED} & self.translators.keys()):
+            raise ValueError(f"translators: {taken[0]} has another meaning here; choose a name")
         if self.back_translation is not None:
             model = self.back_translation.endpoint.identity
             if model in {t.identity for t in self.translators.values()}:
@@ -103,7 +107,7 @@ class TranslateConfig(Strict):
     def endpoints(self) -> dict[str, Endpoint]:
         """All of them, by name."""
         back = self.back_translation
-        return dict(self.translators) | ({"back_translation": back.endpoint} if back else {})
+        return dict(self.translators) | ({BACK: back.endpoint} if back else {})
 
     @property
     def outcomes_dir(self) -> Path:

@@ -1,8 +1,8 @@
 """Numbers in running text, English and Korean, by value.
 
 Digits must survive; they may be grouped otherwise, take Korean scales (`300만` for `3 million`),
-or become words. Words of many meanings (`one`, `second`, `이`) are not missed when they are gone, but
-may stand for digits of the other text.
+or become words. Words of many meanings (`one`, `second`, `이`) are not missed when they are gone,
+but may stand for digits of the other text.
 """
 
 import re

@@ -12,13 +12,12 @@ from ..prompts import Prompt
 from ..synthesize.assign import assign
 from .checks import Checker
 from .chrf import chrf
-from .config import CONFIGS, TranslateConfig
+from .config import BACK, CONFIGS, COPIED, TranslateConfig
 from .invariants import Flaw
 from .segments import cut
 
 Row = dict[str, Any]
 Outcome = dict[str, Any]
-_BACK = "back_translation"
 VARIABLES = {"text"}
 
 
@@ -88,7 +87,7 @@ class Round:
         self._cap: float | None = None
         endpoints: dict[str, Endpoint] = dict(config.translators)
         if config.back_translation:
-            endpoints[_BACK] = config.back_translation.endpoint
+            endpoints[BACK] = config.back_translation.endpoint
         name = f"round-{number + 1}"
         # `done`, as `claim` looks for what was finished under the settings.
         self.log = LineLog(config.outcomes_dir / "done" / f"{name}.jsonl")
@@ -139,7 +138,7 @@ class Round:
         return [
             {
                 "id": row["id"],
-                "translator": translator_of(self.config, row["id"], self.number),
+                "translator": translator_of(self.config, row["id"], self.number) if own else COPIED,
                 "texts": [attempt.text for attempt in own],
                 "flaws": [{"field": a.where, **asdict(flaw)} for a in own for flaw in a.flaws],
                 **({"chrf": [a.chrf for a in own]} if self.config.back_translation else {}),
@@ -149,8 +148,8 @@ class Round:
 
     def _translate_back(self, attempts: list[_Attempt], store: AnswerStore) -> None:
         back = self.config.back_translation
-        requests = [Request(_BACK, self._prompts.back.messages(text=a.text)) for a in attempts]
-        endpoints = {_BACK: back.endpoint}
+        requests = [Request(BACK, self._prompts.back.messages(text=a.text)) for a in attempts]
+        endpoints = {BACK: back.endpoint}
         ask(requests, endpoints, store, cap=self._cap, follow=lambda totals: None)
         for attempt, (_, answer) in zip(attempts, answers_to(requests, endpoints, store)):
             if answer.status != "answered" or answer.finish_reason != "stop":

@@ -22,7 +22,7 @@ from ..manifest import sha256_file, write_json_atomically
 from ..steps import claim
 from ..strict_yaml import find_config, load_config
 from .checks import Checker
-from .config import CONFIGS, TranslateConfig
+from .config import CONFIGS, COPIED, TranslateConfig
 from .rounds import Outcome, Prompts, Round, Row
 from .segments import cut, put_together
 
@@ -75,7 +75,7 @@ def _check_rows(config: TranslateConfig) -> int:
     if unseen:
         raise RecipeError(
             f"{config.items}: no row has the field {', '.join(sorted(unseen))}, which `fields` "
-            "wants translated"
+            "wants translated; set it to keep, or correct its name"
         )
     return len(known)
 
@@ -120,12 +120,17 @@ def _fates(config: TranslateConfig, rounds: list[Round]) -> Iterator[tuple[Row, 
         yield row, history
 
 
+def names(config: TranslateConfig) -> list[str]:
+    """Whose rows there are: the translators', and those with nothing to translate."""
+    return [*config.translators, COPIED]
+
+
 class _Files:
     """`kept/<translator>.jsonl` and `set_aside.jsonl`, under their names when whole."""
 
     def __init__(self, config: TranslateConfig, opened: ExitStack) -> None:
         folder = config.output_dir
-        self.paths = {name: folder / "kept" / f"{name}.jsonl" for name in config.translators}
+        self.paths = {name: folder / "kept" / f"{name}.jsonl" for name in names(config)}
         self.paths[""] = folder / "set_aside.jsonl"
         self._files: dict[str, BinaryIO] = {}
         for name, path in self.paths.items():
@@ -148,7 +153,7 @@ class _Files:
 
 
 def _write(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -> dict[str, Any]:
-    outcomes: dict[str, Counter[str]] = {name: Counter() for name in config.translators}
+    outcomes: dict[str, Counter[str]] = {name: Counter() for name in names(config)}
     kept = total = 0
     with ExitStack() as opened:
         files = _Files(config, opened)
@@ -166,7 +171,7 @@ def _write(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -> di
             name = last["translator"]
             provenance = {
                 "translator": name,
-                "model": config.translators[name].identity,
+                "model": None if name == COPIED else config.translators[name].identity,
                 "round": len(history),
                 "fields": dict(config.fields),
                 "prompt_sha256": prompts.translate.sha256,
