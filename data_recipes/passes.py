@@ -44,12 +44,11 @@ class Pass(Generic[Row]):
         with AnswerStore(self.answers) as store:
             return store.spent()
 
-    def run(self, total: int, requests_each: int | None, cap: float | None) -> None:
+    def run(self, total: int, cap: float | None) -> None:
         """Ask and judge what is not yet.
 
         Args:
             total: number of rows.
-            requests_each: about a row; `None` where that differs.
             cap: spending at which asking stops, over all runs of this pass.
 
         Raises:
@@ -59,7 +58,7 @@ class Pass(Generic[Row]):
         if done == total:
             return
         print(f"{self.name}: {total - done:,} of {total:,} rows", flush=True)
-        count = None if requests_each is None else (total - done) * requests_each
+        count = sum(1 for _ in self.requests(self._rest(done)))
         with AnswerStore(self.answers) as store, self.log:
             ask(self.requests(self._rest(done)), self.endpoints, store, cap=cap, total=count)
             with tqdm(total=total, initial=done, unit=" rows", desc="judged") as bar:

@@ -91,16 +91,11 @@ class Gate:
             RecipeError: as of `client.ask`.
         """
         self._cap = cap
-        self._pass.run(total, self.requests_each, cap)
+        self._pass.run(total, cap)
 
     def spent(self) -> Spent:
         """What its answers cost, over all runs."""
         return self._pass.spent()
-
-    @property
-    def requests_each(self) -> int:
-        """Requests about an item."""
-        raise NotImplementedError
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
         """What is asked about items."""
@@ -143,10 +138,6 @@ class SolverGate(Gate):
         self._sandbox = sandbox
         self._prompts = solve_prompts(config)
         self._grade = Prompt(config.prompts.grade, CONFIGS, GRADE_VARIABLES)
-
-    @property
-    def requests_each(self) -> int:
-        return self.config.samples
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
         for item in items:
@@ -224,10 +215,6 @@ class LabelGate(Gate):
     def __init__(self, config: DifficultyConfig, number: int, items: Stream) -> None:
         super().__init__(config, number, "labels", dict(config.judges), items)
         self._prompt = Prompt(config.prompts.label, CONFIGS, LABEL_VARIABLES)
-
-    @property
-    def requests_each(self) -> int:
-        return len(self.endpoints)
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
         for item in items:

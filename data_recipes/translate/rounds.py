@@ -97,7 +97,7 @@ class Round:
     def run(self, total: int, cap: float | None) -> None:
         """Ask and judge what is not yet; as of `Pass.run`."""
         self._cap = cap
-        self._pass.run(total, None, cap)
+        self._pass.run(total, cap)
 
     def spent(self) -> Spent:
         """What its answers cost, over all runs."""

@@ -11,6 +11,16 @@ from .spans import take_apart
 
 _THOUGHTS = re.compile(r"(<think>)(.*?)(</think>)", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_HANGUL = re.compile(r"[가-힣]")
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether there is something to translate.
+
+    A value, a formula or a letter reads the same in Korean, and Korean with Latin in it is Korean.
+    """
+    prose = take_apart(text).prose
+    return sum(map(len, _WORD.findall(prose))) > len(_HANGUL.findall(prose))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +48,7 @@ class Segment:
 def _stretch(field: str, place: int | None, text: str, translate: bool) -> Iterator[Segment]:
     """A stretch without think tags; white space at its ends is copied."""
     core = text.strip()
-    # A value, a formula or a letter reads the same in Korean.
-    if not translate or not _WORD.search(take_apart(core).prose):
+    if not translate or not _is_foreign(core):
         yield Segment(field, place, text, False)
         return
     start = text.index(core)

@@ -58,7 +58,7 @@ def test_what_is_no_language_is_copied() -> None:
         "id": "1",
         "question": "  Solve it. \n",
         "answer": "<think>\nIt is 4.\n</think>\n\nIt is four.",
-        "choices": ["a red one", r"$x^2$", "42"],
+        "choices": ["a red one", r"$x^2$", "42", "58 km는 몇 m인가?"],
         "tests": ["assert f(2) == 4"],
     }
     fields = {**POLICY, "choices": "translate"}
@@ -70,7 +70,7 @@ def test_what_is_no_language_is_copied() -> None:
     assert made == {
         "question": "  풀어라. \n",
         "answer": "<think>\nIt is 4.\n</think>\n\n4이다.",
-        "choices": ["빨간 것", r"$x^2$", "42"],
+        "choices": ["빨간 것", r"$x^2$", "42", "58 km는 몇 m인가?"],
     }
     thoughts = [s.text for s in cut(row, fields | {"reasoning": "translate"}) if s.asked]
     assert thoughts == ["Solve it.", "It is 4.", "It is four.", "a red one"]
