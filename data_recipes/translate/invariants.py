@@ -33,6 +33,7 @@ _WORDS = frozenset("AI")
 _CHOSEN = re.compile(r"(?:\(|\b(?:option|choice|answer(?: is)?:?)\s+\(?)([AI])\b(?!\s+[a-z])", re.I)
 _QUOTED = re.compile(r"\"([^\"\n]{1,80})\"|“([^”\n]{1,80})”|(?<!\w)[‘']([^’'\n]{1,80})[’'](?!\w)")
 _NAME_WORD = re.compile(r"[A-Z0-9][^\s]*")
+_AGES = ("time", "calendar")
 _MOST_WORDS = 4  # of a quoted name; longer quotes are sentences. Our choice.
 
 
@@ -116,15 +117,16 @@ def _units(ours: Numbers, theirs: Numbers) -> Flaw | None:
             continue  # in words, with whatever follows them
         given = theirs.units.get(value, [])
         lost, new = Counter(units) - Counter(given), Counter(given) - Counter(units)
-        # 5 and 10 km may become 5 km and 10 km.
-        if lost and (new or not set(lost) <= there):
+        # 5 and 10 km may become 5 km and 10 km, and 12 years old 12세.
+        gone = {unit for unit in set(lost) - there if unit[0] not in _AGES}
+        if lost and (new or gone):
             names = ", ".join(unit[0] for unit in lost)
             return Flaw("units", f"{_shown([value])}: its unit ({names}) is lost or another")
     return None
 
 
 def find_flaws(source: str, translation: str) -> list[Flaw]:
-    """Everything that a translation changed and should not have; see `docs/difficulty.part.md`.
+    """Everything that a translation changed and should not have, in the order of how much it says.
 
     Args:
         source: English.

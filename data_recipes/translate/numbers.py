@@ -34,6 +34,12 @@ _UNIT = re.compile(
     rf"|({'|'.join(re.escape(n) for n in _NAMES if not n.isascii())})"
     r"(?!의\s?[\d일이삼사오육칠팔구]))"
 )
+# 60 km/h, 60 kilometers per hour, 시속 60 km.
+_RATE_BEFORE = re.compile(r"([시분초])속\s?$")
+_RATE_AFTER = re.compile(
+    r"\s?(?:/|per|an?)\s?(?:(h)(?:our|r)?|(m)in(?:ute)?|(s)(?:econd)?)(?![A-Za-z])"
+)
+_SECONDS = {"시": 3600, "분": 60, "초": 1, "h": 3600, "m": 60, "s": 1}
 _CURRENCY = re.compile(r"(?:US)?([$₩€])\s?[-−]?$")
 
 _SCALES = "천만억조경"
@@ -129,7 +135,14 @@ def _unit(prose: str, match: re.Match[str]) -> Unit | None:
     if symbol := _CURRENCY.search(prose[: match.start()]):
         return _UNITS[symbol[1]]
     found = _UNIT.match(prose, match.end())
-    return _UNITS[found[1] or found[2]] if found else None
+    if found is None or prose.startswith("s", match.end()):  # the 1990s
+        return None
+    dimension, factor = _UNITS[found[1] or found[2]]
+    rate = _RATE_BEFORE.search(prose[: match.start()]) or _RATE_AFTER.match(prose, found.end())
+    if rate is None or dimension == "speed":
+        return dimension, factor
+    per = _SECONDS[next(group for group in rate.groups() if group)]
+    return "speed" if dimension == "length" else f"{dimension} in time", factor / per
 
 
 def _read_digits(prose: str, numbers: Numbers) -> str:

@@ -14,9 +14,9 @@ from .checks import Checker
 from .chrf import chrf
 from .config import BACK, CONFIGS, COPIED, TranslateConfig
 from .invariants import Flaw
+from .rows import Row
 from .segments import cut
 
-Row = dict[str, Any]
 Outcome = dict[str, Any]
 VARIABLES = {"text"}
 

@@ -40,6 +40,12 @@ NUMBERS: list[Pair] = [
     ("The ratio is 0.5 to 3.25.", "비는 0.5 대 3.52이다.", "numbers"),
     ("Add 100 to it, as much as 7 can hold.", "7이 담을 수 있는 만큼, 100만큼 더하라.", None),
     ("One of the 5 boxes is empty.", "상자 5개 가운데 하나가 비어 있다.", None),
+    ("The 100th three-digit number is even.", "100번째 세 자리 수는 짝수이다.", None),
+    ("One-third of the four friends left.", "네 친구 가운데 3분의 1이 떠났다.", None),
+    ("Team A beat Team B 3-2.", "A팀이 B팀을 3-2로 이겼다.", None),
+    ("It pays $1,000 for twenty hours.", "스무 시간에 천 달러를 준다.", None),
+    ("It pays $1,000 for twenty hours.", "서른 시간에 천 달러를 준다.", "numbers"),
+    ("From -3 to 5°C, with 205 days.", "영하 3도에서 5°C까지, 이백오 일.", None),
     ("Find two numbers whose sum is 41.", "합이 사십일인 두 수를 구하라.", None),
 ]
 UNITS: list[Pair] = [
@@ -54,6 +60,12 @@ UNITS: list[Pair] = [
     ("Cook for 10 minutes.", "10분 동안 익힌다.", None),
     ("Cook for 10 minutes.", "10시간 동안 익힌다.", "units"),
     ("It weighs 5 and 10 kg.", "무게는 5kg과 10kg이다.", None),
+    ("It goes at 60 km/h for 2.5 hours.", "시속 60km로 2.5시간 동안 간다.", None),
+    ("It goes at 60 kilometers per hour.", "시속 60킬로미터로 간다.", None),
+    ("It goes at 60 km/h.", "초속 60km로 간다.", "units"),
+    ("Tom, 12 years old, has a 10-year-old sister.", "12살 톰에게는 10살 된 동생이 있다.", None),
+    ("It was built in the 1990s.", "1990년대에 지어졌다.", None),
+    ("They met at 3:30 p.m.", "그들은 오후 3시 30분에 만났다.", None),
     ("Pay $5 for one and $6 for another.", "하나에 5달러, 다른 하나에 6달러를 낸다.", None),
 ]
 LATEX: list[Pair] = [
