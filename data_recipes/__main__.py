@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import inspect_shards, mixture_report, packing, report, tokenizer_study
+from . import diversity, inspect_shards, mixture_report, packing, report, tokenizer_study
 from .chain import only_run, run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         ("synthesize", synthesize, "text written by language models from seeds"),
         ("difficulty", difficulty, "questions that models of two sizes get wrong"),
         ("translate", translate, "such questions in Korean, with nothing else changed"),
+        ("diversity", diversity, "how varied synthetic text is, by synthesizer"),
     ):
         step = steps.add_parser(name, help=about)
         module.add_arguments(step)

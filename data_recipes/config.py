@@ -14,7 +14,9 @@ from .executor_config import ExecutorConfig
 from .filters.config import FilterConfig
 from .quality.config import QualityConfig
 from .read_config import ReadConfig
+from .readers.form import Form
 from .strict_yaml import Strict
+from .templates import form_of
 
 CONFIGS = Path(__file__).parent / "configs"
 HUB = "hub://"
@@ -96,6 +98,8 @@ class SourceConfig(Strict):
         path: file, directory, glob, or `hub://owner/name[@revision][:config[:split]]`;
             `{output_dir}` stands for the recipe's own.
         text_column: column with the text.
+        template: the text made of several columns, such as "{question}\\n\\n{answer}"; or `traces`,
+            for chats, which become question, reasoning and answer.
         language: language code; bits per byte are reported per language.
         licence: licence of the text.
         synthesizer: the model or program that wrote it; leave out for text by people.
@@ -104,9 +108,22 @@ class SourceConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     path: str
     text_column: str = "text"
+    template: str | None = None
     language: str
     licence: str
     synthesizer: str | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "SourceConfig":
+        if self.template is not None and "text_column" in self.model_fields_set:
+            raise ValueError("give either `text_column` or `template`")
+        _ = self.form  # a template that is none is refused here
+        return self
+
+    @property
+    def form(self) -> Form:
+        """How the text is made of a row."""
+        return form_of(self.text_column, self.template)
 
     @property
     def on_hub(self) -> bool:

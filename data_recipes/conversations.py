@@ -1,7 +1,7 @@
 """Chat data in any of the shapes people publish, as one: messages, and what is known of them."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from trl.data_utils import maybe_convert_to_chatml
 
 from .errors import RecipeError
 from .readers import resolve_files
@@ -19,6 +18,13 @@ ROLES = ("system", "user", "assistant", "tool")
 # Names under which published data sets keep the chain of thought of a message or row.
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _ROLES_OF_OTHERS = {"human": "user", "gpt": "assistant", "model": "assistant"}
+_CHATS = ("messages", "conversation", "conversations")
+_PAIRS = (
+    ("prompt", "completion"),
+    ("question", "answer"),
+    ("instruction", "output"),
+    ("instruction", "response"),
+)
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SHAPES = (
     "messages or conversation (role, content), conversations (from, value), prompt and completion, "
@@ -93,19 +99,16 @@ def as_messages(value: Any, role: str) -> list[dict[str, Any]]:
 
 def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]], set[str]]:
     """Messages of a row in any known shape, and the columns that they came from."""
-    for name in ("messages", "conversation"):
-        if row.get(name) is not None:
+    for name in _CHATS:
+        if row.get(name) is None:
+            continue
+        if name != "conversations":
             return list(row[name]), {name}
-    if row.get("conversations") is not None:
-        return maybe_convert_to_chatml({"conversations": row["conversations"]})["messages"], {
-            "conversations"
-        }
-    for question, answer in (
-        ("prompt", "completion"),
-        ("question", "answer"),
-        ("instruction", "output"),
-        ("instruction", "response"),
-    ):
+        # Late, because it imports torch, which reading text does without.
+        from trl.data_utils import maybe_convert_to_chatml
+
+        return maybe_convert_to_chatml({name: row[name]})["messages"], {name}
+    for question, answer in _PAIRS:
         if row.get(question) is None or row.get(answer) is None:
             continue
         asked = row[question]
@@ -115,6 +118,11 @@ def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]]
         used = {question, answer, "input", *_REASONING}
         return [*messages[:-1], {**{k: row.get(k) for k in _REASONING}, **messages[-1]}], used
     raise RecipeError(f"{where}: no chat in columns {', '.join(row)}; known are {SHAPES}")
+
+
+def chat_columns(names: Collection[str]) -> bool:
+    """Whether rows with these columns may hold a chat in one of the known shapes."""
+    return any(name in names for name in _CHATS) or any(set(p) <= set(names) for p in _PAIRS)
 
 
 def clean_message(message: dict[str, Any]) -> dict[str, Any]:

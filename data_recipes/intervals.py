@@ -1,16 +1,20 @@
-"""How far a share that was counted can be trusted."""
+"""The uncertainty of a share."""
 
 import math
 
-_Z = 1.959964  # 97.5 % quantile of the normal distribution
+# Two standard errors either side of a normal distribution's mean.
+_Z = 1.96
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, JASA 1927); all of [0, 1] without a trial."""
-    if not trials:
-        return 0.0, 1.0
-    p = successes / trials
-    middle = p + _Z**2 / (2 * trials)
-    half = _Z * math.sqrt(p * (1 - p) / trials + _Z**2 / (4 * trials**2))
-    scale = 1 + _Z**2 / trials
+def wilson(right: int, items: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927).
+
+    Args:
+        right: how many.
+        items: of how many, at least one.
+    """
+    share = right / items
+    middle = share + _Z**2 / (2 * items)
+    half = _Z * math.sqrt(share * (1 - share) / items + _Z**2 / (4 * items**2))
+    scale = 1 + _Z**2 / items
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)

@@ -90,7 +90,9 @@ def source_facts(source: SourceConfig, config: ReadConfig) -> dict[str, Any]:
     parts = parts_of(source, config)
     inputs = [[p.name, p.size if p.file else None, *p.share] for p in parts]
     facts = source.model_dump(include={"name", "text_column", "language"})
-    return facts | {"inputs": inputs}
+    # Without a template it is what it was before there were any.
+    template = {} if source.template is None else {"template": source.template}
+    return facts | template | {"inputs": inputs}
 
 
 def source_bytes(source: SourceConfig, config: ReadConfig) -> int:
@@ -137,11 +139,11 @@ class ReadStep(PipelineStep):
         self._check_columns(work)
         with disk_full_is_an_error(self.output_dir), Progress(self.output_dir, rank) as progress:
             for part in work:
-                column = part.source.text_column
+                form = part.source.form
                 if part.file is None:
-                    rows = read_hub(part.source.path, column, self._limit, *part.share)
+                    rows = read_hub(part.source.path, form, self._limit, *part.share)
                 else:
-                    rows = read_file(part.file, column, self._limit, _follow(progress), part.share)
+                    rows = read_file(part.file, form, self._limit, _follow(progress), part.share)
                 tally = self._write(part, rows)
                 marker = self._marker(part)
                 marker.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,7 @@ class ReadStep(PipelineStep):
             own = {part.file for part in work if part.source.name == source.name}
             files = dict.fromkeys(part.file for part in parts_of(source, self.config))
             looked = [f for f in files if f in own or f.suffix != ".parquet"]
-            check_column(looked, source.text_column, self._limit)
+            check_column(looked, source.form, self._limit)
 
     def _write(self, part: Part, rows: Reading) -> Tally:
         folder = StepFolder(self.output_dir / part.source.name)

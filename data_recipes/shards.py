@@ -204,7 +204,7 @@ class ShardPlan:
             "inputs": [[shard, t.documents_kept, t.bytes_kept] for shard, t in tallies],
             "cleaning": self.cleaning,
             "shards": self.config.model_dump() | {"tasks": self.tasks},
-        }
+        } | ({"template": self.source.template} if self.source.template else {})
 
     def claim(self) -> None:
         """Bind the directory to these settings.

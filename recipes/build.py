@@ -2,7 +2,6 @@
 
 import os
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
@@ -10,6 +9,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from data_recipes.errors import RecipeError
 from data_recipes.mixture import Mixture, check_synthesizers, format_plan
+from data_recipes.references import split_revision
 from data_recipes.shards import tokenizer_hash
 from data_recipes.tokenizer import load_tokenizer, padded_vocab_size
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
@@ -104,9 +104,9 @@ def _check_reasoning(mixture: Mixture, think: int) -> None:
     windows = range(_WINDOWS_LOOKED_AT)
     if not any((mixture.window(i).tokens == think).any() for i in windows):
         raise RecipeError(
-            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Render traces to "
-            "text as `question\\n<think>\\nreasoning\\n</think>\\n\\nanswer` before they are "
-            "tokenised, and give them a weight"
+            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Read "
+            "traces with `template: traces` in the data recipe, which writes them as "
+            "`question\\n<think>\\nreasoning\\n</think>\\n\\nanswer`, and give them a weight"
         )
 
 
@@ -124,14 +124,6 @@ def think_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
             "the embedding"
         )
     return ids
-
-
-def split_revision(reference: str) -> tuple[str, str]:
-    """`name@revision` of a Hub id; a local directory is taken as it is."""
-    if Path(reference).exists():
-        return reference, "main"
-    name, _, revision = reference.partition("@")
-    return name, revision or "main"
 
 
 def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:

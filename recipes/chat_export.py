@@ -17,10 +17,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from data_recipes.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
 
-from .build import split_revision
 from .handover import CHAT_USAGE, Trained, save_kormo, write_final
 from .metrics import CURVE
 from .sft_config import ChatSource

@@ -12,10 +12,11 @@ from data_recipes.prepare import prepare
 from data_recipes.readers.hub import HUB
 from data_recipes.strict_yaml import find_config, load_config
 
+from .config import SELF_CONTAINED
 from .inputs import run_stage
 from .sft_config import ChatStageConfig
 
-# The stage that a tiny one starts from, if its own parent is missing.
+# The stage that a self-contained one starts from, if its own parent is missing.
 _PARENTS = {"sft": "midtrain_reasoning", "dpo": "sft", "grpo": "sft"}
 
 
@@ -39,7 +40,7 @@ def _missing(paths: list[str]) -> list[str]:
 
 
 def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
-    """Have the first rank make what a tiny stage lacks, while the others wait.
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
 
     Args:
         config: any chat stage's.
@@ -51,7 +52,7 @@ def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
     with PartialState().main_process_first():
         recipe = config.data.recipe
         if missing := _missing(paths):
-            if config.size != "tiny" or recipe is None:
+            if config.size not in SELF_CONTAINED or recipe is None:
                 raise RecipeError(f"data.sources: {missing[0]} is not there")
             prepare(load_config(find_config(recipe, CONFIGS), DataConfig, []))
             if missing := _missing(paths):
@@ -60,12 +61,12 @@ def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
         if Path(parent).exists() or (parent.count("/") == 1 and not parent.startswith((".", "/"))):
             return
         script = f"{_PARENTS[config.stage]}.py"
-        if config.size != "tiny":
+        if config.size not in SELF_CONTAINED:
             raise RecipeError(
                 f"{parent}: parent model missing; make it with\n  accelerate launch "
                 f"recipes/{script} --config {config.size}/{Path(script).stem}.yaml"
             )
-        print(f"{parent} is not there: training the tiny one now ({script})", flush=True)
-        run_stage(script)
+        print(f"{parent} is not there: training the {config.size} one now ({script})", flush=True)
+        run_stage(script, config.size)
         if not Path(parent).exists():
             raise RecipeError(f"model.init_from {parent}: {script} does not write there")

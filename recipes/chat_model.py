@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from data_recipes.errors import RecipeError
+from data_recipes.references import split_revision
 from modeling_kormo.chat_config import (
     END_OF_TURN,
     RESPONSE_TEMPLATE,
@@ -19,7 +20,6 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
-from .build import split_revision
 from .chat_tokens import training_template
 from .sft_config import ChatStageConfig
 

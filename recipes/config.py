@@ -11,6 +11,8 @@ from data_recipes.strict_yaml import Strict
 
 PretrainingStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(PretrainingStage)
+# Sizes whose recipes make what they lack, from the embedded corpus.
+SELF_CONTAINED = ("tiny", "small")
 
 
 class ShapeConfig(Strict):
@@ -70,6 +72,8 @@ class DataConfig(Strict):
         min_short_share: share of tokens that short documents must have, without which math and
             code degrade in long-context training (paper section 4).
         allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
+        heldout: sources that bits per byte are measured on, so that runs on other text can be
+            compared; those of the mixture by default.
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
         workers: loader processes per rank; 0 reads in the training process.
         seed: order of the windows, and the random initialisation.
@@ -84,6 +88,7 @@ class DataConfig(Strict):
     short_document_tokens: int | None = Field(default=None, gt=0)
     min_short_share: float | None = Field(default=None, gt=0, lt=1)
     allow_single_synthesizer: bool = False
+    heldout: list[str] = []
     heldout_tokens: int = Field(gt=0)
     workers: int = Field(default=0, ge=0)
     seed: int = 42
@@ -193,7 +198,20 @@ class ParallelismConfig(Strict):
     gpu_hour_usd: float = Field(default=0.0, ge=0)
 
 
-class LoggingConfig(Strict):
+class QuickEvalConfig(Strict):
+    """Evaluation while a stage trains (recipes/quick_eval.py).
+
+    Attributes:
+        quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
+        quick_eval_items: questions per task. Our choice: every process asks them all, so few; a
+            score of 50 has a standard error of up to 7 points, enough to see a model break.
+    """
+
+    quick_eval_every_tokens: int | None = Field(default=None, gt=0)
+    quick_eval_items: int = Field(default=50, gt=0)
+
+
+class LoggingConfig(QuickEvalConfig):
     """Where results go and how often.
 
     Attributes:

@@ -27,6 +27,7 @@ from recipes.chat_run import (
 )
 from recipes.chat_trainer import PairTrainer
 from recipes.preference_data import PreferenceCollator, build_pairs
+from recipes.quick_eval import add_quick_eval
 from recipes.run import claim_output
 
 
@@ -71,6 +72,7 @@ def main() -> None:
     )
     meter = throughput(model, config, ranks)
     trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} dpo")
+    add_quick_eval(trainer, config, tokenizer)
     if trainer.is_world_process_zero():
         print(data.table, flush=True)
 

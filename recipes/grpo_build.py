@@ -18,9 +18,9 @@ from trl import GRPOConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.errors import RecipeError
+from data_recipes.references import split_revision
 from data_recipes.tokenizer import EOT
 
-from .build import split_revision
 from .grpo_config import GRPOStageConfig
 from .grpo_data import Prompts
 from .grpo_trainer import RewardTrainer

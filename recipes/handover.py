@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import yaml
 from accelerate import init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from data_recipes.commit import git_commit
 from data_recipes.manifest import sha256_file, write_json_atomically
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
@@ -93,21 +93,6 @@ def read_lineage(model_dir: str) -> dict[str, Any] | None:
     """Lineage of a model directory; `None` for a model that has none, as one from the Hub."""
     path = Path(model_dir) / LINEAGE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def git_commit() -> str | None:
-    """Commit of the recipes, with `+changes` if the tree differs; `None` outside a checkout."""
-    root = Path(__file__).parent
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{commit}+changes" if status.strip() else commit
 
 
 def _held_out(output_dir: Path) -> dict[str, tuple[float, float]]:

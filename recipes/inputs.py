@@ -1,4 +1,4 @@
-"""Inputs of a stage that are not there yet: made on the spot at `tiny`, named otherwise."""
+"""Inputs of a stage that are not there yet: made on the spot from the embedded corpus, or named."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from data_recipes.prepare import prepare
 from data_recipes.strict_yaml import find_config, load_config
 from data_recipes.windows import TokenSource
 
-from .config import STAGES, StageConfig
+from .config import SELF_CONTAINED, STAGES, StageConfig
 
 # What `accelerate launch` sets for its children; a stage started from within one is not its rank.
 _LAUNCHER = (
@@ -38,6 +38,7 @@ def _missing_data(config: StageConfig) -> list[Path]:
     wanted = [config.data.tokenizer / "tokenizer.json"]
     for name in config.data.mixture:
         wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
+    wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
     return [path for path in wanted if not path.is_file()]
 
 
@@ -48,9 +49,10 @@ def _make_data(config: StageConfig) -> None:
             f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
             f"{recipe.shards_dir}; make the shards there or point data.shards at them"
         )
-    if unknown := set(config.data.mixture) - {s.name for s in recipe.sources}:
+    wanted = {*config.data.mixture, *config.data.heldout}
+    if unknown := wanted - {s.name for s in recipe.sources}:
         raise RecipeError(
-            f"data.mixture names sources that {config.data.recipe} does not make: "
+            f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "
             f"{', '.join(sorted(unknown))}"
         )
     prepare(recipe)
@@ -73,11 +75,12 @@ def _parent_script(config: StageConfig) -> str:
     return f"{STAGES[max(0, STAGES.index(config.stage) - 1)]}.py"
 
 
-def run_stage(name: str) -> None:
-    """Run the tiny recipe of a stage in a process of its own.
+def run_stage(name: str, size: str) -> None:
+    """Run the recipe of a stage in a process of its own.
 
     Args:
         name: of its script.
+        size: of the model.
 
     Raises:
         RecipeError: it failed.
@@ -88,7 +91,8 @@ def run_stage(name: str) -> None:
         for k, v in os.environ.items()
         if k not in _LAUNCHER and not k.startswith(("ACCELERATE_", "FSDP_", "TORCHELASTIC_"))
     }
-    result = subprocess.run([sys.executable, str(script)], env=environment, check=False)
+    command = [sys.executable, str(script), "--config", f"{size}/{script.stem}.yaml"]
+    result = subprocess.run(command, env=environment, check=False)
     if result.returncode:
         raise RecipeError(
             f"{script} failed (exit status {result.returncode}); see its message above"
@@ -98,14 +102,14 @@ def run_stage(name: str) -> None:
 def _ensure(
     config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
 ) -> None:
-    if config.size != "tiny":
+    if config.size not in SELF_CONTAINED:
         raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
-    print(f"{missing} is not there: making the tiny {what} now ({command})", flush=True)
+    print(f"{missing} is not there: making the {config.size} {what} now ({command})", flush=True)
     make(config)
 
 
 def ensure_inputs(config: StageConfig) -> None:
-    """Have the first rank make what a tiny stage lacks, while the others wait.
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
 
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
@@ -128,7 +132,7 @@ def ensure_inputs(config: StageConfig) -> None:
             script = _parent_script(config)
             name = f"{config.size}/{Path(script).stem}.yaml"
             command = f"accelerate launch recipes/{script} --config {name}"
-            train = partial(run_stage, script)
+            train = partial(run_stage, script, config.size)
             _ensure(config, Path(parent), "parent model", lambda _: train(), command)
             if not Path(parent).exists():
                 raise RecipeError(f"model.init_from {parent}: {command} does not write there")

@@ -1,9 +1,10 @@
-"""The whole ladder at tiny size, each stage from the last one's `final/`, and one table of it.
+"""The whole ladder, each stage from the last one's `final/`, and one table of it.
 
-    python -m recipes.ladder            # or: make ladder
+    python -m recipes.ladder                # or: make ladder
+    python -m recipes.ladder --size small   # an hour on two cores; learns to think
 
-Stages that are finished are not run again; delete `runs/tiny` to start over. Held-out bits per byte
-are those of the same text for every rung, measured in windows of stage 1.
+Stages that are finished are not run again; delete `runs/<size>` to start over. Held-out bits per
+byte are those of the same text for every rung, measured in windows of stage 1.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from modeling_kormo import KORMoForCausalLM
 
 from .arguments import CONFIGS, SCHEMAS, exit_on_error
 from .bits_per_byte import BitsPerByte
-from .config import STAGES, StageConfig
+from .config import SELF_CONTAINED, STAGES, StageConfig
 from .handover import FINAL, read_lineage
 from .metrics import read_metrics
 from .windows_data import PackedCollator
@@ -50,30 +51,31 @@ class Rung:
     seconds: float | None
 
 
-def _output_dir(stage: str) -> Path:
-    path = CONFIGS / "tiny" / f"{stage}.yaml"
+def _output_dir(size: str, stage: str) -> Path:
+    path = CONFIGS / size / f"{stage}.yaml"
     return load_config(path, SCHEMAS.get(stage, StageConfig), []).logging.output_dir
 
 
-def climb(stage: str) -> float | None:
+def climb(size: str, stage: str) -> float | None:
     """Run a stage unless it is finished; seconds that it took.
 
     Raises:
         RecipeError: it failed.
     """
-    if (_output_dir(stage) / FINAL).is_dir():
+    if (_output_dir(size, stage) / FINAL).is_dir():
         return None
     start = time.perf_counter()
     script = Path(__file__).parent / f"{stage}.py"
     print(f"\n== {stage} ({script.name}) ==", flush=True)
-    if subprocess.run([sys.executable, str(script)], check=False).returncode:
+    command = [sys.executable, str(script), "--config", f"{size}/{stage}.yaml"]
+    if subprocess.run(command, check=False).returncode:
         raise RecipeError(f"{stage} failed; see its message above, then run the ladder again")
     return time.perf_counter() - start
 
 
-def measurement() -> BitsPerByte:
+def measurement(size: str) -> BitsPerByte:
     """Held-out text of stage 1's sources."""
-    config = load_config(CONFIGS / "tiny" / "stage1.yaml", StageConfig, [])
+    config = load_config(CONFIGS / size / "stage1.yaml", StageConfig, [])
     return BitsPerByte(
         config.data.shards,
         list(config.data.mixture),
@@ -84,9 +86,9 @@ def measurement() -> BitsPerByte:
     )
 
 
-def look(stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
+def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
     """What became of a stage."""
-    output_dir = _output_dir(stage)
+    output_dir = _output_dir(size, stage)
     model = KORMoForCausalLM.from_pretrained(
         output_dir / FINAL, dtype=torch.float32, attn_implementation="varlen"
     )
@@ -111,15 +113,17 @@ def format_rungs(rungs: list[Rung]) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", choices=SELF_CONTAINED, default="tiny", help="(%(default)s)")
+    size = parser.parse_args().size
     disable_progress_bar()
-    seconds = {stage: climb(stage) for stage in RUNGS}
-    measure = measurement()
-    rungs = [look(stage, seconds[stage], measure) for stage in RUNGS]
+    seconds = {stage: climb(size, stage) for stage in RUNGS}
+    measure = measurement(size)
+    rungs = [look(size, stage, seconds[stage], measure) for stage in RUNGS]
     print(
         f"\n{format_rungs(rungs)}\n\nThe loss of SFT is that of what the assistant says, the loss "
         "of DPO that of pairs; neither compares with the others.\nTalk to it: python -m "
-        f"recipes.chat {_output_dir('sft') / FINAL}"
+        f"recipes.chat {_output_dir(size, 'sft') / FINAL}"
     )
 
 

@@ -20,12 +20,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils.logging import disable_progress_bar
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from data_recipes.answers import extract_answer, same_answer
 from data_recipes.corpus import LANGUAGES
 from data_recipes.corpus.items import ReasoningItem, unique_items
 from data_recipes.errors import RecipeError
 from data_recipes.intervals import wilson
-from modeling_kormo.chat_config import END_OF_THINKING, THINK, chat_generation_config
+from eval.judging import judge
+from modeling_kormo.chat_config import chat_generation_config
 
 from .arguments import exit_on_error
 from .chat_tokens import training_template
@@ -54,25 +54,8 @@ class Measurement:
     ended: int
 
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share of right answers (Wilson 1927)."""
+        """95 % interval of the share of right answers."""
         return wilson(self.right, self.items)
-
-
-def judge(completion: str, item: ReasoningItem, thinking: bool) -> tuple[bool, bool]:
-    """Whether an answer is right, and whether its think block is as it was asked for.
-
-    Args:
-        completion: what followed the prompt, which ends with `<think>` or an empty block.
-        item: the question.
-        thinking: whether it was asked to think.
-    """
-    reasoning, closed, answer = completion.rpartition(END_OF_THINKING)
-    if not thinking:
-        as_asked = not closed and THINK not in completion
-    else:
-        as_asked = bool(closed) and bool(reasoning.strip())
-    given = extract_answer(answer) if bool(closed) == thinking else None
-    return given is not None and same_answer(given, item.value), as_asked
 
 
 class Answers:
@@ -132,9 +115,9 @@ class Answers:
         items = list(unique_items(language, "test", number, seed))
         right = as_asked = complete = 0
         for item, (text, ended) in zip(items, self.complete(items, thinking), strict=True):
-            found = judge(text, item, thinking)
-            right += found[0]
-            as_asked += found[1]
+            verdict = judge(text, item.value, thinking, language)
+            right += verdict.right
+            as_asked += verdict.as_asked
             complete += ended
         return Measurement(self.name, language, thinking, len(items), right, as_asked, complete)
 

@@ -26,6 +26,7 @@ from .config import StageConfig
 from .flops import count_parameters, flops_per_token, peak_flops
 from .handover import BASE_USAGE, FINAL, Trained, read_lineage, save_kormo, write_final
 from .metrics import CURVE, Throughput
+from .quick_eval import add_quick_eval
 from .schedule import Steps
 from .trainer import PretrainTrainer
 from .windows_data import PackedCollator, WindowDataset
@@ -135,14 +136,14 @@ def build_trainer(
     reasoning = config.stage == "midtrain_reasoning"
     unscored = think_ids(tokenizer)[:1] if reasoning else ()
     collator = PackedCollator(config.data.document_masking, unscored)
-    return PretrainTrainer(
+    trainer = PretrainTrainer(
         model=model,
         args=args,
         config=config,
         train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
         bits_per_byte=BitsPerByte(
             config.data.shards,
-            list(config.data.mixture),
+            config.data.heldout or list(config.data.mixture),
             batch.sequence_length,
             config.data.heldout_tokens,
             tokenizer,
@@ -154,6 +155,8 @@ def build_trainer(
         ),
         collator=collator,
     )
+    add_quick_eval(trainer, config, tokenizer)
+    return trainer
 
 
 def train(trainer: PretrainTrainer, config: StageConfig, mixture: Mixture, steps: Steps) -> None:

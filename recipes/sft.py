@@ -30,6 +30,7 @@ from recipes.chat_run import (
     trainer_arguments,
 )
 from recipes.chat_trainer import ChatTrainer
+from recipes.quick_eval import add_quick_eval
 from recipes.run import claim_output
 
 
@@ -68,6 +69,7 @@ def main() -> None:
     )
     meter = throughput(model, config, ranks)
     trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} sft")
+    add_quick_eval(trainer, config, tokenizer)
 
     train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
     facts = DataFacts.of(config.data.sources, data.fingerprint, data.table)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.strict_yaml import Strict
 
-from .config import BatchConfig, ParallelismConfig
+from .config import BatchConfig, ParallelismConfig, QuickEvalConfig
 
 
 class AdapterConfig(Strict):
@@ -128,7 +128,7 @@ class ChatOptimizerConfig(Strict):
     max_grad_norm: float = Field(default=1.0, gt=0)
 
 
-class ChatLoggingConfig(Strict):
+class ChatLoggingConfig(QuickEvalConfig):
     """Where results go and how often.
 
     Attributes:

@@ -6,11 +6,11 @@ from data_recipes.strict_yaml import load_config
 
 from .arguments import CONFIGS, SCHEMAS
 from .build import model_config
-from .config import STAGES, StageConfig
+from .config import SELF_CONTAINED, STAGES, StageConfig
 from .flops import count_parameters
 from .schedule import deal_windows, plan_steps
 
-SIZES = ("tiny", "1b", "10b")
+SIZES = (*SELF_CONTAINED, "1b", "10b")
 
 
 def _count(number: int) -> str:

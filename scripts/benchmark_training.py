@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from transformers.utils import is_liger_kernel_available
 
+from data_recipes.commit import git_commit
 from data_recipes.errors import RecipeError
 from data_recipes.manifest import write_json_atomically
 from data_recipes.strict_yaml import find_config, load_config
@@ -42,7 +43,6 @@ from recipes.benchmark import (
 from recipes.build import model_config
 from recipes.config import StageConfig
 from recipes.flops import count_parameters, flops_per_token, peak_flops
-from recipes.handover import git_commit
 from recipes.schedule import deal_windows
 
 GIB = 2**30

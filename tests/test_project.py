@@ -48,12 +48,16 @@ def test_every_command_in_the_documents_parses() -> None:
     "command",
     ["-m data_recipes prepare", "-m data_recipes corpus", "-m data_recipes debian"]
     + ["-m data_recipes filter", "-m data_recipes mixture", "-m data_recipes packing"]
+    + ["-m data_recipes synthesize", "-m data_recipes diversity", "-m eval", "-m eval compare"]
+    + ["-m eval ladder", "-m eval.local_data", "-m eval.subject_files"]
+    + ["scripts/compare_answer_checkers.py", "scripts/benchmark_client.py"]
+    + ["scripts/single_synthesizer.py"]
     + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
     + ["scripts/benchmark_data.py", "scripts/tune_filters.py"]
     + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
     + ["scripts/benchmark_training.py", "recipes/stage1.py", "recipes/sft.py", "recipes/grpo.py"]
     + ["-m recipes.inspect_masks", "-m recipes.ladder", "-m recipes.measure_answers"]
-    + ["-m recipes.measure_retrieval"],
+    + ["-m eval.needle", "-m eval.judge", "-m eval.contamination"],
 )
 def test_commands_explain_themselves(command: str) -> None:
     result = subprocess.run(

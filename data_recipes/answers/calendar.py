@@ -19,6 +19,12 @@ _CLOCK_KO = re.compile(r"(오전|오후)?\s*(\d{1,2})시(?:\s*(?:(\d{1,2})분|(�
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})\s*(?:(am|pm|a\.m|p\.m)\.?)?", re.I)
 _CLOCK_HOUR = re.compile(r"(\d{1,2})\s*(am|pm|a\.m|p\.m)\.?", re.I)
 
+_MONTH_ALONE = re.compile("|".join(_MONTHS), re.IGNORECASE)
+_NAMED = {
+    **{"유월": "6월", "시월": "10월", "정오": "오후 12시", "noon": "오후 12시"},
+    **{"자정": "오전 12시", "midnight": "오전 12시"},
+}
+
 # ("date", year, month, day), ("clock", hour, minute, half of the day) or ("day", index)
 Moment = tuple[str | int | None, ...]
 
@@ -46,6 +52,9 @@ def _clock(hour: str, minute: str | None, half: str | None) -> Moment | None:
 
 def read_moment(text: str) -> Moment | None:
     """A date, weekday or time of day; `None` if the text is none."""
+    text = _NAMED.get(text.casefold(), text)
+    if _MONTH_ALONE.fullmatch(text):
+        return _date(None, _month(text), None)
     if match := _KOREAN.fullmatch(text):
         return _date(match[1], int(match[2]), match[3])
     if match := _NUMERIC.fullmatch(text):

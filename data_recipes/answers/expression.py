@@ -2,13 +2,14 @@
 
 import re
 from fractions import Fraction
+from math import comb
 
-from .surd import PI, Number, add, divide, multiply, negate, rational, square_root, to_power
+from .surd import PI, Number, add, as_fraction, divide, multiply, negate, rational, root, to_power
 
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d{1,80}(?:\.\d{0,80})?|\.\d{1,80})(?:[eE][+-]?\d{1,2}(?![\d.]))?)"
-    r"|(?P<command>\\frac|\\sqrt|\\pi|π|√)|(?P<symbol>[-+*/^(){}]))"
+    r"|(?P<command>\\frac|\\binom|\\sqrt(?:\[\d{1,2}\])?|\\pi|π|√)|(?P<symbol>[-+*/^(){}]))"
 )
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)")
 _MAX_DEPTH = 20
@@ -117,11 +118,14 @@ class _Parser:
             value = divide(numerator, self.argument())
             self.depth -= 1
             return value
-        if token in ("\\sqrt", "√"):
+        if token == "\\binom":
+            return _binomial(self.argument(), self.argument())
+        if token.startswith(("\\sqrt", "√")):
             self.depth += 1
             if self.depth > _MAX_DEPTH:
                 raise ValueError("nested too deeply")
-            value = square_root(self.argument())
+            order = int(token[6:-1]) if token.endswith("]") else 2
+            value = root(self.argument(), order)
             self.depth -= 1
             return value
         if token in ("\\pi", "π"):
@@ -129,6 +133,13 @@ class _Parser:
         if token and (token[0].isdigit() or token[0] == "."):
             return rational(Fraction(token.rstrip(".") if token[-1] == "." else token))
         raise ValueError("value expected")
+
+
+def _binomial(above: Number, below: Number) -> Number:
+    n, k = as_fraction(above), as_fraction(below)
+    if n is None or k is None or n.denominator * k.denominator != 1 or not 0 <= k <= n <= 64:
+        raise ValueError("binomial too large or not of whole numbers")
+    return rational(comb(int(n), int(k)))
 
 
 _MIXED = re.compile(r"(-?)(\d{1,20})(?:\s+(\d{1,20})\s*/\s*(\d{1,20})|\s*(\\frac.+))")

@@ -12,7 +12,7 @@ _TAIL = 4_000
 _LONGEST = 200
 
 _PHRASE = re.compile(
-    r"(?:\banswer\s*(?:is|:|=)\s*:?|(?<![가-힣])(?:정답|답)\s*(?:은|:|=)\s*:?)[ \t]*(?=\S)",
+    r"(?:\banswer\s*(?:is|:|=)\s*:?|(?<![가-힣])(?:정답|답변|답)\s*(?:은|:|=)\s*:?)[ \t]*(?=\S)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[^\s\d.])\.(?=\s)|(?<=\d)\.(?=\s)|[!?](?=\s)|。")

@@ -28,6 +28,10 @@ _ENGLISH = {
     **{word: i for i, word in enumerate(_ENGLISH_ONES)},
     **{word: 10 * i for i, word in enumerate(_ENGLISH_TENS, 2)},
 }
+_PARTS = {
+    **{"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6},
+    **{"seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10},
+}
 _ENGLISH_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 
@@ -84,6 +88,25 @@ def read_korean(text: str, counted: bool) -> Fraction | None:
             return total + section + rest if rest is not None and position else None
         position = match.end()
     return total + section + (pending or 0)
+
+
+def read_decimal(text: str) -> Fraction | None:
+    """`삼점일사`: digits, read one by one after 점; `None` if it is no such number."""
+    whole, _, digits = text.replace(" ", "").partition("점")
+    value = read_korean(whole, counted=False)
+    if value is None or not 0 < len(digits) <= 30 or any(digit not in _SINO for digit in digits):
+        return None
+    return value + Fraction(int("".join(str(_SINO[digit]) for digit in digits)), 10 ** len(digits))
+
+
+def read_fraction(text: str) -> Fraction | None:
+    """`two thirds`, `one-half`, `half`; `None` if it is no such number."""
+    above, _, below = text.casefold().replace("-", " ").rpartition(" ")
+    part = _PARTS.get(below.removesuffix("s").replace("halve", "half"))
+    if part is None or not above and below not in ("half", "quarter"):
+        return None  # a bare "third" is a place in an order
+    count = read_english(above) if above not in ("", "a") else Fraction(1)
+    return None if count is None else count / part
 
 
 def read_english(text: str) -> Fraction | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .expression import read_expression
-from .number_words import read_english, read_korean
-from .surd import Number, add, as_fraction, multiply, rational
-from .units import NAMES, UNITS, noun_dimension
+from .number_words import read_decimal, read_english, read_fraction, read_korean
+from .surd import Number, add, as_fraction, multiply, negate, rational
+from .units import DAYS, NAMES, UNITS, noun_dimension
 
 _PART = re.compile(
     r"(\d[\d,]*(?:\.\d+)?|[가-힣]{1,4}?)\s*("
@@ -17,6 +17,9 @@ _PART = re.compile(
 _MULTIPLE = re.compile(r"\d[\d,.]*\s*[^\d\s,.]+\s*\d")
 _PREFIXED = re.compile(r"(-?)\s*(?:US)?([$₩€])\s*(-?[\d.].*)")
 _NOUN = re.compile(r"(.*?[\w)}])\s+([A-Za-z]{2,20}(?: [A-Za-z]{2,20}){0,2})")
+_NEGATIVE = re.compile(r"(?:마이너스|음수|minus|negative)\s+(.+)", re.IGNORECASE)
+_PER = re.compile(r"([시분초])속\s*(.+)")
+_AND_A_HALF = re.compile(r"(.+(?:시간|분|주|달|년))\s*반")
 _ORDINAL = re.compile(r"(\d{1,20})(?:st|nd|rd|th)")
 
 
@@ -42,12 +45,25 @@ def read_number(text: str, counted: bool = False) -> Number | None:
     text = text.strip()
     if (value := read_expression(text)) is not None:
         return value
+    if match := _NEGATIVE.fullmatch(text):
+        value = read_number(match[1])
+        return None if value is None or _NEGATIVE.fullmatch(match[1]) else negate(value)
     below, fraction, above = text.partition("분의")
     if fraction:
+        whole, mixed, below = below.rpartition("와 ")
         parts = [read_korean(part.strip(), counted=False) for part in (above, below)]
-        return rational(parts[0] / parts[1]) if parts[0] is not None and parts[1] else None
-    for read in (lambda: read_korean(text, counted), lambda: read_english(text)):
-        if (words := read()) is not None:
+        if parts[0] is None or not parts[1]:
+            return None
+        value = rational(parts[0] / parts[1])
+        begin = read_number(whole) if mixed else rational(0)
+        return None if begin is None else add(begin, value)
+    for words in (
+        read_korean(text, counted),
+        read_decimal(text),
+        read_english(text),
+        read_fraction(text),
+    ):
+        if words is not None:
             return rational(words)
     return None
 
@@ -81,11 +97,27 @@ def _combined(text: str) -> Quantity | None:
     return Quantity(None, total, parts[0][0]) if len(parts) > 1 else None
 
 
+def _and_a_half(text: str) -> Quantity | None:
+    """`1시간 반`: the half is of the unit."""
+    quantity = read_quantity(text)
+    if quantity is None or quantity.numeral is None or not quantity.dimension:
+        return None
+    unit = next(name for name in NAMES if text.endswith(name))
+    half = multiply(rational(UNITS[unit][1]), rational(Fraction(1, 2)))
+    return Quantity(None, add(quantity.base, half), quantity.dimension)
+
+
 def read_quantity(text: str) -> Quantity | None:
     """A number with its unit, currency or counted noun; `None` if the text is none."""
     number = read_number(text)
     if number is not None:
         return Quantity(number, number, None)
+    if text in DAYS:
+        return _measured(str(DAYS[text]), "일")
+    if match := _PER.fullmatch(text):
+        return read_quantity(f"{match[2]}/{match[1]}")
+    if match := _AND_A_HALF.fullmatch(text):
+        return _and_a_half(match[1])
     if match := _PREFIXED.fullmatch(text):
         return _measured(match[1] + match[3], match[2])
     if _MULTIPLE.search(text) and (combined := _combined(text)):

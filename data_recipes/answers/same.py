@@ -3,7 +3,8 @@
 import re
 
 from .calendar import read_moment, same_moment
-from .quantity import read_quantity, same_quantity
+from .quantity import read_number, read_quantity, same_quantity
+from .surd import Number, multiply
 from .text import clean, strip_ends, without_particle, words
 
 # Longer texts are compared as words only, so that no answer costs more than a moment.
@@ -12,14 +13,16 @@ _MAX_ITEMS = 32
 
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 _LETTER = re.compile(
-    r"(?:option|choice|보기)?\s*(?:\(([A-J])\)|\[([A-J])\]|([A-J])(?:[.):]|번)?)", re.IGNORECASE
+    r"(?:option|choice|보기|선택지)?\s*(?:\(([A-J])\)|\[([A-J])\]|([A-J])(?:[.):]|번)?)",
+    re.IGNORECASE,
 )
 _LETTER_WITH_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[.):])\s+\S.*", re.IGNORECASE)
 _NUMBERED = re.compile(rf"([{_CIRCLED}])번?|\((\d)\)번?|(\d)번|(\d)\)")
+_NUMBERED_WITH_TEXT = re.compile(rf"([{_CIRCLED}])번?\s+\S.*")
 _SPLIT = re.compile(r"\s*;\s*|,\s+(?:and\s+)?|,(?!\d{3}(?!\d))|(?<!\d),|\s+and\s+|\s+그리고\s+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _SYNONYMS = (
-    frozenset(("yes", "true", "네", "예", "참", "맞다", "맞습니다", "그렇다")),
+    frozenset(("yes", "true", "네", "예", "참", "맞다", "맞습니다", "그렇다", "그렇습니다")),
     frozenset(("no", "false", "아니오", "아니요", "거짓", "아니다", "틀리다")),
 )
 
@@ -48,7 +51,8 @@ def _same_choice(given: str, wanted: str) -> bool | None:
         chosen = (described[1] or described[2]).upper() if described else _letter(given)
         return chosen == letter
     if (number := _numbered(wanted)) is not None:
-        return number == _numbered(given) or given == str(number)
+        described = _NUMBERED_WITH_TEXT.fullmatch(given)
+        return number == _numbered(described[1] if described else given) or given == str(number)
     return None
 
 
@@ -85,6 +89,25 @@ def _same_list(given: str, wanted: str, depth: int) -> bool:
     return True
 
 
+def _ratio(text: str) -> list[Number] | None:
+    terms = [read_number(term) for term in text.split(":")]
+    return terms if 2 <= len(terms) <= 4 and all(terms) else None
+
+
+def _same_ratio(given: str, wanted: str) -> bool:
+    left, right = _ratio(given), _ratio(wanted)
+    if left is None or right is None or len(left) != len(right):
+        return False
+    return all(multiply(a, right[0]) == multiply(b, left[0]) for a, b in zip(left, right))
+
+
+def _both_signs(text: str) -> str:
+    """`±2` as the set of both values."""
+    if text.count("±") != 1:
+        return text
+    return f"{{{text.replace('±', '+')}, {text.replace('±', '-')}}}"
+
+
 def _same_words(given: str, wanted: str) -> bool:
     left, right = words(given), words(wanted)
     if not left:
@@ -104,6 +127,9 @@ def _same_value(given: str, wanted: str, depth: int) -> bool:
         found = read_moment(given) or read_moment(bare)
         if found is not None:
             return same_moment(found, moment)
+    elif ":" in wanted and _same_ratio(given, wanted):
+        return True
+    given, wanted = _both_signs(given), _both_signs(wanted)
     ours, theirs = read_quantity(given), read_quantity(wanted)
     if ours is not None and theirs is not None:
         return same_quantity(ours, theirs)

@@ -63,7 +63,12 @@ def multiply(left: Number, right: Number) -> Number:
 
 
 def divide(left: Number, right: Number) -> Number:
-    """Raises ValueError for zero, and for sums, which have no inverse of this form."""
+    """Raises ValueError for zero, and for sums of more than two terms."""
+    if len(right) == 2:
+        (first, a), (second, b) = right.items()
+        conjugate = {first: a, second: -b}
+        right = multiply(right, conjugate)  # (x + y)(x - y): no root is left of two square roots
+        left = multiply(left, conjugate)
     if len(right) != 1:
         raise ValueError("cannot divide by that")
     ((radicand, power), c) = next(iter(right.items()))
@@ -71,12 +76,14 @@ def divide(left: Number, right: Number) -> Number:
 
 
 def to_power(base: Number, exponent: Number) -> Number:
-    """Raises ValueError unless the exponent is a small whole number."""
+    """Raises ValueError if the exponent is large, or the power no number of this form."""
     value = as_fraction(exponent)
-    if value is None or value.denominator != 1 or abs(value) > 64:
-        raise ValueError("exponent too large or not whole")
+    if value is None or max(abs(value.numerator), value.denominator) > 64:
+        raise ValueError("exponent too large or no fraction")
+    if value.denominator > 1:
+        base = root(base, value.denominator)
     result = rational(1)
-    for _ in range(abs(int(value))):
+    for _ in range(abs(value.numerator)):
         result = multiply(result, base)
     return divide(rational(1), result) if value < 0 else result
 
@@ -90,6 +97,29 @@ def square_root(number: Number) -> Number:
     # sqrt(a/b) = sqrt(ab)/b
     outside, inside = _pull_squares(value.numerator * value.denominator)
     return _checked({(inside, 0): Fraction(outside, value.denominator)})
+
+
+def _whole_root(value: int, order: int) -> int | None:
+    guess = round(value ** (1 / order)) if value.bit_length() <= 1_000 else 0
+    return next((r for r in (guess - 1, guess, guess + 1) if r >= 0 and r**order == value), None)
+
+
+def root(number: Number, order: int) -> Number:
+    """Raises ValueError unless the root is a fraction, or the square root of one."""
+    value = as_fraction(number)
+    if value is None or order < 2:
+        raise ValueError("no such root")
+    if order == 2:
+        return square_root(number)
+    if value < 0 and order % 2:
+        return negate(root(negate(number), order))
+    # Exact, or for even orders the square root of an exact root: the fourth root of 9 is that of 3.
+    for part in (order, order // 2 if order % 2 == 0 else order):
+        above, below = (_whole_root(abs(v), part) for v in value.as_integer_ratio())
+        if value >= 0 and above is not None and below:
+            exact = rational(Fraction(above, below))
+            return exact if part == order else square_root(exact)
+    raise ValueError("no such root")
 
 
 def as_fraction(number: Number) -> Fraction | None:

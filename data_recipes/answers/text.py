@@ -16,6 +16,8 @@ _LEADING = re.compile(
     r"^(?:[a-zA-Z]\s*=\s*(?=\S)|(?:총|모두|전부|전체)\s+|(?:a total of|exactly|it is|it's)\s+)",
     re.I,
 )
+_UNIT_IN_BRACKETS = re.compile(r"(\d)\s*\(([가-힣]{1,6})\)$")
+_SUBSCRIPT = re.compile(r"_(?:\{(\w+)\}|(\w))")
 _QUOTES = "\"'`“”‘’「」『』《》*_ \t"
 
 
@@ -38,6 +40,7 @@ def clean(text: str) -> str:
         (r"\cdot", "*"),
         (r"\times", "*"),
         (r"\div", "/"),
+        (r"\pm", "±"),
         (r"\%", "%"),
         (r"\$", "$"),
         (r"\{", "{"),
@@ -48,7 +51,8 @@ def clean(text: str) -> str:
         text, found = _WRAPPED.subn(r"\1", text)
         if not found:
             break
-    return strip_ends(" ".join(text.split()))
+    text = _UNIT_IN_BRACKETS.sub(r"\1 \2", strip_ends(" ".join(text.split())))
+    return strip_ends(text)
 
 
 def strip_ends(text: str) -> str:
@@ -93,6 +97,7 @@ def without_particle(word: str) -> str | None:
 def words(text: str) -> str:
     """Words in the form in which they are compared: no case, articles or outer punctuation."""
     text = re.sub(r"^(?:the|a|an)\s+", "", text.casefold().strip(" .,!?"))
+    text = _SUBSCRIPT.sub(r"\1\2", text)
     if re.fullmatch(r"\([^(),]*\)", text):
         text = text[1:-1]
     # Korean spacing is loose: 서울 특별시 is 서울특별시.

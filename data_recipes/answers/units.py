@@ -9,6 +9,9 @@ _TABLE: dict[str, dict[str, Fraction | int]] = {
         "cm 센티미터 센티 centimeter centimeters centimetre centimetres": Fraction(1, 100),
         "m 미터 meter meters metre metres": 1,
         "km 킬로미터 kilometer kilometers kilometre kilometres": 1000,
+        "inch inches": Fraction(254, 10_000),
+        "ft foot feet": Fraction(3048, 10_000),
+        "mi mile miles": Fraction(1_609_344, 1000),
     },
     "mass": {
         "mg 밀리그램 milligram milligrams": Fraction(1, 1000),
@@ -37,10 +40,15 @@ _TABLE: dict[str, dict[str, Fraction | int]] = {
     # Months and years have no fixed number of days.
     "calendar": {"개월 달 month months": 1, "년 년간 year years": 12},
     "speed": {
-        "km/h km/시 kph": Fraction(1000, 3600),
-        "m/min m/분": Fraction(1, 60),
-        "m/s m/초": 1,
+        "km/h km/시 킬로미터/시 kph": Fraction(1000, 3600),
+        "m/min m/분 미터/분": Fraction(1, 60),
+        "m/s m/초 미터/초": 1,
     },
+    "acceleration": {"m/s^2": 1},
+    "force": {"N newton newtons 뉴턴": 1, "kN": 1000},
+    "energy": {"J joule joules": 1, "kJ": 1000},
+    "power": {"W watt watts 와트": 1, "kW 킬로와트": 1000},
+    "amount": {"mol 몰 mole moles": 1},
     "won": {"원 ₩ KRW won": 1},
     "dollar": {"달러 불 $ USD dollar dollars": 1, "센트 cent cents": Fraction(1, 100)},
     "euro": {"유로 € EUR euro euros": 1},
@@ -71,6 +79,11 @@ UNITS: dict[str, tuple[str, Fraction]] = {
 }
 # Longest first, so that 시간 is not read as 시 and 간, nor km as m.
 NAMES = sorted(UNITS, key=len, reverse=True)
+# Native words for a number of days.
+DAYS = {
+    **{"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8},
+    **{"아흐레": 9, "열흘": 10, "보름": 15},
+}
 # What may stand between a number and a noun, but makes it another statement than "so many of it".
 NOT_NOUNS = frozenset(
     "or and to than times plus minus over of is are not but by per if then hundred thousand "

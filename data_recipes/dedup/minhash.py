@@ -52,7 +52,8 @@ class MinhashConfig(Strict):
     max_removed: float = Field(default=0.9, gt=0, le=1, exclude=True)
 
 
-def _block_config(config: MinhashConfig) -> blocks.MinhashConfig:
+def block_config(config: MinhashConfig) -> blocks.MinhashConfig:
+    """The section as datatrove has it."""
     return blocks.MinhashConfig(
         n_grams=config.ngram_size,
         num_buckets=config.buckets,
@@ -102,7 +103,7 @@ class Signatures(SignatureStage):
     def sign(self, documents: Iterator[Document], unit: int, units: int) -> dict[str, int]:
         """Sign the documents that have an n-gram."""
         words = Words(self.config.words)
-        block = Signature(str(self.folder), _block_config(self.config), language=words)
+        block = Signature(str(self.folder), block_config(self.config), language=words)
         block.run(documents, unit, units)
         path = self.folder / "bucket_000" / f"{unit:05d}.minhash.sig"
         return {"signed": path.stat().st_size // (8 * self.config.hashes_per_bucket + 4)}
@@ -124,7 +125,7 @@ class Buckets(Stage):
         allow_open_files(len(plan))
         signatures = work_dir(self.output_dir) / Signatures.name
         block = blocks.MinhashDedupBuckets(
-            str(signatures), str(self.folder), config=_block_config(self.config)
+            str(signatures), str(self.folder), config=block_config(self.config)
         )
         block.run(None, unit, self.config.buckets)
         return {"pairs": (self.folder / f"{unit:05d}_00.dups").stat().st_size // 16}
@@ -149,7 +150,7 @@ class Clusters(ListStage):
         block = blocks.MinhashDedupCluster(
             str(work_dir(self.output_dir) / Buckets.name),
             str(self.folder),
-            config=_block_config(self.config),
+            config=block_config(self.config),
             save_cluster_id=True,
             save_cluster_size=True,
         )

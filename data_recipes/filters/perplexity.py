@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..errors import RecipeError
-from .profiles import PerplexityConfig
+from .profiles import ScorerConfig
 
 
 class Scorer:
@@ -18,7 +18,7 @@ class Scorer:
         RecipeError: no such model, no such device, or a tokenizer without byte offsets.
     """
 
-    def __init__(self, config: PerplexityConfig) -> None:
+    def __init__(self, config: ScorerConfig) -> None:
         # Heavy, and wanted by nothing else here.
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer

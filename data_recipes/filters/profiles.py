@@ -133,24 +133,32 @@ class WordListConfig(Strict):
         raise ValueError(f"{self.path}: no word in it; write one a line")
 
 
-class PerplexityConfig(Strict):
-    """Bits per byte of the text under a causal language model.
+class ScorerConfig(Strict):
+    """A causal language model that scores text.
 
     Attributes:
-        model: directory or Hub id of a model with its tokenizer; there is no default, since the
-            limits say something about one model alone.
+        model: directory or Hub id of a model with its tokenizer; there is no default, since scores
+            say something about one model alone.
         max_tokens: tokens at the beginning of a document that are scored.
         batch_size: documents at a time.
         device: where the model runs, as torch names it.
-        min: fewest bits per byte that are kept: repetitive text has few.
-        max: most bits per byte that are kept: word salad has many.
-        source: where the numbers come from.
     """
 
     model: str = Field(min_length=1)
     max_tokens: int = Field(default=256, gt=1)
     batch_size: int = Field(default=8, gt=0)
     device: str = "cpu"
+
+
+class PerplexityConfig(ScorerConfig):
+    """Limits on the bits per byte of the text under a causal language model.
+
+    Attributes:
+        min: fewest bits per byte that are kept: repetitive text has few.
+        max: most bits per byte that are kept: word salad has many.
+        source: where the numbers come from.
+    """
+
     min: float | None = None
     max: float | None = None
     source: str = Field(min_length=1)

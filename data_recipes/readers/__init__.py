@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from ..errors import RecipeError
 from . import jsonl, wet
+from .form import Column, Form, as_form, listed
 from .hub import HUB, read_hub
 from .jsonl import parse_lines, read_jsonl
 from .parquet import parquet_columns, read_parquet
@@ -63,22 +64,27 @@ def resolve_files(path: str) -> list[Path]:
     return files
 
 
-def check_column(files: list[Path], column: str, limit: int) -> None:
+def check_column(files: list[Path], column: str | Form, limit: int) -> None:
     """Refuse a text column that is not there.
 
     Args:
         files: of one source.
-        column: name of the text column.
+        column: name of the text column, or form of the text.
         limit: longest line, in bytes.
 
     Raises:
         RecipeError: a Parquet file does not have it, or none of the first 100 rows of JSONL (all
-            rows, if there are fewer); says which columns there are.
+            rows, if there are fewer), or a file has no columns; says which columns there are.
     """
+    form = as_form(column)
     for file in files:
         names = parquet_columns(file) if file.name.endswith(".parquet") else None
-        if names is not None and column not in names:
-            _refuse_column(file, column, names)
+        if names is not None and form.missing(names):
+            _refuse_column(file, form, names)
+        if not isinstance(form, Column) and file.name.endswith((".txt", *wet.SUFFIXES)):
+            raise RecipeError(
+                f"{file}: plain text and WET have no columns; leave out the source's template"
+            )
     lines = (
         (file, line)
         for file in files
@@ -88,18 +94,15 @@ def check_column(files: list[Path], column: str, limit: int) -> None:
     first = None
     for file, line in islice(lines, _ROWS_WITHOUT_COLUMN):
         if not isinstance(line, SetAside):
-            if column in line[2]:
+            if not form.missing(line[2]):
                 return
             first = first or (file, list(line[2]))
     if first:
-        _refuse_column(first[0], column, first[1])
+        _refuse_column(first[0], form, first[1])
 
 
-def _refuse_column(file: Path, column: str, names: list[str]) -> NoReturn:
-    raise RecipeError(
-        f"{file}: no column {column!r}; columns are {', '.join(map(repr, names))}. Name the text "
-        "column with text_column"
-    )
+def _refuse_column(file: Path, form: Form, names: list[str]) -> NoReturn:
+    raise RecipeError(f"{file}: {listed(form.missing(names), names)}. {form.remedy}")
 
 
 def _read_text(path: Path, limit: int) -> Reading:
@@ -122,7 +125,7 @@ def can_be_split(path: Path) -> bool:
 
 def read_file(
     path: Path,
-    column: str,
+    column: str | Form,
     limit: int,
     progress: Follow = lambda position: None,
     share: tuple[int, int] = (0, 1),
@@ -131,26 +134,28 @@ def read_file(
 
     Args:
         path: of a type in `SUFFIXES`.
-        column: column or JSON key with the text; unused for plain text and WET.
+        column: column or JSON key with the text, or form of the text; unused for text and WET.
         limit: longest document or line, in bytes.
         progress: told how far the share has been read, in bytes on disk.
         share: index and number of the shares of a file that can be split.
     """
     if path.name.endswith(jsonl.SUFFIXES):
-        return read_jsonl(path, column, limit, progress, share)
+        return read_jsonl(path, as_form(column), limit, progress, share)
     if path.name.endswith(".parquet"):
-        return read_parquet(path, column, limit, progress, share)
+        return read_parquet(path, as_form(column), limit, progress, share)
     if path.name.endswith(wet.SUFFIXES):
         return read_wet(path, limit, progress)
     return _read_text(path, limit)
 
 
-def read_texts(path: str, text_column: str = "text", limit: int = 50_000_000) -> Iterator[str]:
+def read_texts(
+    path: str, text_column: str | Form = "text", limit: int = 50_000_000
+) -> Iterator[str]:
     """Texts of a source, streamed; what is not a document is passed over.
 
     Args:
         path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
-        text_column: column (or JSON key) that holds the text.
+        text_column: column (or JSON key) that holds the text, or form of the text.
         limit: longest document, in bytes.
 
     Raises:

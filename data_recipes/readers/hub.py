@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import RecipeError
-from .rows import Reading, to_row
+from .form import Form, as_form, listed, row_of
+from .rows import Reading
 
 HUB = "hub://"
 
@@ -30,12 +31,14 @@ def hub_rows(path: str, rank: int, world_size: int) -> Iterator[tuple[int, dict[
             yield place, row
 
 
-def read_hub(path: str, column: str, limit: int, rank: int = 0, world_size: int = 1) -> Reading:
+def read_hub(
+    path: str, column: str | Form, limit: int, rank: int = 0, world_size: int = 1
+) -> Reading:
     """One part of a Hub data set.
 
     Args:
         path: `hub://owner/name[@revision][:config[:split]]`.
-        column: with the text.
+        column: with the text, or the form of the text.
         limit: longest document, in bytes.
         rank: which part.
         world_size: number of parts.
@@ -43,6 +46,7 @@ def read_hub(path: str, column: str, limit: int, rank: int = 0, world_size: int 
     Raises:
         RecipeError: the data set cannot be had, the network failed, or there is no such column.
     """
+    form = as_form(column)
     rows = hub_rows(path, rank, world_size)
     while True:
         try:
@@ -56,9 +60,6 @@ def read_hub(path: str, column: str, limit: int, rank: int = 0, world_size: int 
                 "name, the network, and, for a gated data set, that its terms are accepted and "
                 "`hf auth login` was done; run the same command to go on"
             ) from error
-        if column not in row:
-            raise RecipeError(
-                f"{path}: no column {column!r}; columns are {', '.join(map(repr, row))}. Name the "
-                "text column with text_column"
-            )
-        yield to_row(row.pop(column), row, place, limit)
+        if missing := form.missing(row):
+            raise RecipeError(f"{path}: {listed(missing, row)}. {form.remedy}")
+        yield row_of(form, row, place, limit)

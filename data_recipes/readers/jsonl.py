@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
-from .rows import BOM, Follow, Reading, SetAside, sample, to_row
+from .form import Form, row_of
+from .rows import BOM, Follow, Reading, SetAside, sample
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -191,16 +192,12 @@ def parse_lines(
 
 
 def read_jsonl(
-    path: Path, column: str, limit: int, progress: Follow, share: tuple[int, int]
+    path: Path, form: Form, limit: int, progress: Follow, share: tuple[int, int]
 ) -> Reading:
-    """Everything in a JSONL file; arguments as in `parse_lines`, and the key of the text."""
+    """Everything in a JSONL file; arguments as in `parse_lines`, and the form of the text."""
     for item in parse_lines(path, limit, progress, share):
         if isinstance(item, SetAside):
             yield item
             continue
         place, length, fields = item
-        if column in fields:
-            yield to_row(fields.pop(column), fields, place, limit, length)
-        else:
-            detail = f"no column {column!r}; columns are {', '.join(map(repr, fields))}"
-            yield SetAside(place, length, "no_text", detail, sample(str(fields)))
+        yield row_of(form, fields, place, limit, length)

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .rows import Follow, Reading, SetAside, to_row
+from .form import Form, row_of
+from .rows import Follow, Reading, SetAside
 
 # Decoded at a time: at most so many rows, of about so many bytes.
 _BATCH_ROWS, _BATCH_BYTES = 1000, 4 * 2**20
@@ -54,13 +55,13 @@ def _unreadable(error: Exception, place: int) -> SetAside:
 
 
 def read_parquet(
-    path: Path, column: str, limit: int, progress: Follow, share: tuple[int, int]
+    path: Path, form: Form, limit: int, progress: Follow, share: tuple[int, int]
 ) -> Reading:
     """Everything in a Parquet file. Of a row group that is damaged, each row is set aside.
 
     Args:
         path: the file.
-        column: with the text.
+        form: of the text.
         limit: longest text, in bytes.
         progress: told how far it has been read.
         share: index and number of the shares that its row groups are read in.
@@ -80,12 +81,12 @@ def read_parquet(
         place = sum(group.num_rows for group in groups[:first])
         size = path.stat().st_size // count
         for number in range(first, last):
-            yield from _read_group(file, number, column, limit, place)
+            yield from _read_group(file, number, form, limit, place)
             place += groups[number].num_rows
             progress(size * (number + 1 - first) // (last - first))
 
 
-def _read_group(file: pq.ParquetFile, number: int, column: str, limit: int, place: int) -> Reading:
+def _read_group(file: pq.ParquetFile, number: int, form: Form, limit: int, place: int) -> Reading:
     group = file.metadata.row_group(number)
     end = place + group.num_rows
     size = _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
@@ -95,10 +96,8 @@ def _read_group(file: pq.ParquetFile, number: int, column: str, limit: int, plac
             for fields in _to_dicts(batch):
                 if isinstance(fields, Exception):
                     yield _unreadable(fields, place)
-                elif column in fields:
-                    yield to_row(fields.pop(column), fields, place, limit)
                 else:
-                    yield SetAside(place, 0, "no_text", f"no column {column!r}")
+                    yield row_of(form, fields, place, limit)
                 place += 1
     except _Broken as error:
         _raise_if_of_the_disk(error)

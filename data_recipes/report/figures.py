@@ -15,7 +15,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 18, 16
 _BAR, _NAME = 16, 110  # of the funnel: height of a bar, width of its name
 
 
-def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
+def svg(width: float, height: float, label: str, parts: list[str]) -> str:
+    """A figure of parts, with a label for those who do not see it."""
     # The title is shown under the mouse, and read to those who do not see the figure.
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">'
@@ -23,7 +24,8 @@ def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
+def text_at(x: float, y: float, words: str, anchor: str = "start") -> str:
+    """Words of a figure."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
@@ -47,7 +49,7 @@ def _axis(scale: Scale, first: int, last: int, y: float) -> list[str]:
     for bin_, anchor in ((first, "start"), ((first + last) // 2, "middle"), (last, "end")):
         edge = scale.edges[bin_]
         said = f"{edge:.3g}" if edge < 1000 else f"{edge:,.0f}"
-        parts.append(_text(_LEFT + (bin_ - first) * step, y, said, anchor))
+        parts.append(text_at(_LEFT + (bin_ - first) * step, y, said, anchor))
     return parts
 
 
@@ -82,7 +84,7 @@ def draw_outcomes(
     unit = (_HEIGHT - _TOP - _BOTTOM) / max(sum(own.max() for own in heights), 1e-9)
     base = _TOP + heights[0].max() * unit
     parts = [
-        _text(_LEFT, 11, title),
+        text_at(_LEFT, 11, title),
         _bars(heights[0], step, base, unit, "kept"),
         _bars(heights[1], step, base, -unit, "gone"),
         f'<path class="axis" d="M{_LEFT} {base:.1f}H{_WIDTH - _RIGHT}"/>',
@@ -91,13 +93,13 @@ def draw_outcomes(
         x = _LEFT + (_place(scale, limit) - first) * step
         parts.append(f'<path class="limit" d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
     said = " and ".join(f"{limit:g}" for limit in limits)
-    parts.append(_text(_WIDTH - _RIGHT, 11, f"limit {said}" if said else scale.unit, "end"))
+    parts.append(text_at(_WIDTH - _RIGHT, 11, f"limit {said}" if said else scale.unit, "end"))
     parts += _axis(scale, first, last, _HEIGHT - 4)
     label = (
         f"{title}: {kept.sum():,} documents kept, at most {kept.max():,} in a bar; "
         f"{rejected.sum():,} removed, at most {rejected.max():,} in a bar"
     )
-    return _svg(_WIDTH, _HEIGHT, label, parts)
+    return svg(_WIDTH, _HEIGHT, label, parts)
 
 
 def draw_lengths(title: str, before: list[int], after: list[int]) -> str:
@@ -109,15 +111,15 @@ def draw_lengths(title: str, before: list[int], after: list[int]) -> str:
     unit = (_HEIGHT - _TOP - _BOTTOM) / highest
     base = _HEIGHT - _BOTTOM
     parts = [
-        _text(_LEFT, 11, title),
-        _text(_WIDTH - _RIGHT, 11, f"highest: {highest:,} documents", "end"),
+        text_at(_LEFT, 11, title),
+        text_at(_WIDTH - _RIGHT, 11, f"highest: {highest:,} documents", "end"),
         _bars(np.array(before[first:last]), step, base, unit, "gone"),
         _bars(np.array(after[first:last]), step, base, unit, "kept"),
         f'<path class="axis" d="M{_LEFT} {base}H{_WIDTH - _RIGHT}"/>',
         *_axis(scale, first, last, _HEIGHT - 4),
     ]
     label = f"{title}: {sum(before):,} documents before, {sum(after):,} after"
-    return _svg(_WIDTH, _HEIGHT, label, parts)
+    return svg(_WIDTH, _HEIGHT, label, parts)
 
 
 def draw_funnel(title: str, rows: list[tuple[str, float, float]]) -> str:
@@ -128,14 +130,14 @@ def draw_funnel(title: str, rows: list[tuple[str, float, float]]) -> str:
         rows: name of the step, share that came in, share that was kept.
     """
     full = _WIDTH - _NAME - 50
-    parts = [_text(0, 11, title)]
+    parts = [text_at(0, 11, title)]
     for i, (name, came, kept) in enumerate(rows):
         y = _TOP + i * (_BAR + 4)
         parts += [
-            _text(0, y + 12, name),
+            text_at(0, y + 12, name),
             f'<rect class="gone" x="{_NAME}" y="{y}" width="{came * full:.1f}" height="{_BAR}"/>',
             f'<rect class="kept" x="{_NAME}" y="{y}" width="{kept * full:.1f}" height="{_BAR}"/>',
-            _text(_WIDTH, y + 12, f"{kept:.1%}", "end"),
+            text_at(_WIDTH, y + 12, f"{kept:.1%}", "end"),
         ]
     said = ", ".join(f"{name} keeps {kept:.1%}" for name, _, kept in rows)
-    return _svg(_WIDTH, _TOP + len(rows) * (_BAR + 4), f"{title}: {said}", parts)
+    return svg(_WIDTH, _TOP + len(rows) * (_BAR + 4), f"{title}: {said}", parts)

@@ -1,7 +1,6 @@
 """The page itself, and its command."""
 
 import argparse
-import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from ..commit import git_commit
 from ..config import CONFIGS, DataConfig
 from ..errors import RecipeError
 from ..quality.classifier import fasttext_version
@@ -33,21 +33,6 @@ _PACKAGES = (
 )
 
 
-def _commit() -> str:
-    """Commit of this code, `+changes` if it differs from it."""
-    here = Path(__file__).parent
-    try:
-        commit, status = (
-            subprocess.run(
-                ["git", *command], cwd=here, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "not in git"
-    return f"{commit}+changes" if status else commit
-
-
 def _funnels(run: Run) -> dict[str, str]:
     """Bars by language, of documents and of bytes."""
     figures = {}
@@ -65,21 +50,26 @@ def _funnels(run: Run) -> dict[str, str]:
     return figures
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+def environment(*folders: Path) -> jinja2.Environment:
+    """Of pages that ask for no other file.
+
+    Args:
+        folders: where templates are looked for before this one, which has the style.
+    """
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "visible": visible,
         "count": "{:,}".format,
         "megabytes": lambda size: f"{size / 1e6:,.2f}",
         "percent": "{:.1%}".format,
     }
-    return environment
+    return made
 
 
 def render(config: DataConfig, run: Run) -> str:
@@ -101,10 +91,10 @@ def render(config: DataConfig, run: Run) -> str:
             **{name: version(name) for name in _PACKAGES},
             **fasttext_version(),
         },
-        "commit": _commit(),
+        "commit": git_commit() or "not in git",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-    return _environment().get_template("page.html").render(values)
+    return environment().get_template("page.html").render(values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

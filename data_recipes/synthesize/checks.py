@@ -63,7 +63,7 @@ def broken_markup(text: str) -> str | None:
 
 
 def foreign_scripts(text: str) -> dict[str, float]:
-    """Shares of kana and of Han characters, those in brackets after a word aside, in the letters."""
+    """Shares of kana and of Han characters in the letters, brackets after a word aside."""
     letters = han = kana = 0
     for character in _GLOSS.sub("", text):
         if not character.isalpha():

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from ..client import Answer, Request, request_id
-from ..corpus.traces import written
 from ..documents import disk_full_is_an_error
+from ..templates import trace_text
 from .config import SynthesizeConfig
 from .validation import Verdict
 
@@ -29,7 +29,7 @@ def make_row(
     text, parts = verdict.text, {}
     if config.form == "reasoning":
         parts = {"question": seed.text, "reasoning": verdict.reasoning, "answer": verdict.text}
-        text = written(**parts)
+        text = trace_text(**parts)
     row = {
         "text": text,
         **parts,

@@ -25,7 +25,9 @@ from .output import KEPT, REJECTED, RowFiles, make_row
 from .seeds import seed_requests
 from .validation import Draft, Validator, Verdict
 
-_JUDGED_AT_ONCE = 64
+# Answers that are judged together: as they come, few, so that a floor is noticed soon; and when
+# they are written, many, which is faster.
+_AS_THEY_COME, _WRITTEN = 16, 256
 DUPLICATE = "duplicate"
 
 Judged = tuple[Request, Answer, Verdict]
@@ -87,21 +89,28 @@ class SynthesizeStep(PipelineStep):
             return
         self._validator = Validator(self.config.validation, self.config.form)
         self._follow = Follower(self.config.text_dir, rank)
-        acceptance, spent = Acceptance(), 0.0
+        acceptance = Acceptance()
         for shard in set(own) - set(work):
-            record = self.record(*shard)
-            acceptance += Acceptance(record["outcomes"])
-            spent += record["cost"]
-        allowance = None
-        if self.config.cap is not None:
-            sizes = {shard: self.seeds_in(*shard)[1] for shard in every}
-            allowance = self.config.cap * sum(sizes[s] for s in own) / sum(sizes.values())
+            acceptance += Acceptance(self.record(*shard)["outcomes"])
         for shard in work:
-            cap = None if allowance is None else max(0.0, allowance - spent)
-            record = self._process(*shard, acceptance, cap)
+            record = self._process(*shard, acceptance, self._cap(own, every, shard))
             acceptance += Acceptance(record["outcomes"])
-            spent += record["cost"]
         yield from ()
+
+    def _cap(
+        self, own: list[tuple[str, str]], every: list[tuple[str, str]], shard: tuple[str, str]
+    ) -> float | None:
+        """What a shard may cost: the task's share of the cap, less the cost of its other shards."""
+        if self.config.cap is None:
+            return None
+        sizes = {s: self.seeds_in(*s)[1] for s in every}
+        allowance = self.config.cap * sum(sizes[s] for s in own) / sum(sizes.values())
+        for other in own:
+            if other != shard:
+                # Not of finished shards alone: an earlier run may have dealt them otherwise.
+                with self.answers(*other) as store:
+                    allowance -= store.spent().cost
+        return max(0.0, allowance)
 
     def _process(
         self, source: str, shard: str, acceptance: Acceptance, cap: float | None
@@ -130,7 +139,7 @@ class SynthesizeStep(PipelineStep):
 
         def seen(request: Request, answer: Answer) -> None:
             waiting.append((request, answer))
-            if len(waiting) == _JUDGED_AT_ONCE:
+            if len(waiting) == _AS_THEY_COME:
                 for judged, _, verdict in self._judge(waiting):
                     so_far.add(judged.endpoint, judged.data.style, verdict.reason)
                 waiting.clear()
@@ -154,7 +163,7 @@ class SynthesizeStep(PipelineStep):
         outcomes, known = Acceptance(), set()
         answered = answers_to(requests, self.config.synthesizers, store)
         with RowFiles(self.config.text_dir, name, list(self.config.synthesizers)) as files:
-            while some := list(islice(answered, _JUDGED_AT_ONCE)):
+            while some := list(islice(answered, _WRITTEN)):
                 for request, answer, verdict in self._judge(some):
                     key = request_id(self.config.synthesizers[request.endpoint], request)
                     if key in known:

@@ -21,13 +21,13 @@ GOOD = (
     "서울에 있는 경복궁은 조선 왕조가 가장 먼저 세운 궁궐입니다. 1395년에 완성되었지만 임진왜란을 "
     "겪으며 불타 버렸고, 그 뒤로 270년이 넘도록 터만 남아 있었습니다. 궁궐이 다시 선 것은 고종이 "
     "다스리던 1867년의 일입니다. 근정전에서는 임금이 나랏일을 돌보았고, 연못 위의 경회루에서는 "
-    "잔치가 열렸습니다. 일제 강점기를 지나며 여러 건물이 사라졌으나, 1990년에 시작된 복원 공사가 지금도 "
-    "계속되고 있습니다."
+    "잔치가 열렸습니다. 일제 강점기를 지나며 여러 건물이 사라졌으나, 1990년에 시작된 복원 공사가 "
+    "지금도 계속되고 있습니다."
 )
 ENGLISH = (
     "Gyeongbokgung was the first palace of the Joseon dynasty and was built in 1395. It burned "
-    "down during the Japanese invasions, stayed empty for more than 270 years, and was rebuilt in 1867. "
-    "Work to restore what was torn down in the colonial years has been going on since 1990."
+    "down during the Japanese invasions, stayed empty for more than 270 years, and was rebuilt "
+    "in 1867. Work to restore what was torn down in the colonial years began in 1990."
 )
 RULES = {
     "language": "ko",

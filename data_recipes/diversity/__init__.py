@@ -1,0 +1,8 @@
+"""How varied synthetic text is, by synthesizer: the report that finds a collapse before training.
+
+Stage 2 of KORMo collapsed when its Korean came from one synthesizer (paper section 4.3).
+"""
+
+from .command import add_arguments, run
+
+__all__ = ["add_arguments", "run"]

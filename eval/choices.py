@@ -1,0 +1,76 @@
+"""Choices that do not stand in columns of their own, and answers that name a choice."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import datasets
+
+from data_recipes.answers import extract_answer, same_answer
+from data_recipes.answers.same import is_choice
+from data_recipes.errors import RecipeError
+
+LETTERS = "ABCDEFGHIJ"
+
+
+def names_choice(text: str, gold: int, choices: list[str]) -> bool:
+    """Whether the answer that a text ends with is the right choice.
+
+    Args:
+        text: what a model wrote.
+        gold: index of the right choice.
+        choices: their texts, in order.
+
+    Returns:
+        True if the answer is the choice's letter, its number (from 1, as ② or 2번), or, when no
+        other choice says the same, its text.
+    """
+    answer = extract_answer(text)
+    if answer is None:
+        return False
+    number = f"{gold + 1}번"
+    if same_answer(answer, LETTERS[gold]):
+        return True
+    if is_choice(answer):
+        return same_answer(answer, number)
+    said = [index for index, choice in enumerate(choices) if same_answer(answer, choice)]
+    # A bare number that is the value of a choice names that choice, not the one of this number.
+    return said == [gold] if said else same_answer(answer, number)
+
+
+def score_kmmlu(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
+    """lm-eval's `process_results` for generated answers to questions in KMMLU's schema."""
+    choices = [doc[letter] for letter in "ABCD"]
+    return {"acc": float(names_choice(results[0], int(doc["answer"]) - 1, choices))}
+
+
+def options_from_text(rows: datasets.Dataset) -> datasets.Dataset:
+    """lm-eval's `process_docs` for sets whose `options` are a dict, or one written as text.
+
+    The keys end in the letter of the choice (`A`, `option_a`).
+
+    Returns:
+        The rows with two columns more: `texts`, the choices in order, and `gold`, the index of
+        the letter in `answer`.
+
+    Raises:
+        RecipeError: a row whose options or answer are not of this form.
+    """
+
+    def parse(row: dict[str, Any], number: int) -> dict[str, Any]:
+        options = row["options"]
+        try:
+            options = ast.literal_eval(options) if isinstance(options, str) else options
+            by_letter = {key.strip()[-1].upper(): text for key, text in options.items() if text}
+            letters = LETTERS[: len(by_letter)]
+            texts = [str(by_letter[letter]) for letter in letters]
+            return {"texts": texts, "gold": letters.index(row["answer"].strip()[-1].upper())}
+        except (ValueError, SyntaxError, KeyError, AttributeError, IndexError) as error:
+            raise RecipeError(
+                f"row {number}: cannot read options {row['options']!r} with answer "
+                f"{row['answer']!r} ({error!r}); the data set changed its form: pin a revision "
+                "that has the old one in the task's file"
+            ) from error
+
+    return rows.map(parse, with_indices=True)

@@ -1,0 +1,149 @@
+"""The commands of `python -m eval`, and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_recipes.errors import RecipeError
+
+from . import compare
+from .backend import BACKENDS
+from .model import ModelOptions
+from .plan import make_plan
+from .report import Content, collect, markdown, page, terminal_table
+from .run import evaluate_plan
+
+_EPILOG = """other commands:
+  python -m eval compare RUN_A RUN_B     differences between two runs, with significance
+  python -m eval ladder CKPT CKPT …      several checkpoints, one report
+Each has its own --help. Data sets are fetched from the Hub; `python -m eval.local_data` copies
+them for machines without network. Finished tasks are kept: after an interruption, start the same
+command again."""
+
+
+def _what(parser: argparse.ArgumentParser, default_suite: str | None) -> None:
+    parser.add_argument(
+        "--suite",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="suite in eval/suites, or path of a YAML file; may be repeated"
+        + (f" (default: {default_suite})" if default_suite else ""),
+    )
+    parser.add_argument(
+        "--task", action="append", metavar="NAME", default=[], help="single task; may be repeated"
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="first N questions per task")
+    parser.add_argument(
+        "--think",
+        choices=("off", "on", "both"),
+        help="for answers in chat, in place of what the suites say",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="local data in place of the Hub's"
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="hf", help="vllm is faster on GPUs (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", default="auto", metavar="N", help="questions at a time (%(default)s)"
+    )
+    parser.add_argument("--device", help="as torch names it; the GPU if there is one")
+    parser.add_argument("--dtype", help="bfloat16 on a GPU, float32 on a CPU")
+    parser.add_argument(
+        "--gpus", type=_positive, default=1, metavar="N", help="that vLLM splits a model over"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _options(args: argparse.Namespace, model: str) -> ModelOptions:
+    return ModelOptions(model, args.backend, args.batch_size, args.device, args.dtype, args.gpus)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Arguments, with the function to call as `run`."""
+    if argv[:1] == ["compare"]:
+        parser = argparse.ArgumentParser(
+            prog="python -m eval compare", description=compare.__doc__.partition("\n")[0]
+        )
+        compare.add_arguments(parser)
+        parser.set_defaults(run=compare.run)
+        return parser.parse_args(argv[1:])
+    if argv[:1] == ["ladder"]:
+        parser = argparse.ArgumentParser(
+            prog="python -m eval ladder",
+            description="Evaluates checkpoints one after the other, and reports on them together.",
+        )
+        parser.add_argument("models", nargs="+", metavar="CKPT", help="from the first to the last")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            default=Path("runs/eval/ladder"),
+            metavar="DIR",
+            help="a directory per checkpoint, and the report (%(default)s)",
+        )
+        _what(parser, "quick")
+        parser.set_defaults(run=_ladder)
+        return parser.parse_args(argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m eval",
+        description="Evaluates a model on suites of tasks, and writes a report.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="directory, or Hub id with @revision")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="of the run (runs/eval/<name of the model>)"
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        metavar="RUN_DIR",
+        default=[],
+        help="an earlier run, shown beside this one; may be repeated",
+    )
+    _what(parser, None)
+    parser.set_defaults(run=_evaluate)
+    return parser.parse_args(argv)
+
+
+def _write(out: Path, content: Content, *, plot: bool) -> None:
+    (out / "report.md").write_text(markdown(content), encoding="utf-8")
+    (out / "report.html").write_text(page(content, plot=plot), encoding="utf-8")
+    print(f"\n{terminal_table(content)}\n\nPercent, with standard errors. Report: ", end="")
+    print(f"{out / 'report.html'}, report.md beside it")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    options = _options(args, args.model)
+    out = args.out or Path("runs/eval") / options.name
+    for run in args.beside:
+        collect([run])  # refuses before hours of work what could not be shown after them
+    plan = make_plan(args.suite, args.task, args.think, args.data_dir)
+    evaluate_plan(plan, options, out, args.limit)
+    _write(out, collect([out, *args.beside]), plot=False)
+
+
+def _ladder(args: argparse.Namespace) -> None:
+    suites = args.suite or ([] if args.task else ["quick"])
+    options = [_options(args, model) for model in args.models]
+    names = [one.name for one in options]
+    if doubles := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(
+            f"checkpoints share the name {', '.join(doubles)}, and so their directory below "
+            "--out: evaluate them one by one with `python -m eval --out` and --beside"
+        )
+    plan = make_plan(suites, args.task, args.think, args.data_dir)
+    for one in options:
+        print(f"\n== {one.name} ==", flush=True)
+        evaluate_plan(plan, one, args.out / one.name, args.limit)
+    _write(args.out, collect([args.out / name for name in names], main=len(names) - 1), plot=True)

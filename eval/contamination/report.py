@@ -1,0 +1,135 @@
+"""What was found: per task, per stage, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data_recipes.decontaminate.config import DecontaminateConfig
+from data_recipes.decontaminate.index import Index
+from data_recipes.decontaminate.items import read_items
+from data_recipes.manifest import write_json_atomically
+
+REPORT, PAGE = "report.json", "report.md"
+_SHOWN_CHARACTERS = 120
+_SHOWN_ITEMS = 20  # per task on the page; the JSON has all
+
+
+def make_report(
+    config: DecontaminateConfig,
+    index: Index,
+    found: dict[str, dict[str, Any]],
+    stages: dict[str, list[str]],
+    unknown_parent: str | None,
+) -> dict[str, Any]:
+    """Put finds together.
+
+    Args:
+        config: of the search.
+        index: of the search.
+        found: by corpus, as `Search.run` returns it.
+        stages: name of each stage -> the corpora it was trained on, first stage first.
+        unknown_parent: model from elsewhere that the first stage began with.
+    """
+    texts: dict[str, list[list[str]]] = {}
+    for own in config.sets():
+        texts.setdefault(own.task, []).extend(read_items(own))
+    tasks = {}
+    for task, known in index.record["tasks"].items():
+        overlapping: dict[str, Any] = {}
+        for stage, names in stages.items():
+            for name in names:
+                for item, find in found[name]["found"].get(task, {}).items():
+                    entry = overlapping.setdefault(
+                        item,
+                        {"text": _short(texts[task][int(item)]), "stages": [], "where": {}},
+                    )
+                    if stage not in entry["stages"]:
+                        entry["stages"].append(stage)
+                    entry["where"][name] = find
+        searchable = known["items_searchable"]
+        tasks[task] = {
+            "items": known["items"],
+            "items_searchable": searchable,
+            "items_too_short": known["items_too_short"],
+            "items_boilerplate_only": known["items_boilerplate_only"],
+            "items_overlapping": len(overlapping),
+            "share_of_searchable": len(overlapping) / searchable,
+            "by_stage": {
+                stage: sum(stage in entry["stages"] for entry in overlapping.values())
+                for stage in stages
+            },
+            "overlapping": dict(sorted(overlapping.items(), key=lambda pair: int(pair[0]))),
+        }
+    return {
+        "ngram_size": config.ngram_size,
+        "min_words": config.min_words,
+        "unknown_parent": unknown_parent,
+        "stages": {
+            stage: {name: found[name]["documents"] for name in names}
+            for stage, names in stages.items()
+        },
+        "tasks": tasks,
+    }
+
+
+def _short(texts: list[str]) -> str:
+    text = " ".join(" ".join(texts).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def table(report: dict[str, Any]) -> list[list[str]]:
+    """Header and rows: a task's items, those that overlap, and how many by each stage."""
+    stages = list(report["stages"])
+    rows = [["task", "items", "searchable", "overlapping", "share", *stages]]
+    for task, own in report["tasks"].items():
+        counts = [own["items"], own["items_searchable"], own["items_overlapping"]]
+        rows.append(
+            [task, *(f"{count:,}" for count in counts), f"{own['share_of_searchable']:.2%}"]
+            + [f"{own['by_stage'][stage]:,}" for stage in stages]
+        )
+    return rows
+
+
+def _page(report: dict[str, Any], model: str) -> str:
+    rows = table(report)
+    lines = [f"# Evaluation items in the training data of {model}", ""]
+    lines += [
+        f"An item counts as overlapping if one of its texts has {report['ngram_size']} words in a "
+        "row in common with a document of a source that a stage was trained on (all words of texts "
+        f"of {report['min_words']} to {report['ngram_size'] - 1} words), upper and lower case and "
+        "punctuation aside. Shorter items, and those whose words many items share, cannot be "
+        "searched for. Sources count whole, also where a stage read only a part of them.",
+        "",
+    ]
+    if report["unknown_parent"]:
+        lines += [
+            f"**Not searched:** what {report['unknown_parent']} was trained on before these "
+            "stages. Its data is not known here.",
+            "",
+        ]
+    lines += ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows[1:]]
+    for task, own in report["tasks"].items():
+        if not own["overlapping"]:
+            continue
+        lines += ["", f"## {task}", ""]
+        for item, entry in list(own["overlapping"].items())[:_SHOWN_ITEMS]:
+            lines.append(f"- item {item} ({', '.join(entry['stages'])}): {entry['text']}")
+            for name, find in entry["where"].items():
+                first = find["named"][0]
+                lines.append(
+                    f"  - {name}, {first['document']}"
+                    + (f" and {find['documents'] - 1:,} more" if find["documents"] > 1 else "")
+                    + f': "{first["text"]}"'
+                )
+        if len(own["overlapping"]) > _SHOWN_ITEMS:
+            more = len(own["overlapping"]) - _SHOWN_ITEMS
+            lines.append(f"- and {more:,} more items, in {REPORT}")
+    return "\n".join([*lines, ""])
+
+
+def write_report(report: dict[str, Any], model: str, out: Path) -> None:
+    """Write `report.json` and `report.md`."""
+    write_json_atomically(out / REPORT, report)
+    (out / PAGE).write_text(_page(report, model), encoding="utf-8")

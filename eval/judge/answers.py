@@ -1,0 +1,235 @@
+"""A model's answers to two-turn questions: from a file, a server, or a model on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_recipes.client import AnswerStore, Endpoint, Request, Sampling, ask
+from data_recipes.conversations import read_rows
+from data_recipes.errors import RecipeError
+
+from ..local_model import (
+    check_chat_template,
+    end_ids,
+    greedy,
+    load_model,
+    load_tokenizer,
+    model_identity,
+)
+from .questions import TURNS, Question
+
+Answers = dict[str, list[str]]
+_THOUGHT = "</think>"
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How a model answers.
+
+    Attributes:
+        model: JSONL file of answers, address of an OpenAI-compatible server, model directory or
+            Hub id.
+        name: what the server calls the model.
+        key_env: environment variable with the server's key.
+        thinking: whether to think first, the thoughts are not judged; `None` is what a server does
+            of itself, and no on this machine.
+        max_tokens: of an answer, thoughts included.
+        batch: questions at a time, on this machine.
+        concurrency: questions at a time, from a server.
+    """
+
+    model: str
+    name: str | None
+    key_env: str | None
+    thinking: bool | None
+    max_tokens: int
+    batch: int
+    concurrency: int
+
+
+def get_answers(how: Answering, questions: list[Question], out: Path) -> Answers:
+    """Answers to all questions; what is in `out` already is not asked again.
+
+    Raises:
+        RecipeError: answers are missing, or the model cannot be had.
+    """
+    if how.model.startswith(("http://", "https://")):
+        return _from_server(how, questions, out)
+    if how.model.endswith(".jsonl"):
+        return _from_file(Path(how.model), questions)
+    return _from_local(how, questions, out)
+
+
+def _from_file(path: Path, questions: list[Question]) -> Answers:
+    answers: Answers = {}
+    for where, row in read_rows(str(path)):
+        given = row.get("answers")
+        if not isinstance(given, list) or len(given) != TURNS or "id" not in row:
+            raise RecipeError(f"{where}: a row has an `id` and `answers`, a list of {TURNS} texts")
+        answers[str(row["id"])] = given
+    missing = [q.id for q in questions if q.id not in answers]
+    if missing:
+        raise RecipeError(
+            f"{path}: no answers to {len(missing):,} of {len(questions):,} questions, the first is "
+            f"{missing[0]!r}"
+        )
+    return {q.id: answers[q.id] for q in questions}
+
+
+def _turns(
+    questions: list[Question], answer: Callable[[list[tuple[str, list[dict[str, str]]]]], list[str]]
+) -> Answers:
+    """All first answers, then all second ones, each with the conversation before it."""
+    answers: Answers = {q.id: [] for q in questions}
+    for turn in range(TURNS):
+        conversations = []
+        for question in questions:
+            messages = []
+            for said, given in zip(question.turns, answers[question.id]):
+                messages += [
+                    {"role": "user", "content": said},
+                    {"role": "assistant", "content": given},
+                ]
+            messages.append({"role": "user", "content": question.turns[turn]})
+            conversations.append((f"{question.id}, turn {turn + 1}", messages))
+        for question, text in zip(questions, answer(conversations), strict=True):
+            answers[question.id].append(text.rpartition(_THOUGHT)[2].strip())
+    return answers
+
+
+def _from_server(how: Answering, questions: list[Question], out: Path) -> Answers:
+    if not how.name:
+        raise RecipeError("--model is a server: say with --model-name which of its models answers")
+    extra: dict[str, Any] = {}
+    if how.thinking is not None:  # servers other than vLLM and SGLang may not know this
+        extra = {"chat_template_kwargs": {"enable_thinking": how.thinking}}
+    endpoint = Endpoint(
+        base_url=how.model,
+        model=how.name,
+        api_key_env=how.key_env,
+        concurrency=how.concurrency,
+        sampling=Sampling(temperature=0, max_tokens=how.max_tokens, extra=extra),
+    )
+
+    def answer(conversations: list[tuple[str, list[dict[str, str]]]]) -> list[str]:
+        found: dict[str, str] = {}
+        problems: list[str] = []
+
+        def seen(request: Request, given: Any) -> None:
+            if given.status == "answered":
+                found[request.data] = given.text
+            else:
+                problems.append(f"{request.data}: {given.error}")
+
+        requests = [Request("model", messages, data=name) for name, messages in conversations]
+        with AnswerStore(out / "answers") as store:
+            ask(requests, {"model": endpoint}, store, seen=seen, total=len(requests))
+        if problems:
+            raise RecipeError(
+                f"{how.model}: {len(problems):,} questions were not answered, the first: "
+                f"{problems[0]}. Look at the server, and run the same command to go on"
+            )
+        return [found[name] for name, _ in conversations]
+
+    return _turns(questions, answer)
+
+
+class _Kept:
+    """Answers on disk, one line each, by a hash of all that decides them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, str] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        for line in lines:
+            if line.endswith(b"\n"):
+                row = json.loads(line)
+                self.known[row["key"]] = row["answer"]
+        if lines and not lines[-1].endswith(b"\n"):
+            # Half a line, of a run that was killed while it wrote.
+            os.truncate(path, sum(map(len, lines[:-1])))
+
+    def add(self, rows: list[dict[str, str]]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                self.known[row["key"]] = row["answer"]
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _from_local(how: Answering, questions: list[Question], out: Path) -> Answers:
+    kept = _Kept(out / "answers" / "local.jsonl")
+    settings = [model_identity(how.model), bool(how.thinking), how.max_tokens]
+    loaded: list[Callable[[list[list[dict[str, str]]]], list[str]]] = []
+
+    def answer(conversations: list[tuple[str, list[dict[str, str]]]]) -> list[str]:
+        keys = [
+            hashlib.sha256(json.dumps([settings, messages]).encode()).hexdigest()
+            for _, messages in conversations
+        ]
+        missing = [n for n, key in enumerate(keys) if key not in kept.known]
+        if missing and not loaded:
+            loaded.append(_generator(how))
+        for part in tqdm(
+            list(_batches(missing, how.batch)),
+            desc=conversations[0][0].rpartition(", ")[2],
+            file=sys.stderr,
+        ):
+            texts = loaded[0]([conversations[n][1] for n in part])
+            kept.add(
+                [
+                    {"key": keys[n], "question": conversations[n][0], "answer": text}
+                    for n, text in zip(part, texts, strict=True)
+                ]
+            )
+        return [kept.known[key] for key in keys]
+
+    return _turns(questions, answer)
+
+
+def _batches(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def _generator(how: Answering) -> Callable[[list[list[dict[str, str]]]], list[str]]:
+    import torch
+
+    tokenizer = load_tokenizer(how.model)
+    check_chat_template(tokenizer, how.model)
+    model = load_model(how.model)
+    generation = greedy(model, how.max_tokens)
+    ends = end_ids(generation)
+
+    def generate(conversations: list[list[dict[str, str]]]) -> list[str]:
+        inputs = tokenizer.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            enable_thinking=bool(how.thinking),
+            padding=True,
+            return_dict=True,
+            return_tensors="pt",
+        ).to(model.device)
+        with torch.inference_mode():
+            output = model.generate(**inputs, generation_config=generation)
+        texts = []
+        for row in output[:, inputs["input_ids"].shape[1] :].tolist():
+            stop = next((n for n, i in enumerate(row) if i in ends), len(row))
+            # Special tokens stay: `</think>` is one of some tokenizers, and ends the thoughts.
+            text = tokenizer.decode(row[:stop])
+            # Thoughts that were not finished are no answer.
+            texts.append("" if how.thinking and _THOUGHT not in text else text)
+        return texts
+
+    return generate

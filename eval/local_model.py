@@ -1,0 +1,109 @@
+"""A model and its tokenizer from a directory or the Hub, ready to generate."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_recipes.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    import modeling_kormo  # noqa: F401  (registers the model)
+
+    try:
+        return AutoTokenizer.from_pretrained(name, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name}: no tokenizer to be had ({error})") from error
+
+
+def load_model(name: str) -> PreTrainedModel:
+    """The model, in the type it was saved in, on the GPU if there is one.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    import modeling_kormo  # noqa: F401  (registers the model)
+
+    disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", attn_implementation="sdpa")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{name}: no model to be had ({error})") from error
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Refuse a tokenizer that cannot lay out a conversation.
+
+    Raises:
+        RecipeError: it has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise RecipeError(
+            f"{name}: its tokenizer has no chat template, so it is a base model; measure it "
+            "without chat, or name the `final/` of a chat stage (sft, dpo)"
+        )
+
+
+def model_identity(name: str) -> dict[str, Any]:
+    """What tells one model from another, to be compared when a run goes on.
+
+    A directory by its config and the names, sizes and times of its weights, which costs nothing at
+    any size; a Hub id by its name.
+    """
+    directory = Path(name)
+    if not directory.is_dir():
+        return {"name": name}
+    weights = sorted(p for p in directory.iterdir() if p.suffix in (".safetensors", ".bin"))
+    parts = [f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in weights]
+    parts += [
+        (directory / file).read_text(encoding="utf-8")
+        for file in ("config.json", "tokenizer_config.json")
+        if (directory / file).is_file()
+    ]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return {"name": name, "files": digest[:16]}
+
+
+def greedy(model: PreTrainedModel, max_tokens: int) -> GenerationConfig:
+    """The model's generation config without sampling: the same answer every time.
+
+    Args:
+        model: gives the ids that end an answer.
+        max_tokens: of an answer.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    return GenerationConfig(
+        do_sample=False,
+        # Left out, the model's own would be taken, and complained about.
+        temperature=1.0,
+        top_p=1.0,
+        max_new_tokens=max_tokens,
+        bos_token_id=own.bos_token_id,
+        eos_token_id=own.eos_token_id,
+        pad_token_id=own.pad_token_id,
+    )
+
+
+def end_ids(generation: GenerationConfig) -> set[int]:
+    """Ids that end an answer."""
+    ends = generation.eos_token_id
+    return set(ends if isinstance(ends, list) else [ends]) - {None}

@@ -1,0 +1,223 @@
+"""Asks a model the questions of a grid, cell by cell; a cell that is done is not asked again."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from data_recipes.errors import RecipeError
+from data_recipes.manifest import write_json_atomically
+from modeling_kormo.chat_config import END_OF_THINKING, token_id
+
+from ..local_model import end_ids, greedy
+from .answers import score_answer
+from .cases import Case, Form, build_case, chat_form, completion_form
+from .haystack import Haystack, embedded_text, make_haystack
+from .styles import STYLES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SETTINGS = "settings.json"
+_CELLS = "cells"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is asked.
+
+    Attributes:
+        languages: codes.
+        lengths: tokens of a prompt, the question included.
+        depths: shares of the text before the first fact that is asked for.
+        trials: prompts per cell.
+        style: name in `STYLES`.
+        needles: facts asked for.
+        distractors: near-identical facts that are not.
+        chat: by the chat template, not as text to continue.
+        thinking: with chat, whether to think first.
+        max_tokens: of an answer.
+        batch: prompts at a time.
+        seed: another one writes other facts and takes other stretches of text.
+        texts: own text by language; the embedded corpus where there is none.
+    """
+
+    languages: list[str]
+    lengths: list[int]
+    depths: list[float]
+    trials: int
+    style: str
+    needles: int
+    distractors: int
+    chat: bool
+    thinking: bool
+    max_tokens: int
+    batch: int
+    seed: int
+    texts: dict[str, str]
+
+    def cells(self) -> Iterator[tuple[str, int, float]]:
+        """Language, length and depth of each cell, short ones first."""
+        for length in sorted(self.lengths):
+            for language in self.languages:
+                for depth in self.depths:
+                    yield language, length, depth
+
+
+def bind(out: Path, settings: dict[str, Any]) -> None:
+    """Tie a directory to the settings that its cells are asked with.
+
+    Lengths, depths and languages are not among them: a grid can grow.
+
+    Raises:
+        RecipeError: it holds cells asked with others.
+    """
+    path = out / SETTINGS
+    settings = json.loads(json.dumps(settings))
+    if path.is_file() and any((out / _CELLS).glob("*.json")):
+        old = json.loads(path.read_text(encoding="utf-8"))
+        differ = sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k))
+        if differ:
+            raise RecipeError(
+                f"{out}: holds answers given with other settings ({', '.join(differ)}); choose "
+                "another --out, or delete it"
+            )
+        return
+    (out / _CELLS).mkdir(parents=True, exist_ok=True)
+    write_json_atomically(path, settings)
+
+
+def check_length(config: Any, lengths: list[int], max_tokens: int) -> None:
+    """Refuse prompts that are longer than the model's positions.
+
+    Raises:
+        RecipeError: naming the length, and the longest that fits.
+    """
+    # Models without positions (state spaces, relative ones) name no number, and have no limit.
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and max(lengths) + max_tokens > positions:
+        raise RecipeError(
+            f"--lengths {max(lengths)}: with {max_tokens} tokens of answer more than the "
+            f"{positions:,} positions of the model (max_position_embeddings); at most "
+            f"{positions - max_tokens:,}"
+        )
+
+
+class Needles:
+    """Measures one model.
+
+    Args:
+        model: generates; `config`, `generation_config` and `device` are read.
+        tokenizer: its tokenizer.
+        grid: what to ask.
+        out: directory of the cells.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, grid: Grid, out: Path
+    ) -> None:
+        self.model, self.tokenizer, self.grid, self.out = model, tokenizer, grid, out
+        self._generation = greedy(model, grid.max_tokens)
+        self._end_of_thinking = token_id(tokenizer, END_OF_THINKING) if grid.thinking else None
+        self._haystacks: dict[tuple[str, int], Haystack] = {}
+
+    def _haystack(self, language: str, length: int) -> Haystack:
+        own = self.grid.texts.get(language)
+        key = (language, 0 if own else length)
+        if key not in self._haystacks:
+            text = own or embedded_text(language, length, self.grid.seed)
+            self._haystacks.clear()  # one at a time: a long one is large
+            separator = STYLES[self.grid.style].separator
+            self._haystacks[key] = make_haystack(text, self.tokenizer, separator)
+        return self._haystacks[key]
+
+    def form(self, language: str) -> Form:
+        """What surrounds the text."""
+        if self.grid.chat:
+            return chat_form(self.tokenizer, language, self.grid.thinking)
+        return completion_form(self.tokenizer, STYLES[self.grid.style], language)
+
+    def cases(self, language: str, length: int, depth: float) -> list[Case]:
+        """The prompts of a cell; the same whatever other cells there are."""
+        grid = self.grid
+        build = partial(
+            build_case,
+            self.tokenizer,
+            self._haystack(language, length),
+            self.form(language),
+            STYLES[grid.style],
+            language,
+            length,
+            depth,
+            grid.needles,
+            grid.distractors,
+        )
+        name = f"{grid.seed}/{language}/{length}/{depth:.4f}"
+        return [build(random.Random(f"{name}/{n}")) for n in range(grid.trials)]
+
+    def _answer(self, generated: list[int]) -> str:
+        ends = end_ids(self._generation)
+        stop = next((n for n, i in enumerate(generated) if i in ends), len(generated))
+        own = generated[:stop]
+        if self._end_of_thinking is not None:
+            # An answer that is still being thought about when its tokens run out is none.
+            own = (
+                own[own.index(self._end_of_thinking) + 1 :] if self._end_of_thinking in own else []
+            )
+        text = self.tokenizer.decode(own, skip_special_tokens=True).strip()
+        # A base model goes on to write something else.
+        return text if self.grid.chat else text.partition("\n")[0]
+
+    def _ask(self, cases: list[Case]) -> Iterator[str]:
+        import torch
+
+        for start in range(0, len(cases), self.grid.batch):
+            ids = [case.ids for case in cases[start : start + self.grid.batch]]
+            batch = torch.tensor(ids, device=self.model.device)  # all of one length: no padding
+            with torch.inference_mode():
+                output = self.model.generate(
+                    input_ids=batch,
+                    attention_mask=torch.ones_like(batch),
+                    generation_config=self._generation,
+                )
+            for row in output[:, batch.shape[1] :].tolist():
+                yield self._answer(row)
+
+    def measure(self) -> list[dict[str, Any]]:
+        """Ask what is not asked yet; all cells of the grid, in order."""
+        cells = [(self._path(*cell), cell) for cell in self.grid.cells()]
+        finished = {path: json.loads(path.read_text("utf-8")) for path, _ in cells if path.exists()}
+        work = [cell for path, cell in cells if path not in finished]
+        unit = self.grid.trials
+        with tqdm(
+            total=sum(length * unit for _, (_, length, _) in cells),
+            initial=sum(length * unit for path, (_, length, _) in cells if path in finished),
+            unit="tok",
+            unit_scale=True,
+            desc="needle",
+            file=sys.stderr,
+        ) as bar:
+            for language, length, depth in work:
+                cases = self.cases(language, length, depth)
+                trials = []
+                for case, answer in zip(cases, self._ask(cases), strict=True):
+                    score = score_answer(answer, case.values)
+                    facts = {"values": case.values, "places": case.places, "depths": case.depths}
+                    trials.append({**asdict(score), "answer": answer, **facts})
+                    bar.update(length)
+                cell = {"language": language, "length": length, "depth": depth, "trials": trials}
+                path = self._path(language, length, depth)
+                write_json_atomically(path, cell)
+                finished[path] = cell
+        return [finished[path] for path, _ in cells]
+
+    def _path(self, language: str, length: int, depth: float) -> Path:
+        return self.out / _CELLS / f"{language}-{length}-{depth:.4f}.json"

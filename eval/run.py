@@ -1,0 +1,148 @@
+"""Evaluates a model, task by task, and keeps what it found.
+
+Each finished task is kept; started again after an interruption, the same command goes on with the
+next one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from data_recipes.errors import RecipeError
+from data_recipes.manifest import write_json_atomically
+
+from .environment import describe_environment
+from .measure import describe_row, json_lines, quiet_libraries, run_unit
+from .model import ModelOptions, load_model, model_settings
+from .plan import Plan, Unit
+from .run_dir import RESULTS, RunDir, read_results
+
+# Of tasks that sample their answers.
+_SEED = 0
+
+
+@dataclass
+class Eta:
+    """Time to go, from what tasks of the same kind took in this session."""
+
+    seconds: dict[tuple[bool, bool], float] = field(default_factory=dict)
+    items: dict[tuple[bool, bool], int] = field(default_factory=dict)
+
+    def add(self, unit: Unit, items: int, seconds: float) -> None:
+        """A unit has ended."""
+        kind = (unit.chat, unit.think)
+        self.seconds[kind] = self.seconds.get(kind, 0) + seconds
+        self.items[kind] = self.items.get(kind, 0) + items
+
+    def left(self, todo: Iterable[tuple[Unit, int]]) -> str:
+        """Time that the units and their questions will take."""
+        todo = list(todo)
+        if not todo:
+            return "done"
+        overall = sum(self.seconds.values()) / max(1, sum(self.items.values()))
+        rates = {kind: self.seconds[kind] / max(1, self.items[kind]) for kind in self.seconds}
+        seconds = sum(rates.get((unit.chat, unit.think), overall) * items for unit, items in todo)
+        return f"about {_duration(seconds)} to go"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def evaluate_plan(
+    plan: Plan, options: ModelOptions, out: Path, limit: int | None
+) -> dict[str, Any]:
+    """Run what has not been run, and write `results.json`.
+
+    Args:
+        plan: what to run.
+        options: the model.
+        out: directory of the run.
+        limit: questions per task, at most.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        RecipeError: the model cannot be loaded, or the directory holds another run.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError(
+            "the evaluation is one process: start it with `python -m eval`, not with a launcher; "
+            "to use several GPUs, --backend vllm --gpus N"
+        )
+    settings = model_settings(options) | {"limit": limit}
+    directory = RunDir(out, settings)
+    try:
+        saved = {unit.key: directory.finished(unit) for unit in plan.units}
+        todo = [unit for unit in plan.units if saved[unit.key] is None]
+        if todo:
+            done = len(saved) - len(todo)
+            print(
+                f"writing to {out}; if it is interrupted, start the same command again to go on"
+                + (f" ({done} of {len(saved)} tasks are done)" if done else ""),
+                flush=True,
+            )
+            saved |= _run_all(plan, todo, options, directory, limit)
+        results = _merge(out, plan, saved) | {
+            "name": options.name,
+            "settings": settings,
+            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        }
+        write_json_atomically(out / RESULTS, results)
+    finally:
+        directory.close()
+    return results
+
+
+def _run_all(
+    plan: Plan, todo: list[Unit], options: ModelOptions, directory: RunDir, limit: int | None
+) -> dict[str, dict[str, Any]]:
+    quiet_libraries()
+    lm = load_model(
+        options,
+        chat=any(unit.chat for unit in plan.units),
+        think=any(unit.think for unit in plan.units),
+    )
+    environment = describe_environment(options.resolved_device)
+    done: dict[str, dict[str, Any]] = {}
+    eta = Eta()
+    for number, unit in enumerate(todo):
+        set_seed(_SEED)
+        start = time.perf_counter()
+        result, records = run_unit(lm, plan.tasks[unit.task], unit, limit)
+        result["environment"] = environment
+        directory.save(unit, result, json_lines(records))
+        done[unit.key] = directory.finished(unit)
+        eta.add(unit, result["items"], time.perf_counter() - start)
+        left = eta.left((other, plan.items(other, limit)) for other in todo[number + 1 :])
+        print(
+            f"[{number + 1}/{len(todo)}] {unit.key}: {result['items']:,} questions in "
+            f"{_duration(result['seconds'])}; {left}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return done
+
+
+def _merge(out: Path, plan: Plan, saved: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Rows of this plan, after those of earlier ones in the same directory."""
+    rows = [describe_row(row, plan, saved) for row in plan.rows]
+    units = saved
+    if (out / RESULTS).is_file():
+        earlier = read_results(out)
+        ours = {(row["suite"], row["label"]) for row in rows}
+        rows = [r for r in earlier["rows"] if (r["suite"], r["label"]) not in ours] + rows
+        units = earlier["units"] | saved
+    return {"rows": rows, "units": units}

@@ -1,0 +1,193 @@
+"""A suite of small tasks, evaluated every so many tokens while a stage trains."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from copy import deepcopy
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from data_recipes.errors import RecipeError
+
+from .metrics import Throughput, append_metrics
+
+SUITE = "quick"
+
+
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Leaves every random number generator as it was."""
+    python, numpy_, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_)
+        torch.set_rng_state(torch_)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda)
+
+
+@contextmanager
+def untouched(model: PreTrainedModel) -> Iterator[None]:
+    """Leaves a model in training, and every random number generator, as they were."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad(), same_random_numbers():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class QuickEval(TrainerCallback):
+    """Evaluates the suite `quick` and writes `quick/<task>` to `metrics.jsonl`.
+
+    Every process asks every question, in step with the others, since a sharded model talks in each
+    forward pass; the first one writes. That costs each process the time of one, so keep `items`
+    small.
+
+    Args:
+        tokenizer: of the model.
+        every_steps: optimizer steps between evaluations.
+        tokens_per_step: for the log.
+        items: questions per task.
+        output_dir: of the run.
+        throughput: its clock is stopped meanwhile.
+
+    Raises:
+        RecipeError: lm-eval is missing.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        every_steps: int,
+        tokens_per_step: int,
+        items: int,
+        output_dir: Path,
+        throughput: Throughput,
+    ) -> None:
+        try:
+            from eval.measure import quiet_libraries
+            from eval.plan import make_plan
+        except ImportError as error:
+            raise RecipeError(
+                f"logging.quick_eval_every_tokens needs lm-eval, which cannot be imported ({error})"
+                ": pip install -e '.[eval]', or set it to null"
+            ) from error
+        quiet_libraries()
+        with same_random_numbers():
+            self.plan = make_plan([SUITE], [])
+        # lm-eval changes its tokenizer's settings.
+        self.tokenizer = deepcopy(tokenizer)
+        self.every_steps, self.tokens_per_step = every_steps, tokens_per_step
+        self.items, self.output_dir, self.throughput = items, output_dir, throughput
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PreTrainedModel,
+        **_: Any,
+    ) -> None:
+        """
+        Raises:
+            RecipeError: the tokenizer has no chat template or no `</think>`.
+        """
+        from eval.model import set_thinking
+
+        with untouched(model):
+            lm = self._wrap(model)
+            for unit in self.plan.units:
+                set_thinking(lm, unit)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: PreTrainedModel,
+        **_: Any,
+    ) -> None:
+        if state.global_step % self.every_steps:
+            return
+        self.throughput.pause()
+        # lm-eval's bars would run through that of the training.
+        with untouched(model), redirect_stderr(StringIO()):
+            scores = self.measure(model)
+        if state.is_world_process_zero:
+            tokens = state.global_step * self.tokens_per_step
+            line = {"step": state.global_step, "tokens": tokens}
+            append_metrics(self.output_dir, line | scores)
+            values = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+            tqdm.write(f"step {state.global_step}: {values}", sys.stderr)
+        self.throughput.resume()
+
+    def _wrap(self, model: PreTrainedModel) -> Any:
+        from eval.backend import KORMoLM
+        from eval.model import rows_in_memory
+
+        rows = rows_in_memory(model.config.vocab_size)
+        return KORMoLM(pretrained=model, tokenizer=self.tokenizer, batch_size=rows)
+
+    def measure(self, model: PreTrainedModel) -> dict[str, float]:
+        """Scores from 0 to 1, by `quick/<task>` and `quick/<task>-think`."""
+        from eval.measure import run_unit, score_row
+
+        lm, tasks = self._wrap(model), self.plan.tasks
+        saved = {
+            unit.key: run_unit(lm, tasks[unit.task], unit, self.items)[0]
+            for unit in self.plan.units
+        }
+        return {
+            f"{SUITE}/{row.task}{'-think' if row.units[0].think else ''}": score_row(
+                row, self.plan, saved
+            ).value
+            for row in self.plan.rows
+        }
+
+
+def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Put the evaluation into a trainer, if the config asks for it.
+
+    Args:
+        trainer: with a `throughput` meter.
+        config: of a stage that has `batch.tokens_per_step`.
+        tokenizer: of the model.
+
+    Raises:
+        RecipeError: lm-eval is missing.
+    """
+    logging, per_step = config.logging, config.batch.tokens_per_step
+    if logging.quick_eval_every_tokens is None:
+        return
+    trainer.add_callback(
+        QuickEval(
+            tokenizer,
+            max(1, logging.quick_eval_every_tokens // per_step),
+            per_step,
+            logging.quick_eval_items,
+            logging.output_dir,
+            trainer.throughput,
+        )
+    )

@@ -1,0 +1,94 @@
+"""Made-up questions in the schemas that the tasks read on the Hub, written as local data."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eval.subject_files import FAMILIES, slug, subjects
+
+Row = dict[str, Any]
+LETTERS = "ABCDEFGHIJ"
+
+
+def _question(rng: random.Random, choices: int) -> tuple[str, list[str], int]:
+    """A sum, choices that differ, and the index of the right one."""
+    a, b = rng.randrange(10, 500), rng.randrange(10, 500)
+    gold = rng.randrange(choices)
+    numbers = rng.sample([n for n in range(1000, 2000) if n != a + b], choices)
+    numbers[gold] = a + b
+    return f" {a} 더하기 {b}는 얼마입니까? ", [str(n) for n in numbers], gold
+
+
+def kmmlu(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, 4)
+    row = {"question": question, "answer": gold + 1, **dict(zip("ABCD", texts, strict=True))}
+    return {**row, "Category": "시험", "Human Accuracy": 0.5}
+
+
+def mmlu_redux(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, 4)
+    return {"question": question, "choices": texts, "answer": gold, "error_type": "ok"}
+
+
+def k2_eval(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, 4)
+    return {"question": question, "gold_answer": gold, **dict(zip("abcd", texts, strict=True))}
+
+
+def kobalt(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, 10)
+    listed = "\n".join(f"{letter}: {text}" for letter, text in zip(LETTERS, texts, strict=True))
+    return {"ID": "x", "Class": "Syntax", "Question": f"{question}\n{listed}\n", "Level": 1} | {
+        "Answer": LETTERS[gold]
+    }
+
+
+def clinical(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, rng.choice([4, 5]))
+    options = {f"option_{letter.lower()}": text for letter, text in zip(LETTERS, texts)}
+    return {"question": question, "options": str(options), "answer": LETTERS[gold]}
+
+
+def professional(rng: random.Random) -> Row:
+    question, texts, gold = _question(rng, rng.choice([4, 5]))
+    return {"question": question, "options": texts, "solution": str(gold + 1)}
+
+
+def _write(folder: Path, splits: dict[str, int], make: Callable[[random.Random], Row]) -> None:
+    folder.mkdir(parents=True)
+    rng = random.Random(str(folder.name))
+    for split, rows in splits.items():
+        lines = [json.dumps(make(rng), ensure_ascii=False) for _ in range(rows)]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_data(root: Path, rows: int) -> None:
+    """Local data for every task below `eval/tasks` that reads the Hub.
+
+    Args:
+        root: the folder to pass as `data_dir`.
+        rows: test questions of a subject; sets without subjects get forty times as many.
+    """
+    for family in FAMILIES[:2]:
+        name = "KMMLU-HARD" if family.hub_name is slug else "KMMLU"
+        for _, table in subjects(family.table).values():
+            for subject in table:
+                folder = root / "HAERAE-HUB" / name / family.hub_name(subject)
+                _write(folder, {"dev": 5, "test": rows}, kmmlu)
+    for _, table in subjects("mmlu_subjects.yaml").values():
+        for subject in table:
+            folder = root / "edinburgh-dawg" / "mmlu-redux-2.0" / subject
+            _write(folder, {"test": max(rows, 6)}, mmlu_redux)
+    for place, split, make in (
+        ("HAERAE-HUB/K2-Eval/knowledge", "test", k2_eval),
+        ("snunlp/KoBALT-700/kobalt_v1", "raw", kobalt),
+        ("snuh/ClinicalQA/default", "train", clinical),
+        ("snuh/KorMedLawQA/default", "train", clinical),
+        ("LGAI-EXAONE/KMMLU-Pro/kmmlu_pro", "test", professional),
+        ("LGAI-EXAONE/KMMLU-Redux/default", "test", professional),
+    ):
+        _write(root / place, {split: 40 * rows}, make)

@@ -1,0 +1,351 @@
+"""The judge: verdicts of a scripted server, asked for once, read right and added up right."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from data_recipes.errors import RecipeError
+from data_recipes.tokenizer import train_tokenizer
+from eval.judge.__main__ import main
+from eval.judge.answers import Answering, get_answers
+from eval.judge.prompts import Prompts
+from eval.judge.questions import load_questions
+from eval.judge.report import interval
+from eval.judge.sets import load_set, published, set_names
+from eval.judge.verdicts import agreed, read_score, read_winner
+from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
+from modeling_kormo.chat_config import chat_generation_config
+from tests.conftest import ROOT, environment
+
+Reply = tuple[int, str]
+
+
+class Server:
+    """An OpenAI-compatible server that says what a function tells it to."""
+
+    def __init__(self, reply: Callable[[str, int], Reply]) -> None:
+        self.reply, self.prompts, self.bodies = reply, [], []
+        self.lock = threading.Lock()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(200, {"data": [{"id": "judge-1"}]})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                prompt = body["messages"][-1]["content"]
+                with owner.lock:
+                    owner.prompts.append(prompt)
+                    owner.bodies.append(body)
+                    times = owner.prompts.count(prompt)
+                status, text = owner.reply(prompt, times)
+                message = {"message": {"content": text}, "finish_reason": "stop"}
+                self.answer(status, {"model": body["model"], "choices": [message]})
+
+            def answer(self, status: int, body: dict[str, Any]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], Server]]:
+    servers: list[Server] = []
+
+    def start(reply: Callable[[str, int], Reply]) -> Server:
+        servers.append(Server(reply))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Callable[..., Path]:
+    def write(name: str, text: str, language: str = "en") -> Path:
+        questions = load_questions(ROOT / "eval" / "judge" / "questions" / f"{language}.jsonl")
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"id": q.id, "answers": [f"{text} {q.id} one", f"{text} two"]} for q in questions]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    return write
+
+
+def command(server: Server, model: Path | str, out: Path, *extra: str) -> list[str]:
+    return [
+        *("--model", str(model), "--judge-url", server.url, "--judge-model", "judge-1"),
+        *("--out", str(out), *extra),
+    ]
+
+
+def judge(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
+    monkeypatch.setattr("sys.argv", ["judge", *arguments])
+    main()
+    out = Path(arguments[arguments.index("--out") + 1])
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def test_scores_are_read_from_the_last_line_of_their_form() -> None:
+    for text, score in {
+        "Good.\nScore: 7": 7,
+        "**Score: 10**": 10,
+        "Score: 8/10.": 8,
+        "점수: 9점": 9,
+        "점수： 4": 4,
+        "Score: 3\nOn reflection:\nScore: 6": 6,
+        "<think>Score: 2</think>\nScore: 5": 5,
+        "Score: 7.5": 7.5,
+        "Score: 0": None,
+        "Score: 11": None,
+        "Score: N": None,
+        "I would give it a 7": None,
+        "Score: 7 if it were right": None,
+        "": None,
+    }.items():
+        assert read_score(text) == score, text
+
+
+def test_winners_are_read_by_place() -> None:
+    assert read_winner("x\nWinner: A", "as given") == "ours"
+    assert read_winner("x\nWinner: A", "swapped") == "theirs"
+    assert read_winner("승자: **B**", "swapped") == "ours"
+    assert read_winner("승자: 무승부", "swapped") == read_winner("Winner: tie", "as given") == "tie"
+    assert read_winner("A is better", "as given") is None
+    assert agreed(["ours", "ours"]) == "ours"
+    assert agreed(["ours", "theirs"]) == agreed(["ours", "tie"]) == "tie"
+
+
+def test_the_real_sets_can_be_read(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": 81, "category": "writing", "turns": ["a", "b"]},
+        {"prompt_id": 7, "category": "math", "prompt": ["a", "b"], "reference": ["1", "2"]},
+        {"id": 3, "category": "추론", "questions": ["a", "b", "b2"], "references": ["r", None]},
+    ]
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    questions = load_questions(path)
+    assert [q.id for q in questions] == ["81", "7", "3"]
+    assert [q.turns for q in questions] == [["a", "b"]] * 3
+    assert [q.references for q in questions] == [[None, None], ["1", "2"], ["r", None]]
+    path.write_text(json.dumps({"id": 1, "category": "x", "turns": ["only one"]}), "utf-8")
+    with pytest.raises(RecipeError, match="q.jsonl:1: .*2 turns"):
+        load_questions(path)
+
+
+@pytest.mark.parametrize("name", set_names())
+def test_prompts_show_what_is_judged_and_no_more(name: str) -> None:
+    own = load_set(name)
+    questions = load_questions(own.questions)
+    assert len(questions) == 10 and len({q.id for q in questions}) == 10
+    assert published(own.published)["KORMo-10B-sft"] > 8
+    question = next(q for q in questions if q.references[0] and q.references[1])
+    given = ["FIRST ANSWER", "SECOND ANSWER"]
+    first, second = (j.prompt for j in Prompts(own.single).single(question, given))
+    assert "FIRST ANSWER" in first and "SECOND ANSWER" not in first
+    assert question.turns[1] not in first and question.references[1] not in first
+    assert question.references[0] in first and question.references[1] in second
+    assert all(text in second for text in (*question.turns, *given))
+    # A judge that repeats the form it was shown gives no score.
+    assert first.splitlines()[-1].endswith(": N") and read_score(first) is None
+    assert "{" not in first and ("3점을 넘길 수" in first) == (name == "ko_mt_bench_style")
+    plain = next(q for q in questions if q.references == [None, None])
+    assert "eference" not in Prompts(own.single).single(plain, given)[0].prompt
+    as_given, swapped = Prompts(own.pairwise).pairwise(question, given, ["x", "THEIRS"])
+    assert as_given.prompt.index("FIRST ANSWER") < as_given.prompt.index("THEIRS")
+    assert swapped.prompt.index("THEIRS") < swapped.prompt.index("FIRST ANSWER")
+
+
+def test_scores_add_up(
+    serve: Any, answers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(prompt: str, times: int) -> Reply:
+        if "en-1 one" in prompt and "reply 2 ---" not in prompt and times == 1:
+            return 429, ""
+        if "en-2 one" in prompt and times == 1:
+            return 500, ""
+        if "en-3 one" in prompt:
+            return 200, "I cannot decide."
+        return 200, f"Fine.\nScore: {8 if 'Judge only reply 2' in prompt else 4}"
+
+    server = serve(reply)
+    arguments = command(
+        server, answers("ours", "an answer"), tmp_path / "out", "--set", "mt_bench_style"
+    )
+    results = judge(monkeypatch, *arguments)
+    assert (results["verdicts"], results["unreadable"], results["refused"]) == (20, 2, 0)
+    assert results["turns"]["turn 1"]["mean"] == 4 and results["turns"]["turn 2"]["mean"] == 8
+    assert results["overall"] == {"mean": 6, "interval": [6, 6], "verdicts": 18}
+    assert results["categories"]["reasoning"]["verdicts"] == 4
+    assert results["categories"]["roleplay"] is None and results["own_questions"]
+    # 20 verdicts, one asked again after 429, two (both turns of one question) after 500.
+    assert len(server.prompts) == 23
+    assert server.bodies[0]["temperature"] == 0 and server.bodies[0]["max_tokens"] == 1024
+    rows = [json.loads(line) for line in (tmp_path / "out/verdicts.jsonl").open(encoding="utf-8")]
+    assert len({row["id"] for row in rows}) == len({row["prompt_sha256"] for row in rows}) == 20
+    assert rows[0]["judge"] == "judge-1" and rows[0]["sampling"]["temperature"] == 0
+    assert judge(monkeypatch, *arguments) == results and len(server.prompts) == 23
+    # Another temperature is another verdict.
+    judge(monkeypatch, *arguments, "--judge-temperature", "0.5")
+    assert len(server.prompts) > 40
+
+
+def test_a_comparison_counts_only_what_survives_the_swap(
+    serve: Any, answers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def honest(prompt: str, times: int) -> Reply:
+        if "en-1 one" in prompt:
+            return 200, "Winner: tie"
+        if "en-2 one" in prompt:
+            return 200, "No idea."
+        good_first = prompt.index("GOOD") < prompt.index("BAD")
+        return 200, f"Winner: {'A' if good_first else 'B'}"
+
+    good, bad = answers("good", "GOOD"), answers("bad", "BAD")
+    arguments = ["--set", "mt_bench_style", "--against", str(bad)]
+    results = judge(monkeypatch, *command(serve(honest), good, tmp_path / "a", *arguments))
+    outcome = [results[name] for name in ("wins", "losses", "ties", "incomplete")]
+    assert outcome == [8, 0, 1, 1] and results["places_disagree"] == 0
+    biased = judge(
+        monkeypatch,
+        *command(serve(lambda *_: (200, "Winner: A")), good, tmp_path / "b", *arguments),
+    )
+    assert [biased[name] for name in ("wins", "losses", "ties")] == [0, 0, 10]
+    assert biased["places_disagree"] == 10 and biased["win_share_of_decided"] is None
+
+
+def test_killed_and_started_again(serve: Any, answers: Any, tmp_path: Path) -> None:
+    answered = threading.Event()
+
+    def slow(prompt: str, times: int) -> Reply:
+        if len(server.prompts) >= 8:
+            answered.set()
+        time.sleep(0.05)
+        return 200, f"Score: {1 + len(prompt) % 10}"
+
+    server = serve(slow)
+    extra = ["--set", "logickor_style", "--concurrency", "2"]
+    arguments = command(server, answers("a", "답", "ko"), tmp_path / "out", *extra)
+    run = [sys.executable, "-m", "eval.judge", *arguments]
+    process = subprocess.Popen(
+        run, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    assert answered.wait(60)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out" / "results.json").exists()
+    subprocess.run(run, cwd=ROOT, env=environment(), check=True, capture_output=True)
+    counts = Counter(server.prompts)
+    assert len(counts) == 20
+    # Only what was under way when it was killed.
+    assert sum(counts.values()) - 20 <= 2
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results["overall"]["verdicts"] == 20
+
+
+def test_answers_of_a_server(serve: Any, tmp_path: Path) -> None:
+    server = serve(lambda prompt, times: (200, f"<think>hm</think>\n\nre: {prompt}"))
+    questions = load_questions(load_set("mt_bench_style").questions)[:3]
+    how = Answering(server.url, "m", None, False, 64, 4, 2)
+    given = get_answers(how, questions, tmp_path)
+    assert given[questions[0].id] == [f"re: {turn}" for turn in questions[0].turns]
+    second = next(b for b in server.bodies if len(b["messages"]) == 3)
+    assert second["messages"][1] == {"role": "assistant", "content": given[questions[0].id][0]} or (
+        second["messages"][1]["content"].startswith("re: ")
+    )
+    assert second["chat_template_kwargs"] == {"enable_thinking": False}
+    assert get_answers(how, questions, tmp_path) == given and len(server.bodies) == 6
+
+
+def test_answers_of_a_model_on_this_machine(tmp_path: Path) -> None:
+    questions = load_questions(load_set("ko_mt_bench_style").questions)[:3]
+    tokenizer = train_tokenizer([t for q in questions for t in q.turns] * 20, 270)
+    tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    torch.manual_seed(0)
+    config = KORMoConfig(
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=2048,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = KORMoForCausalLM(config)
+    model.generation_config = chat_generation_config(tokenizer)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    how = Answering(str(tmp_path / "model"), None, None, None, 8, 2, 1)
+    given = get_answers(how, questions, tmp_path / "out")
+    assert [len(own) for own in given.values()] == [2, 2, 2]
+    kept = tmp_path / "out" / "answers" / "local.jsonl"
+    whole = kept.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    assert len(lines) == 6
+    # Killed in the middle of the fifth line; the same answers again, each kept once.
+    kept.write_text("".join(lines[:4]) + lines[4][:30], encoding="utf-8")
+    assert get_answers(how, questions, tmp_path / "out") == given
+    assert sorted(kept.read_text(encoding="utf-8").splitlines()) == sorted(whole.splitlines())
+    plain = AutoTokenizer.from_pretrained(tmp_path / "model")
+    plain.chat_template = None
+    (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)
+    plain.save_pretrained(tmp_path / "model")
+    with pytest.raises(RecipeError, match="base model"):
+        get_answers(how, questions, tmp_path / "other")
+
+
+def test_the_interval_is_of_questions() -> None:
+    assert interval([5.0]) is None
+    low, high = interval([1.0, 9.0] * 20)
+    # The standard error is 4 / sqrt(40) = 0.63.
+    assert low == pytest.approx(5 - 1.96 * 0.63, abs=0.3)
+    assert high == pytest.approx(5 + 1.96 * 0.63, abs=0.3)
+
+
+def test_what_cannot_be_judged_is_refused(
+    serve: Any, answers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(lambda *_: (200, "Score: 5"))
+    ours = answers("a", "an answer")
+    for arguments, message in (
+        (["--set", "mt_bench"], "mt_bench_style"),
+        (["--set", "ko_mt_bench_style"], "no answers to 10 of 10"),
+        (["--set", "mt_bench_style", "--judge-key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
+        (["--set", "mt_bench_style", "--questions", "nowhere.jsonl"], "nowhere.jsonl"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            judge(monkeypatch, *command(server, ours, tmp_path / "out", *arguments))
+    with pytest.raises(RecipeError, match="--model-name"):
+        judge(
+            monkeypatch, *command(server, server.url, tmp_path / "out", "--set", "mt_bench_style")
+        )
+    assert not server.prompts

@@ -1,0 +1,137 @@
+"""Reports of real runs."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from eval.__main__ import main
+from eval.report import collect, markdown, page
+from eval.run_dir import read_results, read_samples
+
+from .chat_models import LIMIT, save_model
+
+
+class Closed(HTMLParser):
+    """Notices elements that are not closed, and addresses of other files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def with_published(run: Path, out: Path, **changes: object) -> Path:
+    """A copy of a run whose KMMLU-like row stands for the card's."""
+    shutil.copytree(run, out)
+    results = read_results(out)
+    results["rows"][0] |= {"published": "kmmlu"} | changes
+    (out / "results.json").write_text(json.dumps(results))
+    return out
+
+
+def test_scores_and_errors_are_those_of_the_run(whole_run: Path) -> None:
+    text, html = markdown(collect([whole_run])), page(collect([whole_run]))
+    for row in read_results(whole_run)["rows"]:
+        score = f"{100 * row['value']:.1f} ± {100 * row['stderr']:.1f}"
+        assert re.search(rf"\| {re.escape(row['label'])} \|.*\| {score} \|", text)
+        assert score in html
+    assert "달력" in html and "달력" in text  # the subjects, in Korean
+    assert "## Thinking" in text and "Beside published" not in text
+    commit = next(iter(read_results(whole_run)["units"].values()))["environment"]["commit"]
+    assert commit in html and "lm_eval 0.4" in html
+
+
+def test_wrong_answers_are_shown_as_they_are(whole_run: Path) -> None:
+    content = collect([whole_run])
+    wrong = dict(content.wrong)
+    shown = wrong["ko_reasoning_mini (thinking)"]
+    assert len(shown) == LIMIT  # a random model
+    records = {r["doc_id"]: r for r in read_samples(whole_run, "ko_reasoning_mini-think")}
+    for failure in shown:
+        record = records[failure.doc_id]
+        assert record["prompt"].endswith(failure.prompt.removeprefix("… "))
+        assert failure.target == str(record["target"]).strip()
+    for failure in wrong["kmmlu_mini"]:
+        record = list(read_samples(whole_run, failure.unit))[failure.doc_id]
+        assert record["metrics"]["acc"] == 0 and failure.answer != failure.target
+        assert failure.target == record["choices"][record["target"]].strip()
+
+
+def test_published_scores_stand_beside_what_was_measured_alike(
+    whole_run: Path, tmp_path: Path
+) -> None:
+    same = markdown(collect([with_published(whole_run, tmp_path / "same")]))
+    assert re.search(r"\| kmmlu_mini \|.*\| 46.5 \| 38.5 \|", same)
+    other = markdown(collect([with_published(whole_run, tmp_path / "other", shots=0)]))
+    assert "46.5" not in other
+    unknown = with_published(whole_run, tmp_path / "unknown", published="click")
+    assert "55.3?" in markdown(collect([unknown]))
+    thought = with_published(whole_run, tmp_path / "thought", think=True)
+    assert "46.5" not in markdown(collect([thought]))
+
+
+def test_what_a_model_writes_cannot_change_the_page(whole_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    path = run / "tasks" / "ko_reasoning_mini.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        record["responses"] = [["<script>alert(1)</script>\n```\n| a | b |\u202e"]]
+    path.write_text("\n".join(json.dumps(record) for record in records) + "\n")
+    html, text = page(collect([run])), markdown(collect([run]))
+    assert "<script>" not in html and "&lt;script&gt;" in html and "\u202e" not in html
+    assert "````text\n<script>" in text
+
+
+def test_runs_beside_each_other(
+    model: Path, whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_model(tmp_path / "second" / "final", seed=1)
+    out = tmp_path / "run"
+    arguments = [f"--model={other}", "--task=mmlu_mini", f"--limit={LIMIT}", f"--out={out}"]
+    main([*arguments, f"--beside={whole_run}"])
+    printed = capsys.readouterr().out
+    ours, theirs = (
+        next(r for r in read_results(run)["rows"] if r["task"] == "mmlu_mini")
+        for run in (out, whole_run)
+    )
+    expected = [f"{100 * r['value']:.1f} ± {100 * r['stderr']:.1f}" for r in (ours, theirs)]
+    line = next(line for line in printed.splitlines() if line.startswith("mmlu_mini"))
+    assert re.split(r" {2,}", line)[-2:] == expected
+    with pytest.raises(SystemExit, match="no such file"):
+        main([*arguments, f"--beside={tmp_path}"])
+
+
+def test_a_ladder_is_one_report_with_a_plot(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = save_model(tmp_path / "second" / "final", seed=1)
+    out = tmp_path / "ladder"
+    tasks = ["--task=mmlu_mini_high_school_geography", "--task=ko_reasoning_mini", "--think=both"]
+    main(["ladder", str(model), str(other), f"--out={out}", "--limit=2", *tasks])
+    printed = capsys.readouterr().out
+    assert re.search(r"task +asked +questions +random +second", printed)
+    html = (out / "report.html").read_text(encoding="utf-8")
+    assert "Wrong answers of second" in html
+    parser = Closed()
+    parser.feed(html)
+    assert not parser.open and parser.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in parser.addresses)
+    thinking = collect([out / "random", out / "second"]).thinking
+    assert [(own.run, own.task) for own in thinking] == [
+        ("random", "ko_reasoning_mini"),
+        ("second", "ko_reasoning_mini"),
+    ]
+    with pytest.raises(SystemExit, match="share the name random"):
+        main(["ladder", str(model), str(model), f"--out={out}"])

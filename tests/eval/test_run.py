@@ -1,0 +1,204 @@
+"""The runner as a user starts it: from start to end, killed, continued, and given bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from data_recipes.errors import RecipeError
+from eval.__main__ import main
+from eval.local_data import LocalTaskManager
+from eval.plan import make_plan
+from eval.run_dir import read_results, read_samples
+
+from ..conftest import ROOT, environment
+from .chat_models import LIMIT, quick, save_model
+
+
+def fails(*arguments: object) -> str:
+    with pytest.raises(SystemExit) as error:
+        main([str(one) for one in arguments])
+    assert str(error.value).startswith("error: ")
+    return str(error.value)
+
+
+def answers(run: Path) -> dict[str, list[dict]]:
+    """All that was asked and answered."""
+    return {unit: list(read_samples(run, unit)) for unit in read_results(run)["units"]}
+
+
+def scores(run: Path) -> list[tuple]:
+    rows = read_results(run)["rows"]
+    return [(r["task"], r["think"], r["value"], r["stderr"], r["items"]) for r in rows]
+
+
+def test_every_question_is_asked_once_in_each_way(whole_run: Path) -> None:
+    results, asked = read_results(whole_run), answers(whole_run)
+    assert [(r["task"], r["think"]) for r in results["rows"]] == [
+        ("kmmlu_mini", False),
+        ("mmlu_mini", False),
+        ("ko_reasoning_mini", False),
+        ("ko_reasoning_mini", True),
+        ("reasoning_mini_en", False),
+        ("reasoning_mini_en", True),
+    ]
+    for records in asked.values():
+        assert [record["doc_id"] for record in records] == list(range(LIMIT))
+    template = "<|BOT|>assistant\n<think>\n"
+    prompts = {unit: records[0]["prompt"] for unit, records in asked.items()}
+    assert prompts["ko_reasoning_mini-think"].endswith(template)
+    assert prompts["ko_reasoning_mini"].endswith(f"{template}\n</think>\n\n")
+    assert prompts["kmmlu_mini_calendar"].count("정답：") == 6  # five examples, and no chat
+    assert "<|BOT|>" not in prompts["kmmlu_mini_calendar"]
+
+
+def test_a_group_is_the_mean_over_its_questions(whole_run: Path) -> None:
+    row = read_results(whole_run)["rows"][0]
+    records = [record for unit in row["units"] for record in read_samples(whole_run, unit)]
+    assert row["items"] == len(records) == LIMIT * len(row["units"]) >= 12
+    values = [record["metrics"]["acc"] for record in records]
+    assert row["value"] == pytest.approx(sum(values) / len(values)) and 0 < sum(values)
+
+
+def test_killed_and_continued_equals_uninterrupted(
+    model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "eval", *quick(model, out)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    finished: dict[Path, int] = {}
+    deadline = time.monotonic() + 120
+    while len(finished) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        finished = {p: p.stat().st_mtime_ns for p in (out / "tasks").glob("*.json")}
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    finished = {p: p.stat().st_mtime_ns for p in (out / "tasks").glob("*.json")}
+    assert not (out / "results.json").exists(), "the run was over before it was killed"
+
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    units = len(read_results(out)["units"])
+    assert f"{len(finished)} of {units} tasks are done" in result.stdout
+    assert f"[{units - len(finished)}/{units - len(finished)}]" in result.stderr
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished  # none was run again
+    assert scores(out) == scores(whole_run) and answers(out) == answers(whole_run)
+    assert "report.html" in result.stdout
+
+
+def test_a_finished_run_loads_no_model(
+    model: Path, whole_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.run.load_model", lambda *_, **__: pytest.fail("loaded"))
+    before = scores(whole_run)
+    main(quick(model, whole_run))
+    assert scores(whole_run) == before
+
+
+def test_changed_model_or_settings_are_refused(
+    model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    message = fails(*quick(model, run)[:-1], "--limit=3")
+    assert f"limit: was {LIMIT}, is 3" in message and "--out" in message
+    assert "dtype: was 'float32', is 'bfloat16'" in fails(*quick(model, run), "--dtype=bfloat16")
+    other = shutil.copytree(model, tmp_path / "other")
+    save_model(other, seed=1)
+    message = fails(*quick(other, run))
+    assert "sha256 of model.safetensors: was" in message and "config.json" not in message
+    suite = tmp_path / "fewer.yaml"
+    suite.write_text(
+        "name: fewer\ndescription: d\ntasks:\n"
+        "  - {task: kmmlu_mini_calendar, shots: 2, metric: acc, reason: r}\n"
+    )
+    message = fails(f"--model={model}", f"--suite={suite}", f"--out={run}", f"--limit={LIMIT}")
+    assert "kmmlu_mini_calendar.json" in message and "shots: was 5, is 2" in message
+
+
+def test_names_that_do_not_exist_are_refused_with_a_suggestion(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "did you mean 'quick'" in fails(f"--model={model}", "--suite=quik")
+    # Ours are enough to choose from; reading those of lm-eval takes ten seconds.
+    monkeypatch.setattr("eval.plan.task_manager", lambda *_: LocalTaskManager(folders=()))
+    assert "did you mean 'kmmlu_mini'" in fails(f"--model={model}", "--task=kmmlu_minni")
+    assert "nothing to evaluate" in fails(f"--model={model}")
+    assert "no config.json" in fails("--model", model.parent, "--suite=quick")
+    assert "final/ is" in fails("--model", model.parent, "--suite=quick")
+    assert "neither a directory" in fails("--model=no/such-model", "--suite=quick")
+    assert "--batch-size 0" in fails("--model", model, "--task=mmlu_mini", "--batch-size=0")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{task: mmlu_mini, shots: 5, metric: ac, reason: r}", "reports no metric 'ac'"),
+        ("{task: mmlu_mini, shots: 5, metric: acc, think: on, reason: r}", "set think: off"),
+        (
+            "{task: mmlu_mini, shots: 5, metric: acc, published: mmllu, reason: r}",
+            "did you mean 'mmlu'",
+        ),
+    ],
+)
+def test_suites_that_cannot_work_are_refused(tmp_path: Path, row: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"name: mine\ndescription: d\ntasks:\n  - {row}\n".replace("on,", "'on',"))
+    with pytest.raises(RecipeError, match=message):
+        make_plan([str(path)], [])
+
+
+def test_data_out_of_reach_is_named_with_the_command(model: Path, tmp_path: Path) -> None:
+    message = fails(f"--model={model}", "--task=kormo_kobalt", f"--data-dir={tmp_path}")
+    assert "KoBALT" in message
+    assert "python -m eval.local_data --out DIR --task kormo_kobalt" in message
+
+
+def test_models_that_cannot_chat_or_think_are_refused(model: Path, tmp_path: Path) -> None:
+    mute = shutil.copytree(model, tmp_path / "mute")
+    tokenizer = AutoTokenizer.from_pretrained(mute)
+    tokenizer.chat_template = None
+    (mute / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(mute)
+    asked = ["--task=ko_reasoning_mini", "--limit=1"]
+    assert "no chat template" in fails(f"--model={mute}", f"--out={tmp_path / 'a'}", *asked)
+    # It can still be asked in plain text.
+    main([f"--model={mute}", f"--out={tmp_path / 'b'}", "--task=mmlu_mini", "--limit=1"])
+
+    endless = shutil.copytree(model, tmp_path / "endless")
+    for path in endless.glob("*.json"):
+        path.write_text(path.read_text().replace("</think>", "</thought>"))
+    out = f"--out={tmp_path / 'c'}"
+    assert "no token </think>" in fails(f"--model={endless}", out, *asked, "--think=both")
+    assert not list((tmp_path / "c" / "tasks").iterdir())  # refused before anything was asked
+
+
+def test_think_on_the_command_line_replaces_that_of_the_suite() -> None:
+    def thinks(mode: str) -> list[tuple[str, bool]]:
+        plan = make_plan(["quick"], [], mode)
+        return [(row.task, row.units[0].think) for row in plan.rows if row.units[0].chat]
+
+    assert [think for _, think in thinks("off")] == [False] * 2
+    assert [think for _, think in thinks("on")] == [True] * 2
+
+
+def test_an_unfinished_write_is_not_taken_for_a_result(model: Path, tmp_path: Path) -> None:
+    tasks = tmp_path / "run" / "tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "mmlu_mini_high_school_geography.json.tmp").write_text('{"task": "mm')
+    (tasks / "mmlu_mini_high_school_geography.jsonl").write_text('{"doc_id": 99}\n')
+    task = "--task=mmlu_mini_high_school_geography"
+    main([f"--model={model}", f"--out={tmp_path / 'run'}", task, "--limit=1"])
+    [record] = read_samples(tmp_path / "run", "mmlu_mini_high_school_geography")
+    assert record["doc_id"] == 0
+    assert json.loads((tasks / "mmlu_mini_high_school_geography.json").read_text())["items"] == 1

@@ -1,0 +1,98 @@
+"""Suites name tasks that exist and metrics that these report; mistakes are found at the start."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_recipes.errors import RecipeError
+from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
+from eval.suites import SUITES, check_suite, leaf_entries, load_suite, suite_names
+
+# Where the tasks of the card lie; all of lm-eval's would take ten seconds to read.
+FOLDERS = [
+    *("arc", "super_glue", "gpqa", "hellaswag", "mmlu", "global_mmlu/full/en", "mmlu_pro"),
+    *("global_mmlu/full/ko", "openbookqa", "piqa", "siqa", "winogrande"),
+    *("click", "csatqa", "haerae", "kobest"),
+]
+TASK = {"task": "kmmlu_mini", "shots": 5, "metric": "acc", "reason": "for a test"}
+
+
+@pytest.fixture(scope="module")
+def known() -> LocalTaskManager:
+    return LocalTaskManager(folders=[LM_EVAL_TASKS / folder for folder in FOLDERS])
+
+
+def write(path: Path, *tasks: dict) -> Path:
+    suite = {"name": path.stem, "description": "A test.", "tasks": list(tasks)}
+    path.write_text(yaml.safe_dump(suite), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name, rows, columns", [("en", 14, 13), ("ko", 9, 9)])
+def test_the_suites_of_the_card(
+    known: LocalTaskManager, name: str, rows: int, columns: int
+) -> None:
+    suite = load_suite(name)
+    check_suite(suite, known)
+    assert len(suite.tasks) == rows
+    assert len([task for task in suite.tasks if task.published]) == columns
+    assert sum(len(leaf_entries(known, task.task)) for task in suite.tasks) > 100
+
+
+def test_every_shipped_suite_is_valid() -> None:
+    assert {"en", "ko"} <= set(suite_names())
+    assert [load_suite(name).name for name in suite_names()] == suite_names()
+
+
+def test_unknown_names_are_met_with_a_suggestion(known: LocalTaskManager, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown suite 'kor'; did you mean 'ko'"):
+        load_suite("kor")
+    suite = load_suite(write(tmp_path / "s.yaml", TASK | {"task": "kmmlu_mimi"}))
+    with pytest.raises(RecipeError, match="unknown task 'kmmlu_mimi'; did you mean 'kmmlu_mini'"):
+        check_suite(suite, known)
+
+
+def test_all_mistakes_are_listed_before_anything_runs(
+    known: LocalTaskManager, tmp_path: Path
+) -> None:
+    thinking = TASK | {"think": "on"}
+    wrong = TASK | {"task": "mmlu_pro", "metric": "exact_match"}
+    right = TASK | {"task": "kormo_kmmlu_cot", "think": "both"}
+    suite = load_suite(write(tmp_path / "s.yaml", thinking, wrong, right))
+    with pytest.raises(RecipeError) as error:
+        check_suite(suite, known)
+    assert "think is 'on', but kmmlu_mini_biology compares likelihoods" in str(error.value)
+    assert "reports no metric 'exact_match'; it reports exact_match,custom" in str(error.value)
+    assert "kormo_kmmlu_cot" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"shot": 5}, "did you mean 'shots'"),
+        ({"shots": -1}, "tasks.0.shots"),
+        ({"metric": "acc none"}, "tasks.0.metric"),
+        ({"think": "maybe"}, "tasks.0.think"),
+        ({"reason": ""}, "tasks.0.reason"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_suite(write(tmp_path / "s.yaml", TASK | change))
+
+
+def test_a_task_or_row_counts_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'kmmlu_mini' is listed twice"):
+        load_suite(write(tmp_path / "s.yaml", TASK, TASK))
+    pair = [TASK | {"task": name, "published": "mmlu"} for name in ("mmlu", "mmlu_mini")]
+    with pytest.raises(RecipeError, match="'mmlu' belongs to two tasks"):
+        load_suite(write(tmp_path / "s.yaml", *pair))
+
+
+def test_a_suite_is_named_after_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "one.yaml", TASK)
+    path.rename(tmp_path / "two.yaml")
+    with pytest.raises(RecipeError, match="named after its file"):
+        load_suite(tmp_path / "two.yaml")
+    assert (SUITES / "ko.yaml").is_file()
