@@ -17,7 +17,7 @@ from ..manifest import write_json_atomically
 from .config import DifficultyConfig
 from .gates import Gate, Outcome
 from .items import PROVENANCE, Item
-from .verdicts import DROPPED, KEPT, NO_ANSWER, UNDECIDED, WRONG
+from .verdicts import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
 
 _SHOWN = 300  # characters of a question in the Markdown report
 
@@ -91,7 +91,7 @@ class _Tally:
     def retention(self) -> dict[str, Any]:
         return {
             **asdict(self),
-            "retention": self.kept / self.items if self.items else None,
+            "retention": self.kept / self.items,
             "interval": wilson(self.kept, self.items),
         }
 
@@ -117,11 +117,10 @@ def _collect(config: DifficultyConfig, gates: list[Gate]) -> _Collected:
         row = make_row(config, fate)
         for number, outcome in enumerate(history):
             found.gates[number].add(outcome["decision"])
-            found.samples[number].update(
-                outcome.get("verdicts") or [str(label) for label in outcome["labels"].values()]
-            )
-            if "labels" in outcome:
-                found.labels[" / ".join(map(str, outcome["labels"].values()))] += 1
+            labels = [label or UNREADABLE for label in outcome.get("labels", {}).values()]
+            found.samples[number].update(outcome.get("verdicts", labels))
+            if labels:
+                found.labels[" / ".join(labels)] += 1
         found.domains.setdefault(item.domain, _Tally()).add(decision)
         where = decision if decision == KEPT else f"{decision} by {gates[len(history) - 1].name}"
         shown = found.examples.setdefault(where, [])

@@ -125,7 +125,7 @@ def test_report_counts_everything(filtered: Path) -> None:
         assert gate["spent"]["cost"] == pytest.approx(answers * (10 * 1.0 + 5 * 2.0) / 1e6)
     first = report["gates"][0]["answers"]
     assert first["unreadable"] == first["truncated"] == population.ITEMS // 25
-    assert report["labels"]["None / hard"] == fates.count("undecided by labels")
+    assert report["labels"]["unreadable / hard"] == fates.count("undecided by labels")
     for domain, name in enumerate(population.DOMAINS):
         row = report["domains"][name]
         assert row["kept"] == fates[domain::2].count("kept") and row["items"] == 150
