@@ -9,6 +9,7 @@ from .chain import only_run, run_step
 from .config import CONFIGS, DataConfig
 from .corpus import generate_corpus
 from .debian import collect_debian
+from .difficulty import run as difficulty
 from .dry_run import describe
 from .errors import RecipeError
 from .executor_config import load_recipe
@@ -18,6 +19,7 @@ from .prepare import prepare, print_summary, submit_chain
 from .shards import SPLITS
 from .strict_yaml import find_config
 from .synthesize import run as synthesize
+from .translate import run as translate
 
 
 def _config(args: argparse.Namespace) -> DataConfig:
@@ -105,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
         ("report", report, "one HTML page of what a recipe did to its text"),
         ("synthesize", synthesize, "text written by language models from seeds"),
+        ("difficulty", difficulty, "questions that models of two sizes get wrong"),
+        ("translate", translate, "such questions in Korean, with nothing else changed"),
         ("diversity", diversity, "how varied synthetic text is, by synthesizer"),
     ):
         step = steps.add_parser(name, help=about)

@@ -23,7 +23,7 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.corpus import LANGUAGES
 from data_recipes.corpus.items import ReasoningItem, unique_items
 from data_recipes.errors import RecipeError
-from eval.intervals import wilson
+from data_recipes.intervals import wilson
 from eval.judging import judge
 from modeling_kormo.chat_config import chat_generation_config
 

@@ -62,6 +62,19 @@ def split_thoughts(answer: Answer) -> tuple[str, str]:
     return thoughts.strip().removeprefix(_THOUGHTS_BEGIN).strip(), text.strip()
 
 
+def undelivered(answer: Answer) -> tuple[str, str] | None:
+    """Why a server's reply is no whole answer, as a name and a sentence; `None` if it is one."""
+    if answer.status == "refused":
+        return "refused_by_server", answer.error
+    if answer.status == "failed":
+        return "no_answer", answer.error
+    if answer.finish_reason == "length":
+        return "truncated", f"stopped after {answer.completion_tokens} tokens"
+    if answer.finish_reason != "stop":
+        return "unfinished", f"finish_reason {answer.finish_reason!r}"
+    return None
+
+
 class Validator:
     """Judges answers by a recipe's rules.
 
@@ -94,19 +107,8 @@ class Validator:
         else:
             # Thoughts that were not asked for are taken off, and not kept.
             reasoning, text = "", split_thoughts(answer)[1]
-        flaw = self._delivery(answer) or self._content(draft, reasoning, text)
+        flaw = undelivered(answer) or self._content(draft, reasoning, text)
         return Verdict(text, reasoning, *(flaw or ()))
-
-    def _delivery(self, answer: Answer) -> tuple[str, str] | None:
-        if answer.status == "refused":
-            return "refused_by_server", answer.error
-        if answer.status == "failed":
-            return "no_answer", answer.error
-        if answer.finish_reason == "length":
-            return "truncated", f"stopped after {answer.completion_tokens} tokens"
-        if answer.finish_reason != "stop":
-            return "unfinished", f"finish_reason {answer.finish_reason!r}"
-        return None
 
     def _content(self, draft: Draft, reasoning: str, text: str) -> tuple[str, str] | None:
         if not text:

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from ..intervals import wilson
+from data_recipes.intervals import wilson
+
 from .run import Verdict
 from .verdicts import agreed
 

@@ -1,0 +1,218 @@
+"""Questions whose right answer is known."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..corpus import LANGUAGES
+from ..corpus.items import unique_items
+from ..errors import RecipeError
+from ..strict_yaml import Strict
+
+ItemType = Literal["value", "choice", "code", "free"]
+PROVENANCE = "difficulty"  # the column that the filter adds
+
+
+class Case(Strict):
+    """A run of a program.
+
+    Attributes:
+        stdin: what it reads.
+        stdout: what it has to print, white space at the ends of lines aside.
+    """
+
+    stdin: str = ""
+    stdout: str
+
+
+class Item(BaseModel):
+    """A question. Other columns of its row go along unchanged.
+
+    Attributes:
+        id: unique; by default a hash of the question.
+        type: how answers are checked: `value` by value, `choice` by the letter, `code` by tests,
+            `free` by a grader.
+        domain: what retention is counted by.
+        question: without the choices.
+        answer: the right one; of a choice, its letter. Not for code.
+        choices: of a choice question, in the order of their letters from A on.
+        tests: Python statements that fail on a wrong program, such as `assert f(2) == 4`.
+        cases: or what a program reads and prints.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    id: str = ""
+    type: ItemType
+    domain: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    answer: str = ""
+    choices: Annotated[list[str], Field(max_length=10)] = []
+    tests: list[str] = []
+    cases: list[Case] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Item":
+        if PROVENANCE in (self.model_extra or {}):
+            raise ValueError(
+                f"a column {PROVENANCE!r}: the filter writes one; give rows it has not yet seen"
+            )
+        if self.type == "code":
+            if bool(self.tests) == bool(self.cases):
+                raise ValueError("type code: give either `tests` or `cases`")
+        elif not self.answer.strip():
+            raise ValueError(f"type {self.type}: no answer")
+        elif self.tests or self.cases:
+            raise ValueError(f"type {self.type}: tests and cases are for code")
+        if self.type == "choice":
+            if len(self.choices) < 2:
+                raise ValueError("type choice: fewer than two choices")
+            if self.answer not in self.letters:
+                raise ValueError(
+                    f"type choice: the answer {self.answer!r} is none of {', '.join(self.letters)}"
+                )
+        elif self.choices:
+            raise ValueError(f"type {self.type}: choices are for type choice")
+        return self
+
+    @property
+    def letters(self) -> list[str]:
+        """Of the choices."""
+        return [chr(ord("A") + i) for i in range(len(self.choices))]
+
+    @property
+    def lettered(self) -> list[str]:
+        """The choices with their letters, as a question shows them."""
+        return [f"{letter}. {text}" for letter, text in zip(self.letters, self.choices)]
+
+    @property
+    def key(self) -> str:
+        """Its id."""
+        return self.id or hashlib.sha256(self.question.encode()).hexdigest()[:16]
+
+    def row(self) -> dict[str, Any]:
+        """Its row as it was read, with an id."""
+        return self.model_dump(exclude_unset=True) | {"id": self.key}
+
+
+class EmbeddedItems(Strict):
+    """Items of this project's own, to try a recipe out on.
+
+    Attributes:
+        count: items of each language.
+        split: `train`, `validation` or `test`.
+        seed: selects them.
+    """
+
+    count: int = Field(gt=0)
+    split: Literal["train", "validation", "test"]
+    seed: int = 0
+
+
+class ItemsConfig(Strict):
+    """Where items come from: one of the two.
+
+    Attributes:
+        path: a JSONL file with the fields of `Item` as columns.
+        embedded: made on the spot.
+    """
+
+    path: Path | None = None
+    embedded: EmbeddedItems | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "ItemsConfig":
+        if (self.path is None) == (self.embedded is None):
+            raise ValueError("give either `path` or `embedded`")
+        return self
+
+    def read(self) -> Iterator[Item]:
+        """All items, in order.
+
+        Raises:
+            RecipeError: no such file, or a row that is no item, with its line.
+        """
+        if self.embedded is not None:
+            yield from _embedded(self.embedded)
+            return
+        try:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield _item(line, f"{self.path}:{number}")
+        except OSError as error:
+            raise RecipeError(f"items.path: {self.path}: {error.strerror}") from error
+
+
+def _item(line: bytes, where: str) -> Item:
+    try:
+        return Item.model_validate(orjson.loads(line))
+    except orjson.JSONDecodeError as error:
+        raise RecipeError(f"{where}: not a row of JSON ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{where}: {f'{field}: ' if field else ''}{message}") from error
+
+
+def _embedded(config: EmbeddedItems) -> Iterator[Item]:
+    for language in LANGUAGES:
+        try:
+            for made in unique_items(language, config.split, config.count, config.seed):
+                yield Item(
+                    id=made.id,
+                    type="value",
+                    domain=f"{made.kind}_{language}",
+                    question=made.question,
+                    answer=made.value,
+                    reasoning=made.reasoning,
+                    language=language,
+                )
+        except ValueError as error:
+            raise RecipeError(f"items.embedded: {error}; lower count") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What the items are.
+
+    Attributes:
+        domains: number of items in each.
+        types: that occur.
+    """
+
+    domains: dict[str, int]
+    types: set[str]
+
+    @property
+    def items(self) -> int:
+        return sum(self.domains.values())
+
+
+def take_census(config: ItemsConfig) -> Census:
+    """Read all items once, before anything is asked.
+
+    Raises:
+        RecipeError: a row is no item, two share an id, or there are none.
+    """
+    domains: dict[str, int] = {}
+    types: set[str] = set()
+    known: set[bytes] = set()  # 16 bytes an item, whatever their ids look like
+    for item in config.read():
+        digest = hashlib.sha256(item.key.encode()).digest()[:16]
+        if digest in known:
+            raise RecipeError(
+                f"{config.path or 'items.embedded'}: two items have the id {item.key!r}; without "
+                "ids of their own, two have the same question"
+            )
+        known.add(digest)
+        domains[item.domain] = domains.get(item.domain, 0) + 1
+        types.add(item.type)
+    if not domains:
+        raise RecipeError(f"{config.path}: no items in it")
+    return Census(domains, types)

@@ -1,0 +1,250 @@
+"""What the filter did: rows that are kept or undecided, and a report."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..answers import same_answer
+from ..documents import disk_full_is_an_error
+from ..errors import RecipeError
+from ..intervals import wilson
+from ..manifest import write_json_atomically
+from .config import DifficultyConfig
+from .gates import Gate, Outcome
+from .items import PROVENANCE, Item
+from .verdicts import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
+
+_SHOWN = 300  # characters of a question in the Markdown report
+
+Fate = tuple[Item, list[Outcome]]
+
+
+def fates(config: DifficultyConfig, gates: list[Gate]) -> Iterator[Fate]:
+    """Every item with the outcomes of the gates that it reached.
+
+    Raises:
+        RecipeError: a gate is not through.
+    """
+    rows = [gate.log.rows() for gate in gates]
+    for item in config.items.read():
+        history: list[Outcome] = []
+        for gate, outcomes in zip(gates, rows):
+            outcome = next(outcomes, None)
+            if outcome is None or outcome["id"] != item.key:
+                raise RecipeError(f"{gate.log.path}: not whole; run the same command to go on")
+            history.append(outcome)
+            if outcome["decision"] != KEPT:
+                break
+        yield item, history
+
+
+def one_wrong_answer(item: Item, history: list[Outcome]) -> bool:
+    """Whether all samples of all solvers are one and the same wrong value.
+
+    Solvers that err by themselves seldom meet; more often the reference is wrong.
+    """
+    samples = [pair for o in history if "verdicts" in o for pair in zip(o["verdicts"], o["given"])]
+    if item.type not in ("value", "choice") or any(v != WRONG for v, _ in samples):
+        return False
+    return all(same_answer(given, samples[0][1]) for _, given in samples)
+
+
+def make_row(config: DifficultyConfig, fate: Fate) -> dict[str, Any]:
+    """The item's row with where it comes from."""
+    item, history = fate
+    solvers, labels = {}, {}
+    for name, outcome in zip([*config.solvers, "labels"], history):
+        if "labels" in outcome:
+            labels = outcome["labels"]
+            continue
+        solvers[name] = {
+            "model": config.solvers[name].identity,
+            **{key: outcome[key] for key in ("correct", "verdicts", "given")},
+        }
+    judges = {name: config.judges[name].identity for name in labels}
+    provenance = {
+        "solvers": solvers,
+        "max_correct": config.max_correct,
+        "labels": labels,
+        "judges": judges,
+        "one_wrong_answer": one_wrong_answer(item, history),
+    }
+    return item.row() | {PROVENANCE: provenance}
+
+
+@dataclass
+class _Tally:
+    items: int = 0
+    kept: int = 0
+    dropped: int = 0
+    undecided: int = 0
+
+    def add(self, decision: str) -> None:
+        self.items += 1
+        setattr(self, decision, getattr(self, decision) + 1)
+
+    def retention(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "retention": self.kept / self.items,
+            "interval": wilson(self.kept, self.items),
+        }
+
+
+@dataclass
+class _Collected:
+    gates: list[_Tally]
+    samples: list[Counter[str]]
+    domains: dict[str, _Tally] = field(default_factory=dict)
+    labels: Counter[str] = field(default_factory=Counter)
+    one_wrong_answer: int = 0
+    examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def _collect(config: DifficultyConfig, gates: list[Gate]) -> _Collected:
+    """Count, and write the rows that are kept and those that are undecided."""
+    found = _Collected([_Tally() for _ in gates], [Counter() for _ in gates])
+    paths = {name: config.output_dir / f"{name}.jsonl" for name in (KEPT, UNDECIDED)}
+    files = {name: _temporary(path).open("wb") for name, path in paths.items()}
+    for fate in fates(config, gates):
+        item, history = fate
+        decision = history[-1]["decision"]
+        row = make_row(config, fate)
+        for number, outcome in enumerate(history):
+            found.gates[number].add(outcome["decision"])
+            labels = [label or UNREADABLE for label in outcome.get("labels", {}).values()]
+            found.samples[number].update(outcome.get("verdicts", labels))
+            if labels:
+                found.labels[" / ".join(labels)] += 1
+        found.domains.setdefault(item.domain, _Tally()).add(decision)
+        where = decision if decision == KEPT else f"{decision} by {gates[len(history) - 1].name}"
+        shown = found.examples.setdefault(where, [])
+        if len(shown) < config.examples:
+            shown.append(row)
+        if decision == KEPT:
+            found.one_wrong_answer += row[PROVENANCE]["one_wrong_answer"]
+        if decision != DROPPED:
+            with disk_full_is_an_error(paths[decision]):
+                files[decision].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    for name, path in paths.items():
+        with disk_full_is_an_error(path), files[name] as file:
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(_temporary(path), path)
+    return found
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
+
+
+def write_report(config: DifficultyConfig, gates: list[Gate]) -> str:
+    """Write everything but the outcomes; gives the report in Markdown.
+
+    Raises:
+        RecipeError: a gate is not through, or the disk is full.
+    """
+    found = _collect(config, gates)
+    total = _Tally()
+    for tally in found.domains.values():
+        for name, count in asdict(tally).items():
+            setattr(total, name, getattr(total, name) + count)
+    report: dict[str, Any] = {
+        "samples": config.samples,
+        "max_correct": config.max_correct,
+        "gates": [
+            {
+                "name": gate.name,
+                "models": {name: e.identity for name, e in gate.endpoints.items()},
+                **asdict(tally),
+                "answers": dict(answers),
+                "spent": asdict(gate.spent()),
+            }
+            for gate, tally, answers in zip(gates, found.gates, found.samples)
+        ],
+        "total": total.retention(),
+        "domains": {name: found.domains[name].retention() for name in sorted(found.domains)},
+        "labels": dict(found.labels),
+        "one_wrong_answer": found.one_wrong_answer,
+        "sandbox": config.sandbox.model_dump(),
+        "examples": found.examples,
+    }
+    write_json_atomically(config.output_dir / "report.json", report)
+    text = markdown(report)
+    (config.output_dir / "report.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _retention_row(name: str, row: dict[str, Any]) -> str:
+    low, high = row["interval"]
+    return (
+        f"| {name} | {row['items']:,} | {row['kept']:,} | {row['undecided']:,} | "
+        f"{row['retention']:.2%} | {low:.2%} to {high:.2%} |"
+    )
+
+
+def _summary(row: dict[str, Any]) -> list[str]:
+    question = " ".join(row["question"].split())
+    question = question if len(question) <= _SHOWN else question[:_SHOWN] + "…"
+    lines = [f"- {question}", f"  - right: {row.get('answer') or 'by tests'}"]
+    for name, solver in row[PROVENANCE]["solvers"].items():
+        said = ", ".join(
+            f"{verdict} ({given})" if given else verdict
+            for verdict, given in zip(solver["verdicts"], solver["given"])
+        )
+        lines.append(f"  - {name}: {said}")
+    if labels := row[PROVENANCE]["labels"]:
+        lines.append("  - " + ", ".join(f"{judge}: {label}" for judge, label in labels.items()))
+    return lines
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as a page."""
+    lines = [
+        "# Difficulty filter",
+        "",
+        f"An item counts as wrong for a solver if at most {report['max_correct']} of "
+        f"{report['samples']} answers are right; `undecided` are those for which answers that "
+        "could not be read would decide. Intervals are 95 % (Wilson).",
+        "",
+        "| gate | items | kept | dropped | undecided | answers | tokens written | cost |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for gate in report["gates"]:
+        answers = ", ".join(f"{name} {count:,}" for name, count in sorted(gate["answers"].items()))
+        spent = gate["spent"]
+        lines.append(
+            f"| {gate['name']} | {gate['items']:,} | {gate['kept']:,} | {gate['dropped']:,} | "
+            f"{gate['undecided']:,} | {answers or '-'} | {spent['completion_tokens']:,} | "
+            f"{spent['cost']:,.4f} |"
+        )
+    lines += [
+        "",
+        "| domain | items | kept | undecided | retention | 95 % |",
+        "|---|---|---|---|---|---|",
+        *(_retention_row(name, row) for name, row in report["domains"].items()),
+        _retention_row("**all**", report["total"]),
+        "",
+        f"Kept items to which all solvers give one and the same wrong answer: "
+        f"{report['one_wrong_answer']:,}. Look at these first: the reference may be wrong.",
+    ]
+    if report["labels"]:
+        lines += ["", "| labels | items |", "|---|---|"]
+        lines += [f"| {labels} | {count:,} |" for labels, count in report["labels"].items()]
+    missing = sum(gate["answers"].get(NO_ANSWER, 0) for gate in report["gates"])
+    if missing:
+        lines += [
+            "",
+            f"{missing:,} requests have no answer. Delete `outcomes` and run the same command to "
+            "ask these again.",
+        ]
+    for where, rows in report["examples"].items():
+        lines += ["", f"## {where}", ""]
+        for row in rows:
+            lines += _summary(row)
+    return "\n".join(lines) + "\n"
