@@ -24,8 +24,6 @@ from transformers import (
     TrainingArguments,
 )
 
-from data_recipes.errors import RecipeError
-
 from .metrics import Throughput, append_metrics
 
 SUITE = "quick"
@@ -72,9 +70,6 @@ class QuickEval(TrainerCallback):
         items: questions per task.
         output_dir: of the run.
         throughput: its clock is stopped meanwhile.
-
-    Raises:
-        RecipeError: lm-eval is missing.
     """
 
     def __init__(
@@ -86,14 +81,10 @@ class QuickEval(TrainerCallback):
         output_dir: Path,
         throughput: Throughput,
     ) -> None:
-        try:
-            from eval.measure import quiet_libraries
-            from eval.plan import make_plan
-        except ImportError as error:
-            raise RecipeError(
-                f"logging.quick_eval_every_tokens needs lm-eval, which cannot be imported ({error})"
-                ": pip install -e '.[eval]', or set it to null"
-            ) from error
+        # Here: lm-eval takes seconds to import, which a stage without it does not spend.
+        from eval.measure import quiet_libraries
+        from eval.plan import make_plan
+
         quiet_libraries()
         with same_random_numbers():
             self.plan = make_plan([SUITE], [])
@@ -174,9 +165,6 @@ def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizer
         trainer: with a `throughput` meter.
         config: of a stage that has `batch.tokens_per_step`.
         tokenizer: of the model.
-
-    Raises:
-        RecipeError: lm-eval is missing.
     """
     logging, per_step = config.logging, config.batch.tokens_per_step
     if logging.quick_eval_every_tokens is None:
