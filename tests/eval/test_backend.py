@@ -200,19 +200,6 @@ def test_a_random_model_runs_from_question_to_score(
             assert len(turn) > len(as_turn("", thinking)) and turn.startswith(as_turn("", thinking))
 
 
-def test_the_other_measurement_of_the_same_questions_agrees(lm: KORMoLM, model_dir: str) -> None:
-    from data_recipes.corpus.items import unique_items
-    from eval.judging import judge_turn
-    from recipes.measure_answers import Answers
-
-    items = list(unique_items("ko", "test", 2, 0))
-    lm.thinking = True
-    turns = lm.generate_until([request(ask(lm, item.question), **JUDGED) for item in items])
-    texts = [text for text, _ in Answers(model_dir, 2, 16).complete(items, True)]
-    assert [turn.removeprefix(as_turn("", True)) for turn in turns] == texts
-    assert all(texts) and judge_turn(turns[0], items[0].value, "ko").truncated_thinking
-
-
 def test_what_cannot_be_evaluated_is_refused(
     lm: KORMoLM, tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:

@@ -1,15 +1,6 @@
-"""The measurements of what a chat or long-context model learned."""
-
-import pytest
+"""The table of the ladder."""
 
 from recipes.ladder import RUNGS, Rung, format_rungs
-from recipes.measure_answers import Measurement
-
-
-def test_interval() -> None:
-    # Wilson's, by hand for 8 of 10 (Brown, Cai and DasGupta 2001).
-    low, high = Measurement("m", "en", True, 10, 8, 10, 10).interval()
-    assert (low, high) == pytest.approx((0.490, 0.943), abs=1e-3)
 
 
 def test_the_ladder_has_every_stage_and_adds_up() -> None:
