@@ -26,6 +26,7 @@ from recipes.grpo_build import (
     grpo_fingerprint,
 )
 from recipes.grpo_data import load_prompts
+from recipes.quick_eval import add_quick_eval
 from recipes.run import claim_output
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     claim_output(config.logging.output_dir)
     print(prompts.counts(), flush=True)
     trainer = build_trainer(config, args, build_model(config), tokenizer, prompts)
+    add_quick_eval(trainer, config, tokenizer)
 
     train_chat(trainer, config, grpo_fingerprint(config, prompts))
     facts = DataFacts(

@@ -156,6 +156,9 @@ class GRPOLoggingConfig(Strict):
         output_dir: directory of the run.
         log_every: steps between lines of `metrics.jsonl`.
         save_every: steps between checkpoints.
+        quick_eval_every: steps between evaluations of the suite `quick`; `None` is never. Not
+            tokens, as in the other stages: how many a step has, its completions decide.
+        quick_eval_items: as in the other stages.
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
         report_to: further trackers.
     """
@@ -163,6 +166,8 @@ class GRPOLoggingConfig(Strict):
     output_dir: Path
     log_every: int = Field(default=1, gt=0)
     save_every: int = Field(gt=0)
+    quick_eval_every: int | None = Field(default=None, gt=0)
+    quick_eval_items: int = Field(default=50, gt=0)
     keep_checkpoints: int = Field(default=2, ge=0)
     report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
 

@@ -66,7 +66,7 @@ class QuickEval(TrainerCallback):
     Args:
         tokenizer: of the model.
         every_steps: optimizer steps between evaluations.
-        tokens_per_step: for the log.
+        tokens_per_step: for the log; `None` where steps differ.
         items: questions per task.
         output_dir: of the run.
         throughput: its clock is stopped meanwhile.
@@ -76,7 +76,7 @@ class QuickEval(TrainerCallback):
         self,
         tokenizer: PreTrainedTokenizerBase,
         every_steps: int,
-        tokens_per_step: int,
+        tokens_per_step: int | None,
         items: int,
         output_dir: Path,
         throughput: Throughput,
@@ -101,16 +101,14 @@ class QuickEval(TrainerCallback):
         model: PreTrainedModel,
         **_: Any,
     ) -> None:
-        """
-        Raises:
-            RecipeError: the tokenizer has no chat template or no `</think>`.
-        """
-        from eval.model import set_thinking
+        """Ask one question of each task, so that what cannot be evaluated is known at the start.
 
-        with untouched(model):
-            lm = self._wrap(model)
-            for unit in self.plan.units:
-                set_thinking(lm, unit)
+        Raises:
+            RecipeError: the tokenizer has no chat template or no `</think>`, or a prompt and its
+                answer are longer than the model's context.
+        """
+        with untouched(model), redirect_stderr(StringIO()):
+            self.measure(model, items=1)
 
     def on_step_end(
         self,
@@ -125,10 +123,11 @@ class QuickEval(TrainerCallback):
         self.throughput.pause()
         # lm-eval's bars would run through that of the training.
         with untouched(model), redirect_stderr(StringIO()):
-            scores = self.measure(model)
+            scores = self.measure(model, self.items)
         if state.is_world_process_zero:
-            tokens = state.global_step * self.tokens_per_step
-            line = {"step": state.global_step, "tokens": tokens}
+            line = {"step": state.global_step}
+            if self.tokens_per_step is not None:
+                line["tokens"] = state.global_step * self.tokens_per_step
             append_metrics(self.output_dir, line | scores)
             values = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
             tqdm.write(f"step {state.global_step}: {values}", sys.stderr)
@@ -141,14 +140,15 @@ class QuickEval(TrainerCallback):
         rows = rows_in_memory(model.config.vocab_size)
         return KORMoLM(pretrained=model, tokenizer=self.tokenizer, batch_size=rows)
 
-    def measure(self, model: PreTrainedModel) -> dict[str, float]:
-        """Scores from 0 to 1, by `quick/<task>` and `quick/<task>-think`."""
+    def measure(self, model: PreTrainedModel, items: int) -> dict[str, float]:
+        """Scores from 0 to 1 on the first `items` questions, by `quick/<task>` and
+        `quick/<task>-think`.
+        """
         from eval.measure import run_unit, score_row
 
         lm, tasks = self._wrap(model), self.plan.tasks
         saved = {
-            unit.key: run_unit(lm, tasks[unit.task], unit, self.items)[0]
-            for unit in self.plan.units
+            unit.key: run_unit(lm, tasks[unit.task], unit, items)[0] for unit in self.plan.units
         }
         return {
             f"{SUITE}/{row.task}{'-think' if row.units[0].think else ''}": score_row(
@@ -163,19 +163,18 @@ def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizer
 
     Args:
         trainer: with a `throughput` meter.
-        config: of a stage that has `batch.tokens_per_step`.
+        config: of any stage.
         tokenizer: of the model.
     """
-    logging, per_step = config.logging, config.batch.tokens_per_step
-    if logging.quick_eval_every_tokens is None:
+    logging, per_step = config.logging, None
+    if config.stage == "grpo":
+        every = logging.quick_eval_every
+    else:
+        every, per_step = logging.quick_eval_every_tokens, config.batch.tokens_per_step
+        every = every and max(1, every // per_step)
+    if every is None:
         return
+    items, output_dir = logging.quick_eval_items, logging.output_dir
     trainer.add_callback(
-        QuickEval(
-            tokenizer,
-            max(1, logging.quick_eval_every_tokens // per_step),
-            per_step,
-            logging.quick_eval_items,
-            logging.output_dir,
-            trainer.throughput,
-        )
+        QuickEval(tokenizer, every, per_step, items, output_dir, trainer.throughput)
     )

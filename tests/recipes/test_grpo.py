@@ -71,6 +71,19 @@ def test_runs_and_an_interrupted_run_ends_the_same(
         assert all(torch.equal(trained[name], resumed[name]) for name in trained)
 
 
+def test_evaluated_while_it_trains_it_ends_the_same(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+) -> None:
+    start(monkeypatch, overrides)
+    evaluated = tmp_path / "evaluated"
+    quick = ["logging.quick_eval_every=2", "logging.quick_eval_items=1"]
+    start(monkeypatch, overrides, *quick, f"logging.output_dir={evaluated}")
+    lines = log_of(evaluated)
+    scores = [line for line in lines if any(name.startswith("quick/") for name in line)]
+    assert [line["step"] for line in scores] == [2]
+    assert [line for line in lines if line not in scores] == log_of(tmp_path / "run")
+
+
 def test_other_settings_do_not_resume(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str]
 ) -> None:

@@ -90,7 +90,7 @@ def test_model_and_random_numbers_are_left_alone(
     drawn = random.random(), np.random.random(), torch.rand(())
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     with untouched(model):
-        scores = callback.measure(model)
+        scores = callback.measure(model, 1)
         random.random(), np.random.random(), torch.rand(())
     assert (random.random(), np.random.random(), torch.rand(())) == drawn
     assert len(scores) == len(NAMES)
