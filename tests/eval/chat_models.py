@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import torch
-
 from data_recipes.tokenizer import train_tokenizer
-from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from tests.random_model import random_model
 
 TEXT = ["사과 세 개와 배 네 개를 더하면 모두 몇 개입니까? 정답은 일곱 개입니다."] * 8
 TEXT += ["Three apples and four pears are how many in all? The answer is seven."] * 8
@@ -15,19 +13,7 @@ LIMIT = 2
 def save_model(directory: Path, seed: int) -> Path:
     """A random model with the tokenizer and chat template of a trained one."""
     tokenizer = train_tokenizer(TEXT, 270)
-    torch.manual_seed(seed)
-    ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    config = KORMoConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        **ids,
-    )
-    KORMoForCausalLM(config).save_pretrained(directory)
+    random_model(tokenizer, 320, seed=seed).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 

@@ -14,7 +14,7 @@ from data_recipes.errors import RecipeError
 from data_recipes.tokenizer import train_tokenizer
 from eval.backend import KORMoLM, load_backend
 from eval.judging import as_turn
-from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from tests.random_model import random_model
 
 THOUGHT = "둘을 더한다.\n\n답은 4?\n</think>\n\n"
 ANSWER = "답은 3입니다."
@@ -22,21 +22,7 @@ JUDGED = {"until": [], "max_gen_toks": 8, "max_think_toks": 8, "keep_thinking": 
 
 
 def save_model(directory: Path, tokenizer: PreTrainedTokenizerBase) -> str:
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=1024,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    KORMoForCausalLM(config).save_pretrained(directory)
+    random_model(tokenizer, 320, max_position_embeddings=1024).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return str(directory)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from data_recipes.errors import RecipeError
@@ -24,9 +23,10 @@ from eval.judge.questions import load_questions
 from eval.judge.report import interval
 from eval.judge.sets import load_set, published, set_names
 from eval.judge.verdicts import agreed, read_score, read_winner
-from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
+from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.chat_config import chat_generation_config
 from tests.conftest import ROOT, environment
+from tests.random_model import random_model
 
 Reply = tuple[int, str]
 
@@ -286,21 +286,7 @@ def test_answers_of_a_model_on_this_machine(tmp_path: Path) -> None:
     questions = load_questions(load_set("ko_mt_bench_style").questions)[:3]
     tokenizer = train_tokenizer([t for q in questions for t in q.turns] * 20, 270)
     tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=2048,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = KORMoForCausalLM(config)
+    model = random_model(tokenizer, 320, max_position_embeddings=2048)
     model.generation_config = chat_generation_config(tokenizer)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")

@@ -21,8 +21,9 @@ from eval.needle.haystack import embedded_text, make_haystack
 from eval.needle.measure import Grid, Needles, bind, check_length
 from eval.needle.report import summarise, write_report
 from eval.needle.styles import STYLES, check_facts
-from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
+from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.chat_config import chat_generation_config
+from tests.random_model import random_model
 
 GRID = Grid(
     languages=["ko", "en"],
@@ -144,21 +145,7 @@ def test_distractors_tell_readers_from_cheaters(
 
 
 def test_a_random_model_finds_nothing(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=704,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=1024,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = KORMoForCausalLM(config).eval()
+    model = random_model(tokenizer, 704, layers=2, max_position_embeddings=1024).eval()
     grid = replace(GRID, max_tokens=12)
     first = Needles(model, tokenizer, grid, out).measure()
     assert set(shares(summarise(first))) == {0.0}
@@ -166,7 +153,7 @@ def test_a_random_model_finds_nothing(tokenizer: PreTrainedTokenizerBase, out: P
     bind(again, {})
     assert Needles(model, tokenizer, replace(grid, batch=1), again).measure() == first
     with pytest.raises(RecipeError, match="1,012"):
-        check_length(config, [512, 1013], 12)
+        check_length(model.config, [512, 1013], 12)
 
 
 @pytest.mark.parametrize("style", list(STYLES))

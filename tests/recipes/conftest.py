@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from data_recipes.tokenizer import train_tokenizer
-from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from tests.random_model import random_model
 from tests.recipes.grpo_hand_made import ROWS, TEXT, write_rows
 
 
@@ -15,21 +14,7 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model with the tokenizer and chat template of a trained one."""
     directory = tmp_path_factory.mktemp("chat")
     tokenizer = train_tokenizer(TEXT, 270)
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=512,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    KORMoForCausalLM(config).save_pretrained(directory)
+    random_model(tokenizer, 320, layers=2, max_position_embeddings=512).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
 

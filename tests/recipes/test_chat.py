@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_recipes.errors import RecipeError
-from modeling_kormo import CHAT_TEMPLATE, KORMoConfig, KORMoForCausalLM
+from modeling_kormo import CHAT_TEMPLATE, KORMoForCausalLM
 from modeling_kormo.chat_config import (
     RESPONSE_TEMPLATE,
     chat_generation_config,
@@ -25,6 +25,7 @@ from modeling_kormo.export import save_portable
 from recipes.chat import Chat, load_chat_model
 from recipes.chat_screen import ChatScreen
 from recipes.streaming import AnswerStreamer
+from tests.random_model import random_model
 
 from ..conftest import environment
 
@@ -38,21 +39,7 @@ def chat_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
     tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
     tokenizer.response_template = RESPONSE_TEMPLATE
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=1280,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=512,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = KORMoForCausalLM(config)
+    model = random_model(tokenizer, 1280, max_position_embeddings=512)
     model.generation_config = chat_generation_config(tokenizer)
     save_portable(model, directory)
     tokenizer.save_pretrained(directory)

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo import KORMoForCausalLM
 from recipes import stage1
 from recipes.metrics import Throughput, read_metrics
 from recipes.quick_eval import QuickEval, untouched
 from tests.conftest import ROOT, Stage
+from tests.random_model import random_model
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
 QUICK = ["logging.quick_eval_every_tokens=2048", "logging.quick_eval_items=1"]
@@ -58,20 +59,8 @@ def callback_and_model(
     data_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[QuickEval, KORMoForCausalLM]:
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
-    torch.manual_seed(0)
-    config = KORMoConfig(
-        vocab_size=1280,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = KORMoForCausalLM._from_config(config, attn_implementation="varlen")
+    model = random_model(tokenizer, 1280)
+    model.set_attn_implementation("varlen")
     out = tmp_path_factory.mktemp("quick")
     return QuickEval(tokenizer, 1, 1, 1, out, Throughput(1.0, None)), model
 
