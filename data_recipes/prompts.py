@@ -33,10 +33,10 @@ class Prompt:
             raise RecipeError(
                 f"{template}: no such template; those that are shipped are in {shipped / 'prompts'}"
             )
-        self._source = path.read_text(encoding="utf-8", errors="replace")
         try:
+            self._source = path.read_text(encoding="utf-8")
             names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(self._source))
-        except jinja2.TemplateSyntaxError as error:
+        except (jinja2.TemplateSyntaxError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path}: not a Jinja template ({error})") from error
         if names != variables:
             raise RecipeError(
