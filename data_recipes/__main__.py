@@ -4,21 +4,25 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import diversity, inspect_shards, mixture_report, packing, report, tokenizer_study
-from .chain import only_run, run_step
-from .config import CONFIGS, DataConfig
-from .corpus import generate_corpus
+from . import diversity
+from . import look as report
+from .common.config_files import find_config
+from .common.errors import RecipeError
 from .debian import collect_debian
 from .difficulty import run as difficulty
-from .dry_run import describe
-from .errors import RecipeError
-from .executor_config import load_recipe
-from .manifest import read_manifest, verify_files
-from .phases import STEPS
-from .prepare import prepare, print_summary, submit_chain
-from .shards import SPLITS
-from .strict_yaml import find_config
+from .engine.executor_config import load_recipe
+from .look import inspect_shards, mixture_report
+from .look import packing_report as packing
+from .prepare.chain import only_run, run_step
+from .prepare.config import CONFIGS, DataConfig
+from .prepare.dry_run import describe
+from .prepare.phases import STEPS
+from .prepare.prepare import prepare, print_summary, submit_chain
 from .synthesize import run as synthesize
+from .tokenizer import study as tokenizer_study
+from .tokenizer.shards import SPLITS
+from .tokens.manifest import read_manifest, verify_files
+from .toy import generate_corpus
 from .translate import run as translate
 
 

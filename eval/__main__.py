@@ -2,7 +2,7 @@
 
 import sys
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 
 def main(argv: list[str] | None = None) -> None:

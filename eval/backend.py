@@ -22,7 +22,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from modeling_kormo.chat_config import END_OF_THINKING, END_OF_TURN, THINK
 
 from .judging import as_turn

@@ -9,7 +9,7 @@ import datasets
 
 from data_recipes.answers import extract_answer, same_answer
 from data_recipes.answers.same import is_choice
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 LETTERS = "ABCDEFGHIJ"
 

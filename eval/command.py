@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 
 def run_command(main: Callable[[], None]) -> None:

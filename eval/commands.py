@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from . import compare
 from .backend import BACKENDS

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .run_dir import read_results, read_samples
 from .significance import Difference, compare_pairs, holm

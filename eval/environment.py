@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from data_recipes.commit import git_commit
+from data_recipes.common.commit import git_commit
 
 # Those that decide what a model answers and how it is scored.
 _PACKAGES = ("torch", "transformers", "tokenizers", "lm_eval", "datasets", "vllm")

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from data_recipes.answers import extract_answer, same_answer
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from modeling_kormo.chat_config import END_OF_THINKING, THINK
 
 _ASKED = f"{THINK}\n"

@@ -28,7 +28,7 @@ from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks._index import Entry
 from tqdm import tqdm
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .suites import check_suite, leaf_entries, load_suite
 

@@ -16,7 +16,7 @@ from lm_eval.config.group import AggMetricConfig
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.utils import handle_non_serializable
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .backend import ThinkingMixin
 from .model import set_thinking

@@ -6,7 +6,7 @@ from typing import Any
 
 import datasets
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 _TASKS = Path(__file__).parent / "tasks"
 _SUBJECT_COLUMNS = ("Category", "subject")  # as KMMLU and MMLU name it

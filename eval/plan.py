@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .published import load_published
 from .suites import Suite, SuiteTask, check_suite, leaf_entries, load_suite, suggestion

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from data_recipes.strict_yaml import Strict, load_config
+from data_recipes.common.config_files import Strict, load_config
 
 _FILE = Path(__file__).parent / "published.yaml"
 

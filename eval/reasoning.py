@@ -11,8 +11,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from data_recipes.corpus.items import unique_items
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
+from data_recipes.toy.items import unique_items
 
 from .judging import judge_turn
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from transformers import set_seed
 
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import write_json_atomically
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.manifest import write_json_atomically
 
 from .environment import describe_environment
 from .measure import describe_row, json_lines, quiet_libraries, run_unit

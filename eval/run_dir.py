@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import write_json_atomically
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.manifest import write_json_atomically
 
 from .plan import Unit
 

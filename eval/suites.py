@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import Strict, find_config, load_config
+from data_recipes.common.config_files import Strict, find_config, load_config
+from data_recipes.common.errors import RecipeError
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager

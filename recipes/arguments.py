@@ -14,14 +14,14 @@ from safetensors import SafetensorError
 from transformers import TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import Strict, find_config, load_config
+from data_recipes.common.config_files import Strict, find_config, load_config
+from data_recipes.common.errors import RecipeError
 
 from .config import StageConfig
-from .dpo_config import DPOStageConfig
-from .grpo_config import GRPOStageConfig
-from .schedule import Steps, deal_windows
-from .sft_config import SFTStageConfig
+from .engine.schedule import Steps, deal_windows
+from .post.dpo_config import DPOStageConfig
+from .post.grpo_config import GRPOStageConfig
+from .post.sft_config import SFTStageConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 # Of stages that do not train on token shards.

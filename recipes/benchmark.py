@@ -25,24 +25,24 @@ from transformers import (
 )
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from data_recipes.manifest import (
+from data_recipes.common.config_files import Strict
+from data_recipes.tokens.manifest import (
     MANIFEST,
     Manifest,
     ShardFile,
     sha256_file,
     write_json_atomically,
 )
-from data_recipes.mixture import Mixture
-from data_recipes.strict_yaml import Strict
+from data_recipes.tokens.mixture import Mixture
 
 from .arguments import training_arguments
 from .build import build_model, model_config
 from .config import StageConfig
-from .flops import flops_per_token
-from .metrics import Throughput
-from .schedule import deal_windows, plan_steps
-from .trainer import PretrainTrainer
-from .windows_data import PackedCollator, WindowDataset
+from .engine.flops import flops_per_token
+from .engine.metrics import Throughput
+from .engine.schedule import deal_windows, plan_steps
+from .engine.trainer import PretrainTrainer
+from .engine.windows_data import PackedCollator, WindowDataset
 
 PEER = "llama + Trainer"
 SOURCE = "synthetic"

@@ -7,15 +7,15 @@ import torch
 from accelerate import init_empty_weights
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from data_recipes.errors import RecipeError
-from data_recipes.mixture import Mixture, check_synthesizers, format_plan
-from data_recipes.references import split_revision
-from data_recipes.shards import tokenizer_hash
-from data_recipes.tokenizer import load_tokenizer, padded_vocab_size
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.references import split_revision
+from data_recipes.tokenizer.shards import tokenizer_hash
+from data_recipes.tokenizer.train import load_tokenizer, padded_vocab_size
+from data_recipes.tokens.mixture import Mixture, check_synthesizers, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 
 from .config import StageConfig
-from .schedule import Steps
+from .engine.schedule import Steps
 
 _WINDOWS_LOOKED_AT = 1000
 

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
     TEMPERATURE,

@@ -5,9 +5,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from data_recipes.mixture import Packing
-from data_recipes.mixture_plan import load_mixture
-from data_recipes.strict_yaml import Strict
+from data_recipes.common.config_files import Strict
+from data_recipes.tokens.mixture import Packing
+from data_recipes.tokens.mixture_plan import load_mixture
 
 PretrainingStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(PretrainingStage)

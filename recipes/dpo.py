@@ -15,19 +15,19 @@ from trl import DPOConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import exit_on_error, parse_command_line
-from recipes.chat_export import DataFacts, export_chat
-from recipes.chat_inputs import chat_plan, ensure_chat_inputs
-from recipes.chat_model import load_chat_model, load_chat_tokenizer, lora_config
-from recipes.chat_run import (
+from recipes.engine.quick_eval import add_quick_eval
+from recipes.post.chat_export import DataFacts, export_chat
+from recipes.post.chat_inputs import chat_plan, ensure_chat_inputs
+from recipes.post.chat_model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.chat_run import (
     chat_fingerprint,
     plan_chat_steps,
     throughput,
     train_chat,
     trainer_arguments,
 )
-from recipes.chat_trainer import PairTrainer
-from recipes.preference_data import PreferenceCollator, build_pairs
-from recipes.quick_eval import add_quick_eval
+from recipes.post.chat_trainer import PairTrainer
+from recipes.post.preference_data import PreferenceCollator, build_pairs
 from recipes.run import claim_output
 
 

@@ -12,11 +12,12 @@ after an interruption, it goes on from the last checkpoint.
 import yaml
 
 from recipes.arguments import exit_on_error, parse_command_line
-from recipes.chat_export import DataFacts, export_chat
-from recipes.chat_inputs import ensure_chat_inputs
-from recipes.chat_model import load_chat_tokenizer
-from recipes.chat_run import train_chat
-from recipes.grpo_build import (
+from recipes.engine.quick_eval import add_quick_eval
+from recipes.post.chat_export import DataFacts, export_chat
+from recipes.post.chat_inputs import ensure_chat_inputs
+from recipes.post.chat_model import load_chat_tokenizer
+from recipes.post.chat_run import train_chat
+from recipes.post.grpo_build import (
     build_model,
     build_tokenizer,
     build_trainer,
@@ -25,8 +26,7 @@ from recipes.grpo_build import (
     grpo_arguments,
     grpo_fingerprint,
 )
-from recipes.grpo_data import load_prompts
-from recipes.quick_eval import add_quick_eval
+from recipes.post.grpo_data import load_prompts
 from recipes.run import claim_output
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from data_recipes.config import CONFIGS, DataConfig
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import MANIFEST
-from data_recipes.packing_plan import make_plan, plan_dir, read_record
-from data_recipes.prepare import prepare
-from data_recipes.strict_yaml import find_config, load_config
-from data_recipes.windows import TokenSource
+from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.prepare.config import CONFIGS, DataConfig
+from data_recipes.prepare.prepare import prepare
+from data_recipes.tokens.manifest import MANIFEST
+from data_recipes.tokens.packing_plan import make_plan, plan_dir, read_record
+from data_recipes.tokens.windows import TokenSource
 
 from .config import SELF_CONTAINED, STAGES, StageConfig
 

@@ -19,17 +19,17 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from data_recipes.conversations import read_rows, to_conversation
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import find_config, load_config
-from data_recipes.terminal import Terminal
+from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.terminal import Terminal
+from data_recipes.read.conversations import read_rows, to_conversation
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .arguments import CONFIGS, exit_on_error
-from .chat_model import load_chat_tokenizer
-from .chat_tokens import ChatTokenizer, Tokens
-from .mask_audit import MaskAudit
-from .sft_config import SFTStageConfig
+from .post.chat_model import load_chat_tokenizer
+from .post.chat_tokens import ChatTokenizer, Tokens
+from .post.mask_audit import MaskAudit
+from .post.sft_config import SFTStageConfig
 
 
 def coloured(

@@ -17,17 +17,17 @@ from pathlib import Path
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import load_config
-from data_recipes.tokenizer import load_tokenizer
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokenizer.train import load_tokenizer
 from modeling_kormo import KORMoForCausalLM
 
 from .arguments import CONFIGS, SCHEMAS, exit_on_error
-from .bits_per_byte import BitsPerByte
 from .config import SELF_CONTAINED, STAGES, StageConfig
-from .handover import FINAL, read_lineage
-from .metrics import read_metrics
-from .windows_data import PackedCollator
+from .engine.bits_per_byte import BitsPerByte
+from .engine.handover import FINAL, read_lineage
+from .engine.metrics import read_metrics
+from .engine.windows_data import PackedCollator
 
 RUNGS = (*STAGES, "sft", "dpo")
 

@@ -12,10 +12,10 @@ Started again after an interruption, it goes on from the last checkpoint.
 
 from recipes.arguments import exit_on_error, parse_command_line, training_arguments
 from recipes.build import build_mixture, build_model, build_tokenizer
-from recipes.dry_run import plan_report
+from recipes.engine.dry_run import plan_report
+from recipes.engine.schedule import plan_steps
 from recipes.inputs import ensure_inputs
 from recipes.run import build_trainer, claim_output, export, train
-from recipes.schedule import plan_steps
 
 
 def main() -> None:

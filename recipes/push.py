@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .arguments import exit_on_error
 

@@ -11,25 +11,20 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from data_recipes.errors import RecipeError
-from data_recipes.mixture import Mixture, format_plan
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import Mixture, format_plan
 
-from .bits_per_byte import BitsPerByte
 from .build import think_ids
-from .checkpoints import (
-    check_fingerprint,
-    checkpoint_step,
-    find_newest,
-    record_fingerprint,
-)
 from .config import StageConfig
-from .flops import count_parameters, flops_per_token, peak_flops
-from .handover import BASE_USAGE, FINAL, Trained, read_lineage, save_kormo, write_final
-from .metrics import CURVE, Throughput
-from .quick_eval import add_quick_eval
-from .schedule import Steps
-from .trainer import PretrainTrainer
-from .windows_data import PackedCollator, WindowDataset
+from .engine.bits_per_byte import BitsPerByte
+from .engine.checkpoints import check_fingerprint, checkpoint_step, find_newest, record_fingerprint
+from .engine.flops import count_parameters, flops_per_token, peak_flops
+from .engine.handover import BASE_USAGE, FINAL, Trained, read_lineage, save_kormo, write_final
+from .engine.metrics import CURVE, Throughput
+from .engine.quick_eval import add_quick_eval
+from .engine.schedule import Steps
+from .engine.trainer import PretrainTrainer
+from .engine.windows_data import PackedCollator, WindowDataset
 
 _lock: IO[str] | None = None
 

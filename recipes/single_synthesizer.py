@@ -20,13 +20,13 @@ from typing import Any
 import yaml
 from pydantic import Field, model_validator
 
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import write_json_atomically
-from data_recipes.strict_yaml import Strict, find_config, load_config
+from data_recipes.common.config_files import Strict, find_config, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.manifest import write_json_atomically
 
 from .arguments import CONFIGS, parse_command_line
 from .config import StageConfig
-from .handover import FINAL
+from .engine.handover import FINAL
 from .single_synthesizer_report import RESULTS, Run, draw, read_run, table
 
 _STAGE = "stage2"

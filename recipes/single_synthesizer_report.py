@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.errors import RecipeError
-from data_recipes.mixture import Mixture
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import Mixture
 
 from .config import StageConfig
-from .metrics import read_metrics
+from .engine.metrics import read_metrics
 
 RESULTS = "single_synthesizer"
 _BITS = "bits_per_byte/ko"

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from data_recipes.strict_yaml import load_config
+from data_recipes.common.config_files import load_config
 
 from .arguments import CONFIGS, SCHEMAS
 from .build import model_config
 from .config import SELF_CONTAINED, STAGES, StageConfig
-from .flops import count_parameters
-from .schedule import deal_windows, plan_steps
+from .engine.flops import count_parameters
+from .engine.schedule import deal_windows, plan_steps
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from data_recipes.client import AnswerStore, Endpoint, Request, Sampling, Totals, ask
+from data_recipes.ask import AnswerStore, Endpoint, Request, Sampling, Totals, ask
 
 MODEL = "stub"
 _MEMORY_EVERY = 10_000  # requests between two looks at the memory

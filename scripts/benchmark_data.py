@@ -36,16 +36,16 @@ from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.word_tokenizers import WordTokenizer
 from loguru import logger
 
-from data_recipes.chain import cleaned, run_step, steps_of
-from data_recipes.chain import folder as step_folder
-from data_recipes.config import DataConfig
-from data_recipes.documents import read_batches, text_buffers
-from data_recipes.filters.statistics import Lists, measure
-from data_recipes.filters.word_spans import whitespace_spans
-from data_recipes.prepare import make_tokenizer
-from data_recipes.readers import read_texts
-from data_recipes.shards import ShardPlan, write_shards
-from data_recipes.steps import StepFolder
+from data_recipes.engine.documents import read_batches, text_buffers
+from data_recipes.engine.steps import StepFolder
+from data_recipes.filter.statistics import Lists, measure
+from data_recipes.filter.word_spans import whitespace_spans
+from data_recipes.prepare.chain import cleaned, run_step, steps_of
+from data_recipes.prepare.chain import folder as step_folder
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import make_tokenizer
+from data_recipes.read.files import read_texts
+from data_recipes.tokenizer.shards import ShardPlan, write_shards
 
 _REPLACED = 8  # one word in so many
 _EVALUATION_ITEMS = 2000  # first texts, decontaminated against

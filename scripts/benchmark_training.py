@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from transformers.utils import is_liger_kernel_available
 
-from data_recipes.commit import git_commit
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import write_json_atomically
-from data_recipes.strict_yaml import find_config, load_config
+from data_recipes.common.commit import git_commit
+from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.manifest import write_json_atomically
 from recipes.arguments import CONFIGS, exit_on_error
 from recipes.benchmark import (
     MEDIAN_DOCUMENT,
@@ -42,8 +42,8 @@ from recipes.benchmark import (
 )
 from recipes.build import model_config
 from recipes.config import StageConfig
-from recipes.flops import count_parameters, flops_per_token, peak_flops
-from recipes.schedule import deal_windows
+from recipes.engine.flops import count_parameters, flops_per_token, peak_flops
+from recipes.engine.schedule import deal_windows
 
 GIB = 2**30
 

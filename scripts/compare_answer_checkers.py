@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 
 from data_recipes.answers import same_answer
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 CASES = Path(__file__).parent.parent / "tests" / "data_recipes" / "answer_cases.yaml"
 # Sections of the table, and whether their pairs are equal in value.

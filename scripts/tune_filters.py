@@ -14,10 +14,10 @@ import sys
 
 import numpy as np
 
-from data_recipes.errors import RecipeError
-from data_recipes.filters.judge import Judge
-from data_recipes.filters.profiles import load_profile
-from data_recipes.filters.tuning import (
+from data_recipes.common.errors import RecipeError
+from data_recipes.filter.judge import Judge
+from data_recipes.filter.profiles import load_profile
+from data_recipes.filter.tuning import (
     agreement_table,
     catch_rates,
     catch_table,
@@ -27,7 +27,7 @@ from data_recipes.filters.tuning import (
     reasons_of,
     statistics_of,
 )
-from data_recipes.readers import read_texts
+from data_recipes.read.files import read_texts
 
 
 def main() -> None:

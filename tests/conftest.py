@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from data_recipes.config import DataConfig
-from data_recipes.prepare import prepare
-from data_recipes.strict_yaml import load_config
+from data_recipes.common.config_files import load_config
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import prepare
 from recipes.config import StageConfig
 
 ROOT = Path(__file__).parent.parent

@@ -16,14 +16,7 @@ from .blocks import Block, Deduplicator, keep_korean, render
 from .descriptions import parse_translations
 from .markup import parse_markup, read_titles
 from .plain import CATALOGUES, PLAIN, parse_catalogue, parse_plain
-from .sources import (
-    ANY,
-    DESCRIPTIONS_LICENCE,
-    LICENCE_NOTE,
-    MANUALS,
-    MORE_MANUALS,
-    Manual,
-)
+from .sources import ANY, DESCRIPTIONS_LICENCE, LICENCE_NOTE, MANUALS, MORE_MANUALS, Manual
 
 # Bytes of text that make a tokenizer and a first training run worth starting.
 FLOOR_BYTES = {"ko": 5_000_000, "en": 20_000_000}

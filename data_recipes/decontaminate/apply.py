@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..errors import RecipeError
-from ..steps import Outcome, ShardStep, decide
-from ..words import Words
+from ..common.errors import RecipeError
+from ..engine.steps import Outcome, ShardStep, decide
+from ..text.words import Words
 from .config import DecontaminateConfig
 from .index import INDEX, Index
 from .text import compare, compared_by

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..errors import RecipeError
-from ..strict_yaml import Strict, find_config, read_yaml
+from ..common.config_files import Strict, find_config, read_yaml
+from ..common.errors import RecipeError
 
 SHIPPED = Path(__file__).parents[1] / "configs"
 

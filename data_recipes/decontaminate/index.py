@@ -11,11 +11,11 @@ import numpy as np
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..documents import BATCH_BYTES, disk_full_is_an_error
-from ..errors import RecipeError
-from ..manifest import write_json_atomically
-from ..readers import resolve_files
-from ..words import Words
+from ..common.errors import RecipeError
+from ..engine.documents import BATCH_BYTES, disk_full_is_an_error
+from ..read.files import resolve_files
+from ..text.words import Words
+from ..tokens.manifest import write_json_atomically
 from .config import DecontaminateConfig, EvaluationSet
 from .items import read_items
 from .ngrams import find_ngrams, hash_passages, make_filter

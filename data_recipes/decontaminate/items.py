@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from ..errors import RecipeError
-from ..readers import resolve_files
+from ..common.errors import RecipeError
+from ..read.files import resolve_files
 from .config import EvaluationSet
 
 _HUB = "hub://"

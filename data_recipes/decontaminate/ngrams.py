@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from ..words import GOLDEN, mix
+from ..text.words import GOLDEN, mix
 
 # Bits of the filter per n-gram: some 6 % of unknown n-grams pass it and are looked up.
 _FILTER_BITS = 16

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..documents import text_buffers
-from ..words import Words, split_words, words_version
+from ..engine.documents import text_buffers
+from ..text.words import Words, split_words, words_version
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ..client import Endpoint, EndpointName, check_cap
-from ..strict_yaml import Strict
+from ..ask import Endpoint, EndpointName, check_cap
+from ..common.config_files import Strict
 from .items import ItemsConfig, ItemType
 from .sandbox import SandboxConfig
 

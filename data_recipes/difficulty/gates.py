@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ..client import Answer, AnswerStore, Endpoint, Request, Spent, answers_to, ask
-from ..errors import RecipeError
-from ..line_log import LineLog, batches
-from ..passes import Pass
-from ..prompts import Prompt
+from ..ask import Answer, AnswerStore, Endpoint, Request, Spent, answers_to, ask
+from ..ask.passes import Pass
+from ..ask.prompts import Prompt
+from ..common.errors import RecipeError
+from ..common.line_log import LineLog, batches
 from . import readings
 from .config import (
     CONFIGS,

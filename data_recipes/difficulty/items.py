@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..corpus import LANGUAGES
-from ..corpus.items import unique_items
-from ..errors import RecipeError
-from ..strict_yaml import Strict
+from ..common.config_files import Strict
+from ..common.errors import RecipeError
+from ..toy import LANGUAGES
+from ..toy.items import unique_items
 
 ItemType = Literal["value", "choice", "code", "free"]
 PROVENANCE = "difficulty"  # the column that the filter adds

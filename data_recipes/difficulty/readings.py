@@ -3,18 +3,10 @@
 import re
 
 from ..answers import extract_answer, same_answer
-from ..client import Answer
+from ..ask import Answer
 from ..synthesize.validation import split_thoughts
 from .items import Item
-from .verdicts import (
-    LABELS,
-    NO_ANSWER,
-    RIGHT,
-    TRUNCATED,
-    UNREADABLE,
-    WRONG,
-    Verdict,
-)
+from .verdicts import LABELS, NO_ANSWER, RIGHT, TRUNCATED, UNREADABLE, WRONG, Verdict
 
 _FENCE = re.compile(r"^```[ \t]*(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _PYTHON = ("python", "py", "python3", "")

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from ..answers import same_answer
-from ..documents import disk_full_is_an_error
-from ..errors import RecipeError
-from ..intervals import wilson
-from ..manifest import write_json_atomically
+from ..common.errors import RecipeError
+from ..common.statistics import wilson
+from ..engine.documents import disk_full_is_an_error
+from ..tokens.manifest import write_json_atomically
 from .config import DifficultyConfig
 from .gates import Gate, Outcome
 from .items import PROVENANCE, Item

@@ -2,12 +2,12 @@
 
 import argparse
 
-from ..chain import only_run
-from ..errors import RecipeError
-from ..manifest import sha256_file
-from ..prompts import Prompt
-from ..steps import claim
-from ..strict_yaml import find_config, load_config
+from ..ask.prompts import Prompt
+from ..common.config_files import find_config, load_config
+from ..common.errors import RecipeError
+from ..engine.steps import claim
+from ..prepare.chain import only_run
+from ..tokens.manifest import sha256_file
 from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, DifficultyConfig
 from .gates import Gate, LabelGate, SolverGate, solve_prompts
 from .items import Census, take_census

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ..errors import RecipeError
-from ..strict_yaml import Strict
+from ..common.config_files import Strict
+from ..common.errors import RecipeError
 from .sandbox_child import READY
 
 _CHILD = Path(__file__).with_name("sandbox_child.py")

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..config import CONFIGS, DataConfig, SourceConfig
-from ..errors import RecipeError
-from ..filters.profiles import ScorerConfig
-from ..manifest import write_json_atomically
-from ..strict_yaml import find_config, load_config
+from ..common.config_files import find_config, load_config
+from ..common.errors import RecipeError
+from ..filter.profiles import ScorerConfig
+from ..prepare.config import CONFIGS, DataConfig, SourceConfig
+from ..tokens.manifest import write_json_atomically
 from .config import DiversityConfig
 from .page import render
 from .report import Measured, breaches, measure_all
@@ -96,7 +96,7 @@ def _model(args: argparse.Namespace, config: DiversityConfig) -> Any:
     # Heavy, and only wanted here.
     import modeling_kormo  # noqa: F401  registers the model type
 
-    from ..filters.perplexity import Scorer
+    from ..filter.perplexity import Scorer
 
     return Scorer(
         ScorerConfig(model=args.model, max_tokens=config.model_tokens, device=args.device)

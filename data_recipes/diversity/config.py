@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator, model_validator
 
-from ..strict_yaml import Strict
+from ..common.config_files import Strict
 from .measures import MEASURES
 
 

@@ -1,7 +1,7 @@
 """Figures of the diversity report."""
 
-from ..histograms import SCALES
-from ..report.figures import svg, text_at
+from ..look.report_figures import svg, text_at
+from ..text.histograms import SCALES
 
 _WIDTH, _NAME, _NUMBER = 340, 140, 44
 _BAR, _GAP, _TOP = 14, 4, 20

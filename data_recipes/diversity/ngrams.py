@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..dedup.minhash import MinhashConfig, Signature, block_config
-from ..dedup.minhash import Words as Splitter
-from ..words import GOLDEN, Words
+from ..deduplicate.minhash import MinhashConfig, Signature, block_config
+from ..deduplicate.minhash import Words as Splitter
+from ..text.words import GOLDEN, Words
 from .sample import Sample, words_of
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from ..commit import git_commit
-from ..report.page import environment
+from ..common.commit import git_commit
+from ..look.report_page import environment
 from .config import DiversityConfig
 from .figures import draw_lengths, draw_measure, draw_ranks
 from .measures import MEASURES

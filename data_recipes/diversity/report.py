@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import RecipeError
-from ..histograms import histogram
+from ..common.errors import RecipeError
+from ..text.histograms import histogram
 from .config import DiversityConfig, Limit
 from .ngrams import distinct, near_duplicates, overlap_with_seeds, overlaps
 from .sample import TOGETHER, Sample, mixture_of

@@ -11,11 +11,11 @@ from functools import cached_property
 import pyarrow as pa
 from tqdm import tqdm
 
-from ..documents import text_buffers
-from ..errors import RecipeError
-from ..readers import Row, check_column, read_file, read_hub, resolve_files
-from ..readers.form import Form
-from ..words import Words, split_words
+from ..common.errors import RecipeError
+from ..engine.documents import text_buffers
+from ..read.files import Row, check_column, read_file, read_hub, resolve_files
+from ..read.form import Form
+from ..text.words import Words, split_words
 from .config import DiversityConfig
 
 PEOPLE = "people"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..histograms import by_outcome
-from ..steps import Outcome, ShardStep, decide
+from ..engine.steps import Outcome, ShardStep, decide
+from ..text.histograms import by_outcome
 from .classifier import REPORT, Classifier
 from .config import QualityConfig
 from .train import model_dir

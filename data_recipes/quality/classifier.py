@@ -8,8 +8,8 @@ from typing import Any
 import fasttext
 import numpy as np
 
-from ..errors import RecipeError
-from ..manifest import sha256_file
+from ..common.errors import RecipeError
+from ..tokens.manifest import sha256_file
 
 MODEL = "model.bin"
 RECIPE = "training.json"

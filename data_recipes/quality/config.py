@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ..errors import RecipeError
-from ..strict_yaml import Strict
+from ..common.config_files import Strict
+from ..common.errors import RecipeError
 
 # Character n-grams by language. Korean writes particles and endings onto the word, so whole words
 # are too rare to learn from; one syllable is one character, hence the low numbers (our choice;

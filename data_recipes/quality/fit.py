@@ -17,8 +17,8 @@ from typing import Any
 
 import fasttext
 
-from ..documents import disk_full_is_an_error
-from ..errors import RecipeError
+from ..common.errors import RecipeError
+from ..engine.documents import disk_full_is_an_error
 
 _ZEROED_MEMORY = {"MALLOC_PERTURB_": "255"}
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..errors import RecipeError
-from ..histograms import SCALES
+from ..common.errors import RecipeError
+from ..text.histograms import SCALES
 from .config import ThresholdConfig
 
 # Fewer kept documents than this measure no precision (our choice).

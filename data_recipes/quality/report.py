@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import RecipeError
-from ..histograms import SCALES, histogram
+from ..common.errors import RecipeError
+from ..text.histograms import SCALES, histogram
 from .classifier import Classifier
 from .config import QualityConfig
 from .measure import area_under_curve, choose_threshold, draw, measure, table

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from ..documents import damaged_shard_is_an_error, disk_full_is_an_error
-from ..readers import read_texts
-from ..steps import StepFolder
+from ..engine.documents import damaged_shard_is_an_error, disk_full_is_an_error
+from ..engine.steps import StepFolder
+from ..read.files import read_texts
 from .classifier import line_of
 from .config import TextSource
 

@@ -11,11 +11,11 @@ import numpy as np
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..documents import disk_full_is_an_error
-from ..errors import RecipeError
-from ..manifest import sha256_file, write_json_atomically
-from ..readers import resolve_files
-from ..steps import StepFolder, Tally
+from ..common.errors import RecipeError
+from ..engine.documents import disk_full_is_an_error
+from ..engine.steps import StepFolder, Tally
+from ..read.files import resolve_files
+from ..tokens.manifest import sha256_file, write_json_atomically
 from .classifier import (
     MODEL,
     NEGATIVE,

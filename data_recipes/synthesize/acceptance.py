@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..errors import RecipeError
+from ..common.errors import RecipeError
 from .config import FloorConfig
 
 ACCEPTED = "accepted"

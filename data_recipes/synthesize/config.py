@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..client import Endpoint, EndpointName, check_cap
-from ..config import SourceConfig
-from ..executor_config import ExecutorConfig
-from ..read_config import ReadConfig
-from ..strict_yaml import Strict
+from ..ask import Endpoint, EndpointName, check_cap
+from ..common.config_files import Strict
+from ..engine.executor_config import ExecutorConfig
+from ..prepare.config import SourceConfig
+from ..read.read_config import ReadConfig
 from .styles import Style
 from .validation_config import ValidationConfig
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..client import Totals, progress_bar
+from ..ask import Totals, progress_bar
 
 _EVERY_SECONDS = 1.0
 _STDERR = 2

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ..client import Answer, Request, request_id
-from ..documents import disk_full_is_an_error
-from ..templates import trace_text
+from ..ask import Answer, Request, request_id
+from ..engine.documents import disk_full_is_an_error
+from ..read.templates import trace_text
 from .config import SynthesizeConfig
 from .validation import Verdict
 

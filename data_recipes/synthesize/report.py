@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from ..client import Spent
-from ..errors import RecipeError
-from ..manifest import write_json_atomically
+from ..ask import Spent
+from ..common.errors import RecipeError
+from ..tokens.manifest import write_json_atomically
 from .acceptance import ACCEPTED, Acceptance, reasons
 from .config import SynthesizeConfig
 from .output import KEPT

@@ -6,17 +6,17 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from ..chain import only_run
-from ..client import Request
-from ..errors import RecipeError
-from ..executor_config import load_recipe
-from ..executors import Call, execute
-from ..manifest import sha256_file
-from ..progress import show_progress
-from ..read import ReadStep, check_set_aside, source_facts
-from ..slurm import Job, submit
-from ..steps import SETTINGS, StepFolder, claim
-from ..strict_yaml import find_config
+from ..ask import Request
+from ..common.config_files import find_config
+from ..common.errors import RecipeError
+from ..common.progress import show_progress
+from ..engine.executor_config import load_recipe
+from ..engine.executors import Call, execute
+from ..engine.slurm import Job, submit
+from ..engine.steps import SETTINGS, StepFolder, claim
+from ..prepare.chain import only_run
+from ..read.step import ReadStep, check_set_aside, source_facts
+from ..tokens.manifest import sha256_file
 from .config import SynthesizeConfig
 from .follow import show_tasks
 from .report import finish

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..client import Request
-from ..documents import read_batches
+from ..ask import Request
+from ..engine.documents import read_batches
 from .assign import assign
 from .config import SynthesizeConfig
 

@@ -15,9 +15,9 @@ from typing import Any
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..client import Answer, AnswerStore, Request, answers_to, ask, request_id
-from ..manifest import write_json_atomically
-from ..steps import StepFolder, Tally
+from ..ask import Answer, AnswerStore, Request, answers_to, ask, request_id
+from ..engine.steps import StepFolder, Tally
+from ..tokens.manifest import write_json_atomically
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
 from .follow import Follower

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field, computed_field, model_validator
 
-from ..errors import RecipeError
-from ..prompts import Prompt
-from ..strict_yaml import Strict
+from ..ask.prompts import Prompt
+from ..common.config_files import Strict
+from ..common.errors import RecipeError
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "synthesize"
 _SEED = "text"

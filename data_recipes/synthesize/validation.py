@@ -6,10 +6,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from ..client import Answer
-from ..documents import SCHEMA
-from ..filters.judge import Judge
-from ..filters.profiles import KOREAN
+from ..ask import Answer
+from ..engine.documents import SCHEMA
+from ..filter.judge import Judge
+from ..filter.profiles import KOREAN
 from . import checks
 from .phrases import find_phrase
 from .styles import Style

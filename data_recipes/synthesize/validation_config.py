@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from ..filters.config import FilterConfig
-from ..strict_yaml import Strict
+from ..common.config_files import Strict
+from ..filter.config import FilterConfig
 
 
 class ValidationConfig(Strict):

@@ -4,10 +4,10 @@ import json
 
 import pyarrow as pa
 
-from ..client import Answer
-from ..documents import SCHEMA
-from ..filters.judge import Judge
-from ..filters.profiles import KOREAN
+from ..ask import Answer
+from ..engine.documents import SCHEMA
+from ..filter.judge import Judge
+from ..filter.profiles import KOREAN
 from ..synthesize import checks
 from ..synthesize.phrases import find_phrase
 from ..synthesize.validation import split_thoughts, undelivered

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..client import Endpoint, EndpointName, check_cap
-from ..filters.config import FilterConfig
-from ..filters.profiles import KOREAN
-from ..strict_yaml import Strict
+from ..ask import Endpoint, EndpointName, check_cap
+from ..common.config_files import Strict
+from ..filter.config import FilterConfig
+from ..filter.profiles import KOREAN
 from ..synthesize.config import Synthesizer
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "translate"

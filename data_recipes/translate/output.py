@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ..client import Spent
-from ..documents import disk_full_is_an_error
-from ..errors import RecipeError
-from ..filters.profiles import KOREAN
-from ..intervals import wilson
-from ..manifest import write_json_atomically
+from ..ask import Spent
+from ..common.errors import RecipeError
+from ..common.statistics import wilson
+from ..engine.documents import disk_full_is_an_error
+from ..filter.profiles import KOREAN
+from ..tokens.manifest import write_json_atomically
 from .config import COPIED, TranslateConfig
 from .rounds import Outcome, Prompts, Round
 from .rows import PROVENANCE, Row, read_rows

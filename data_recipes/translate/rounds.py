@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..client import AnswerStore, Endpoint, Request, Spent, answers_to, ask
-from ..errors import RecipeError
-from ..line_log import LineLog
-from ..passes import Pass
-from ..prompts import Prompt
+from ..ask import AnswerStore, Endpoint, Request, Spent, answers_to, ask
+from ..ask.passes import Pass
+from ..ask.prompts import Prompt
+from ..common.errors import RecipeError
+from ..common.line_log import LineLog
 from ..synthesize.assign import assign
 from .checks import Checker
 from .chrf import chrf

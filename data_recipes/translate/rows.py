@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import RecipeError
+from ..common.errors import RecipeError
 from .config import TranslateConfig
 from .segments import cut
 

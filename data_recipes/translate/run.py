@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ..chain import only_run
-from ..manifest import sha256_file
-from ..steps import claim
-from ..strict_yaml import find_config, load_config
+from ..common.config_files import find_config, load_config
+from ..engine.steps import claim
+from ..prepare.chain import only_run
+from ..tokens.manifest import sha256_file
 from .checks import Checker
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import RecipeError
+from ..common.errors import RecipeError
 from .config import REASONING, Policy
 from .spans import take_apart
 

@@ -11,8 +11,8 @@ report.json and report.md. A run that was stopped goes on with the sources that 
 import argparse
 from pathlib import Path
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.decontaminate.config import DecontaminateConfig
-from data_recipes.errors import RecipeError
 
 from ..command import run_command
 from .corpora import Corpus

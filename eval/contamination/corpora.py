@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data_recipes.conversations import read_rows
-from data_recipes.manifest import read_manifest
-from data_recipes.readers import resolve_files
-from data_recipes.readers.hub import HUB
-from data_recipes.windows import TokenSource
+from data_recipes.read.conversations import read_rows
+from data_recipes.read.files import resolve_files
+from data_recipes.read.hub import HUB
+from data_recipes.tokens.manifest import read_manifest
+from data_recipes.tokens.windows import TokenSource
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.decontaminate.config import DecontaminateConfig, EvaluationSet
-from data_recipes.errors import RecipeError
-from data_recipes.readers.hub import HUB
+from data_recipes.read.hub import HUB
 
 from ..suites import load_suite, suggestion
 

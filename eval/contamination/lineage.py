@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from data_recipes.errors import RecipeError
-from data_recipes.mixture import Mixture
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import Mixture
 
 from ..local_model import load_tokenizer
 from .corpora import Corpus, RowCorpus, ShardCorpus

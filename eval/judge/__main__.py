@@ -15,9 +15,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from data_recipes.client import Endpoint, Sampling
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import write_json_atomically
+from data_recipes.ask import Endpoint, Sampling
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.manifest import write_json_atomically
 
 from ..command import run_command
 from .answers import Answering, Answers, get_answers

@@ -13,9 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_recipes.client import AnswerStore, Endpoint, Request, Sampling, ask
-from data_recipes.conversations import read_rows
-from data_recipes.errors import RecipeError
+from data_recipes.ask import AnswerStore, Endpoint, Request, Sampling, ask
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import read_rows
 
 from ..local_model import (
     check_chat_template,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .questions import Question
 

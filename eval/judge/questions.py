@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.conversations import read_rows
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import read_rows
 
 TURNS = 2
 _IDS = ("id", "question_id", "prompt_id")

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from data_recipes.intervals import wilson
+from data_recipes.common.statistics import wilson
 
 from .run import Verdict
 from .verdicts import agreed

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.client import Answer, AnswerStore, Endpoint, Request, ask, request_id
-from data_recipes.errors import RecipeError
+from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, ask, request_id
+from data_recipes.common.errors import RecipeError
 
 from .prompts import Judgement, Prompts
 from .verdicts import read_score, read_winner

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import Strict, load_config
+from data_recipes.common.config_files import Strict, load_config
+from data_recipes.common.errors import RecipeError
 
 _HERE = Path(__file__).parent
 SETS = _HERE / "sets"

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
 from ..local_model import check_chat_template, load_model, load_tokenizer, model_identity

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from data_recipes.documents import text_buffers
-from data_recipes.filters.script import Script, count_script
+from data_recipes.engine.documents import text_buffers
+from data_recipes.filter.script import Script, count_script
 
 # With or without commas between thousands.
 _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)|\d+")

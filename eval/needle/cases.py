@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 
 from .haystack import Haystack
 from .styles import CHAT, Fact, Style

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_recipes.corpus.long_documents import write_paragraphs
-from data_recipes.errors import RecipeError
-from data_recipes.readers import read_texts
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.files import read_texts
+from data_recipes.toy.long_documents import write_paragraphs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_recipes.corpus.long_documents import write_facts
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
+from data_recipes.toy.long_documents import write_facts
 
 # Parallel in both languages. None of these facts is in the embedded corpus.
 _PLACES = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_recipes.tokenizer import train_tokenizer
+from data_recipes.tokenizer.train import train_tokenizer
 from tests.random_model import random_model
 
 TEXT = ["사과 세 개와 배 네 개를 더하면 모두 몇 개입니까? 정답은 일곱 개입니다."] * 8

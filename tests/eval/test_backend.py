@@ -10,8 +10,8 @@ from lm_eval.api.instance import Instance
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
-from data_recipes.errors import RecipeError
-from data_recipes.tokenizer import train_tokenizer
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokenizer.train import train_tokenizer
 from eval.backend import KORMoLM, load_backend
 from eval.judging import as_turn
 from tests.random_model import random_model

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
 from eval.compare import compare_runs
 from eval.plan import Unit

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from data_recipes.config import DataConfig
-from data_recipes.errors import RecipeError
-from data_recipes.manifest import read_manifest
-from data_recipes.mixture import Mixture
-from data_recipes.prepare import prepare
-from data_recipes.shards import is_heldout
-from data_recipes.windows import TokenSource
+from data_recipes.common.errors import RecipeError
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import prepare
+from data_recipes.tokenizer.shards import is_heldout
+from data_recipes.tokens.manifest import read_manifest
+from data_recipes.tokens.mixture import Mixture
+from data_recipes.tokens.windows import TokenSource
 from eval.contamination.__main__ import main
 from eval.contamination.items import from_data_dir, sets_of_suite
 from eval.contamination.lineage import history

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from data_recipes.errors import RecipeError
-from data_recipes.tokenizer import train_tokenizer
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokenizer.train import train_tokenizer
 from eval.judge.__main__ import main
 from eval.judge.answers import Answering, get_answers
 from eval.judge.prompts import Prompts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from eval.local_data import LM_EVAL_TASKS, HubData, LocalTaskManager, fetch, main
 
 from .oracle import Oracle

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data_recipes.corpus import documents
-from data_recipes.errors import RecipeError
-from data_recipes.tokenizer import train_tokenizer
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokenizer.train import train_tokenizer
+from data_recipes.toy import documents
 from eval.needle.__main__ import settings_of
 from eval.needle.answers import score_answer
 from eval.needle.cases import build_case, completion_form

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from eval.judging import as_turn
 from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
 from eval.suites import check_suite, leaf_entries, load_suite
@@ -212,7 +212,7 @@ def test_hrm8k_is_asked_as_lm_eval_asks(reasoning: LocalTaskManager) -> None:
 def test_the_embedded_questions_are_many_fixed_and_of_the_test_split(
     tasks: dict[str, Any],
 ) -> None:
-    from data_recipes.corpus.items import unique_items
+    from data_recipes.toy.items import unique_items
     from eval.reasoning import embedded
 
     for name, language in (("ko_reasoning_mini", "ko"), ("reasoning_mini_en", "en")):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
 from eval.local_data import LocalTaskManager
 from eval.plan import make_plan

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
 from eval.suites import SUITES, check_suite, leaf_entries, load_suite, suite_names
 

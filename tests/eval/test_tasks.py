@@ -203,7 +203,7 @@ def test_a_number_that_is_a_choice_names_that_choice() -> None:
 def test_options_as_text_are_read_in_the_order_of_their_letters() -> None:
     from datasets import Dataset
 
-    from data_recipes.errors import RecipeError
+    from data_recipes.common.errors import RecipeError
 
     rows = Dataset.from_list([{"options": "{'option_b': 'y', 'option_a': 'x'}", "answer": "B"}])
     row = options_from_text(rows)[0]
@@ -272,7 +272,7 @@ def _choices(row: dict[str, Any]) -> list[str]:
 def test_computed_questions_are_of_the_test_split(
     name: str, language: str, subjects: set[str]
 ) -> None:
-    from data_recipes.corpus.items import unique_items
+    from data_recipes.toy.items import unique_items
 
     answers = {item.question: item.value for item in unique_items(language, "test", 400, "mini")}
     compared = 0

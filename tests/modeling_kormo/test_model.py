@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from data_recipes.strict_yaml import read_yaml
+from data_recipes.common.config_files import read_yaml
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from recipes.flops import count_parameters
+from recipes.engine.flops import count_parameters
 
 CONFIGS = Path(__file__).parents[2] / "recipes" / "configs"
 Build = Callable[..., KORMoForCausalLM]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.tokenizer import train_tokenizer
+from data_recipes.tokenizer.train import train_tokenizer
 from tests.random_model import random_model
-from tests.recipes.grpo_hand_made import ROWS, TEXT, write_rows
+from tests.recipes.post.grpo_hand_made import ROWS, TEXT, write_rows
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from modeling_kormo import CHAT_TEMPLATE, KORMoForCausalLM
 from modeling_kormo.chat_config import (
     RESPONSE_TEMPLATE,

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_recipes.config import DataConfig
-from data_recipes.errors import RecipeError
-from data_recipes.mixture_plan import load_mixture
-from data_recipes.strict_yaml import load_config
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.prepare.config import DataConfig
+from data_recipes.tokens.mixture_plan import load_mixture
 from recipes.arguments import CONFIGS, parse_command_line
 from recipes.config import StageConfig
-from recipes.schedule import deal_windows, plan_steps
+from recipes.engine.schedule import deal_windows, plan_steps
 
 STAGES = sorted(p for p in CONFIGS.glob("*/stage*.yaml"))
 

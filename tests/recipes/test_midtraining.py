@@ -9,12 +9,12 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
-from data_recipes.config import DataConfig
-from data_recipes.mixture import Mixture
-from data_recipes.prepare import prepare
-from data_recipes.windows import TokenSource
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import prepare
+from data_recipes.tokens.mixture import Mixture
+from data_recipes.tokens.windows import TokenSource
 from recipes.build import think_ids
-from recipes.windows_data import PackedCollator
+from recipes.engine.windows_data import PackedCollator
 
 from ..conftest import Stage
 
@@ -151,7 +151,7 @@ def test_mixtures_that_cannot_do_it_are_refused(
 
 
 def test_every_nth_layer_is_recomputed(mid_stage: Make, tmp_path: Path, data_dir: Path) -> None:
-    from data_recipes.tokenizer import load_tokenizer
+    from data_recipes.tokenizer.train import load_tokenizer
     from recipes.build import build_model
 
     for every, expected in ((0, [False] * 5), (1, [True] * 5), (2, [True, False] * 2 + [True])):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from recipes.push import files_to_push, main
 
 from ..conftest import environment

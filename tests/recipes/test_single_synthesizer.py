@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_recipes.errors import RecipeError
-from data_recipes.strict_yaml import load_config
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
 from recipes.arguments import CONFIGS
 from recipes.single_synthesizer import ExperimentConfig, main, plan
 from recipes.single_synthesizer_report import Run, table

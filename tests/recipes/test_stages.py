@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from recipes.metrics import read_metrics
+from recipes.engine.metrics import read_metrics
 from tests.conftest import ROOT, Stage, environment
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"

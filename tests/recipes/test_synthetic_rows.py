@@ -7,15 +7,15 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
-from data_recipes.config import DataConfig
-from data_recipes.corpus import documents
-from data_recipes.prepare import prepare
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import prepare
 from data_recipes.synthesize.run import synthesize
-from recipes.handover import read_lineage
+from data_recipes.toy import documents
+from recipes.engine.handover import read_lineage
 from tests.conftest import SMALL, Stage
+from tests.data_recipes.ask.model_server import ModelServer
 from tests.data_recipes.hand_made import jsonl
-from tests.data_recipes.model_server import ModelServer
-from tests.data_recipes.test_synthesize import load, write
+from tests.data_recipes.synthesize.test_synthesize import load, write
 from tests.random_model import random_model
 
 _SHAPE = (

@@ -28,7 +28,7 @@ def run_fsdp_stage() -> None:
 
     from recipes import stage1
     from recipes.arguments import exit_on_error
-    from recipes.trainer import PretrainTrainer
+    from recipes.engine.trainer import PretrainTrainer
 
     original = stage1.training_arguments
 
@@ -62,12 +62,12 @@ def run_fixed_batch() -> None:
     """
     from modeling_kormo import KORMoConfig, KORMoForCausalLM
     from recipes.arguments import training_arguments
-    from recipes.bits_per_byte import BitsPerByte
-    from recipes.metrics import Throughput
-    from recipes.schedule import plan_steps
-    from recipes.trainer import PretrainTrainer
-    from recipes.windows_data import PackedCollator
-    from tests.recipes.test_engine import FIXED_BATCH, fixed_config, fixed_windows
+    from recipes.engine.bits_per_byte import BitsPerByte
+    from recipes.engine.metrics import Throughput
+    from recipes.engine.schedule import plan_steps
+    from recipes.engine.trainer import PretrainTrainer
+    from recipes.engine.windows_data import PackedCollator
+    from tests.recipes.engine.test_trainer import FIXED_BATCH, fixed_config, fixed_windows
 
     output, micro_batch = Path(sys.argv[2]), int(sys.argv[3])
     config = fixed_config(output.with_suffix(""), micro_batch)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_recipes.errors import RecipeError
-from data_recipes.windows import TokenSource
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.windows import TokenSource
 from recipes import benchmark
 from recipes.benchmark import OUT_OF_MEMORY, PEER, measure, summarise, write_tokens
 

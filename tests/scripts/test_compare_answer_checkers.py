@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_recipes.answers import same_answer
-from data_recipes.errors import RecipeError
+from data_recipes.common.errors import RecipeError
 from tests.conftest import ROOT, environment
 
 SCRIPT = ROOT / "scripts" / "compare_answer_checkers.py"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.diversity.config import DiversityConfig
 from data_recipes.diversity.sample import Input, draw_samples
-from data_recipes.errors import RecipeError
-from data_recipes.readers.form import Column
+from data_recipes.read.form import Column
 
 from .material import templated, varied
 
@@ -146,7 +146,7 @@ def test_a_model_says_how_surprising_text_is(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from data_recipes import __main__ as program
-    from data_recipes.tokenizer import load_tokenizer
+    from data_recipes.tokenizer.train import load_tokenizer
     from modeling_kormo import KORMoConfig, KORMoForCausalLM
 
     tokenizer = load_tokenizer(data_dir / "tokenizer")

@@ -1,0 +1,50 @@
+"""Text for people to look at in a terminal: colours where there are any, signs where not."""
+
+from rich.console import Console
+from rich.text import Text
+
+from ..look.records import visible
+
+# Style, and the signs that stand for it without colour, by what a stretch of text is.
+MARKS = {
+    "removed": ("red strike", "[-", "-]"),
+    "matched": ("black on yellow", "{", "}"),
+    "control": ("bold magenta", "", ""),
+    "boundary": ("bold red", "", ""),
+    "learned": ("black on green", "{", "}"),
+    "unlabelled": ("dim italic", "(", ")"),
+    "heading": ("bold", "", ""),
+    "facts": ("cyan", "", ""),
+    "reason": ("bold yellow", "", ""),
+}
+
+
+class Terminal:
+    """Prints marked text; `NO_COLOR` and output that is no terminal are respected.
+
+    Args:
+        console: where to, for tests.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
+        self.colour = self._console.color_system is not None and not self._console.no_color
+
+    def marked(self, text: str, *marks: str) -> Text:
+        """A stretch of text, marked; of several marks the outermost comes first."""
+        styled = Text(visible(text))
+        if self.colour:
+            for mark in marks:
+                styled.stylize(MARKS[mark][0])
+            return styled
+        for mark in reversed(marks):
+            _, before, after = MARKS[mark]
+            styled = Text(before) + styled + Text(after)
+        return styled
+
+    def print(self, *parts: Text | str) -> None:
+        """One line of parts, wrapped by the terminal alone so that it can be copied."""
+        line = Text()
+        for part in parts:
+            line.append_text(part if isinstance(part, Text) else Text(visible(part)))
+        self._console.print(line, soft_wrap=True)

@@ -1,0 +1,194 @@
+"""Shards of documents between the cleaning steps: Parquet, a bounded batch of rows at a time."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..common.errors import RecipeError
+
+# Text in one batch, in bytes, as every step sees it; a longer document is a batch of its own.
+BATCH_BYTES = 4 * 2**20
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.large_string()),
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("metadata", pa.string()),
+    ]
+)
+# No space, no quota, and a file larger than the system lets it be.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REJECTION = [pa.field("reason", pa.string()), pa.field("detail", pa.string())]
+
+
+def text_buffers(batch: pa.RecordBatch, column: str = "text") -> tuple[np.ndarray, np.ndarray]:
+    """A text column as kernels want it, without a copy.
+
+    Returns:
+        UTF-8 bytes, uint8 [total bytes], and where each text starts, int64 [rows + 1].
+    """
+    texts = batch.column(column).cast(pa.large_string())
+    _, offsets, data = texts.buffers()
+    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return np.frombuffer(data or b"", np.uint8), starts
+
+
+def text_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 bytes of each text, int64 [rows]."""
+    return np.diff(text_buffers(batch)[1]) if batch.num_rows else np.zeros(0, np.int64)
+
+
+def reject(batch: pa.RecordBatch, reasons: list[str], details: list[str]) -> pa.RecordBatch:
+    """The rows of `batch` with why they were removed: a machine-readable name and a sentence."""
+    for field, values in zip(REJECTION, (reasons, details)):
+        batch = batch.append_column(field, pa.array(values, field.type))
+    return batch
+
+
+def shard_schema(path: Path) -> pa.Schema:
+    """Columns of a shard.
+
+    Raises:
+        RecipeError: not a shard, or a damaged one.
+    """
+    with damaged_shard_is_an_error(path):
+        return pq.read_schema(path).remove_metadata()
+
+
+def read_batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard, in batches of about `BATCH_BYTES` of text.
+
+    Raises:
+        RecipeError: not a shard, or a damaged one.
+    """
+    with damaged_shard_is_an_error(path):
+        file = pq.ParquetFile(path)
+    with file:
+        for group in range(file.num_row_groups):
+            with damaged_shard_is_an_error(path):
+                table = file.read_row_group(group, columns=columns).combine_chunks()
+            yield from table.replace_schema_metadata().to_batches()
+
+
+@contextmanager
+def damaged_shard_is_an_error(path: Path) -> Iterator[None]:
+    """Turns Arrow's errors while reading `path` into one that says what to do."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise RecipeError(
+            f"{path}: missing or damaged shard ({error}); delete the directory of the step that "
+            "made it, and run that step again"
+        ) from error
+
+
+@contextmanager
+def disk_full_is_an_error(path: Path) -> Iterator[None]:
+    """Turns "no space left" while writing `path` into an error that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        # Arrow raises its own OSError, not always with a number.
+        if error.errno not in _FULL and not any(os.strerror(n) in str(error) for n in _FULL):
+            raise
+        raise RecipeError(
+            f"{path}: the disk is full. Shards that were finished are kept; free some space and "
+            "run the same command to go on"
+        ) from error
+
+
+class ShardWriter:
+    """Writes a shard that appears under its name only when whole.
+
+    Small batches are gathered into row groups of about `BATCH_BYTES` of text. As a context
+    manager it finishes on a clean exit and leaves nothing behind on an error.
+
+    Args:
+        path: the shard.
+        schema: of the batches to come.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.schema = schema
+        self.rows = 0
+        self._temporary = path.with_name(path.name + ".tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_bytes = 0
+        with disk_full_is_an_error(path):
+            self._file = pq.ParquetWriter(
+                self._temporary,
+                schema,
+                compression="zstd",
+                use_dictionary=[n for n in ("source", "language", "reason") if n in schema.names],
+                write_statistics=False,
+            )
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        if not batch.num_rows:
+            return
+        if batch.nbytes > BATCH_BYTES and batch.num_rows > 1:
+            half = batch.num_rows // 2
+            self.write(batch.slice(0, half))
+            self.write(batch.slice(half))
+            return
+        self.rows += batch.num_rows
+        self._waiting.append(batch)
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            with disk_full_is_an_error(self.path):
+                table = pa.Table.from_batches(self._waiting, self.schema)
+                self._file.write_table(table, row_group_size=table.num_rows)
+        self._waiting, self._waiting_bytes = [], 0
+
+    def close(self) -> None:
+        """Finish the shard and give it its name."""
+        self._flush()
+        with disk_full_is_an_error(self.path):
+            self._file.close()
+            with self._temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+        os.replace(self._temporary, self.path)
+
+    def discard(self) -> None:
+        """Give up: no shard, no temporary file."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # the disk is full, and what could not be written is about to be deleted
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.discard()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.discard()
+            raise

@@ -1,0 +1,160 @@
+"""Running a step: datatrove's executors behind one config section.
+
+datatrove says what a task is, logs it and counts it. How processes are started is ours, because a
+worker that dies (for want of memory, most often) must end the run with a message: datatrove's pools
+wait for it for good, and its Ray executor takes a run with failed tasks for a finished one.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, redirect_stderr
+from copy import deepcopy
+from pathlib import Path
+
+from datatrove.data import DocumentsPipeline
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.executor.base import PipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from loguru import logger
+
+from ..common.errors import RecipeError
+from .executor_config import ExecutorConfig
+
+GO_ON = "finished shards are kept: run the same command to go on"
+
+
+class Call(PipelineStep):
+    """Calls a function when its task runs.
+
+    For work that cannot be described before the steps in front of it have run, as a chain on a
+    cluster must be.
+
+    Args:
+        function: takes the rank of the task and the number of tasks; pickled by reference, so it
+            (or the function inside a `functools.partial`) lives at the top of a module.
+    """
+
+    name = "Call"
+    type = "CLEANING"
+
+    def __init__(self, function: Callable[[int, int], None]) -> None:
+        super().__init__()
+        self.function = function
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        self.function(rank, world_size)
+        yield from ()
+
+
+def run_rank(executor: PipelineExecutor, rank: int) -> None:
+    """Run one task in this process.
+
+    Raises:
+        RecipeError: from a step.
+        RuntimeError: for anything else that a step raised, with where its traceback is.
+    """
+    try:
+        # The base's own: Ray's would log to a folder of /tmp that all users of a machine share.
+        PipelineExecutor._run_for_rank(executor, rank, local_rank=rank)
+    except RecipeError:
+        raise
+    except Exception as error:
+        log = executor.logging_dir.resolve_paths(f"logs/task_{rank:05d}.log")
+        raise RuntimeError(f"{type(error).__name__}: {error}; traceback in {log}") from error
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches every process of a terminal; the parent decides and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow_parent() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+
+
+class _LocalExecutor(LocalPipelineExecutor):
+    def run(self) -> None:
+        if self.workers > 1:
+            self._run_in_processes()
+            return
+        pipeline = self.pipeline
+        for rank in range(self.tasks):
+            self.pipeline = deepcopy(pipeline)
+            run_rank(self, rank)
+
+    def _run_in_processes(self) -> None:
+        # Not forkserver, whose children would keep the first step's stderr for good.
+        context = multiprocessing.get_context("spawn")
+        others = set(multiprocessing.active_children())
+        pool = ProcessPoolExecutor(self.workers, context, initializer=_start_worker)
+        try:
+            futures = [pool.submit(run_rank, self, rank) for rank in range(self.tasks)]
+            for future in as_completed(futures):
+                future.result()
+        except BrokenProcessPool as error:
+            raise RecipeError(
+                "a worker process was killed, most likely for want of memory: lower "
+                f"executor.workers ({self.workers} now); {GO_ON}"
+            ) from error
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    # datatrove describes every step and prints every traceback there; its files under `logs` have
+    # the same. By descriptor, so that it holds for worker processes, and by name, for whoever has
+    # put another file in the name's place.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = os.dup(2)
+    with path.open("a", encoding="utf-8") as file, redirect_stderr(file):
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            logger.remove()  # datatrove leaves one that would go on printing to the file
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def execute(pipeline: list[PipelineStep], tasks: int, config: ExecutorConfig, logs: Path) -> None:
+    """Run `pipeline` as `tasks` tasks, on this machine or on Ray, and wait for them.
+
+    The steps themselves know what is done already, so every task is started again on every call.
+
+    Args:
+        pipeline: steps of one pipeline.
+        tasks: parts that the work is dealt into.
+        config: where to run; for `kind: slurm`, which does not wait, see `slurm.submit`.
+        logs: directory for datatrove's logs and for what is printed on stderr meanwhile.
+
+    Raises:
+        RecipeError: whatever a step raised; a worker was killed; Ray is not installed, not there
+            or too small.
+        RuntimeError: a step failed in another way.
+    """
+    if config.kind == "slurm":
+        raise ValueError("execute() waits for its tasks; submit() sends them to Slurm")
+    workers = min(config.workers, tasks)
+    with _stderr_to(logs / "console.txt"):
+        if config.kind == "ray":
+            from .ray_tasks import run_on_ray
+
+            run_on_ray(pipeline, tasks, workers, config.ray, logs)
+        else:
+            _LocalExecutor(
+                pipeline, tasks, workers, logging_dir=str(logs), skip_completed=False
+            ).run()

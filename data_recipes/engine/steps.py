@@ -1,0 +1,259 @@
+"""The engine of the cleaning steps: shards in, kept and rejected shards out, counted and resumable.
+
+A step is a datatrove `PipelineStep`, so datatrove's executors run it in one process, on all cores,
+on Slurm or on Ray. Its unit of work is one input shard. Each gives one shard of kept documents, one
+of rejected ones and a file of counts, written in that order; the counts mark the shard as done. So
+a killed run goes on with the shards that lack counts, and neither the number of tasks nor of
+workers shows in what is written.
+"""
+
+import json
+import time
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ..common.errors import RecipeError
+from ..common.progress import Progress
+from ..text.histograms import histogram
+from ..tokens.manifest import write_json_atomically
+from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
+
+SETTINGS = "settings.json"
+# What a finished piece of work leaves: of a step, of a helper of it, of tokenisation.
+_FINISHED = ("*/stats/*", "done/**/*", "*/manifest.json")
+
+
+@dataclass
+class Outcome:
+    """What a step makes of one batch.
+
+    Attributes:
+        kept: rows that go on; the step may have changed texts or appended columns.
+        rejected: rows taken out, as `documents.reject` makes them.
+        counts: numbers, or nested dicts and lists of numbers, to be added up over batches.
+    """
+
+    kept: pa.RecordBatch
+    rejected: pa.RecordBatch
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+def decide(
+    batch: pa.RecordBatch, reasons: list[str | None], details: list[str], **counts: Any
+) -> Outcome:
+    """The outcome of a filter that changes no text: rows without a reason are kept.
+
+    Args:
+        batch: the rows.
+        reasons: one per row; `None` keeps it.
+        details: one per row; unused where the reason is `None`.
+        counts: goes into `Outcome.counts`.
+    """
+    keep = np.array([reason is None for reason in reasons], dtype=bool)
+    out = [i for i, reason in enumerate(reasons) if reason is not None]
+    rejected = reject(
+        batch.filter(pa.array(~keep)), [reasons[i] for i in out], [details[i] for i in out]
+    )
+    return Outcome(batch.filter(pa.array(keep)), rejected, counts)
+
+
+def add_counts(total: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Add numbers in nested dicts (by key) and lists (by place)."""
+    for key, value in new.items():
+        if isinstance(value, dict):
+            total[key] = add_counts(total.get(key, {}), value)
+        elif isinstance(value, list):
+            old = total.get(key, [0] * len(value))
+            total[key] = [a + b for a, b in zip(old, value, strict=True)]
+        else:
+            total[key] = total.get(key, 0) + value
+    return total
+
+
+@dataclass
+class Tally:
+    """Documents and bytes of text of one shard (or of many, added up).
+
+    Attributes:
+        reasons: rejected documents and bytes by reason.
+        counts: what else the step counted.
+        seconds: wall time of the work on it.
+    """
+
+    documents_in: int = 0
+    documents_kept: int = 0
+    documents_rejected: int = 0
+    bytes_in: int = 0
+    bytes_kept: int = 0
+    bytes_rejected: int = 0
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, batch: pa.RecordBatch, outcome: Outcome) -> None:
+        """Count one batch.
+
+        Raises:
+            RuntimeError: documents appeared or disappeared.
+        """
+        kept, rejected = outcome.kept.num_rows, outcome.rejected.num_rows
+        if batch.num_rows != kept + rejected:
+            raise RuntimeError(f"{batch.num_rows} documents became {kept} + {rejected}")
+        sizes, kept_sizes = text_bytes(outcome.rejected), text_bytes(outcome.kept)
+        self.documents_in += batch.num_rows
+        self.documents_kept += kept
+        self.documents_rejected += rejected
+        self.bytes_in += int(text_bytes(batch).sum())
+        self.bytes_kept += int(kept_sizes.sum())
+        self.bytes_rejected += int(sizes.sum())
+        for reason, size in zip(outcome.rejected.column("reason").to_pylist(), sizes):
+            add_counts(self.reasons, {reason: {"documents": 1, "bytes": int(size)}})
+        lengths = {"kept": histogram("bytes", kept_sizes), "rejected": histogram("bytes", sizes)}
+        add_counts(self.counts, {"histograms": {"length": {"bytes": lengths}}})
+        add_counts(self.counts, outcome.counts)
+
+    @staticmethod
+    def read(path: Path) -> "Tally":
+        """The tally in a stats file."""
+        return Tally(**json.loads(path.read_text(encoding="utf-8")))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(**add_counts(add_counts({}, vars(self)), vars(other)))
+
+
+@dataclass(frozen=True)
+class StepFolder:
+    """Where a step writes one source: `<output_dir>/<step>/<source>`."""
+
+    root: Path
+
+    def kept(self, shard: str) -> Path:
+        return self.root / "kept" / f"{shard}.parquet"
+
+    def rejected(self, shard: str) -> Path:
+        return self.root / "rejected" / f"{shard}.parquet"
+
+    def stats(self, shard: str) -> Path:
+        return self.root / "stats" / f"{shard}.json"
+
+    def done(self) -> list[str]:
+        """Names of finished shards, in order."""
+        return sorted(p.stem for p in (self.root / "stats").glob("*.json"))
+
+    def shards(self) -> list[str]:
+        """Names of shards with kept documents, in order: the input of the next step."""
+        return sorted(p.stem for p in (self.root / "kept").glob("*.parquet"))
+
+    def tally(self) -> Tally:
+        """Everything this step counted for this source."""
+        return sum((Tally.read(self.stats(s)) for s in self.done()), Tally())
+
+    def bytes_left(self, after: "StepFolder") -> int:
+        """Text that this step kept and the step `after` it has not finished with, in bytes."""
+        done = set(after.done())
+        left = (self.stats(s) for s in self.shards() if s not in done)
+        return sum(Tally.read(path).bytes_kept for path in left)
+
+
+def claim(directory: Path, settings: dict[str, Any]) -> None:
+    """Bind a directory to the settings that its contents are made with, before the first of them.
+
+    As long as nothing in it is finished, other settings may take the place of those that failed.
+
+    Raises:
+        RecipeError: it holds work that was done with others.
+    """
+    record = directory / SETTINGS
+    settings = json.loads(json.dumps(settings))
+    finished = (directory.glob(pattern) for pattern in _FINISHED)
+    if not record.is_file() or not any(any(found) for found in finished):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(record, settings)
+        return
+    old = json.loads(record.read_text(encoding="utf-8"))
+    if old != settings:
+        differ = sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k))
+        raise RecipeError(
+            f"{directory}: holds work done with other settings ({', '.join(differ)}); delete it, "
+            "and the steps after it, to do it again, or choose another output_dir"
+        )
+
+
+class ShardStep(PipelineStep):
+    """A cleaning step over the shards of some sources.
+
+    Subclasses say what becomes of a batch. They are pickled to worker processes: what is costly to
+    hold (a model, a filter) is loaded in `setup`.
+
+    Args:
+        inputs: folder of the step before, by source name, in the order of work.
+        output_dir: `<output_dir>/<step>`.
+    """
+
+    type = "CLEANING"
+
+    def __init__(self, inputs: dict[str, Path], output_dir: Path) -> None:
+        super().__init__()
+        self.inputs = {name: StepFolder(folder) for name, folder in inputs.items()}
+        self.outputs = {name: StepFolder(output_dir / name) for name in inputs}
+        self.output_dir = output_dir
+
+    def setup(self) -> None:
+        """Load what the step needs, once per process, before the first batch."""
+
+    @abstractmethod
+    def process(self, batch: pa.RecordBatch) -> Outcome:
+        """Decide on one batch."""
+
+    def schema(self, schema: pa.Schema) -> pa.Schema:
+        """Schema of the kept rows, given that of the input."""
+        return schema
+
+    def pending(self, rank: int = 0, world_size: int = 1) -> list[tuple[str, str]]:
+        """Unfinished (source, shard) pairs of one task.
+
+        Listed when the task runs, not before: on a cluster the step before may not have run yet
+        when this one is submitted.
+        """
+        work = [(name, s) for name, folder in self.inputs.items() for s in folder.shards()]
+        return [(n, s) for n, s in work[rank::world_size] if not self.outputs[n].stats(s).is_file()]
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        work = self.pending(rank, world_size)
+        if work:
+            self.setup()
+        with Progress(self.output_dir, rank) as progress:
+            for name, shard in work:
+                tally = self._process_shard(name, shard, progress)
+                self.stat_update("documents_in", value=tally.documents_in)
+                self.stat_update("documents_kept", value=tally.documents_kept)
+        yield from ()
+
+    def _process_shard(self, name: str, shard: str, progress: "Progress") -> Tally:
+        folder, path = self.outputs[name], self.inputs[name].kept(shard)
+        tally, start = Tally(), time.perf_counter()
+        schema = shard_schema(path)
+        with (
+            ShardWriter(folder.kept(shard), self.schema(schema)) as kept,
+            ShardWriter(folder.rejected(shard), pa.schema([*schema, *REJECTION])) as rejected,
+        ):
+            for batch in read_batches(path):
+                outcome = self.process(batch)
+                before = tally.bytes_in
+                tally.add(batch, outcome)
+                kept.write(outcome.kept)
+                rejected.write(outcome.rejected)
+                progress.update(tally.bytes_in - before)
+        tally.seconds = time.perf_counter() - start
+        folder.stats(shard).parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(folder.stats(shard), vars(tally))
+        return tally

@@ -1,0 +1,170 @@
+"""Language identification of a bounded part of each document, without a network.
+
+Two kinds of model: py3langid (Lui and Baldwin 2012, "langid.py"; its model is part of the wheel),
+whose byte automaton and naive Bayes score run here as a kernel, because the package's own loop in
+Python would be the slowest part of the whole chain; and any fastText model file.
+"""
+
+import unicodedata
+from functools import lru_cache
+from typing import Protocol
+
+import fasttext
+import numba
+import numpy as np
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from ..common.errors import RecipeError
+from .profiles import BUILT_IN, LanguageId
+
+_LABEL = "__label__"
+
+
+class LanguageDetector(Protocol):
+    """Finds the most likely language of texts."""
+
+    labels: list[str]
+
+    def detect(self, texts: list[str]) -> tuple[list[str], np.ndarray]:
+        """Most likely label of each text, and its probability, float32 [texts]."""
+
+
+def load_detector(config: LanguageId) -> LanguageDetector:
+    """The detector that a profile asks for.
+
+    Raises:
+        RecipeError: not a model, or one that does not know the language.
+    """
+    built_in = config.model == BUILT_IN
+    detector = _langid() if built_in else FastTextDetector(config.model)
+    if config.label not in detector.labels:
+        raise RecipeError(
+            f"language_id: {config.model} knows no label {config.label!r}; it knows "
+            f"{', '.join(sorted(detector.labels))}"
+        )
+    return detector
+
+
+class FastTextDetector:
+    """A fastText classifier of languages.
+
+    Args:
+        path: `.bin` or `.ftz` file.
+
+    Raises:
+        RecipeError: not a fastText model.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._model = fasttext.load_model(path).f
+        except ValueError as error:
+            raise RecipeError(f"{path}: not a fastText model ({error})") from error
+        names, _ = self._model.getLabels("strict")
+        self.labels = [name.removeprefix(_LABEL) for name in names]
+
+    def detect(self, texts: list[str]) -> tuple[list[str], np.ndarray]:
+        labels, scores = [], np.zeros(len(texts), np.float32)
+        for row, text in enumerate(texts):
+            # fastText reads one line, up to a line end or its own word for one.
+            line = " ".join(text.split()).replace("</s>", " ") + "\n"
+            best = self._model.predict(line, 1, 0.0, "strict")
+            labels.append(best[0][1].removeprefix(_LABEL) if best else "")
+            scores[row] = best[0][0] if best else 0
+        return labels, scores
+
+
+class LangidDetector:
+    """The model of py3langid: the same scores as its `LanguageIdentifier` with `norm_probs`."""
+
+    def __init__(self) -> None:
+        model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        self.labels = model.labels
+        classes = model.nb_classes
+        self._column = np.array([model.labels.index(c) for c in classes], np.int64)
+        self._weights = np.ascontiguousarray(model.nb_ptc, np.float32)
+        self._priors = np.asarray(model.nb_pc, np.float32)
+        self._moves = np.asarray(model.tk_nextmove)
+        self._rows = np.asarray(model.tk_row, np.int32) << 8
+        self._features = np.asarray(model.tk_output, np.int32)
+
+    def detect(self, texts: list[str]) -> tuple[list[str], np.ndarray]:
+        encoded = [_as_langid_reads(text) for text in texts]
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(e) for e in encoded], out=offsets[1:])
+        places, scores = _detect(
+            np.frombuffer(b"".join(encoded), np.uint8),
+            offsets,
+            self._moves,
+            self._rows,
+            self._features,
+            self._weights,
+            self._priors,
+            self._column,
+            len(self.labels),
+        )
+        return [self.labels[place] for place in places], scores
+
+
+@lru_cache(maxsize=1)
+def _langid() -> LangidDetector:
+    return LangidDetector()  # 0.1 GB, and the same for every language
+
+
+def _as_langid_reads(text: str) -> bytes:
+    if text.isupper():
+        text = text.lower()
+    return unicodedata.normalize("NFC", text).encode()
+
+
+@numba.njit(cache=True, nogil=True)
+def _detect(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    moves: np.ndarray,
+    rows: np.ndarray,
+    features: np.ndarray,
+    weights: np.ndarray,
+    priors: np.ndarray,
+    column: np.ndarray,
+    labels: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    texts = len(offsets) - 1
+    best = np.zeros(texts, np.int64)
+    scores = np.zeros(texts, np.float32)
+    counts = np.zeros(len(weights), np.int32)
+    touched = np.empty(len(weights), np.int64)
+    classes = len(priors)
+    total = np.empty(classes, np.float32)
+    logs = np.log1p(np.arange(64, dtype=np.float32))
+    by_label = np.empty(labels, np.float32)
+    for text in range(texts):
+        state, different = 0, 0
+        for at in range(offsets[text], offsets[text + 1]):
+            state = np.int64(moves[rows[state] + data[at]])
+            feature = features[state]
+            if feature >= 0:
+                if counts[feature] == 0:
+                    touched[different] = feature
+                    different += 1
+                counts[feature] += 1
+        # Without a single feature all languages are as likely.
+        total[:] = 0
+        if different:
+            total[:] = priors
+        for place in range(different):
+            feature = touched[place]
+            count = counts[feature]
+            counts[feature] = 0
+            weight = logs[count] if count < len(logs) else np.float32(np.log1p(np.float32(count)))
+            for i in range(classes):
+                total[i] += weight * weights[feature, i]
+        size = offsets[text + 1] - offsets[text]
+        total *= np.float32(1 / np.sqrt(max(1, size)))
+        total = np.exp(total - total.max())
+        by_label[:] = 0
+        for i in range(classes):
+            by_label[column[i]] += total[i]
+        best[text] = by_label.argmax()
+        scores[text] = by_label[best[text]] / total.sum()
+    return best, scores

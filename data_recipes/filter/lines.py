@@ -1,0 +1,259 @@
+"""Lines and paragraphs: repeated ones (Gopher, FineWeb), bullets, ellipses, terminal marks.
+
+The rules are those of datatrove's `GopherRepetitionFilter`, `GopherQualityFilter` and
+`FineWebQualityFilter`, which each mean something else by a line:
+
+- repetition: between runs of line feeds, and so without blank ones except at the two ends;
+- bullets and ellipses: as `str.splitlines` cuts them;
+- terminal marks, short and repeated lines of FineWeb: between line feeds, blank ones left out.
+"""
+
+from enum import IntEnum
+
+import numba
+import numpy as np
+
+from ..text.words import decode, mix
+from .characters import BREAK, SPACE, TERMINAL, character_table
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_SEED = np.uint64(0x243F6A8885A308D3)  # digits of pi; not zero, or a line of NULs would be empty
+_LINE_FEED, _RETURN, _FULL_STOP, _HASH, _HYPHEN = 0x0A, 0x0D, 0x2E, 0x23, 0x2D
+_BULLET, _ELLIPSIS = 0x2022, 0x2026
+# Bytes with which a line break begins that is no line feed: 1 alone, 2 perhaps.
+_ODD_BREAKS = np.zeros(256, np.uint8)
+_ODD_BREAKS[[0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E]] = 1
+_ODD_BREAKS[[0xC2, 0xE2]] = 2  # U+0085; U+2028 and U+2029
+# FineWebQualityFilter's `short_line_length`.
+SHORT_LINE = 30
+
+
+class Line(IntEnum):
+    """Rows of what `count_lines` returns."""
+
+    CHARACTERS = 0
+    LINE_FEEDS = 1
+    PARAGRAPHS = 2
+    DUPLICATE_PARAGRAPHS = 3
+    DUPLICATE_PARAGRAPH_CHARACTERS = 4
+    LINES = 5  # Gopher repetition
+    DUPLICATE_LINES = 6
+    DUPLICATE_LINE_CHARACTERS = 7
+    FILLED_LINES = 8  # FineWeb
+    TERMINAL_LINES = 9
+    SHORT_LINES = 10
+    DUPLICATE_FILLED_CHARACTERS = 11
+    SPLIT_LINES = 12  # Gopher quality
+    BULLET_LINES = 13
+    ELLIPSIS_LINES = 14
+    HASHES = 15
+    ELLIPSES = 16
+
+
+_ROWS = len(Line)
+
+
+def count_lines(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Counts of every document.
+
+    Args:
+        data: UTF-8, uint8 [bytes].
+        offsets: where each document starts, int64 [documents + 1].
+
+    Returns:
+        int64 [len(Line), documents].
+    """
+    longest = int(np.diff(offsets).max(initial=0))
+    return _count(data, offsets, character_table(), 1 << max(4, (2 * longest + 3).bit_length()))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _seen(
+    key: np.uint64, owner: int, keys: np.ndarray, owners: np.ndarray, mask: np.uint64
+) -> bool:
+    key = mix(key)
+    place = key & mask
+    while owners[place] == owner and keys[place] != key:
+        place = (place + np.uint64(1)) & mask
+    if owners[place] == owner:
+        return True
+    owners[place] = owner
+    keys[place] = key
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int]:
+    """What `str.strip` leaves, in bytes; nothing: (end, end)."""
+    while at < end:
+        point, following = decode(data, at, end)
+        if not table[point] & SPACE:
+            break
+        at = following
+    while end > at:
+        head = _head(data, at, end)
+        if not table[decode(data, head, end)[0]] & SPACE:
+            break
+        end = head
+    return at, end
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _head(data: np.ndarray, start: int, end: int) -> int:
+    """First byte of the character that ends at `end`."""
+    head = end - 1
+    while head > start and data[head] & 0xC0 == 0x80:
+        head -= 1
+    return head
+
+
+@numba.njit(cache=True, nogil=True)
+def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int]:
+    """Whether a line starts with a bullet, and whether it ends in an ellipsis."""
+    at, end = _edges(data, at, end, table)
+    if at == end:
+        return 0, 0
+    first = decode(data, at, end)[0]
+    last = decode(data, _head(data, at, end), end)[0]
+    stops = 0
+    while stops < 3 and end - stops > at and data[end - stops - 1] == _FULL_STOP:
+        stops += 1
+    return int(first == _BULLET or first == _HYPHEN), int(stops == 3 or last == _ELLIPSIS)
+
+
+@numba.njit(cache=True, nogil=True)
+def _split_lines(
+    data: np.ndarray, at: int, end: int, last: bool, table: np.ndarray
+) -> tuple[int, int, int]:
+    """Lines that `str.splitlines` cuts a line into, of them those with bullets and ellipses.
+
+    The line has a line feed behind it, or is the `last` of its text.
+    """
+    lines = bullets = ellipses = 0
+    start, broken_by = at, 0
+    while at < end:
+        here = at
+        point, at = decode(data, at, end)
+        if table[point] & BREAK:
+            bullet, ellipsis = _marks(data, start, here, table)
+            lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
+            start, broken_by = at, point
+    # Nothing between a return and a line feed, or before the end of the text, is no line.
+    if start < end or not last and broken_by != _RETURN:
+        bullet, ellipsis = _marks(data, start, end, table)
+        lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
+    return lines, bullets, ellipses
+
+
+@numba.njit(cache=True, nogil=True)
+def _paragraphs(
+    data: np.ndarray,
+    at: int,
+    end: int,
+    owner: int,
+    keys: np.ndarray,
+    owners: np.ndarray,
+    mask: np.uint64,
+) -> tuple[int, int, int]:
+    """Number of paragraphs of stripped text, of those seen before, and characters of the latter."""
+    count = duplicates = duplicate_characters = 0
+    while True:
+        value, characters = _SEED, 0
+        while at < end:
+            byte = data[at]
+            if byte == _LINE_FEED and at + 1 < end and data[at + 1] == _LINE_FEED:
+                break
+            value = (value ^ np.uint64(byte)) * _GOLDEN
+            characters += byte & 0xC0 != 0x80
+            at += 1
+        count += 1
+        if _seen(value, owner, keys, owners, mask):
+            duplicates += 1
+            duplicate_characters += characters
+        if at == end:
+            return count, duplicates, duplicate_characters
+        while data[at] == _LINE_FEED:  # the text is stripped: it does not end in one
+            at += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, bool, int, int]:
+    """A line: its end, hash, characters, whether it may hold odd breaks; number signs, ellipses."""
+    value, characters, odd, hashes, ellipses, run = _SEED, 0, False, 0, 0, 0
+    while at < limit:
+        byte = data[at]
+        if byte == _LINE_FEED:
+            break
+        value = (value ^ np.uint64(byte)) * _GOLDEN
+        characters += byte & 0xC0 != 0x80
+        odd |= _ODD_BREAKS[byte] == 1
+        if byte == _FULL_STOP:
+            run += 1
+        elif run:
+            ellipses += run // 3
+            run = 0
+        if byte == _HASH:
+            hashes += 1
+        elif _ODD_BREAKS[byte] == 2:
+            point = decode(data, at, limit)[0]
+            ellipses += point == _ELLIPSIS
+            odd |= point == 0x85 or point == 0x2028 or point == 0x2029
+        at += 1
+    return at, value, characters, odd, hashes, ellipses + run // 3
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) -> np.ndarray:
+    documents = len(offsets) - 1
+    counts = np.zeros((documents, _ROWS), np.int64)
+    keys = np.empty(size, np.uint64)
+    owners = np.zeros(size, np.int64)
+    for document in range(documents):
+        own = counts[document]
+        start, end = offsets[document], offsets[document + 1]
+        feeds = 0
+        for i in range(start, end):
+            feeds += data[i] == _LINE_FEED
+        room = 16
+        while room < 2 * (feeds + 2):
+            room *= 2
+        mask = np.uint64(room - 1)
+        first, last = _edges(data, start, end, table)
+        paragraphs = _paragraphs(data, first, last, 2 * document + 1, keys, owners, mask)
+        own[Line.PARAGRAPHS], own[Line.DUPLICATE_PARAGRAPHS] = paragraphs[0], paragraphs[1]
+        own[Line.DUPLICATE_PARAGRAPH_CHARACTERS] = paragraphs[2]
+        own[Line.LINE_FEEDS] = own[Line.CHARACTERS] = feeds
+        at = start
+        while True:
+            stop, value, characters, odd, hashes, ellipses = _scan(data, at, end)
+            over = stop == end
+            own[Line.CHARACTERS] += characters
+            own[Line.HASHES] += hashes
+            own[Line.ELLIPSES] += ellipses
+            # An empty line counts at the two ends of the text alone.
+            if characters or at == start or over:
+                own[Line.LINES] += 1
+                seen = _seen(value, 2 * document + 2, keys, owners, mask)
+                if seen:
+                    own[Line.DUPLICATE_LINES] += 1
+                    own[Line.DUPLICATE_LINE_CHARACTERS] += characters
+                filled = _edges(data, at, stop, table)
+                if filled[0] < filled[1]:
+                    own[Line.FILLED_LINES] += 1
+                    ending = decode(data, _head(data, at, stop), stop)[0]
+                    own[Line.TERMINAL_LINES] += table[ending] & TERMINAL != 0
+                    own[Line.SHORT_LINES] += characters <= SHORT_LINE
+                    if seen:
+                        own[Line.DUPLICATE_FILLED_CHARACTERS] += characters
+            if odd:
+                lines, bullets, ellipsis_lines = _split_lines(data, at, stop, over, table)
+            else:
+                lines = 1 if characters or not over else 0
+                bullets, ellipsis_lines = _marks(data, at, stop, table)
+            own[Line.SPLIT_LINES] += lines
+            own[Line.BULLET_LINES] += bullets
+            own[Line.ELLIPSIS_LINES] += ellipsis_lines
+            if over:
+                break
+            at = stop + 1
+    return counts.T

@@ -1,0 +1,289 @@
+"""A language's profile: what its words are, its lists, and the limits on every statistic."""
+
+import difflib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, computed_field, field_validator, model_validator
+
+from ..common.config_files import Strict, find_config, load_config, read_yaml
+from ..common.errors import RecipeError
+from ..tokens.manifest import sha256_file
+from .datatrove_filters import check_filter
+from .patterns import ANYWHERE, WHOLE_WORD, WORD_START
+from .statistics import STATISTICS
+
+SHIPPED = Path(__file__).parents[1] / "configs" / "languages"
+BUILT_IN = "py3langid"
+MATCHES = {"word": WHOLE_WORD, "word_start": WORD_START, "anywhere": ANYWHERE}
+KOREAN = "ko"
+_KOREAN_UNITS = ("eojeol", "kiwi")
+# Statistics that need one of the profile's lists.
+_LISTS = {
+    "stop_words": "stop_words",
+    "suffix_word_frac": "suffixes",
+    "boilerplate_frac": "boilerplate",
+}
+
+
+class Limit(Strict):
+    """The values of a statistic that are kept: from `min` to `max`, both included.
+
+    Attributes:
+        min: lowest value that is kept.
+        max: highest value that is kept.
+        source: where the numbers come from.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _some_and_ordered(self) -> "Limit":
+        if self.min is None and self.max is None:
+            raise ValueError("give `min`, `max` or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
+
+class LanguageId(Strict):
+    """Language identification. Probabilities of two models are not comparable, so the limit stands
+    beside the model that it was chosen for.
+
+    Attributes:
+        model: `py3langid`, which needs no file and knows 140 languages, or a fastText model
+            (`lid.176.ftz`, GlotLID, OpenLID, your own).
+        label: the language as the model calls it, without fastText's `__label__`.
+        min: lowest probability of that language that is kept; it must be the most likely one.
+        sample_chars: characters at the beginning of a document that are looked at. On Debian's text
+            500 find as many documents of the language as 2,000 do (py3langid).
+        source: where the number comes from.
+    """
+
+    model: str = BUILT_IN
+    label: str = Field(min_length=1)
+    min: float = Field(gt=0, le=1)
+    sample_chars: int = Field(default=500, gt=0)
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _there(self) -> "LanguageId":
+        if self.model != BUILT_IN and not Path(self.model).is_file():
+            raise ValueError(
+                f"{self.model}: no such fastText model; give the path of a .bin or .ftz file, or "
+                f"`model: {BUILT_IN}`"
+            )
+        return self
+
+    @computed_field
+    @cached_property
+    def model_sha256(self) -> str | None:
+        """Checksum of the model file, so that a changed one is noticed."""
+        return None if self.model == BUILT_IN else sha256_file(Path(self.model))
+
+
+class WordListConfig(Strict):
+    """A list of words, such as those of adult pages or spam.
+
+    Attributes:
+        path: text file (UTF-8) with one word or phrase a line; `#` starts a comment.
+        match: `word`: with no letter or digit on either side; `word_start`: none before it, for
+            languages that write endings onto words, such as Korean; `anywhere`.
+        max_hits: occurrences that are let pass.
+        max_word_ratio: occurrences per word that are let pass.
+        source: where list and number come from.
+    """
+
+    path: Path
+    match: Literal["word", "word_start", "anywhere"]
+    max_hits: int | None = Field(default=None, ge=0)
+    max_word_ratio: float | None = Field(default=None, ge=0)
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_and_there(self) -> "WordListConfig":
+        if (self.max_hits is None) == (self.max_word_ratio is None):
+            raise ValueError("give either `max_hits` or `max_word_ratio`")
+        self.words()
+        return self
+
+    @computed_field
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the file, so that a changed list is noticed."""
+        return sha256_file(self.path)
+
+    def words(self) -> list[str]:
+        """The list.
+
+        Raises:
+            ValueError: no such file, not UTF-8, or no word in it.
+        """
+        if not self.path.is_file():
+            raise ValueError(f"{self.path}: no such word list")
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path}: not UTF-8 ({error})") from error
+        if words := [w for line in lines if (w := line.partition("#")[0].strip())]:
+            return words
+        raise ValueError(f"{self.path}: no word in it; write one a line")
+
+
+class ScorerConfig(Strict):
+    """A causal language model that scores text.
+
+    Attributes:
+        model: directory or Hub id of a model with its tokenizer; there is no default, since scores
+            say something about one model alone.
+        max_tokens: tokens at the beginning of a document that are scored.
+        batch_size: documents at a time.
+        device: where the model runs, as torch names it.
+    """
+
+    model: str = Field(min_length=1)
+    max_tokens: int = Field(default=256, gt=1)
+    batch_size: int = Field(default=8, gt=0)
+    device: str = "cpu"
+
+
+class PerplexityConfig(ScorerConfig):
+    """Limits on the bits per byte of the text under a causal language model.
+
+    Attributes:
+        min: fewest bits per byte that are kept: repetitive text has few.
+        max: most bits per byte that are kept: word salad has many.
+        source: where the numbers come from.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    source: str = Field(min_length=1)
+
+    @property
+    def limit(self) -> Limit:
+        return Limit(min=self.min, max=self.max, source=self.source)
+
+    @model_validator(mode="after")
+    def _limited(self) -> "PerplexityConfig":
+        _ = self.limit
+        return self
+
+
+class Profile(Strict):
+    """How documents of one language are judged.
+
+    The first check that a document fails is the reason: language identification, `limits` in the
+    order in which they are written, `word_lists`, `datatrove`, `perplexity`.
+
+    Attributes:
+        language: language code.
+        words: what a word is: `whitespace`, what stands between white space; for Korean `eojeol`,
+            the same, or `kiwi`, the morphemes that the analyser Kiwi finds.
+        limits_for: the word unit that `limits` were chosen for: the same as `words`.
+        language_id: language identification.
+        stop_words: words of which prose has many.
+        suffixes: endings (of Korean eojeol: particles and verb endings).
+        boilerplate: phrases that only lines about the page itself have.
+        limits: limits by statistic.
+        word_lists: unwanted words.
+        datatrove: filters of `datatrove.pipeline.filters`, by class name, with their parameters.
+        perplexity: language model.
+    """
+
+    language: str = Field(min_length=1)
+    words: Literal["whitespace", "eojeol", "kiwi"]
+    limits_for: Literal["whitespace", "eojeol", "kiwi"]
+    language_id: LanguageId | None = None
+    stop_words: list[str] = []
+    suffixes: list[str] = []
+    boilerplate: list[str] = []
+    limits: dict[str, Limit] = {}
+    word_lists: list[WordListConfig] = []
+    datatrove: list[dict[str, Any]] = []
+    perplexity: PerplexityConfig | None = None
+
+    @field_validator("stop_words", "suffixes", "boilerplate")
+    @classmethod
+    def _nothing_empty(cls, phrases: list[str]) -> list[str]:
+        for phrase in phrases:
+            if not phrase.strip() or "\n" in phrase:
+                raise ValueError(f"{phrase!r}: empty, or with a line end in it")
+        return phrases
+
+    @field_validator("limits")
+    @classmethod
+    def _known(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
+        for name in set(limits) - set(STATISTICS):
+            close = difflib.get_close_matches(name, STATISTICS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(STATISTICS)}"
+            raise ValueError(f"unknown statistic {name!r}; {hint}")
+        return limits
+
+    @field_validator("datatrove")
+    @classmethod
+    def _applicable(cls, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for entry in filters:
+            check_filter(entry)
+        return filters
+
+    @model_validator(mode="after")
+    def _one_word_unit(self) -> "Profile":
+        if self.limits_for != self.words:
+            raise ValueError(
+                f"the limits were chosen for {self.limits_for} words, and `words` is {self.words}: "
+                "numbers for one unit are wrong for another (FineWeb-2's stop words for Kiwi "
+                "remove 85 % of good Korean text when words are eojeol). Set `words: "
+                f"{self.limits_for}`, or start from a profile for {self.words}"
+            )
+        if (self.language == KOREAN) != (self.words in _KOREAN_UNITS):
+            raise ValueError(
+                f"words of language {self.language!r} cannot be {self.words}: eojeol and kiwi are "
+                "for Korean, whitespace is for the others"
+            )
+        if self.words == "eojeol" and self.stop_words:
+            raise ValueError(
+                "stop_words: in eojeol, particles and endings never stand alone; use `suffixes` "
+                "and a limit on suffix_word_frac"
+            )
+        if self.words == "kiwi" and self.suffixes:
+            raise ValueError("suffixes: Kiwi takes endings off as words; use `stop_words`")
+        for statistic, field in _LISTS.items():
+            if statistic in self.limits and not getattr(self, field):
+                raise ValueError(f"limits.{statistic}: needs the list `{field}`, which is empty")
+        return self
+
+
+def load_profile(given: str | dict[str, Any]) -> Profile:
+    """A profile.
+
+    Args:
+        given: name of a shipped one (`ko_eojeol`), a YAML file, or a mapping that may start from
+            either by its key `base`.
+
+    Raises:
+        RecipeError: no such profile, or not a valid one.
+    """
+    if isinstance(given, str):
+        return load_config(_find(given), Profile, [])
+    if "base" not in given:
+        return Profile.model_validate(given)
+    values = read_yaml(_find(given["base"]))
+    for key, value in given.items():
+        if key != "base":
+            both = isinstance(value, dict) and isinstance(values.get(key), dict)
+            values[key] = values[key] | value if both else value
+    return Profile.model_validate(values)
+
+
+def _find(name: str) -> Path:
+    path = find_config(name, SHIPPED)
+    if not path.is_file() and (SHIPPED / f"{name}.yaml").is_file():
+        return SHIPPED / f"{name}.yaml"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+        raise RecipeError(f"{name}: no such profile; shipped ones are {shipped}, others are files")
+    return path

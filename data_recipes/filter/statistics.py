@@ -1,0 +1,148 @@
+"""Every statistic of a batch of documents, measured once; what is decided by them is a table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .lines import Line, count_lines
+from .patterns import Automaton, marked_characters
+from .repetition import DUPLICATE_N, TOP_N, repeated_characters
+from .script import Script, count_script
+from .vocabulary import StopWords, Suffixes, count_stop_words, count_suffixed, count_words
+from .word_spans import Spans, measure_words
+
+# Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
+# are 0. "Characters" are code points, "words" whatever the profile's word unit is.
+STATISTICS: dict[str, tuple[str, str]] = {
+    "characters": ("count", "characters"),
+    # GopherQualityFilter
+    "words": ("count", "words with anything besides punctuation"),
+    "mean_word_length": ("mean", "their mean length in characters"),
+    "hash_word_ratio": ("fraction", "number signs per word"),
+    "ellipsis_word_ratio": ("fraction", "ellipses, `...` or `…`, per word"),
+    "bullet_line_frac": ("fraction", "lines that start with • or -"),
+    "ellipsis_line_frac": ("fraction", "lines that end in an ellipsis"),
+    "alpha_word_frac": ("fraction", "words with a letter"),
+    "stop_words": ("count", "different words of the profile's `stop_words`"),
+    # GopherRepetitionFilter
+    "dup_para_frac": ("fraction", "paragraphs that occurred before"),
+    "dup_para_char_frac": ("fraction", "characters in them"),
+    "dup_line_frac": ("fraction", "lines that occurred before"),
+    "dup_line_char_frac": ("fraction", "characters in them"),
+    **{
+        f"top_{n}_gram_frac": ("fraction", f"characters in the most frequent {n}-gram of words")
+        for n in TOP_N
+    },
+    **{
+        f"dup_{n}_gram_frac": ("fraction", f"characters in {n}-grams of words that occurred before")
+        for n in DUPLICATE_N
+    },
+    # FineWebQualityFilter; blank lines do not count
+    "line_punct_frac": ("fraction", "lines that end in a terminal punctuation mark"),
+    "short_line_frac": ("fraction", "lines of at most 30 characters"),
+    "char_dup_frac": ("fraction", "characters, line ends aside, in lines that occurred before"),
+    "newline_word_ratio": ("fraction", "line ends per word"),
+    # Ours
+    "symbol_frac": ("fraction", "visible characters that are neither letter, digit nor mark"),
+    "number_frac": ("fraction", "visible characters that are digits"),
+    "url_frac": ("fraction", "visible characters in URLs"),
+    "boilerplate_frac": ("fraction", "characters in lines with one of `boilerplate`"),
+    "longest_run": ("count", "characters without white space in a row, URLs aside"),
+    "mojibake_frac": ("fraction", "visible characters read in the wrong encoding"),
+    "replacement_frac": ("fraction", "visible characters that are U+FFFD"),
+    "control_frac": ("fraction", "characters that are controls, private or no characters"),
+    "hangul_frac": ("fraction", "letters that are Hangul syllables"),
+    "compatibility_jamo_frac": ("fraction", "letters that are Hangul letters alone: ㅋㅋㅋ"),
+    "conjoining_jamo_frac": ("fraction", "letters that are parts of decomposed Hangul"),
+    "rare_hangul_frac": ("fraction", "Hangul syllables outside KS X 1001"),
+    "unspaced_hangul_frac": ("fraction", "Hangul syllables in runs of more than 12"),
+    "suffix_word_frac": ("fraction", "words that end in one of `suffixes`"),
+}
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A profile's lists as kernels want them; `None` where it has none."""
+
+    boilerplate: Automaton | None = None
+    stop_words: StopWords | None = None
+    suffixes: Suffixes | None = None
+
+
+def measure(
+    data: np.ndarray, offsets: np.ndarray, spans: Spans, lists: Lists, hangul: bool
+) -> dict[str, np.ndarray]:
+    """Statistics of documents.
+
+    Quotients are those of Python's own division of the same whole numbers, so that a comparison
+    with a limit gives what datatrove gives.
+
+    Args:
+        data: UTF-8, uint8 [bytes].
+        offsets: where each document starts, int64 [documents + 1].
+        spans: words of each document.
+        lists: for `boilerplate_frac`, `stop_words` and `suffix_word_frac`, which are left out
+            without them.
+        hangul: suffixes are looked for in words with Hangul alone.
+
+    Returns:
+        float64 [documents] each, by name, in the order of `STATISTICS`.
+    """
+    line, script = count_lines(data, offsets), count_script(data, offsets)
+    words = measure_words(spans)
+    some_words, word_characters, alpha_words, all_words = count_words(words, spans.bounds)
+    repeated = repeated_characters(words, spans.bounds)
+    characters, visible, letters = (
+        line[Line.CHARACTERS],
+        script[Script.VISIBLE],
+        script[Script.LETTERS],
+    )
+    found = {
+        "characters": characters.astype(np.float64),
+        "words": some_words.astype(np.float64),
+        "mean_word_length": _per(word_characters, some_words),
+        "hash_word_ratio": _per(line[Line.HASHES], all_words),
+        "ellipsis_word_ratio": _per(line[Line.ELLIPSES], all_words),
+        "bullet_line_frac": _per(line[Line.BULLET_LINES], line[Line.SPLIT_LINES]),
+        "ellipsis_line_frac": _per(line[Line.ELLIPSIS_LINES], line[Line.SPLIT_LINES]),
+        "alpha_word_frac": _per(alpha_words, all_words),
+        "dup_para_frac": _per(line[Line.DUPLICATE_PARAGRAPHS], line[Line.PARAGRAPHS]),
+        "dup_para_char_frac": _per(line[Line.DUPLICATE_PARAGRAPH_CHARACTERS], characters),
+        "dup_line_frac": _per(line[Line.DUPLICATE_LINES], line[Line.LINES]),
+        "dup_line_char_frac": _per(line[Line.DUPLICATE_LINE_CHARACTERS], characters),
+        "line_punct_frac": _per(line[Line.TERMINAL_LINES], line[Line.FILLED_LINES]),
+        "short_line_frac": _per(line[Line.SHORT_LINES], line[Line.FILLED_LINES]),
+        "char_dup_frac": _per(
+            line[Line.DUPLICATE_FILLED_CHARACTERS], characters - line[Line.LINE_FEEDS]
+        ),
+        "newline_word_ratio": _per(line[Line.LINE_FEEDS], all_words),
+        "symbol_frac": _per(script[Script.SYMBOLS], visible),
+        "number_frac": _per(script[Script.NUMBERS], visible),
+        "url_frac": _per(script[Script.URLS], visible),
+        "longest_run": script[Script.LONGEST_RUN].astype(np.float64),
+        "mojibake_frac": _per(script[Script.MOJIBAKE], visible),
+        "replacement_frac": _per(script[Script.REPLACEMENTS], visible),
+        "control_frac": _per(script[Script.CONTROLS], characters),
+        "hangul_frac": _per(script[Script.HANGUL], letters),
+        "compatibility_jamo_frac": _per(script[Script.COMPATIBILITY_JAMO], letters),
+        "conjoining_jamo_frac": _per(script[Script.CONJOINING_JAMO], letters),
+        "rare_hangul_frac": _per(script[Script.RARE_HANGUL], script[Script.HANGUL]),
+        "unspaced_hangul_frac": _per(script[Script.UNSPACED_HANGUL], script[Script.HANGUL]),
+    }
+    for row, n in enumerate((*TOP_N, *DUPLICATE_N)):
+        name = f"top_{n}_gram_frac" if n in TOP_N else f"dup_{n}_gram_frac"
+        found[name] = _per(repeated[row], characters)
+    if lists.boilerplate is not None:
+        marked = marked_characters(data, offsets, lists.boilerplate)
+        found["boilerplate_frac"] = _per(marked, characters - line[Line.LINE_FEEDS])
+    if lists.stop_words is not None:
+        stop = count_stop_words(words, spans.bounds, lists.stop_words)
+        found["stop_words"] = stop.astype(np.float64)
+    if lists.suffixes is not None:
+        looked_at, suffixed = count_suffixed(spans, words, lists.suffixes, hangul)
+        found["suffix_word_frac"] = _per(suffixed, looked_at)
+    return {name: found[name] for name in STATISTICS if name in found}
+
+
+def _per(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0)

@@ -1,0 +1,129 @@
+"""`python -m data_recipes packing`: pack documents into windows, and what either way of it costs.
+
+Windows that cut the stream wherever it is (`concat`) truncate documents: what follows a cut is
+learned without what came before it. Best fit cuts only documents longer than a window, and pays in
+padding (Ding et al. 2024, arXiv 2404.10830).
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..common.errors import RecipeError
+from ..tokens.manifest import MANIFEST
+from ..tokens.packing_plan import BLOCK_DOCUMENTS, make_plan
+from ..tokens.windows import TokenSource
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What a way of packing does to the documents of a data set.
+
+    Attributes:
+        method: "concat" or "best_fit".
+        documents: number of documents.
+        tokens: number of tokens.
+        windows: number of windows.
+        cut_documents: documents that lie in more than one window, or end where the windows do.
+        tokens_after_cut: tokens that are not in the first window of their document.
+        padding_tokens: tokens of the windows that are no text.
+    """
+
+    method: str
+    documents: int
+    tokens: int
+    windows: int
+    cut_documents: int
+    tokens_after_cut: int
+    padding_tokens: int
+
+
+def measure_truncation(source: TokenSource, sequence_length: int) -> tuple[Truncation, Truncation]:
+    """Truncation of `concat` and of `best_fit`; makes the plan of the latter if it is not there.
+
+    The tail that `concat` leaves out, less than a window, counts here as a window of its own.
+    """
+    record = make_plan(source, sequence_length)
+    concat_cut = concat_after = best_fit_cut = best_fit_after = 0
+    for starts, lengths in source.document_blocks(BLOCK_DOCUMENTS):
+        shown_first = np.minimum(sequence_length - starts % sequence_length, lengths)
+        concat_cut += int((shown_first < lengths).sum())
+        concat_after += int((lengths - shown_first).sum())
+        beyond = np.maximum(lengths - sequence_length, 0)
+        best_fit_cut += int((beyond > 0).sum())
+        best_fit_after += int(beyond.sum())
+    documents, tokens = source.manifest.documents, source.manifest.tokens
+    return (
+        Truncation(
+            method="concat",
+            documents=documents,
+            tokens=tokens,
+            windows=source.windows(sequence_length),
+            cut_documents=concat_cut,
+            tokens_after_cut=concat_after,
+            padding_tokens=0,
+        ),
+        Truncation(
+            method="best_fit",
+            documents=documents,
+            tokens=tokens,
+            windows=record.windows,
+            cut_documents=best_fit_cut,
+            tokens_after_cut=best_fit_after,
+            padding_tokens=record.windows * sequence_length - tokens,
+        ),
+    )
+
+
+def format_truncation(rows: list[tuple[str, Truncation]], sequence_length: int) -> str:
+    """Both ways of packing side by side, one pair of lines per data set."""
+    width = max(8, *(len(name) for name, _ in rows)) + 2
+    lines = [
+        f"windows of {sequence_length:,} tokens",
+        f"{'data set':<{width}}{'packing':<10}{'documents':>15}{'tokens':>20}{'windows':>14}"
+        f"{'documents cut':>15}{'tokens after a cut':>20}{'padding':>9}",
+    ]
+    for name, t in rows:
+        lines.append(
+            f"{name:<{width}}{t.method:<10}{t.documents:>15,}{t.tokens:>20,}{t.windows:>14,}"
+            f"{t.cut_documents / t.documents:>15.2%}{t.tokens_after_cut / t.tokens:>20.2%}"
+            f"{t.padding_tokens / (t.windows * sequence_length or 1):>9.3%}"
+        )
+    return "\n".join(lines)
+
+
+def _data_sets(shards: Path) -> list[Path]:
+    if (shards / MANIFEST).is_file():
+        return [shards]
+    # What is held out is measured in windows of the stream, however training packs.
+    found = sorted(p.parent for p in shards.glob(f"**/train/{MANIFEST}"))
+    if not found:
+        raise RecipeError(
+            f"{shards}: no token data set in or below this directory; make one with "
+            "`python -m data_recipes prepare --config …`"
+        )
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m data_recipes packing`."""
+    parser.add_argument(
+        "shards", type=Path, help="a data set, or a directory whose training splits are packed"
+    )
+    parser.add_argument("--sequence-length", type=int, required=True, help="tokens per window")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Pack every data set that is not packed yet, and print the report.
+
+    Raises:
+        RecipeError: no data set there, or a bad one.
+    """
+    rows = []
+    for directory in _data_sets(args.shards):
+        source = TokenSource(directory)
+        name = f"{source.manifest.name}/{source.manifest.split}"
+        rows += [(name, t) for t in measure_truncation(source, args.sequence_length)]
+    print(format_truncation(rows, args.sequence_length))

@@ -1,0 +1,160 @@
+"""The chain from text to shards: corpus, cleaning, tokenizer, one shard set per source."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..common.errors import RecipeError
+from ..engine.executor_config import ExecutorConfig
+from ..engine.executors import Call
+from ..engine.slurm import Job, submit
+from ..tokenizer.corpus import spread_texts
+from ..tokenizer.shards import ShardPlan, write_shards
+from ..tokenizer.train import load_tokenizer, padded_vocab_size, train_tokenizer
+from ..tokens.manifest import Manifest, write_json_atomically
+from ..toy import generate_corpus
+from .chain import SUMMARY, clean, cleaned, jobs, only_run, settings_of
+from .config import DataConfig
+
+TRAINING_RECORD = "training.json"
+
+
+def make_corpus(config: DataConfig) -> None:
+    """Generate the embedded corpus, unless the one that is asked for is there."""
+    record = config.text_dir / "corpus.json"
+    wanted = config.corpus.record()
+    if record.is_file() and record.read_text(encoding="utf-8").strip() == wanted:
+        return
+    config.text_dir.mkdir(parents=True, exist_ok=True)
+    sizes = generate_corpus(config.text_dir, **config.corpus.model_dump())
+    record.write_text(wanted + "\n", encoding="utf-8")
+    print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
+
+
+def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
+    total = sum(config.tokenizer.weights.values())
+    budget = config.tokenizer.megabytes * 1e6
+    folders = cleaned(config)
+    with tqdm(
+        total=int(budget), unit="B", unit_scale=True, desc="tokenizer text", file=sys.stderr
+    ) as bar:
+        for name, weight in config.tokenizer.weights.items():
+            left = budget * weight / total
+            for text in spread_texts(folders[name], left, config.shards.heldout_fraction):
+                size = len(text.encode())
+                left -= size
+                bar.update(size)
+                yield text
+            if left > 0.01 * budget * weight / total:
+                print(
+                    f"warning: {name} has {left / 1e6:,.1f} MB less text than its share of the "
+                    "tokenizer's, which leans to the other sources"
+                )
+
+
+def make_tokenizer(config: DataConfig) -> None:
+    """Train (or fetch) the tokenizer into `<output_dir>/tokenizer`, unless it is there.
+
+    Raises:
+        RecipeError: the directory holds a tokenizer made from other settings.
+    """
+    record = config.tokenizer_dir / TRAINING_RECORD
+    wanted = config.tokenizer.model_dump_json()
+    if record.is_file():
+        if record.read_text(encoding="utf-8").strip() != wanted:
+            raise RecipeError(
+                f"{config.tokenizer_dir}: made from other settings; delete {config.output_dir} or "
+                "choose another output_dir"
+            )
+        return
+    if config.tokenizer.path:
+        tokenizer = load_tokenizer(config.tokenizer.path)
+    else:
+        tokenizer = train_tokenizer(_tokenizer_texts(config), config.tokenizer.bpe_entries)
+    # The record is the last file of a directory that appears under its name only when whole.
+    staging = config.tokenizer_dir.with_name("tokenizer.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    tokenizer.save_pretrained(staging)
+    (staging / TRAINING_RECORD).write_text(wanted + "\n", encoding="utf-8")
+    os.replace(staging, config.tokenizer_dir)
+    print(
+        f"tokenizer: {len(tokenizer):,} tokens in {config.tokenizer_dir}; set "
+        f"model.shape.vocab_size to {padded_vocab_size(len(tokenizer))}"
+    )
+
+
+def _shard_plans(config: DataConfig) -> list[ShardPlan]:
+    return [
+        ShardPlan(
+            source,
+            folder,
+            config.shards,
+            config.tokenizer_dir,
+            config.shards_dir / source.name,
+            settings_of(config),
+        )
+        for source, folder in zip(config.resolved_sources(), cleaned(config).values())
+    ]
+
+
+def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
+    """Run the whole chain; steps that are done are kept. Returns manifests by source and split.
+
+    Raises:
+        RecipeError: bad input, or another run at work in the same directory.
+    """
+    with only_run(config.output_dir):
+        return _prepare(config)
+
+
+def _prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
+    if config.corpus:
+        make_corpus(config)
+    clean(config)
+    make_tokenizer(config)
+    manifests = {p.source.name: write_shards(p, config.executor) for p in _shard_plans(config)}
+    summary = {
+        name: {split: {"documents": m.documents, "tokens": m.tokens} for split, m in splits.items()}
+        for name, splits in manifests.items()
+    }
+    write_json_atomically(config.shards_dir / SUMMARY, summary)
+    return manifests
+
+
+def submit_chain(config: DataConfig) -> None:
+    """Send what is left of the chain to Slurm, or say how far it is.
+
+    The cleaning steps are spread; what follows them runs on one node, on as many of its cores as
+    a task has.
+    """
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    if config.corpus:
+        make_corpus(config)
+    local = ExecutorConfig(workers=config.executor.slurm.cpus_per_task)
+    left = jobs(config)
+    if not left and (config.shards_dir / SUMMARY).is_file():
+        print(f"done: {config.shards_dir}")
+        return
+    rest = Call(partial(_prepare_rest, config.model_copy(update={"executor": local})))
+    submit([*left, Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
+
+
+def _prepare_rest(config: DataConfig, rank: int, world_size: int) -> None:
+    prepare(config)
+
+
+def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:
+    """Table of what `prepare` made."""
+    print(f"{'source':<24}{'language':>10}{'documents':>12}{'tokens':>16}{'held out':>14}")
+    for name, splits in manifests.items():
+        train, heldout = splits["train"], splits["heldout"]
+        print(
+            f"{name:<24}{train.language:>10}{train.documents:>12,}{train.tokens:>16,}"
+            f"{heldout.tokens:>14,}"
+        )
+    print(f"shards: {shards_dir}")

@@ -1,0 +1,168 @@
+"""Chat data in any of the shapes people publish, as one: messages, and what is known of them."""
+
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..common.errors import RecipeError
+from .files import resolve_files
+from .hub import HUB, hub_rows
+
+ROLES = ("system", "user", "assistant", "tool")
+# Names under which published data sets keep the chain of thought of a message or row.
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_ROLES_OF_OTHERS = {"human": "user", "gpt": "assistant", "model": "assistant"}
+_CHATS = ("messages", "conversation", "conversations")
+_PAIRS = (
+    ("prompt", "completion"),
+    ("question", "answer"),
+    ("instruction", "output"),
+    ("instruction", "response"),
+)
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+SHAPES = (
+    "messages or conversation (role, content), conversations (from, value), prompt and completion, "
+    "question and answer, instruction and output"
+)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation.
+
+    Attributes:
+        messages: `role`, `content`, and where there are any `reasoning_content`, `tool_calls`.
+        where: file or data set and row, for messages to people.
+        tools: schemas of functions that the assistant may call.
+        fields: other columns of the row, such as language or level.
+    """
+
+    messages: list[dict[str, Any]]
+    where: str
+    tools: list[dict[str, Any]] | None
+    fields: dict[str, Any]
+
+
+def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of JSONL or Parquet files, or of a Hub data set, with where they stand.
+
+    Args:
+        path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
+
+    Raises:
+        RecipeError: missing file, another type, or a line that is not an object.
+    """
+    if path.startswith(HUB):
+        for number, row in hub_rows(path, 0, 1):
+            yield f"{path}, row {number}", row
+        return
+    for file in resolve_files(path):
+        yield from _parquet(file) if file.suffix == ".parquet" else _json_lines(file)
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
+    try:
+        for batch in pq.ParquetFile(file).iter_batches(1024):
+            for row in batch.to_pylist():
+                yield f"{file}, row {number}", row
+                number += 1
+    except pa.ArrowException as error:
+        raise RecipeError(f"{file}: damaged Parquet file ({error}); get it again") from error
+
+
+def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    # Not through Arrow, which would give the arguments of every tool call the keys of all others.
+    with pa.input_stream(str(file), compression=_COMPRESSIONS.get(file.suffix)) as stream:
+        for number, line in enumerate(io.BufferedReader(stream, 1 << 20), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise RecipeError(f"{file}:{number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise RecipeError(f"{file}:{number}: a row must be a JSON object")
+            yield f"{file}:{number}", row
+
+
+def as_messages(value: Any, role: str) -> list[dict[str, Any]]:
+    """A text as a message of `role`; messages as they are."""
+    return [{"role": role, "content": value}] if isinstance(value, str) else list(value)
+
+
+def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]], set[str]]:
+    """Messages of a row in any known shape, and the columns that they came from."""
+    for name in _CHATS:
+        if row.get(name) is None:
+            continue
+        if name != "conversations":
+            return list(row[name]), {name}
+        # Late, because it imports torch, which reading text does without.
+        from trl.data_utils import maybe_convert_to_chatml
+
+        return maybe_convert_to_chatml({name: row[name]})["messages"], {name}
+    for question, answer in _PAIRS:
+        if row.get(question) is None or row.get(answer) is None:
+            continue
+        asked = row[question]
+        if isinstance(asked, str) and row.get("input"):
+            asked = f"{asked}\n\n{row['input']}"
+        messages = [*as_messages(asked, "user"), *as_messages(row[answer], "assistant")]
+        used = {question, answer, "input", *_REASONING}
+        return [*messages[:-1], {**{k: row.get(k) for k in _REASONING}, **messages[-1]}], used
+    raise RecipeError(f"{where}: no chat in columns {', '.join(row)}; known are {SHAPES}")
+
+
+def chat_columns(names: Collection[str]) -> bool:
+    """Whether rows with these columns may hold a chat in one of the known shapes."""
+    return any(name in names for name in _CHATS) or any(set(p) <= set(names) for p in _PAIRS)
+
+
+def clean_message(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without empty fields, its reasoning under the name that the template knows."""
+    message = {k: v for k, v in message.items() if v is not None}
+    message["role"] = _ROLES_OF_OTHERS.get(message.get("role"), message.get("role"))
+    reasoning = next((message.pop(k) for k in _REASONING if message.get(k)), None)
+    own = {k: v for k, v in message.items() if k not in _REASONING}
+    return own | ({"reasoning_content": reasoning} if reasoning else {})
+
+
+def to_conversation(row: dict[str, Any], where: str) -> Conversation:
+    """A row as a conversation.
+
+    Raises:
+        RecipeError: none of the known shapes.
+    """
+    messages, used = _own_messages(row, where)
+    if not all(isinstance(m, dict) for m in messages):
+        raise RecipeError(f"{where}: messages must be objects with role and content")
+    tools = row.get("tools") or None
+    if isinstance(tools, str):
+        tools = orjson.loads(tools)
+    fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
+    return Conversation([clean_message(m) for m in messages], where, tools, fields)
+
+
+def flaw(conversation: Conversation) -> str | None:
+    """Why a conversation cannot be learned from; `None` if it can.
+
+    `unknown_role`, `no_text` (a message says nothing), `no_answer` (nothing of the assistant's to
+    learn), `ends_with_question` (the last word is not the assistant's).
+    """
+    messages = conversation.messages
+    if any(m.get("role") not in ROLES for m in messages):
+        return "unknown_role"
+    if not any(m["role"] == "assistant" for m in messages):
+        return "no_answer"
+    if messages[-1]["role"] != "assistant":
+        return "ends_with_question"
+    if not all(m.get("content") or m.get("tool_calls") for m in messages):
+        return "no_text"
+    return None

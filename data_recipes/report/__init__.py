@@ -1,5 +1,0 @@
-"""One page that shows what a data recipe did to its text."""
-
-from .page import add_arguments, run
-
-__all__ = ["add_arguments", "run"]

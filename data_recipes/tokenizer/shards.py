@@ -1,0 +1,279 @@
+"""Tokenise one source into datatrove shards, with a held-out split and a manifest."""
+
+import hashlib
+import shutil
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.tokens import DocumentTokenizer
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+
+from ..common.errors import RecipeError
+from ..common.progress import Progress, show_progress
+from ..engine.documents import read_batches, text_bytes
+from ..engine.executor_config import ExecutorConfig
+from ..engine.executors import execute
+from ..engine.steps import StepFolder, Tally, claim
+from ..prepare.config import ShardConfig, SourceConfig
+from ..tokens.manifest import (
+    MANIFEST,
+    Manifest,
+    ShardFile,
+    read_manifest,
+    sha256_file,
+    write_json_atomically,
+)
+from .train import load_tokenizer
+
+SPLITS = ("train", "heldout")
+DONE = "done"
+
+
+class ShardTokenizer(DocumentTokenizer):
+    """datatrove's writer, with BOS and EOS around each document and no markup read from text."""
+
+    def __init__(self, output_folder: Path, tokenizer_dir: Path, seed: int) -> None:
+        super().__init__(
+            str(output_folder),
+            str(tokenizer_dir / "tokenizer.json"),
+            seed=seed,
+            save_final_metadata=False,
+        )
+        special = load_tokenizer(tokenizer_dir)
+        self.bos, self.eos = special.bos_token, special.eos_token
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(self.tokenizer_name_or_path)
+        tokenizer.post_processor = TemplateProcessing(
+            single=f"{self.bos} $A {self.eos}",
+            special_tokens=[(t, tokenizer.token_to_id(t)) for t in (self.bos, self.eos)],
+        )
+        return tokenizer
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        # A web page that spells "<|EOS|>" must not be able to end the document. Set here because
+        # the executor copies its steps, and the copy of a tokenizer forgets this.
+        self.tokenizer.encode_special_tokens = True
+        return super().run(data, rank, world_size)
+
+
+def is_heldout(text: str, fraction: float) -> bool:
+    """Whether a document is kept out of training.
+
+    By a hash of its text, not by position: copies of one document land on the same side.
+    """
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+    return struct.unpack("<I", digest)[0] < int(fraction * 2**32)
+
+
+class Tokenize(PipelineStep):
+    """Writes the shards of one source, `<output_dir>/{train,heldout}/<task>_*.ds`.
+
+    Each task has its share of the cleaned documents, which it reads once per split, so that it
+    holds neither. A task that was killed starts again; those that are done are marked.
+
+    Args:
+        text: folder of the last cleaning step for this source.
+        config: held-out share, seed.
+        tokenizer_dir: directory with `tokenizer.json`.
+        output_dir: `<shards>/<source name>`.
+    """
+
+    name = "Tokenize"
+    type = "TOKENIZER"
+
+    def __init__(
+        self, text: StepFolder, config: ShardConfig, tokenizer_dir: Path, output_dir: Path
+    ) -> None:
+        super().__init__()
+        self.text = text
+        self.config = config
+        self.tokenizer_dir = tokenizer_dir
+        self.output_dir = output_dir
+
+    def _documents(self, split: str, shards: list[str], progress: Progress) -> DocumentsPipeline:
+        fraction = self.config.heldout_fraction
+        for shard in shards:
+            for batch in read_batches(self.text.kept(shard), ["id", "text"]):
+                for name, text in zip(*(column.to_pylist() for column in batch.columns)):
+                    if is_heldout(text, fraction) == (split == "heldout"):
+                        yield Document(text=text, id=name)
+                progress.update(int(text_bytes(batch).sum()))
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        shards = self.text.shards()[rank::world_size]
+        with Progress(self.output_dir, rank) as progress:
+            for split in SPLITS:
+                done = self.output_dir / DONE / f"{split}-{rank:05d}"
+                if not done.is_file():
+                    writer = ShardTokenizer(
+                        self.output_dir / split, self.tokenizer_dir, self.config.seed
+                    )
+                    writer.run(self._documents(split, shards, progress), rank, world_size)
+                    done.parent.mkdir(parents=True, exist_ok=True)
+                    done.touch()
+        yield from ()
+
+
+def tokenizer_hash(tokenizer_dir: Path) -> str:
+    """SHA-256 of `tokenizer.json`.
+
+    Raises:
+        RecipeError: no such file.
+    """
+    path = tokenizer_dir / "tokenizer.json"
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
+    return sha256_file(path)
+
+
+def _token_bytes(tokenizer_dir: Path) -> int:
+    return 2 if len(load_tokenizer(tokenizer_dir)) <= 2**16 else 4
+
+
+def _shard_files(directory: Path) -> list[ShardFile]:
+    files = []
+    for path in sorted(directory.glob("*.ds")):
+        index = path.with_name(path.name + ".index")
+        documents = index.stat().st_size // 8
+        if documents == 0:
+            continue
+        with index.open("rb") as handle:
+            handle.seek(-8, 2)
+            (tokens,) = struct.unpack("<Q", handle.read(8))
+        files.append(
+            ShardFile(
+                path=path.name,
+                tokens=tokens,
+                documents=documents,
+                sha256=sha256_file(path),
+                index_sha256=sha256_file(index),
+            )
+        )
+    return files
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """What the shards of a source are made of and how.
+
+    Attributes:
+        source: what is said about the text.
+        text: folder of the last cleaning step for this source.
+        config: held-out share, parts, seed.
+        tokenizer_dir: directory with `tokenizer.json`.
+        output_dir: `<shards>/<source name>`.
+        cleaning: settings of the steps that the text went through.
+    """
+
+    source: SourceConfig
+    text: StepFolder
+    config: ShardConfig
+    tokenizer_dir: Path
+    output_dir: Path
+    cleaning: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> Tokenize:
+        """The pipeline step that writes them."""
+        return Tokenize(self.text, self.config, self.tokenizer_dir, self.output_dir)
+
+    @property
+    def tasks(self) -> int:
+        """Parts, each with files of its own; at most one per shard of text."""
+        return max(1, min(self.config.tasks, len(self.text.shards())))
+
+    @property
+    def done(self) -> bool:
+        """Whether both splits are finished."""
+        return all((self.output_dir / split / MANIFEST).is_file() for split in SPLITS)
+
+    def pipeline(self) -> dict[str, Any]:
+        """What decides the tokens, besides the tokenizer."""
+        tallies = ((shard, Tally.read(self.text.stats(shard))) for shard in self.text.shards())
+        return {
+            "inputs": [[shard, t.documents_kept, t.bytes_kept] for shard, t in tallies],
+            "cleaning": self.cleaning,
+            "shards": self.config.model_dump() | {"tasks": self.tasks},
+        } | ({"template": self.source.template} if self.source.template else {})
+
+    def claim(self) -> None:
+        """Bind the directory to these settings.
+
+        Raises:
+            RecipeError: it holds shards made from other settings.
+        """
+        tokenizer = {"tokenizer_sha256": tokenizer_hash(self.tokenizer_dir)}
+        claim(self.output_dir, tokenizer | self.pipeline())
+
+
+def finish_shards(plan: ShardPlan) -> dict[str, Manifest]:
+    """Write the manifests of both splits, or bring what they say about the text up to date.
+
+    Raises:
+        RecipeError: no documents in one of the splits, or documents are missing.
+    """
+    source = plan.source
+    facts = source.model_dump(include={"name", "language", "licence", "synthesizer"})
+    facts["source"] = source.path
+    directories = {split: plan.output_dir / split for split in SPLITS}
+    if plan.done:
+        # What is said about the text may be corrected without tokenising it again.
+        manifests = {s: read_manifest(d).model_copy(update=facts) for s, d in directories.items()}
+        for split, manifest in manifests.items():
+            if manifest != read_manifest(directories[split]):
+                write_json_atomically(directories[split] / MANIFEST, manifest.model_dump())
+        return manifests
+    manifests = {}
+    for split, directory in directories.items():
+        files = _shard_files(directory)
+        if not files:
+            shutil.rmtree(plan.output_dir)
+            raise RecipeError(
+                f"{source.path}: no documents for the {split} split of source {source.name!r}. "
+                "Is the source too small, or heldout_fraction too small for it?"
+            )
+        manifests[split] = Manifest(
+            **facts,
+            split=split,
+            tokenizer_sha256=tokenizer_hash(plan.tokenizer_dir),
+            dtype=f"<u{_token_bytes(plan.tokenizer_dir)}",
+            documents=sum(f.documents for f in files),
+            tokens=sum(f.tokens for f in files),
+            pipeline=plan.pipeline(),
+            files=files,
+        )
+    written, given = sum(m.documents for m in manifests.values()), plan.text.tally().documents_kept
+    if written != given:
+        raise RecipeError(
+            f"{plan.output_dir}: {written:,} documents were tokenised, {given:,} given; delete the "
+            "directory and make the shards again"
+        )
+    # Written last and together: a data set without its manifest counts as unfinished.
+    for split, directory in directories.items():
+        write_json_atomically(directory / MANIFEST, manifests[split].model_dump())
+    return manifests
+
+
+def write_shards(plan: ShardPlan, executor: ExecutorConfig) -> dict[str, Manifest]:
+    """Tokenise a source, or go on with it; returns the manifests by split.
+
+    Raises:
+        RecipeError: no documents in one of the splits; shards there that were made from other
+            settings; a full disk.
+    """
+    plan.claim()
+    if not plan.done:
+        total = len(SPLITS) * plan.text.tally().bytes_kept
+        with show_progress(plan.output_dir, total, f"shards of {plan.source.name}"):
+            execute([plan.step], plan.tasks, executor, plan.output_dir / "logs")
+    return finish_shards(plan)

@@ -1,0 +1,267 @@
+"""Tokenizers trained on several corpora at several sizes, compared on text they have not seen.
+
+KORMo compared six: three corpora at 125,000 and 196,000 entries (paper section 3.2), by bytes per
+token on held-out web and synthetic text of each language.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from ..common.config_files import Strict, find_config, load_config
+from ..common.errors import RecipeError
+from ..common.progress import show_progress
+from ..engine.documents import read_batches
+from ..engine.executor_config import ExecutorConfig
+from ..engine.executors import execute
+from ..engine.steps import StepFolder, claim
+from ..prepare.config import CONFIGS, CorpusConfig, SourceConfig
+from ..read.read_config import ReadConfig
+from ..read.step import ReadStep, source_bytes, source_facts
+from ..tokens.manifest import write_json_atomically
+from ..toy import generate_corpus
+from .corpus import spread_texts
+from .measures import Measures, measure
+from .plot import plot
+from .shards import is_heldout
+from .train import load_tokenizer, train_tokenizer
+
+_RECORD = "training.json"
+
+
+class StudySource(SourceConfig):
+    """A text source of the study.
+
+    Attributes:
+        kind: `web` for text by people as it was found, `synthetic` for text by a model or program.
+    """
+
+    kind: Literal["web", "synthetic"]
+
+
+class StudyConfig(Strict):
+    """A tokenizer study. Everything it makes lies under `output_dir`.
+
+    Attributes:
+        corpus: generate the embedded corpus into `<output_dir>/text` first.
+        sources: text to train and to measure on.
+        corpora: share of the training text per source, by name of the corpus.
+        sizes: BPE entries; every corpus is trained at every size.
+        megabytes: training text of each, in 1e6 UTF-8 bytes.
+        heldout_fraction: share of the documents that is measured on and never trained on.
+        heldout_megabytes: text of each source to measure on, at most.
+        references: tokenizers to compare with: directories or Hub ids.
+    """
+
+    output_dir: Path
+    corpus: CorpusConfig | None = None
+    sources: list[StudySource] = Field(min_length=1)
+    corpora: dict[str, dict[str, float]] = Field(min_length=1)
+    sizes: list[int] = Field(min_length=1)
+    megabytes: float = Field(gt=0)
+    heldout_fraction: float = Field(default=0.02, gt=0, lt=1)
+    heldout_megabytes: float = Field(default=20, gt=0)
+    references: list[str] = []
+
+    @model_validator(mode="after")
+    def _known_sources(self) -> "StudyConfig":
+        names = {source.name for source in self.sources}
+        for corpus, weights in self.corpora.items():
+            if unknown := sorted(set(weights) - names):
+                raise ValueError(f"corpora.{corpus} names unknown sources: {', '.join(unknown)}")
+            if not weights or not all(weight > 0 for weight in weights.values()):
+                raise ValueError(f"corpora.{corpus}: weights must be positive")
+        return self
+
+    def resolved_sources(self) -> list[StudySource]:
+        """Sources with `{output_dir}` filled in."""
+        return [
+            s.model_copy(update={"path": s.path.replace("{output_dir}", str(self.output_dir))})
+            for s in self.sources
+        ]
+
+
+def _read(config: StudyConfig) -> dict[str, StepFolder]:
+    if config.corpus and not (config.output_dir / "text").is_dir():
+        staging = config.output_dir / "text.tmp"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        generate_corpus(staging, **config.corpus.model_dump())
+        os.replace(staging, config.output_dir / "text")
+    sources, read = config.resolved_sources(), ReadConfig()
+    output = config.output_dir / "read"
+    claim(output, {"sources": [source_facts(source, read) for source in sources]})
+    step = ReadStep(sources, output, read)
+    with show_progress(output, sum(source_bytes(s, read) for s in sources), "read"):
+        execute([step], 1, ExecutorConfig(), output / "logs")
+    return {source.name: StepFolder(output / source.name) for source in sources}
+
+
+def _training_text(
+    config: StudyConfig, weights: dict[str, float], folders: dict[str, StepFolder], name: str
+) -> Iterator[str]:
+    budget, total = config.megabytes * 1e6, sum(weights.values())
+    with tqdm(total=int(budget), unit="B", unit_scale=True, desc=name, file=sys.stderr) as bar:
+        for source, weight in weights.items():
+            own = budget * weight / total
+            left = own
+            for text in spread_texts(folders[source], own, config.heldout_fraction):
+                size = len(text.encode())
+                left -= size
+                bar.update(size)
+                yield text
+            # Hash samples fall a few per cent short; more is a corpus that is not the one named.
+            if left > 0.15 * own:
+                raise RecipeError(
+                    f"corpora: {name} wants {own / 1e6:,.1f} MB of {source}, which has "
+                    f"{(own - left) / 1e6:,.1f}; lower `megabytes` or its weight, or give more text"
+                )
+
+
+def _train(config: StudyConfig, folders: dict[str, StepFolder], corpus: str, size: int) -> Path:
+    name = f"{corpus}-{size}"
+    directory = config.output_dir / "variants" / name
+    weights = config.corpora[corpus]
+    record = {
+        "weights": weights,
+        "bpe_entries": size,
+        "megabytes": config.megabytes,
+        "heldout_fraction": config.heldout_fraction,
+    }
+    if directory.is_dir():
+        if json.loads((directory / _RECORD).read_text(encoding="utf-8")) != record:
+            raise RecipeError(f"{directory}: trained with other settings; delete it to train again")
+        return directory
+    tokenizer = train_tokenizer(_training_text(config, weights, folders, name), size)
+    staging = directory.with_name(name + ".tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    tokenizer.save_pretrained(staging)
+    write_json_atomically(staging / _RECORD, record)
+    os.replace(staging, directory)
+    return directory
+
+
+def _heldout(config: StudyConfig, folder: StepFolder) -> Iterator[str]:
+    left = config.heldout_megabytes * 1e6
+    for shard in folder.shards():
+        for batch in read_batches(folder.kept(shard), ["text"]):
+            for text in batch.column(0).to_pylist():
+                if is_heldout(text, config.heldout_fraction):
+                    yield text
+                    left -= len(text.encode())
+                    if left <= 0:
+                        return
+
+
+def _references(config: StudyConfig) -> dict[str, PreTrainedTokenizerBase]:
+    loaded = {}
+    for name in config.references:
+        try:
+            loaded[name] = load_tokenizer(name)
+        except RecipeError as error:
+            raise RecipeError(f"references: {error}; take it out or make it available") from error
+    return loaded
+
+
+def study(config: StudyConfig) -> dict[str, dict[str, Measures]]:
+    """Train what is not trained yet, and measure everything.
+
+    Returns:
+        measures by tokenizer and source.
+
+    Raises:
+        RecipeError: too little text, a reference that cannot be loaded, variants that were trained
+            with other settings.
+    """
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    tokenizers = _references(config)
+    folders = _read(config)
+    for corpus in config.corpora:
+        for size in config.sizes:
+            directory = _train(config, folders, corpus, size)
+            tokenizers[directory.name] = load_tokenizer(directory)
+    results: dict[str, dict[str, Measures]] = {}
+    for name in tqdm(tokenizers, desc="measuring", unit="tokenizer", file=sys.stderr):
+        results[name] = {}
+        for source, folder in folders.items():
+            try:
+                results[name][source] = measure(tokenizers[name], _heldout(config, folder))
+            except ValueError as error:
+                raise RecipeError(
+                    f"sources.{source}: {error}; raise heldout_fraction or give more"
+                ) from error
+    return results
+
+
+def table(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> str:
+    """The study as a Markdown table; columns are comparable downwards, not across languages."""
+    sources = config.sources
+    head = [f"{s.language} {s.kind} ({s.name})" for s in sources]
+    lines = [
+        "Bytes per token (higher is shorter) and Rényi efficiency, on held-out text. Compare down "
+        "a column: bytes per character differ between scripts.",
+        "",
+        "| tokenizer | " + " | ".join(head) + " |",
+        "|---|" + "---|" * len(sources),
+    ]
+    for name, measures in results.items():
+        cells = [
+            f"{measures[s.name].bytes_per_token:.3f} / {measures[s.name].renyi_efficiency:.3f}"
+            for s in sources
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> None:
+    """`study.json`, `study.csv`, `study.md` and `study.png` in the output directory."""
+    facts = {s.name: s for s in config.sources}
+    rows = [
+        {
+            "tokenizer": name,
+            "source": source,
+            "language": facts[source].language,
+            "kind": facts[source].kind,
+            **asdict(values),
+        }
+        for name, measures in results.items()
+        for source, values in measures.items()
+    ]
+    write_json_atomically(config.output_dir / "study.json", rows)
+    with (config.output_dir / "study.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (config.output_dir / "study.md").write_text(table(config, results), encoding="utf-8")
+    plot(rows, config.output_dir / "study.png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m data_recipes tokenizer-study`."""
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="YAML file, or its name in data_recipes/configs/tokenizer_study",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the study and print its table."""
+    path = find_config(args.config, CONFIGS / "tokenizer_study")
+    config = load_config(path, StudyConfig, args.overrides)
+    results = study(config)
+    write_results(config, results)
+    print(table(config, results))
+    print(f"{config.output_dir}/study.{{json,csv,md,png}}")

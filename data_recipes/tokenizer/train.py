@@ -1,0 +1,148 @@
+"""Byte-level BPE with KORMo's layout of ids, at any vocabulary size.
+
+Layout (research on the published tokenizer): BPE entries, then runs of 2 to 31 newlines, then the
+eleven control tokens. The pre-tokenizer is Qwen2's expression with single digits. Unlike the
+published tokenizer, all 256 byte symbols are in the alphabet, so every text can be encoded.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+from ..common.errors import RecipeError
+
+PRETOKENIZER = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+NEWLINE_RUNS = tuple("\n" * n for n in range(2, 32))
+BOS, EOS, PAD, BOT, EOT = "<|BOS|>", "<|EOS|>", "<|PAD|>", "<|BOT|>", "<|EOT|>"
+# Markup that text may legitimately carry (reasoning traces, tool calls) is added but not "special",
+# so that decoding with skip_special_tokens keeps it, as in Qwen3's tokenizer.
+MARKUP = (
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+)
+ADDED_TOKENS = (*NEWLINE_RUNS, BOS, EOS, PAD, *MARKUP, BOT, EOT)
+SPECIAL = frozenset((BOS, EOS, PAD, BOT, EOT))
+PADDING_MULTIPLE = 256  # published: 125,041 tokens in 125,184 = 489 x 256 embedding rows
+MIN_BPE_ENTRIES = 257
+_NEWLINES = re.compile(r"\n{2,}")
+
+
+def padded_vocab_size(tokens: int) -> int:
+    """Embedding rows for a tokenizer with `tokens` entries."""
+    return -(-tokens // PADDING_MULTIPLE) * PADDING_MULTIPLE
+
+
+def _between_newline_runs(texts: Iterable[str]) -> Iterator[str]:
+    # Runs of newlines are added tokens: BPE never sees them, so it must not spend merges on them.
+    for text in texts:
+        yield from (part for part in _NEWLINES.split(text) if part)
+
+
+def train_tokenizer(texts: Iterable[str], bpe_entries: int) -> PreTrainedTokenizerFast:
+    """Train a tokenizer of `bpe_entries + 41` tokens.
+
+    `encode` prepends `<|BOS|>`; a pretraining document is `encode(text) + [<|EOS|>]`.
+
+    Args:
+        texts: training text, one string per document.
+        bpe_entries: size of the BPE part (125,000 in KORMo), at least 257.
+
+    Raises:
+        RecipeError: `bpe_entries` too small, or more than the text supports.
+    """
+    # Late, because it imports torch, which most data steps do without.
+    from modeling_kormo import CHAT_TEMPLATE
+
+    if bpe_entries < MIN_BPE_ENTRIES:
+        raise RecipeError(
+            f"bpe_entries={bpe_entries}: at least {MIN_BPE_ENTRIES} (256 bytes and one merge)"
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZER), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=bpe_entries,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_between_newline_runs(texts), trainer)
+    learned = tokenizer.get_vocab_size()
+    if learned != bpe_entries:
+        raise RecipeError(
+            f"the text supports only {learned:,} BPE entries, {bpe_entries:,} were asked for: "
+            "give more text or lower bpe_entries"
+        )
+    for token in ADDED_TOKENS:
+        # One call a token keeps the order; add_tokens ignores the `special` flag.
+        add = tokenizer.add_special_tokens if token in SPECIAL else tokenizer.add_tokens
+        add([AddedToken(token, special=token in SPECIAL, normalized=False)])
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{BOS} $A",
+        pair=f"{BOS} $A {BOS} $B",
+        special_tokens=[(BOS, tokenizer.token_to_id(BOS))],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        extra_special_tokens=[BOT, EOT],
+        chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """UTF-8 bytes that each id stands for; 0 for control tokens.
+
+    Bits per byte divide by these, so that tokenizers of any size can be compared.
+    """
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    added = tokenizer.get_added_vocab()
+    special = set(tokenizer.all_special_ids)
+    lengths = [0] * len(tokenizer)
+    for token, index in tokenizer.get_vocab().items():
+        if index in special:
+            continue
+        if token in added:
+            lengths[index] = len(token.encode())
+        elif set(token) <= alphabet:
+            # One character of the byte alphabet stands for one byte.
+            lengths[index] = len(token)
+        else:
+            raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
+    return lengths
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Load a tokenizer directory or Hub id.
+
+    Raises:
+        RecipeError: missing, or without the `<|EOS|>`-like token that must close documents.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"tokenizer {path}: cannot be loaded ({error})") from error
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        raise RecipeError(f"tokenizer {path}: needs a BOS and an EOS token to delimit documents")
+    return tokenizer

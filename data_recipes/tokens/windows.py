@@ -1,0 +1,159 @@
+"""Windows of `sequence_length` tokens, read from shards through a memory map.
+
+Which window comes at which place of which epoch is a pure function of (seed, epoch, index): a
+format-preserving permutation, so that nothing is stored and resuming costs nothing at any size.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..common.errors import RecipeError
+from .manifest import VERIFY_ON_OPEN_BYTES, Manifest, read_manifest, verify_files
+
+_ROUNDS = 4
+
+
+def permute(index: int, size: int, key: str) -> int:
+    """The `index`-th element of a pseudorandom permutation of `range(size)`.
+
+    A balanced Feistel network over the next even number of bits, walked until the value falls in
+    range (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+
+    Args:
+        index: 0 <= index < size.
+        size: number of elements.
+        key: names the permutation.
+    """
+    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    mask = (1 << half_bits) - 1
+    round_keys = [f"{key}/{r}/".encode() for r in range(_ROUNDS)]
+    value = index
+    while True:
+        left, right = value >> half_bits, value & mask
+        for round_key in round_keys:
+            digest = hashlib.blake2b(round_key + right.to_bytes(8, "little"), digest_size=8)
+            left, right = right, left ^ (int.from_bytes(digest.digest(), "little") & mask)
+        value = (left << half_bits) | right
+        if value < size:
+            return value
+
+
+@dataclass(frozen=True)
+class Window:
+    """The tokens of one training row and the documents in it.
+
+    Attributes:
+        tokens: int64 [sequence_length].
+        document_ends: int64, positions in the window where documents (or their visible parts) end;
+            the last is `sequence_length`. Padding ends like a document of its own.
+        starts: int64 [documents], where in the data set's stream of tokens each document (or its
+            visible part) begins; padding has no entry.
+        padding: tokens at the end that are no text.
+    """
+
+    tokens: np.ndarray
+    document_ends: np.ndarray
+    starts: np.ndarray
+    padding: int = 0
+
+
+class TokenSource:
+    """A token data set on disk, seen as one stream of tokens cut into windows.
+
+    Args:
+        directory: `<shards>/<source>/<split>`, with a manifest.
+
+    Raises:
+        RecipeError: unfinished, missing or corrupt shards.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manifest: Manifest = read_manifest(directory)
+        size = self.manifest.tokens * int(self.manifest.dtype[-1])
+        verify_files(directory, self.manifest, checksums=size <= VERIFY_ON_OPEN_BYTES)
+        files = self.manifest.files
+        self._tokens = [np.memmap(directory / f.path, self.manifest.dtype, "r") for f in files]
+        self._ends = [np.memmap(directory / f"{f.path}.index", "<u8", "r") for f in files]
+        self._token_starts = np.cumsum([0, *(f.tokens for f in files)])
+        self._document_starts = np.cumsum([0, *(f.documents for f in files)])
+        for file, ends in zip(files, self._ends):
+            if int(ends[-1]) != file.tokens or bool((np.diff(ends.astype(np.int64)) <= 0).any()):
+                raise RecipeError(f"{directory / file.path}.index: corrupt document index")
+
+    def windows(self, sequence_length: int) -> int:
+        """Number of whole windows; the rest of the last one is left out."""
+        return self.manifest.tokens // sequence_length
+
+    def window(self, index: int, sequence_length: int) -> Window:
+        """The `index`-th window in file order."""
+        start = index * sequence_length
+        stop = start + sequence_length
+        parts: list[np.ndarray] = []
+        ends: list[np.ndarray] = []
+        file, _ = self._file_at(start)
+        while start < stop:
+            offset = int(self._token_starts[file])
+            low, high = start - offset, min(stop - offset, len(self._tokens[file]))
+            parts.append(np.asarray(self._tokens[file][low:high], dtype=np.int64))
+            first = int(np.searchsorted(self._ends[file], low, side="right"))
+            last = int(np.searchsorted(self._ends[file], high, side="left"))
+            inside = np.asarray(self._ends[file][first:last], dtype=np.int64) + offset
+            ends.append(inside - index * sequence_length)
+            start = high + offset
+            # The end of a file is the end of a document, and so is the end of the window.
+            ends.append(np.array([start - index * sequence_length], dtype=np.int64))
+            file += 1
+        document_ends = np.unique(np.concatenate(ends))
+        starts = index * sequence_length + np.concatenate([[0], document_ends[:-1]])
+        return Window(np.concatenate(parts), document_ends, starts)
+
+    def documents_in(self, window: Window) -> list[int]:
+        """Numbers, in the data set, of the documents that a window shows, for error reports."""
+        numbers = []
+        for start in window.starts.tolist():
+            file, offset = self._file_at(start)
+            inside = int(np.searchsorted(self._ends[file], start - offset, side="right"))
+            numbers.append(int(self._document_starts[file]) + inside)
+        return numbers
+
+    def tokens_at(self, start: int, length: int) -> np.ndarray:
+        """Tokens of a part of one document, by its place in the stream. int64 [length]."""
+        file, offset = self._file_at(start)
+        return np.asarray(self._tokens[file][start - offset :][:length], dtype=np.int64)
+
+    def document_blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Where documents start in the stream, and their lengths: int64, `size` of them at a time.
+
+        In file order, across the ends of files; the last block may be shorter.
+        """
+        held: list[np.ndarray] = []
+        first = 0
+        for file, ends in enumerate(self._ends):
+            taken = 0
+            while taken < len(ends):
+                room = size - sum(map(len, held))
+                part = np.asarray(ends[taken : taken + room], dtype=np.int64)
+                held.append(part + self._token_starts[file])
+                taken += len(part)
+                if len(part) == room:
+                    yield _bounds(first, held)
+                    first = int(held[-1][-1])
+                    held = []
+        if held:
+            yield _bounds(first, held)
+
+    def _file_at(self, position: int) -> tuple[int, int]:
+        # Number of the file that holds a place of the stream, and where that file begins.
+        file = int(np.searchsorted(self._token_starts, position, side="right")) - 1
+        return file, int(self._token_starts[file])
+
+
+def _bounds(first: int, ends: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    joined = np.concatenate(ends)
+    starts = np.concatenate([[first], joined[:-1]])
+    return starts, joined - starts

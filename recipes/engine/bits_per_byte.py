@@ -1,0 +1,102 @@
+"""Held-out bits per byte, per language: a loss that tokenizers of any size can be compared by."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokenizer.train import token_byte_lengths
+from data_recipes.tokens.windows import TokenSource, Window
+
+from .windows_data import PackedCollator
+
+
+class BitsPerByte:
+    """Measures a model on the held-out split of some sources.
+
+    Bits per byte are the summed cross-entropy of the scored tokens in bits over the UTF-8 bytes
+    that those tokens stand for. Control tokens stand for no bytes and are not scored, nor is the
+    first token of a document or window, which nothing predicts.
+
+    Args:
+        shards_dir: `<shards>`, with `<source>/heldout` in it.
+        names: sources to measure on.
+        sequence_length: tokens per window.
+        max_tokens: tokens per source, at most.
+        tokenizer: for the byte length of each token.
+        collator: makes the same batches as training.
+
+    Raises:
+        RecipeError: a held-out split shorter than one window.
+    """
+
+    def __init__(
+        self,
+        shards_dir: Path,
+        names: Sequence[str],
+        sequence_length: int,
+        max_tokens: int,
+        tokenizer: PreTrainedTokenizerBase,
+        collator: PackedCollator,
+    ) -> None:
+        self.byte_lengths = torch.tensor(token_byte_lengths(tokenizer))
+        self.collator = collator
+        self.windows: list[tuple[str, Window]] = []
+        for name in names:
+            source = TokenSource(shards_dir / name / "heldout")
+            count = min(source.windows(sequence_length), max(1, max_tokens // sequence_length))
+            if count == 0:
+                raise RecipeError(
+                    f"{source.directory}: {source.manifest.tokens:,} held-out tokens are less than "
+                    f"one window of {sequence_length:,}: raise shards.heldout_fraction in the data "
+                    "recipe"
+                )
+            language = source.manifest.language
+            self.windows += [(language, source.window(i, sequence_length)) for i in range(count)]
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+        reduce: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums,
+    ) -> dict[str, float]:
+        """Bits per byte by language code.
+
+        Args:
+            model: a `KORMoForCausalLM`, wrapped or not.
+            device: where batches go.
+            rank: this process; windows are dealt out in turn.
+            world_size: number of processes.
+            reduce: sums a float64 [languages, 2] tensor over processes.
+        """
+        training = model.training
+        model.eval()
+        byte_lengths = self.byte_lengths.to(device)
+        languages = sorted({language for language, _ in self.windows})
+        sums = torch.zeros(len(languages), 2, dtype=torch.float64, device=device)
+        # Sharded models talk in every forward, so all ranks run equally many; a rank without a
+        # window of its own repeats one and does not count it.
+        for first in range(0, len(self.windows), world_size):
+            own = first + rank
+            language, window = self.windows[min(own, len(self.windows) - 1)]
+            batch = {
+                k: v.to(device) if isinstance(v, torch.Tensor) else v
+                for k, v in self.collator([window]).items()
+            }
+            nll = model(**batch, sum_loss=True, use_cache=False).token_nll
+            if own >= len(self.windows):
+                continue
+            bytes_ = byte_lengths[batch["input_ids"]] * (batch["labels"] >= 0)
+            row = languages.index(language)
+            sums[row, 0] += nll[bytes_ > 0].double().sum()
+            sums[row, 1] += bytes_.sum()
+        model.train(training)
+        totals = zip(languages, reduce(sums).tolist())
+        return {language: nats / math.log(2) / bytes_ for language, (nats, bytes_) in totals}

@@ -1,0 +1,74 @@
+"""`--dry-run`: what a stage would do and cost, without doing it."""
+
+import yaml
+
+from ..build import model_config
+from ..config import StageConfig
+from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
+from .schedule import Steps, deal_windows
+
+GIB = 2**30
+
+
+# What fragmentation, the CUDA context and NCCL leave of a GPU (our choice).
+_USABLE = 0.9
+
+
+def _fits(gpu: str, needed: float) -> list[str]:
+    memory = gpu_memory(gpu)
+    if memory is None:
+        return []
+    advice = "fits"
+    if needed > _USABLE * memory:
+        advice = (
+            "does NOT fit; lower batch.micro_batch, recompute layers "
+            "(model.activation_checkpointing), or plan more GPUs"
+        )
+    return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
+
+
+def plan_report(config: StageConfig, steps: Steps) -> str:
+    """Resolved config and the figures that follow from it."""
+    shape = model_config(config, tokenizer=None)
+    batch, parallelism = config.batch, config.parallelism
+    deal = deal_windows(config, parallelism.gpus)
+    parameters = count_parameters(shape)
+    flops = flops_per_token(shape, batch.sequence_length)
+    tokens = steps.total * batch.tokens_per_step
+    memory = estimate_memory(
+        shape,
+        deal.micro_batch * batch.sequence_length,
+        parallelism.gpus,
+        config.model.activation_checkpointing,
+        parallelism.sync_each_microbatch,
+        deal.accumulation > 1,
+    )
+    lines = [
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        f"parameters            {parameters:,}",
+        f"tokens per step       {batch.tokens_per_step:,} = {parallelism.gpus} GPUs x "
+        f"{deal.micro_batch} windows x {deal.accumulation} forward passes x "
+        f"{batch.sequence_length:,}",
+        f"steps                 {steps.total:,} (warm-up {steps.warmup:,}, decay {steps.decay:,})",
+        f"tokens                {tokens:,}",
+        f"FLOPs per token       {flops:.4g}",
+        f"FLOPs                 {flops * tokens:.4g}",
+        f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
+        f"gathered weights {memory.gathered / GIB:.1f}, gradients {memory.gradients / GIB:.1f}, "
+        f"activations {memory.activations / GIB:.1f}, loss {memory.loss / GIB:.1f} (an estimate)",
+        *_fits(parallelism.gpu, memory.total),
+    ]
+    peak = peak_flops(parallelism.gpu)
+    if peak is None:
+        lines.append(f"GPU-hours             unknown: no peak for {parallelism.gpu!r} in flops.py")
+    else:
+        rate = parallelism.planned_mfu * peak / flops
+        hours = tokens / rate / 3600
+        days = hours / parallelism.gpus / 24
+        lines.append(
+            f"GPU-hours             {hours:,.0f} on {parallelism.gpu} at "
+            f"{parallelism.planned_mfu:.0%} MFU ({rate:,.0f} tokens/s/GPU), {days:,.1f} days"
+        )
+        if parallelism.gpu_hour_usd:
+            lines.append(f"cost                  ${hours * parallelism.gpu_hour_usd:,.0f}")
+    return "\n".join(lines)

@@ -1,0 +1,232 @@
+"""`final/`: the model directory that one stage hands to the next, with its lineage and card."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import yaml
+from accelerate import init_empty_weights
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from data_recipes.common.commit import git_commit
+from data_recipes.tokens.manifest import sha256_file, write_json_atomically
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.export import save_portable
+
+from .metrics import CURVE, METRICS, read_metrics
+
+FINAL = "final"
+LINEAGE = "lineage.json"
+RECIPE = "recipe.yaml"
+_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
+
+
+class Stage(Protocol):
+    """What every stage's config has."""
+
+    stage: str
+    size: str
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage learned from.
+
+    Attributes:
+        parent: model directory or Hub id; `None` is a random initialisation.
+        parameters: of the model.
+        tokens: that the stage trained on.
+        data_fingerprint: changes whenever the data could.
+        tokenizer_sha256: of `tokenizer.json`.
+        languages: codes.
+        licences: of the sources.
+        table: what went in, for people.
+        usage: Python lines of the model card, and what kind of model it is.
+    """
+
+    parent: str | None
+    parameters: int
+    tokens: int
+    data_fingerprint: str
+    tokenizer_sha256: str | None
+    languages: list[str]
+    licences: list[str]
+    table: str
+    usage: str
+
+
+BASE_USAGE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+This is a base model: it continues text, and has had no safety tuning."""
+
+CHAT_USAGE = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(".")
+messages = [{"role": "user", "content": "..."}]
+inputs = tokenizer.apply_chat_template(
+    messages, add_generation_prompt=True, enable_thinking=True, return_dict=True,
+    return_tensors="pt",
+)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=512)[0]))
+```
+
+`enable_thinking=False` answers at once. It has had no safety tuning."""
+
+
+def read_lineage(model_dir: str) -> dict[str, Any] | None:
+    """Lineage of a model directory; `None` for a model that has none, as one from the Hub."""
+    path = Path(model_dir) / LINEAGE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _held_out(output_dir: Path) -> dict[str, tuple[float, float]]:
+    """First and last value of everything that was measured on held-out data."""
+    lines = read_metrics(output_dir)
+    keys = {k for m in lines for k in m if k.startswith(("bits_per_byte/", "heldout_"))}
+    series = {k: [m[k] for m in lines if k in m] for k in sorted(keys)}
+    return {name: (values[0], values[-1]) for name, values in series.items()}
+
+
+def _model_card(config: Stage, lineage: dict[str, Any], trained: Trained, output_dir: Path) -> str:
+    languages = "\n".join(f"- {language}" for language in lineage["languages"])
+    held_out = "\n".join(
+        f"| {name.replace('_', ' ').replace('/', ', ')} | {before:.4f} | {after:.4f} |"
+        for name, (before, after) in _held_out(output_dir).items()
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+language:
+{languages}
+tags:
+- kormo
+---
+
+# KORMo {config.size}, {config.stage}
+
+A language model of {lineage["parameters"]:,} parameters, trained with KORMo Recipes.
+
+| | |
+|---|---|
+| parent | {lineage["parent"] or "random initialisation"} |
+| tokens in this stage | {lineage["tokens"]:,} |
+| tokens in all | {lineage["tokens_in_all"]:,} |
+| commit | {lineage["commit"] or "unknown"} |
+| data fingerprint | `{lineage["data_fingerprint"]}` |
+
+## Held out
+
+| | before | after |
+|---|---|---|
+{held_out}
+
+![loss curve]({CURVE})
+
+## Data
+
+```
+{trained.table}
+```
+
+Licences: {", ".join(lineage["licences"])}.
+
+## Use
+
+{trained.usage}
+
+The resolved recipe is in `{RECIPE}`, the history of the weights in `{LINEAGE}`.
+"""
+
+
+def save_kormo(
+    model_config: KORMoConfig,
+    generation_config: GenerationConfig,
+    state_dict: dict[str, torch.Tensor],
+    directory: Path,
+) -> None:
+    """Write weights, config and modeling code of a KORMo model.
+
+    Args:
+        model_config: of the trained model.
+        generation_config: goes along.
+        state_dict: full (gathered) weights.
+        directory: written to.
+    """
+    # A fresh shell: the trained module may have been wrapped, and its class with it.
+    with init_empty_weights():
+        shell = KORMoForCausalLM(model_config)
+    shell.config.use_cache = True  # off in training
+    shell.generation_config = generation_config
+    save_portable(shell, directory, state_dict)
+
+
+def write_final(
+    config: Stage,
+    output_dir: Path,
+    save_model: Callable[[Path], None],
+    tokenizer: PreTrainedTokenizerBase,
+    trained: Trained,
+) -> Path:
+    """Write `<output_dir>/final`, whole or not at all. Called on one process.
+
+    Args:
+        config: the stage.
+        output_dir: of the run.
+        save_model: writes weights and configs into a directory.
+        tokenizer: goes along.
+        trained: what the stage learned from.
+
+    Returns:
+        The directory.
+    """
+    staging = output_dir / f"{FINAL}.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    save_model(staging)
+    tokenizer.save_pretrained(staging)
+
+    parent_lineage = read_lineage(trained.parent) if trained.parent else None
+    weights = sorted(staging.glob("*.safetensors"))
+    lineage = {
+        "stage": config.stage,
+        "size": config.size,
+        "parent": trained.parent,
+        "parent_lineage": parent_lineage,
+        "parameters": trained.parameters,
+        "tokens": trained.tokens,
+        "tokens_in_all": trained.tokens
+        + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
+        "data_fingerprint": trained.data_fingerprint,
+        "tokenizer_sha256": trained.tokenizer_sha256,
+        "languages": trained.languages,
+        "licences": trained.licences,
+        "commit": git_commit(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "python": sys.version.split()[0],
+        "weights_sha256": {p.name: sha256_file(p) for p in weights},
+    }
+    write_json_atomically(staging / LINEAGE, lineage)
+    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    (staging / RECIPE).write_text(resolved, encoding="utf-8")
+    for name in (METRICS, CURVE):
+        shutil.copy(output_dir / name, staging / name)
+    card = _model_card(config, lineage, trained, output_dir)
+    (staging / "README.md").write_text(card, encoding="utf-8")
+    final = output_dir / FINAL
+    os.replace(staging, final)
+    return final

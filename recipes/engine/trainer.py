@@ -1,0 +1,273 @@
+"""The pretraining trainer: what HF's `Trainer` leaves open, filled in."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from data_recipes.common.errors import RecipeError
+
+from ..config import StageConfig
+from .bits_per_byte import BitsPerByte
+from .callbacks import ProgressBar
+from .checkpoints import WholeCheckpoints, clear_staging
+from .guard import NonFiniteError, SpikeGuard
+from .metrics import Throughput, append_metrics, plot_curve
+from .windows_data import FromStep, PackedCollator, WindowDataset
+
+_GUARD = "guard.pt"
+
+
+def decayed_parameters(model: nn.Module) -> list[str]:
+    """Names of matrices and the output head; not norms, embeddings or biases (KORMo's code)."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in [m.weight]}
+    return [n for n, p in model.named_parameters() if p.ndim >= 2 and id(p) not in embeddings]
+
+
+def reduce_in_fp32(trainer: Trainer) -> None:
+    """Under FSDP2, reduce gradients in fp32; accelerate does it, and rounds outputs, in bf16."""
+    if not (trainer.is_fsdp_enabled and trainer.args.bf16):
+        return
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
+    )
+
+
+class PretrainTrainer(WholeCheckpoints, Trainer):
+    """`Trainer` with a global-token loss, fused cross-entropy, a spike guard and whole checkpoints.
+
+    Args:
+        model: a `KORMoForCausalLM` with fp32 weights.
+        args: from `recipes.arguments.training_arguments`.
+        config: the stage.
+        train_dataset: the windows of the whole run.
+        bits_per_byte: the held-out measurement.
+        throughput: meter for tokens per second.
+        collator: makes the batches.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        config: StageConfig,
+        train_dataset: WindowDataset,
+        bits_per_byte: BitsPerByte,
+        throughput: Throughput,
+        collator: PackedCollator,
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=train_dataset,
+            # `evaluate` below measures bits per byte; the base class only asks for its presence.
+            eval_dataset=bits_per_byte.windows,
+            callbacks=[ProgressBar()],
+        )
+        self.remove_callback(ProgressCallback)
+        self.remove_callback(PrinterCallback)
+        # The count of scored labels is passed in, whatever the signature of a wrapped forward says.
+        self.model_accepts_loss_kwargs = True
+        self.config = config
+        self.output_dir = Path(args.output_dir)
+        self.bits_per_byte = bits_per_byte
+        self.throughput = throughput
+        self.keep_checkpoints = config.logging.keep_checkpoints
+        self.start_step = 0
+        optimizer = config.optimizer
+        self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
+        # Sums over the micro-batches of one step: cross-entropy and z-loss, in nats.
+        self._step_sums = torch.zeros(2, dtype=torch.float32, device=args.device)
+        # The same over the steps since the last log line, each divided by its own token count.
+        self._log_sums = torch.zeros(2, dtype=torch.float64, device=args.device)
+        self._log_labels = torch.zeros((), dtype=torch.float64, device=args.device)
+        self._log_steps = 0
+        reduce_in_fp32(self)
+
+    # Data
+
+    def _get_train_sampler(self, train_dataset: WindowDataset | None = None) -> FromStep:
+        start = self.start_step * self.config.batch.windows_per_step
+        return FromStep(len(self.train_dataset), start)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        self.throughput.resume()
+        before = time.perf_counter()
+        result = super().get_batch_samples(*args, **kwargs)
+        self.throughput.waiting += time.perf_counter() - before
+        self._labels = result[1]
+        return result
+
+    # Loss and update
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        return decayed_parameters(model)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        dtypes = {p.dtype for group in optimizer.param_groups for p in group["params"]}
+        if dtypes != {torch.float32}:
+            raise RuntimeError(f"master weights must be fp32, the optimizer holds {dtypes}")
+        return optimizer
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Summed loss over the scored labels of all ranks and micro-batches of this step.
+
+        The division happens here and not in the model: FSDP2 would cast a count that is passed to
+        `forward` to bf16 and round it.
+        """
+        outputs = model(
+            **inputs,
+            sum_loss=True,
+            z_loss_weight=self.config.optimizer.z_loss_weight,
+            use_cache=False,
+        )
+        loss, z_loss = outputs.loss.float(), outputs.z_loss.float()
+        self._step_sums += torch.stack([loss.detach() - z_loss, z_loss])
+        # Gradients are averaged over ranks, so the sum over ranks needs their number back.
+        return loss * (self.args.world_size / num_items_in_batch.clamp(min=1))
+
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor:
+        grad_norm = super()._clip_grad_norm(model)
+        if hasattr(grad_norm, "full_tensor"):
+            grad_norm = grad_norm.full_tensor()
+        sums = self.accelerator.reduce(self._step_sums, reduction="sum")
+        losses = sums / self._labels.clamp(min=1)
+        self._step_sums.zero_()
+        self.guard.check(keep=1)
+        skip = self.guard.judge(losses.sum(), grad_norm, self.state.global_step)
+        self.optimizer.optimizer.found_inf = skip
+        self._log_sums += losses
+        self._log_labels += self._labels
+        self._log_steps += 1
+        self.throughput.tokens += self.config.batch.tokens_per_step
+        return grad_norm
+
+    def nonfinite_report(self, error: NonFiniteError) -> str:
+        """What the step that stopped the run had read."""
+        per_step = self.config.batch.windows_per_step
+        first = error.step * per_step
+        mixture = self.train_dataset.mixture
+        documents = [mixture.describe(i) for i in range(first, first + per_step)]
+        path = self.output_dir / f"nonfinite_step_{error.step + 1}.txt"
+        path.write_text("\n".join(documents) + "\n", encoding="utf-8")
+        shown = "\n  ".join(documents[:8])
+        return (
+            f"{error}: the update was not applied and the run stopped. The step had read\n  {shown}"
+            f"\n({per_step} windows, all in {path}). Look at these documents. Removing them from "
+            "the data, or lowering optimizer.learning_rate, makes another run: give it another "
+            "logging.output_dir"
+        )
+
+    # Measurements
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Held-out bits per byte per language, logged as `bits_per_byte/<language>`."""
+        self.throughput.pause()
+        values = self.bits_per_byte(
+            self.model_wrapped,
+            self.args.device,
+            self.args.process_index,
+            self.args.world_size,
+            lambda sums: self.accelerator.reduce(sums, reduction="sum"),
+        )
+        metrics = {f"bits_per_byte/{language}": value for language, value in values.items()}
+        self.log(dict(metrics))
+        # Clears the request for an evaluation, which would otherwise be answered again.
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        self.throughput.resume()
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Completes a line and writes it to `metrics.jsonl` and the trackers."""
+        if "train_runtime" in logs:
+            return
+        tokens_per_step = self.config.batch.tokens_per_step
+        line: dict[str, Any] = {
+            "step": self.state.global_step,
+            "tokens": self.state.global_step * tokens_per_step,
+        }
+        if "loss" in logs:
+            nll, z_loss = (self._log_sums / self._log_steps).tolist()
+            line["loss"] = nll
+            if self.config.optimizer.z_loss_weight:
+                line["z_loss"] = z_loss
+            line["grad_norm"] = logs["grad_norm"]
+            line["learning_rate"] = logs["learning_rate"]
+            labels = self._log_labels.item() / self._log_steps
+            line["masked_label_percent"] = 100 * (1 - labels / tokens_per_step)
+            line["skipped_updates"] = int(self.guard.skipped)
+            line |= self.throughput.drain()
+            self._log_sums.zero_()
+            self._log_labels.zero_()
+            self._log_steps = 0
+        else:
+            line |= logs
+        self.state.log_history.append(line)
+        if self.is_world_process_zero():
+            append_metrics(self.output_dir, line)
+        extra = {k: v for k, v in line.items() if k != "step"}
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, extra)
+
+    # Checkpoints
+
+    def complete_checkpoint(self, staged: Path) -> None:
+        torch.save(self.guard.state_dict(), staged / _GUARD)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self.throughput.pause()
+        self.guard.check()
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            plot_curve(self.output_dir, f"{self.config.size} {self.config.stage}")
+        self.throughput.resume()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            state = torch.load(Path(checkpoint) / _GUARD, map_location="cpu", weights_only=True)
+            self.guard.load_state_dict(state)
+            # A branch follows its own schedule from its first step on, not from its second.
+            scheduler = self.lr_scheduler
+            rates = [
+                base * shape(scheduler.last_epoch)
+                for base, shape in zip(scheduler.base_lrs, scheduler.lr_lambdas)
+            ]
+            for group, rate in zip(self.optimizer.param_groups, rates):
+                group["lr"] = rate
+            scheduler._last_lr = rates
+
+    def run(self, checkpoint: Path | None, start_step: int) -> None:
+        """Train to the end.
+
+        Args:
+            checkpoint: where to go on from.
+            start_step: its step.
+
+        Raises:
+            RecipeError: a non-finite step, or a checkpoint that could not be written.
+        """
+        if self.is_world_process_zero():
+            clear_staging(self.output_dir)
+        self.accelerator.wait_for_everyone()
+        self.start_step = start_step
+        try:
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            self.guard.check()
+        except NonFiniteError as error:
+            raise RecipeError(self.nonfinite_report(error)) from error

@@ -1,0 +1,98 @@
+"""Training windows as a PyTorch data set, and the batch that every attention backend agrees on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from data_recipes.tokens.mixture import Mixture
+from data_recipes.tokens.windows import Window
+from modeling_kormo.loss_kormo import IGNORE_INDEX
+
+
+class WindowDataset(Dataset):
+    """The windows of a whole run, in training order.
+
+    Args:
+        mixture: where window `i` comes from.
+        windows: windows in the run.
+    """
+
+    def __init__(self, mixture: Mixture, windows: int) -> None:
+        self.mixture = mixture
+        self.windows = windows
+
+    def __len__(self) -> int:
+        return self.windows
+
+    def __getitem__(self, index: int) -> Window:
+        return self.mixture.window(index)
+
+
+class FromStep(Sampler[int]):
+    """Indices in order, from where a resumed run goes on: nothing is read and thrown away.
+
+    Its length stays that of the whole run, because the trainer counts epochs by it.
+    """
+
+    def __init__(self, windows: int, start: int) -> None:
+        self.windows = windows
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.windows))
+
+    def __len__(self) -> int:
+        return self.windows
+
+
+@dataclass(frozen=True)
+class PackedCollator:
+    """Flattens windows to one row of documents.
+
+    Attributes:
+        document_masking: documents do not see each other; if off, only windows are kept apart.
+        unscored: ids that carry no loss.
+    """
+
+    document_masking: bool = True
+    unscored: tuple[int, ...] = ()
+
+    def __call__(self, windows: list[Window]) -> dict[str, torch.Tensor | int]:
+        """Batch of `rows` windows as one row.
+
+        Returns:
+            `input_ids`, `labels`, `position_ids`: int64 [1, rows * sequence_length]; labels are not
+            shifted and are -100 at the first token of each document, on `unscored` ids and on
+            padding, which attention sees as a document of its own. `cu_seq_lens_q/k`: int32, with
+            the last value repeated up to a power of two, so that compiled attention meets few
+            shapes. `max_length_q/k`: the sequence length, an upper bound.
+        """
+        length = len(windows[0].tokens)
+        ends = [
+            (w.document_ends if self.document_masking else np.array([length])) + row * length
+            for row, w in enumerate(windows)
+        ]
+        bounds = np.concatenate([[0], *ends])
+        starts = np.repeat(bounds[:-1], np.diff(bounds))
+        tokens = torch.from_numpy(np.concatenate([w.tokens for w in windows])).unsqueeze(0)
+        positions = torch.from_numpy(np.arange(len(starts)) - starts).unsqueeze(0)
+        unlabelled = positions == 0
+        for row, window in enumerate(windows, start=1):
+            unlabelled[:, row * length - window.padding : row * length] = True
+        for token in self.unscored:
+            unlabelled |= tokens == token
+        padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
+        padded[: len(bounds)] = bounds
+        cu_seq_lens = torch.from_numpy(padded)
+        return {
+            "input_ids": tokens,
+            "labels": tokens.masked_fill(unlabelled, IGNORE_INDEX),
+            "position_ids": positions,
+            "cu_seq_lens_q": cu_seq_lens,
+            "cu_seq_lens_k": cu_seq_lens,
+            "max_length_q": length,
+            "max_length_k": length,
+        }

@@ -1,0 +1,112 @@
+"""The end of a chat stage: `final/`, with adapters merged."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from data_recipes.common.references import split_revision
+from modeling_kormo import KORMoConfig
+from modeling_kormo.adapter import merge_adapter
+
+from ..engine.handover import CHAT_USAGE, Trained, save_kormo, write_final
+from ..engine.metrics import CURVE
+from .sft_config import ChatSource
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the hand-over says of the data.
+
+    Attributes:
+        languages: codes.
+        licences: of the sources.
+        fingerprint: changes whenever the data could.
+        table: for people.
+    """
+
+    languages: list[str]
+    licences: list[str]
+    fingerprint: str
+    table: str
+
+    @staticmethod
+    def of(sources: list[ChatSource], fingerprint: str, table: str) -> "DataFacts":
+        languages, licences = ({getattr(s, k) for s in sources} for k in ("language", "licence"))
+        return DataFacts(sorted(languages), sorted(licences), fingerprint, table)
+
+
+def _saver(
+    model: PreTrainedModel, generation: GenerationConfig, state: dict[str, torch.Tensor]
+) -> Callable[[Path], None]:
+    if isinstance(model.config, KORMoConfig):
+        return partial(save_kormo, model.config, generation, state)
+
+    def save(directory: Path) -> None:
+        model.config.use_cache = True
+        model.save_pretrained(directory, state_dict=state)
+
+    return save
+
+
+def _merged(config: Any, generation: GenerationConfig, adapter: Path) -> PreTrainedModel:
+    """The base in fp32, whatever the adapter was trained on, with the adapter added."""
+    name, revision = split_revision(config.model.init_from)
+    base = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+    merged = merge_adapter(base, adapter, torch.float32)
+    merged.generation_config = generation
+    return merged
+
+
+def export_chat(
+    trainer: Any, config: Any, tokenizer: PreTrainedTokenizerBase, data: DataFacts
+) -> None:
+    """Write `final/` (an adapter merged into its base, and apart in `adapter/`), say where it is.
+
+    Args:
+        trainer: after training.
+        config: the stage, any whose model is a chat model.
+        tokenizer: goes along.
+        data: what it was trained on.
+    """
+    output_dir = config.logging.output_dir
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    adapter = isinstance(model, PeftModel)
+    state = None if adapter else trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.is_world_process_zero():
+        if adapter:
+            model.save_pretrained(output_dir / "adapter")
+            model = _merged(config, model.generation_config, output_dir / "adapter")
+            state = model.state_dict()
+        trained = Trained(
+            parent=config.model.init_from,
+            parameters=sum(p.numel() for p in state.values()),
+            tokens=int(trainer.state.num_input_tokens_seen),
+            data_fingerprint=data.fingerprint,
+            tokenizer_sha256=hashlib.sha256(
+                tokenizer.backend_tokenizer.to_str(pretty=True).encode()
+            ).hexdigest(),
+            languages=data.languages,
+            licences=data.licences,
+            table=data.table,
+            usage=CHAT_USAGE,
+        )
+        save = _saver(model, model.generation_config, state)
+        final = write_final(config, output_dir, save, tokenizer, trained)
+        print(f"model       {final}")
+        print(f"loss curve  {output_dir / CURVE}", flush=True)
+    trainer.accelerator.wait_for_everyone()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,151 @@
+"""Prompts of the reinforcement learning stage: read, rendered, and checked before any training."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import read_rows
+
+from .grpo_config import GRPODataConfig
+from .rewards import LANGUAGES
+
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What the stage trains on.
+
+    Attributes:
+        rows: `prompt` (rendered text), `answer`, `language`, `thinking`.
+        too_long: rows dropped because of their length.
+    """
+
+    rows: Dataset
+    too_long: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any prompt, answer or their order does."""
+        return hashlib.sha256(json.dumps(self.rows.to_list()).encode()).hexdigest()
+
+    @property
+    def languages(self) -> list[str]:
+        """Codes, sorted."""
+        return sorted(set(self.rows["language"]))
+
+    def in_order(self, count: int, seed: int) -> Dataset:
+        """So many rows, in passes over all of them, each pass in an order of its own.
+
+        Laid out in advance, because TRL's sampler starts its shuffling again in a resumed run.
+        """
+        order: list[int] = []
+        while len(order) < count:
+            one_pass = list(range(len(self.rows)))
+            random.Random(f"{seed}/{len(order)}").shuffle(one_pass)
+            order += one_pass
+        return self.rows.select(order[:count])
+
+    def counts(self) -> str:
+        """One line for people."""
+        kinds = Counter(
+            f"{row['language']} {'with' if row['thinking'] else 'without'} thinking"
+            for row in self.rows.remove_columns("prompt")
+        )
+        listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
+        return f"{len(self.rows):,} prompts ({listed}); {self.too_long:,} too long and dropped"
+
+
+def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, str]]:
+    messages = row.get("messages")
+    if messages is None:
+        question = row.get(column)
+        if not isinstance(question, str) or not question.strip():
+            raise RecipeError(
+                f"{where}: no `messages` and no text in {column!r}; add one, or set "
+                "data.question_column"
+            )
+        return [{"role": "user", "content": question}]
+    good = isinstance(messages, list) and all(
+        isinstance(m, dict) and m.get("role") in _ROLES and isinstance(m.get("content"), str)
+        for m in messages
+    )
+    if not good or not messages or messages[-1]["role"] != "user":
+        raise RecipeError(
+            f"{where}: `messages` must be a list of role and content that ends with the user's "
+            "question"
+        )
+    return messages
+
+
+def _answer(row: dict[str, Any], column: str, where: str) -> str:
+    answer = row.get(column)
+    usable = isinstance(answer, (str, int, float)) and not isinstance(answer, bool)
+    if not usable or not str(answer).strip():
+        raise RecipeError(
+            f"{where}: no answer in {column!r} (given: {answer!r}), so nothing can be checked; add "
+            "it, remove the row, or set data.answer_column"
+        )
+    return str(answer)
+
+
+def _thinking(row: dict[str, Any], where: str) -> bool:
+    kwargs = row.get("chat_template_kwargs") or {}
+    thinking = kwargs.get("enable_thinking", True) if isinstance(kwargs, dict) else None
+    if not isinstance(thinking, bool) or set(kwargs) - {"enable_thinking"}:
+        raise RecipeError(
+            f"{where}: chat_template_kwargs {kwargs!r}: only enable_thinking, true or false"
+        )
+    return thinking
+
+
+def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Prompts:
+    """Read and render all rows.
+
+    TRL passes one set of `chat_template_kwargs` for all rows, so each prompt is rendered here,
+    where thinking can differ from row to row.
+
+    Raises:
+        RecipeError: names the file and line of a row that cannot be used; no row is short enough.
+    """
+    kept, too_long, shortest = [], 0, None
+    for path in data.paths:
+        for where, row in read_rows(str(path)):
+            language = row.get("language")
+            if language not in LANGUAGES:
+                raise RecipeError(
+                    f"{where}: language {language!r} is not known to the language reward; known: "
+                    f"{', '.join(LANGUAGES)}"
+                )
+            thinking = _thinking(row, where)
+            answer = _answer(row, data.answer_column, where)
+            prompt = tokenizer.apply_chat_template(
+                _messages(row, data.question_column, where),
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=thinking,
+            )
+            length = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            shortest = min(shortest or length, length)
+            if length > data.max_prompt_tokens:
+                too_long += 1
+                continue
+            kept.append(
+                {"prompt": prompt, "answer": answer, "language": language, "thinking": thinking}
+            )
+    if not kept:
+        reason = (
+            f"all {too_long:,} prompts are longer than data.max_prompt_tokens "
+            f"({data.max_prompt_tokens:,}; the shortest has {shortest:,}); raise it"
+            if too_long
+            else f"no rows in {', '.join(map(str, data.paths))}"
+        )
+        raise RecipeError(f"data: {reason}")
+    return Prompts(Dataset.from_list(kept), too_long)

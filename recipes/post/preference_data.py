@@ -1,0 +1,195 @@
+"""Preference pairs as token ids, with the same masks as in SFT, padded into batches."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl.trainer.utils import pad
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import Conversation, as_messages, clean_message, read_rows
+from modeling_kormo.loss_kormo import IGNORE_INDEX
+
+from .chat_tokens import ChatTokenizer, Tokens
+from .mask_audit import MaskAudit
+from .sft_config import ChatSource
+
+SIDES = ("chosen", "rejected")
+
+
+def _conversations(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversation]]:
+    """Messages before the answers, and both conversations."""
+    if not all(row.get(side) for side in SIDES):
+        raise RecipeError(f"{where}: needs the columns chosen and rejected, and usually prompt")
+    sides = {side: as_messages(row[side], "assistant") for side in SIDES}
+    if row.get("prompt"):
+        prompt = as_messages(row["prompt"], "user")
+    else:
+        # The prompt is what both conversations begin with.
+        first, second = sides.values()
+        same = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), 0)
+        prompt = first[:same]
+        sides = {side: messages[same:] for side, messages in sides.items()}
+    if not prompt:
+        raise RecipeError(f"{where}: chosen and rejected have no question in common; give prompt")
+    return len(prompt), {
+        side: Conversation(
+            [clean_message(m) for m in (*prompt, *messages)], where, row.get("tools") or None, {}
+        )
+        for side, messages in sides.items()
+    }
+
+
+class PairTokenizer:
+    """Turns a row into two tokenised conversations in which the answer alone is learned.
+
+    Args:
+        tokenize: for conversations; over-long pairs are left out, never cut.
+    """
+
+    def __init__(self, tokenize: ChatTokenizer) -> None:
+        self.tokenize = tokenize
+
+    def __call__(self, row: dict[str, Any], where: str) -> dict[str, Tokens] | str:
+        """Both sides, or the reason why the pair is left out."""
+        before, sides = _conversations(row, where)
+        found = {}
+        for side, conversation in sides.items():
+            tokens = self.tokenize(conversation)
+            if isinstance(tokens, str):
+                return tokens
+            found[side] = tokens
+        if found["chosen"].input_ids == found["rejected"].input_ids:
+            return "equal"
+        return {side: self._answer_only(sides[side], before, t) for side, t in found.items()}
+
+    def _answer_only(self, conversation: Conversation, before: int, tokens: Tokens) -> Tokens:
+        """Earlier answers of the prompt are not what the preference is about."""
+        prompt, _ = self.tokenize.render(conversation, before)
+        if tokens.input_ids[: len(prompt)] != prompt:
+            raise RecipeError(
+                f"{conversation.where}: the chat template renders the prompt otherwise when an "
+                "answer follows; preference tuning needs one that does not"
+            )
+        labels = [IGNORE_INDEX] * len(prompt) + tokens.labels[len(prompt) :]
+        return Tokens(**{**vars(tokens), "labels": labels})
+
+
+@dataclass(frozen=True)
+class PreferenceCollator:
+    """Pads pairs: the first half of a batch is chosen, the second rejected, as TRL expects.
+
+    Attributes:
+        pad_token_id: fills up `input_ids`.
+    """
+
+    pad_token_id: int
+
+    def __call__(self, pairs: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        """Batch of `2 * len(pairs)` rows.
+
+        Returns:
+            `input_ids`, `attention_mask`, `completion_mask`: int64 [rows, longest]. The completion
+            mask is 1 on the tokens that are learned.
+        """
+        ids = [torch.tensor(p[f"{side}_ids"]) for side in SIDES for p in pairs]
+        labels = [torch.tensor(p[f"{side}_labels"]) for side in SIDES for p in pairs]
+        return {
+            "input_ids": pad(ids, padding_value=self.pad_token_id, padding_side="right"),
+            "attention_mask": pad([torch.ones_like(i) for i in ids], padding_value=0),
+            "completion_mask": pad([(x != IGNORE_INDEX).long() for x in labels], padding_value=0),
+        }
+
+
+def _pairs(
+    sources: list[ChatSource], tokenize: PairTokenizer, dropped: Counter[str]
+) -> Iterator[dict[str, Tokens]]:
+    for source in sources:
+        for number, (where, row) in enumerate(read_rows(source.path)):
+            if number == source.max_rows:
+                break
+            found = tokenize(row, where)
+            if isinstance(found, str):
+                dropped[found] += 1
+            else:
+                yield found
+
+
+@dataclass(frozen=True)
+class PairData:
+    """Pairs to train and to measure on.
+
+    Attributes:
+        train: columns `<side>_ids` and `<side>_labels`.
+        heldout: the same.
+        fingerprint: changes whenever any pair could.
+        table: the audit's, of both sides.
+    """
+
+    train: Dataset
+    heldout: Dataset
+    fingerprint: str
+    table: str
+
+
+def build_pairs(
+    sources: list[ChatSource],
+    tokenizer: PreTrainedTokenizerBase,
+    length: int,
+    heldout: int,
+    seed: int,
+) -> PairData:
+    """The data of a run; memory holds all pairs, of which there are few beside SFT's rows.
+
+    Args:
+        sources: data sets of pairs.
+        tokenizer: with a template that marks what carries loss.
+        length: of a conversation, at most, in tokens.
+        heldout: pairs kept apart.
+        seed: of that choice.
+
+    Raises:
+        RecipeError: unreadable or too few pairs, or a loss mask that breaks the contract.
+    """
+    dropped: Counter[str] = Counter()
+    tokenize = PairTokenizer(ChatTokenizer(tokenizer, length, "drop"))
+    keyed = {}
+    for pair in _pairs(sources, tokenize, dropped):
+        ids = [pair[side].input_ids for side in SIDES]
+        key = hashlib.sha256(f"{seed}/{ids}".encode()).hexdigest()
+        dropped["repeated"] += key in keyed
+        keyed[key] = pair
+    if len(keyed) <= heldout:
+        raise RecipeError(
+            f"data.heldout_rows is {heldout:,}, but there are only {len(keyed):,} pairs "
+            f"({dict(dropped)} left out)"
+        )
+    audit = MaskAudit(tokenizer, answers_only=True)(
+        (pair[side] for pair in keyed.values() for side in SIDES), dropped
+    )
+    if audit.violations:
+        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+    apart = set(sorted(keyed)[:heldout])
+    rows = {
+        key: {
+            f"{side}_{name}": values
+            for side in SIDES
+            for name, values in (
+                ("ids", pair[side].input_ids),
+                ("labels", pair[side].labels),
+            )
+        }
+        for key, pair in keyed.items()
+    }
+    digest = hashlib.sha256(f"{length}/{tokenizer.chat_template}/{list(rows)}".encode())
+    return PairData(
+        Dataset.from_list([row for key, row in rows.items() if key not in apart]),
+        Dataset.from_list([row for key, row in rows.items() if key in apart]),
+        digest.hexdigest(),
+        audit.table(),
+    )

@@ -1,0 +1,174 @@
+"""Schema of the YAML of the chat stages' shared parts, and of SFT."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data_recipes.common.config_files import Strict
+
+from ..config import BatchConfig, ParallelismConfig, QuickEvalConfig
+
+
+class AdapterConfig(Strict):
+    """LoRA (arXiv 2106.09685) instead of all weights.
+
+    Attributes:
+        rank: of the update.
+        alpha: the update is scaled by `alpha / rank`.
+        dropout: on the adapter's input.
+        quantize: keep the frozen weights in 4-bit NormalFloat (QLoRA, arXiv 2305.14314); needs a
+            GPU and bitsandbytes.
+    """
+
+    rank: int = Field(gt=0)
+    alpha: float = Field(gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    quantize: Literal["nf4"] | None = None
+
+
+class ChatModelConfig(Strict):
+    """What is trained.
+
+    Attributes:
+        init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; KORMo's
+            or any other causal language model.
+        chat_template: file to use in place of the tokenizer's own.
+        attention: attention backend; `varlen` is ours and works for every family.
+        activation_checkpointing: recompute every layer in the backward pass.
+        adapter: train a LoRA adapter; `final/` has it merged, `adapter/` apart.
+    """
+
+    init_from: str
+    chat_template: Path | None = None
+    attention: Literal["varlen", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = (
+        "varlen"
+    )
+    activation_checkpointing: bool = False
+    adapter: AdapterConfig | None = None
+
+
+class ChatSource(Strict):
+    """A data set.
+
+    Attributes:
+        path: file, directory or glob (JSONL, Parquet), or
+            `hub://owner/name[@revision][:config[:split]]`.
+        language: code.
+        licence: for the model card.
+        max_rows: rows to take from its start, at most.
+    """
+
+    path: str
+    language: str
+    licence: str
+    max_rows: int | None = Field(default=None, gt=0)
+
+
+class ChatDataConfig(Strict):
+    """What it is trained on.
+
+    Attributes:
+        sources: data sets; equal rows are not looked for.
+        thinking_share: share of conversations whose answer comes with reasoning; `None` takes the
+            data as they are.
+        balance: column whose values are made equally frequent, such as a difficulty; `None` takes
+            the data as they are.
+        overlong: `cut` whole exchanges at the end of a conversation longer than the window, or
+            `drop` it.
+        heldout_rows: conversations kept apart to measure on.
+        audit_rows: conversations whose loss mask is checked at the start.
+        recipe: data recipe that makes the sources at `tiny`.
+        seed: order, choice and held-out split.
+    """
+
+    sources: list[ChatSource] = Field(min_length=1)
+    thinking_share: float | None = Field(default=None, ge=0, le=1)
+    balance: str | None = None
+    overlong: Literal["cut", "drop"] = "cut"
+    heldout_rows: int = Field(gt=0)
+    audit_rows: int = Field(default=1000, gt=0)
+    recipe: Path | None = None
+    seed: int = 42
+
+
+class ChatScheduleConfig(Strict):
+    """Warm-up and decay.
+
+    Attributes:
+        epochs: passes over the data.
+        warmup_fraction: share of the steps that the learning rate rises over.
+        decay_type: shape of the fall from there to the end; `none` stays at the peak.
+        min_lr_ratio: where warm-up starts and decay ends, as a share of the peak.
+    """
+
+    epochs: float = Field(gt=0)
+    warmup_fraction: float = Field(default=0.03, ge=0, lt=1)
+    decay_type: Literal["linear", "cosine", "none"] = "cosine"
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+
+
+class ChatOptimizerConfig(Strict):
+    """AdamW.
+
+    Attributes:
+        learning_rate: peak.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        epsilon: added to the root of the second moment.
+        weight_decay: on matrices and the output head; none on norms, embeddings and biases.
+        max_grad_norm: gradients are clipped to this norm.
+    """
+
+    learning_rate: float = Field(gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+
+
+class ChatLoggingConfig(QuickEvalConfig):
+    """Where results go and how often.
+
+    Attributes:
+        output_dir: directory of the run.
+        log_every: steps between lines of `metrics.jsonl`.
+        eval_every: steps between measurements on held-out conversations.
+        save_every: steps between checkpoints.
+        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
+        report_to: further trackers.
+    """
+
+    output_dir: Path
+    log_every: int = Field(default=10, gt=0)
+    eval_every: int = Field(gt=0)
+    save_every: int = Field(gt=0)
+    keep_checkpoints: int = Field(default=2, ge=0)
+    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
+
+
+class ChatStageConfig(Strict):
+    """What SFT and preference tuning have in common."""
+
+    size: str
+    model: ChatModelConfig
+    batch: BatchConfig
+    schedule: ChatScheduleConfig
+    optimizer: ChatOptimizerConfig
+    parallelism: ParallelismConfig
+    logging: ChatLoggingConfig
+
+    @model_validator(mode="after")
+    def _quantized_needs_gpu(self) -> "ChatStageConfig":
+        adapter = self.model.adapter
+        if adapter and adapter.quantize and not self.parallelism.require_gpu:
+            raise ValueError("model.adapter.quantize needs parallelism.require_gpu: true")
+        return self
+
+
+class SFTStageConfig(ChatStageConfig):
+    """Supervised fine-tuning, in the order a reader meets it."""
+
+    stage: Literal["sft"]
+    data: ChatDataConfig

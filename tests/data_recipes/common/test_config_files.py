@@ -1,0 +1,64 @@
+"""Config files: bases, overrides, and errors that say what to do."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from data_recipes.common.config_files import Strict, apply_override, load_config, read_yaml
+from data_recipes.common.errors import RecipeError
+
+
+class Inner(Strict):
+    rate: float = Field(gt=0)
+    mixture: dict[str, float] = {}
+
+
+class Outer(Strict):
+    inner: Inner
+    items: list[Inner] = []
+    name: str = "x"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_base_is_merged_but_a_mixture_is_replaced(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", "inner: {rate: 1, mixture: {a: 1, b: 2}}\nname: base\n")
+    path = write(tmp_path / "top.yaml", "base: base.yaml\ninner: {mixture: {c: 3}}\n")
+    config = load_config(path, Outer, ["inner.rate=2.5e-3"])
+    assert config == Outer(inner=Inner(rate=0.0025, mixture={"c": 3}), name="base")
+
+
+def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "inner: {rat: 1, rate: -1}\nitems: [{rtae: 1}]\nnmae: 3\n")
+    with pytest.raises(RecipeError) as caught:
+        load_config(path, Outer, [])
+    message = str(caught.value)
+    assert str(path) in message
+    assert "inner.rat: unknown key; did you mean 'rate'" in message
+    assert "inner.rate: Input should be greater than 0 (given: -1)" in message
+    assert "items.0.rtae: unknown key; did you mean 'rate'" in message
+    assert "nmae: unknown key; did you mean 'name'" in message
+
+
+def test_overrides_set_nested_values_and_refuse_nonsense() -> None:
+    values: dict = {"a": 1}
+    apply_override(values, "b.c=[1, two]")
+    assert values == {"a": 1, "b": {"c": [1, "two"]}}
+    for bad in ("novalue", "=1", "a.b=1", "x={"):
+        with pytest.raises(RecipeError, match="override"):
+            apply_override(values, bad)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such config"):
+        read_yaml(tmp_path / "nowhere.yaml")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        read_yaml(write(tmp_path / "a.yaml", "a: [1"))
+    with pytest.raises(RecipeError, match="expected `key: value`"):
+        read_yaml(write(tmp_path / "b.yaml", "- 1\n"))
+    with pytest.raises(RecipeError, match=r"nobase\.yaml"):
+        read_yaml(write(tmp_path / "c.yaml", "base: nobase.yaml\n"))

@@ -1,0 +1,132 @@
+"""Profiles: word units never mixed up, mistakes named, every number with its source."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.filter.config import FilterConfig
+from data_recipes.filter.profiles import SHIPPED, Profile, load_profile
+
+
+def config(root: Path, profile: Any, language: str = "ko") -> FilterConfig:
+    """A filter section, read from a file as recipes are."""
+    path = root / "filter.yaml"
+    path.write_text(yaml.safe_dump({"profiles": {language: profile}}, allow_unicode=True))
+    return load_config(path, FilterConfig, [])
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_profiles_are_valid(path: Path) -> None:
+    profile = load_profile(str(path))
+    assert len(profile.limits) > 15 and profile.language_id
+    assert all(limit.source.strip() for limit in profile.limits.values())
+
+
+def test_the_two_korean_profiles_share_no_word_unit() -> None:
+    eojeol, kiwi = load_profile("ko_eojeol"), load_profile("ko_kiwi")
+    assert (eojeol.words, kiwi.words) == ("eojeol", "kiwi")
+    assert "suffix_word_frac" in eojeol.limits and "stop_words" in kiwi.limits
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"base": "ko_kiwi", "words": "eojeol"}, "the limits were chosen for kiwi words.*85 %"),
+        ({"base": "ko_eojeol", "words": "kiwi"}, "the limits were chosen for eojeol words"),
+        (
+            {"base": "ko_kiwi", "words": "eojeol", "limits_for": "eojeol"},
+            "stop_words: in eojeol, particles and endings never stand alone",
+        ),
+        (
+            {"base": "ko_eojeol", "words": "kiwi", "limits_for": "kiwi"},
+            "Kiwi takes endings off as words",
+        ),
+        ({"base": "en", "language": "ko"}, "words of language 'ko' cannot be whitespace"),
+        ({"base": "ko_eojeol", "language": "ja"}, "words of language 'ja' cannot be eojeol"),
+        ({"base": "ko_eojeol", "suffixes": []}, "needs the list `suffixes`, which is empty"),
+        ({"base": "ko_eojeol", "boilerplate": [" "]}, "empty, or with a line end"),
+        (
+            {"base": "ko_eojeol", "limits": {"dup_line_frak": {"max": 1, "source": "x"}}},
+            "did you m",
+        ),
+        ({"base": "ko_eojeol", "limits": {"words": {"min": 5}}}, "source: Field required"),
+        ({"base": "ko_eojeol", "limits": {"words": {"source": "x"}}}, "give `min`, `max` or both"),
+        (
+            {"base": "ko_eojeol", "limits": {"words": {"min": 5, "max": 1, "source": "x"}}},
+            "min 5 is above max 1",
+        ),
+        ("ko_kivi", "no such profile; shipped ones are .*en, .*ko_eojeol, ko_kiwi"),
+        ("en", "profiles.ko: that profile is for language 'en'"),
+        ({"base": "ko_eojeol", "threshold": 1}, "threshold: Extra inputs"),
+        (
+            {"base": "ko_eojeol", "datatrove": [{"filter": "UrlFilter"}]},
+            "unknown filter 'UrlFilter'; datatrove has .*URLFilter",
+        ),
+        (
+            {"base": "ko_eojeol", "datatrove": [{"filter": "URLFilter", "domains": ["x"]}]},
+            "URLFilter: unknown parameter 'domains'; it takes .*extra_domains",
+        ),
+        (
+            {
+                "base": "ko_eojeol",
+                "word_lists": [{"path": "x.txt", "match": "word", "max_hits": 1, "source": "x"}],
+            },
+            "x.txt: no such word list",
+        ),
+        ({"base": "ko_eojeol", "perplexity": {"max": 3, "source": "x"}}, "perplexity.model"),
+        (
+            {"base": "ko_eojeol", "perplexity": {"model": "m", "source": "x"}},
+            "give `min`, `max` or both",
+        ),
+    ],
+)
+def test_mistakes_are_refused_with_an_explanation(tmp_path: Path, given: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        config(tmp_path, given)
+
+
+def test_one_limit_changed_and_the_rest_as_shipped(tmp_path: Path) -> None:
+    shipped = load_profile("ko_eojeol")
+    changed = config(
+        tmp_path,
+        {"base": "ko_eojeol", "limits": {"words": {"min": 5, "source": "short"}}},
+    ).profiles["ko"]
+    assert changed.limits["words"].min == 5
+    assert list(changed.limits) == list(shipped.limits)
+    same = {n: v for n, v in changed.limits.items() if n != "words"}
+    assert same == {n: v for n, v in shipped.limits.items() if n != "words"}
+
+
+def test_a_changed_profile_or_word_list_is_a_changed_setting(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("# mine\nspam # a comment\n")
+    entry = {"path": str(words), "match": "word", "max_hits": 1, "source": "x"}
+    given = {"base": "ko_eojeol", "word_lists": [entry]}
+    first = config(tmp_path, given)
+    assert first.profiles["ko"].word_lists[0].words() == ["spam"]
+    before = first.model_dump(mode="json")
+    assert before == config(tmp_path, given).model_dump(mode="json")
+    words.write_text("spam\neggs\n")
+    assert before != config(tmp_path, given).model_dump(mode="json")
+    words.write_text("# nothing\n")
+    with pytest.raises(RecipeError, match="no word in it"):
+        config(tmp_path, given)
+
+
+def test_a_language_without_profile_is_refused() -> None:
+    section = FilterConfig(profiles={"ko": "ko_eojeol"})
+    section.check_sources({"web_ko": "ko"})
+    with pytest.raises(RecipeError, match="source 'web_en': no filter profile for language 'en'"):
+        section.check_sources({"web_ko": "ko", "web_en": "en"})
+
+
+def test_kiwi_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="pip install 'kiwipiepy==0.21"):
+        config(tmp_path, "ko_kiwi")
+    assert isinstance(load_profile("ko_kiwi"), Profile)

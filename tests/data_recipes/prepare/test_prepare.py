@@ -1,0 +1,71 @@
+"""The chain as its command line runs it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_recipes.common.config_files import apply_override, load_config, read_yaml
+from data_recipes.common.errors import RecipeError
+from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import prepare
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "data_recipes", *arguments], capture_output=True, text=True
+    )
+
+
+def test_finished_steps_are_kept_and_other_settings_refused(data_dir: Path) -> None:
+    config = load_config(data_dir / "recipe.yaml", DataConfig, [])
+    files = {p: p.stat().st_mtime_ns for p in data_dir.rglob("*.ds")}
+    assert len(files) == 8
+    manifests = prepare(config)
+    assert {p: p.stat().st_mtime_ns for p in data_dir.rglob("*.ds")} == files
+    assert manifests["web_ko"]["train"].synthesizer == "web grammar"
+    for change in ("tokenizer.bpe_entries=900", "shards.heldout_fraction=0.2"):
+        with pytest.raises(RecipeError, match="other settings"):
+            prepare(load_config(data_dir / "recipe.yaml", DataConfig, [change]))
+
+
+def test_a_removed_source_is_made_again_the_same(data_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data_dir, copy)
+    recipe = read_yaml(copy / "recipe.yaml") | {"output_dir": str(copy)}
+    shutil.rmtree(copy / "shards" / "web_ko")
+    kept = {p: p.stat().st_mtime_ns for p in copy.rglob("*.ds")}
+    assert len(kept) == 6
+    before = prepare(load_config(data_dir / "recipe.yaml", DataConfig, []))
+    after = prepare(DataConfig.model_validate(recipe))
+    assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
+    for name, splits in after.items():
+        for split, manifest in splits.items():
+            assert manifest.fingerprint == before[name][split].fingerprint
+
+
+def test_commands_end_in_one_line(data_dir: Path, tmp_path: Path) -> None:
+    recipe = read_yaml(data_dir / "recipe.yaml")
+    apply_override(recipe, "shards.heldout_fractoin=0.1")
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(recipe))
+    result = command("prepare", "--config", str(tmp_path / "bad.yaml"))
+    assert result.returncode == 1 and "did you mean 'heldout_fraction'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+    assert command("verify", str(data_dir / "shards")).stdout.count(": ok") == 8
+    shutil.copytree(data_dir / "shards", tmp_path / "shards")
+    victim = next((tmp_path / "shards" / "web_ko" / "train").glob("*.ds"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\xff")
+    result = command("verify", str(tmp_path / "shards"))
+    assert result.returncode == 1 and str(victim) in result.stderr
+    assert command("verify", str(tmp_path / "nothing")).returncode == 1
+
+
+def test_source_that_names_a_missing_file(data_dir: Path, tmp_path: Path) -> None:
+    recipe = read_yaml(data_dir / "recipe.yaml") | {"output_dir": str(tmp_path), "corpus": None}
+    recipe["sources"][0]["path"] = "/nowhere/*.jsonl"
+    with pytest.raises(RecipeError, match="/nowhere"):
+        prepare(DataConfig.model_validate(recipe))

@@ -1,0 +1,108 @@
+"""Shards hold every document once, whole, on one side."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.prepare.config import ShardConfig, SourceConfig
+from data_recipes.tokenizer.train import load_tokenizer
+from data_recipes.tokens.manifest import read_manifest, sha256_file
+from data_recipes.toy import documents
+
+from ..hand_made import tokenise
+
+CONFIG = ShardConfig(heldout_fraction=0.1, tasks=2)
+
+
+def write_source(directory: Path) -> tuple[SourceConfig, list[str]]:
+    stream = documents("web", "ko", 5)
+    texts = [next(stream) for _ in range(120)]
+    texts += texts[:20]  # copies must land on the side of their originals
+    texts += ["It ends here. <|EOS|> Or does it? <|BOS|>"] * 3
+    directory.mkdir(exist_ok=True)
+    for number, part in enumerate((texts[::2], texts[1::2])):
+        lines = [json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in part]
+        (directory / f"{number}.jsonl").write_text("".join(lines), encoding="utf-8")
+    source = SourceConfig(name="web", path=str(directory), language="ko", licence="none")
+    return source, texts
+
+
+def stored(directory: Path) -> list[tuple[int, ...]]:
+    manifest = read_manifest(directory)
+    found = []
+    for file in manifest.files:
+        tokens = np.fromfile(directory / file.path, manifest.dtype)
+        ends = np.fromfile(directory / f"{file.path}.index", "<u8")
+        found += [tuple(part.tolist()) for part in np.split(tokens, ends[:-1].astype(int))]
+    return found
+
+
+def test_documents_are_encoded_split_and_counted(data_dir: Path, tmp_path: Path) -> None:
+    source, texts = write_source(tmp_path / "text")
+    tokenizer_dir = data_dir / "tokenizer"
+    manifests = tokenise(source, CONFIG, tokenizer_dir, tmp_path / "out")
+    sides = {split: stored(tmp_path / "out" / split) for split in ("train", "heldout")}
+
+    tokenizer = load_tokenizer(tokenizer_dir)
+    backend = Tokenizer.from_file(str(tokenizer_dir / "tokenizer.json"))
+    backend.encode_special_tokens = True
+    expected = Counter((*backend.encode(t).ids, tokenizer.eos_token_id) for t in texts)
+    assert Counter(sides["train"]) + Counter(sides["heldout"]) == expected
+    assert not set(sides["train"]) & set(sides["heldout"])
+    assert 2 < len(set(sides["heldout"])) < 40
+    for document in expected:
+        # Control tokens spelled in the text stay text.
+        assert document.count(tokenizer.eos_token_id) == 1
+        assert document.count(tokenizer.bos_token_id) == 1
+    for split, manifest in manifests.items():
+        assert manifest.documents == len(sides[split])
+        assert manifest.tokens == sum(map(len, sides[split]))
+        assert manifest.dtype == "<u2" and len(manifest.files) == 2
+        file = manifest.files[0]
+        assert file.sha256 == sha256_file(tmp_path / "out" / split / file.path)
+
+
+def test_order_is_reproducible(data_dir: Path, tmp_path: Path) -> None:
+    source, _ = write_source(tmp_path / "text")
+    runs = [
+        tokenise(source, CONFIG, data_dir / "tokenizer", tmp_path / name)["train"]
+        for name in ("a", "b")
+    ]
+    assert runs[0].fingerprint == runs[1].fingerprint
+
+
+def test_second_call_keeps_and_other_settings_refuse(data_dir: Path, tmp_path: Path) -> None:
+    source, _ = write_source(tmp_path / "text")
+    arguments = (data_dir / "tokenizer", tmp_path / "out")
+    tokenise(source, CONFIG, *arguments)
+    manifest = tmp_path / "out" / "train" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    tokenise(source, CONFIG, *arguments)
+    assert manifest.stat().st_mtime_ns == before
+    with pytest.raises(RecipeError, match="other settings"):
+        tokenise(source, CONFIG.model_copy(update={"seed": 1}), *arguments)
+
+
+def test_unfinished_shards_are_finished(data_dir: Path, tmp_path: Path) -> None:
+    source, _ = write_source(tmp_path / "text")
+    arguments = (data_dir / "tokenizer", tmp_path / "out")
+    whole = tokenise(source, CONFIG, *arguments)["train"]
+    # What a kill in the second task leaves: no manifests, one completion mark, a part file.
+    for split in ("train", "heldout"):
+        (tmp_path / "out" / split / "manifest.json").unlink()
+    (tmp_path / "out" / "done" / "train-00001").unlink()
+    (tmp_path / "out" / "train" / "00001_unshuffled.ds").write_bytes(b"\1\2")
+    assert tokenise(source, CONFIG, *arguments)["train"].fingerprint == whole.fingerprint
+
+
+def test_an_empty_source_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_text('{"text": " "}\n')
+    source = SourceConfig(name="empty", path=str(path), language="ko", licence="none")
+    with pytest.raises(RecipeError, match="no documents .* 'empty'"):
+        tokenise(source, CONFIG, data_dir / "tokenizer", tmp_path / "out")

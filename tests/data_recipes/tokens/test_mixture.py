@@ -1,0 +1,110 @@
+"""Shares, epochs, fingerprints, and the mixtures that are refused."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import (
+    CYCLE,
+    Mixture,
+    check_synthesizers,
+    cycle_counts,
+    format_plan,
+)
+
+from ..hand_made import write_data_set
+
+LENGTH = 10
+WEIGHTS = {"a": 0.7, "b": 0.25, "c": 0.05}
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    for number, name in enumerate(WEIGHTS):
+        documents = [[number * 100 + i % 100] * 25 for i in range(40)]
+        synthesizer = None if name == "a" else "one model"
+        write_data_set(tmp_path / name / "train", [documents], synthesizer=synthesizer)
+    return tmp_path
+
+
+def test_shares_hold_in_a_cycle_and_in_every_stretch(shards: Path) -> None:
+    mixture = Mixture(shards, WEIGHTS, LENGTH, seed=1)
+    names = [mixture.locate(i)[0] for i in range(2 * CYCLE)]
+    for start in (0, CYCLE):
+        counts = Counter(names[start : start + CYCLE])
+        assert counts == {n: round(CYCLE * w) for n, w in WEIGHTS.items()}
+    for start in range(0, 2 * CYCLE - 1000, 997):
+        counts = Counter(names[start : start + 1000])
+        assert all(abs(counts[n] - 1000 * w) <= 3 for n, w in WEIGHTS.items())
+
+
+def test_a_source_is_seen_whole_before_it_is_repeated(shards: Path) -> None:
+    mixture = Mixture(shards, WEIGHTS, LENGTH, seed=1)
+    size = mixture.sources["b"].windows(LENGTH)
+    draws = [d for i in range(CYCLE) if (d := mixture.locate(i))[0] == "b"]
+    epochs = [[n for _, epoch, n in draws if epoch == e] for e in range(len(draws) // size)]
+    assert len(epochs) > 5
+    for order in epochs:
+        assert sorted(order) == list(range(size))
+    assert len({tuple(order) for order in epochs}) == len(epochs)
+
+
+def test_windows_do_not_depend_on_what_was_read_before(shards: Path) -> None:
+    forwards, backwards = (Mixture(shards, WEIGHTS, LENGTH, seed=1) for _ in range(2))
+    indices = [0, 5, CYCLE - 1, CYCLE, 3 * CYCLE + 17]
+    expected = [forwards.locate(i) for i in indices]
+    assert [backwards.locate(i) for i in reversed(indices)] == expected[::-1]
+    assert Mixture(shards, WEIGHTS, LENGTH, seed=2).locate(5) != expected[1]
+
+
+def test_fingerprint_changes_with_everything_that_changes_windows(
+    shards: Path, tmp_path: Path
+) -> None:
+    def fingerprint(weights: dict = WEIGHTS, length: int = LENGTH, seed: int = 1) -> str:
+        return Mixture(shards, weights, length, seed).fingerprint
+
+    base = fingerprint()
+    assert fingerprint({k: 2 * v for k, v in WEIGHTS.items()}) == base
+    others = [fingerprint(length=20), fingerprint(seed=2), fingerprint({"a": 1, "b": 1, "c": 1})]
+    (shards / "c" / "train").rename(shards / "c" / "old")
+    write_data_set(shards / "c" / "train", [[[7] * 1000]])
+    others.append(fingerprint())
+    assert len({base, *others}) == 5
+
+
+def test_plan_counts_tokens_and_epochs(shards: Path) -> None:
+    mixture = Mixture(shards, WEIGHTS, LENGTH, seed=1)
+    rows = mixture.plan(1000)
+    assert [r.windows for r in rows] == [700, 250, 50]
+    assert [r.epochs for r in rows] == [7.0, 2.5, 0.5]
+    table = format_plan(rows, LENGTH)
+    assert "a is seen 7.0 times" in table and "b is seen" not in table
+    assert "window" in mixture.describe(3) and "documents" in mixture.describe(3)
+
+
+def test_one_synthesizer_is_refused(shards: Path) -> None:
+    rows = Mixture(shards, WEIGHTS, LENGTH, seed=1).plan(1000)
+    with pytest.raises(RecipeError, match=r"'one model'.*allow_single_synthesizer"):
+        check_synthesizers(rows)
+    check_synthesizers(rows, language="en")
+    check_synthesizers([r for r in rows if r.synthesizer is None])
+    write_data_set(shards / "d" / "train", [[[5] * 100]], synthesizer="another model")
+    mixture = Mixture(shards, {**WEIGHTS, "d": 0.1}, LENGTH, seed=1)
+    check_synthesizers(mixture.plan(1000))
+
+
+def test_impossible_mixtures_are_refused(shards: Path) -> None:
+    for weights, message in [
+        ({}, "empty"),
+        ({"a": -1.0}, "must be a positive number"),
+        ({"a": 1.0, "b": 1e-6}, "below 1/"),
+    ]:
+        with pytest.raises(RecipeError, match=message):
+            cycle_counts(weights)
+    with pytest.raises(RecipeError, match="less than one window"):
+        Mixture(shards, WEIGHTS, 2000, seed=1)
+    write_data_set(shards / "d" / "train", [[[5] * 100]], tokenizer="1" * 64)
+    with pytest.raises(RecipeError, match="different tokenizers"):
+        Mixture(shards, {**WEIGHTS, "d": 1}, LENGTH, seed=1)

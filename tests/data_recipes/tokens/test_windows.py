@@ -1,0 +1,74 @@
+"""Windows are the stream, cut; their order is a permutation; broken data are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.windows import TokenSource, permute
+
+from ..hand_made import write_data_set
+
+
+def test_permute_is_a_permutation_that_depends_on_its_key() -> None:
+    for size in [*range(1, 70), 255, 256, 257, 1000]:
+        assert sorted(permute(i, size, "key") for i in range(size)) == list(range(size))
+    orders = {tuple(permute(i, 100, key) for i in range(100)) for key in "abcdef"}
+    assert len(orders) == 6 and tuple(range(100)) not in orders
+
+
+def random_files(seed: int, count: int) -> list[list[list[int]]]:
+    rng = np.random.default_rng(seed)
+    return [
+        [rng.integers(0, 1000, rng.integers(1, 30)).tolist() for _ in range(rng.integers(3, 20))]
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("length", [2, 7, 16, 50])
+def test_windows_are_the_stream_with_its_boundaries(tmp_path: Path, length: int) -> None:
+    files = random_files(length, 3)
+    files[1] = [[1] * length, [2] * (2 * length), [3] * length]  # boundaries on window ends
+    write_data_set(tmp_path / "s" / "train", files)
+    source = TokenSource(tmp_path / "s" / "train")
+    documents = [d for file in files for d in file]
+    owner = [n for n, d in enumerate(documents) for _ in d]
+    stream = [t for d in documents for t in d]
+    assert source.windows(length) == len(stream) // length > 2
+    crossed = 0
+    for index in range(source.windows(length)):
+        window = source.window(index, length)
+        part = slice(index * length, (index + 1) * length)
+        assert window.tokens.tolist() == stream[part]
+        owners = owner[part]
+        ends = [i + 1 for i in range(length - 1) if owners[i] != owners[i + 1]] + [length]
+        assert window.document_ends.tolist() == ends
+        assert list(source.documents_in(window)) == sorted(set(owners))
+        crossed += len(ends) > 1
+    assert crossed > 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.write_bytes(b"\xff" + p.read_bytes()[1:]), "checksum differs"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-2]), "bytes instead of"),
+        (lambda p: p.unlink(), "shard missing"),
+    ],
+)
+@pytest.mark.parametrize("file", ["00001.ds", "00001.ds.index"])
+def test_damaged_shards_are_refused_by_name(tmp_path: Path, damage, message, file: str) -> None:
+    directory = tmp_path / "s" / "train"
+    write_data_set(directory, random_files(0, 2))
+    damage(directory / file)
+    with pytest.raises(RecipeError, match=message) as caught:
+        TokenSource(directory)
+    assert str(directory / file) in str(caught.value)
+
+
+def test_unfinished_data_are_refused(tmp_path: Path) -> None:
+    write_data_set(tmp_path / "s" / "train", random_files(0, 1))
+    (tmp_path / "s" / "train" / "manifest.json").unlink()
+    with pytest.raises(RecipeError, match="python -m data_recipes prepare"):
+        TokenSource(tmp_path / "s" / "train")

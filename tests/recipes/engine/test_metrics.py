@@ -1,0 +1,60 @@
+"""Throughput, the log file, and the curve."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recipes.engine import metrics
+from recipes.engine.metrics import (
+    Throughput,
+    append_metrics,
+    plot_curve,
+    read_metrics,
+    truncate_metrics,
+)
+
+
+def test_throughput_counts_running_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now[0])
+    meter = Throughput(flops_per_token=6.0, peak_flops=1200.0)
+    for _ in range(4):  # `resume` at every step must not forget the time before it
+        meter.resume()
+        now[0] += 2.0
+        meter.tokens += 100
+    meter.waiting = 1.0
+    meter.pause()
+    now[0] += 1000.0  # evaluation
+    meter.resume()
+    assert meter.drain() == {
+        "tokens_per_second": 50.0,
+        "data_wait_percent": 12.5,
+        "mfu_percent": 25.0,
+    }
+    meter.tokens = 10
+    now[0] += 1.0
+    assert meter.drain()["tokens_per_second"] == 10.0
+
+
+def test_unknown_gpu_has_no_mfu() -> None:
+    assert "mfu_percent" not in Throughput(6.0, None).drain()
+
+
+def test_truncation_drops_later_lines_and_a_broken_end(tmp_path: Path) -> None:
+    for step in (0, 1, 2, 3):
+        append_metrics(tmp_path, {"step": step, "loss": step / 3})
+    with (tmp_path / "metrics.jsonl").open("a") as handle:
+        handle.write('{"step": 4, "lo')
+    truncate_metrics(tmp_path, 2)
+    assert [m["step"] for m in read_metrics(tmp_path)] == [0, 1, 2]
+    assert read_metrics(tmp_path)[1]["loss"] == 1 / 3
+
+
+def test_curve_is_drawn(tmp_path: Path) -> None:
+    for step in range(3):
+        append_metrics(tmp_path, {"step": step, "tokens": step, "loss": 3.0 - step})
+        append_metrics(tmp_path, {"step": step, "tokens": step, "bits_per_byte/ko": 2.0})
+    path = plot_curve(tmp_path, "title")
+    assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["loss"] == 3.0

@@ -1,0 +1,398 @@
+"""SFT and preference tuning as a user starts them: loss, hand-over, resume, other families."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+from trl import SFTConfig
+from trl.chat_template_utils import qwen3_chat_template
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.toy.chats import chats
+from data_recipes.toy.preferences import preferences
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.export import save_portable
+from recipes import dpo, sft
+from recipes.engine.metrics import read_metrics
+from recipes.post.chat_data import build_data
+from recipes.post.chat_model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.chat_run import throughput, trainer_arguments
+from recipes.post.chat_tokens import ChatTokenizer
+from recipes.post.chat_trainer import ChatTrainer
+from recipes.post.sft_config import SFTStageConfig
+
+from ...conftest import ROOT, environment
+
+SHAPE = {
+    "vocab_size": 1280,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+}
+LORA = "model.adapter={rank: 4, alpha: 8}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The same sums in the same order in this process and in those it starts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random base model with the tokenizer of the small data set."""
+    directory = tmp_path_factory.mktemp("base")
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    torch.manual_seed(0)
+    save_portable(KORMoForCausalLM(KORMoConfig(**SHAPE, **ids)), directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Chats and preference pairs."""
+    directory = tmp_path_factory.mktemp("chats")
+    write_rows(
+        directory / "chats.jsonl", [*islice(chats("ko", 0), 60), *islice(chats("en", 0), 60)]
+    )
+    write_rows(directory / "pairs.jsonl", [*islice(preferences("ko", 0), 60)])
+    return directory
+
+
+def overrides(stage: str, model: Path, sources: Path, output: Path, *extra: str) -> list[str]:
+    name = {"sft": "chats", "dpo": "pairs"}[stage]
+    source = f"{{path: {sources / name}.jsonl, language: ko, licence: Apache-2.0}}"
+    return [
+        f"model.init_from={model}",
+        f"data.sources=[{source}]",
+        "data.heldout_rows=12",
+        "batch.sequence_length=400",
+        "batch.micro_batch=2",
+        "batch.tokens_per_step=1600",
+        "schedule.epochs=1",
+        "optimizer.learning_rate=3e-3",
+        "logging.log_every=1",
+        "logging.eval_every=3",
+        "logging.save_every=3",
+        f"logging.output_dir={output}",
+        *extra,
+    ]
+
+
+def start(monkeypatch: pytest.MonkeyPatch, script: object, arguments: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["stage.py", *arguments])
+    script.main()
+
+
+def log_of(output: Path) -> list[dict]:
+    timings = {"tokens_per_second", "data_wait_percent"}
+    return [{k: v for k, v in m.items() if k not in timings} for m in read_metrics(output)]
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(directory / "model.safetensors")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "varlen"])
+@pytest.mark.parametrize("adapter", [None, LORA])
+def test_packed_loss_is_that_of_separate_conversations(
+    base: Path, sources: Path, tmp_path: Path, attention: str, adapter: str | None
+) -> None:
+    extra = [f"model.attention={attention}", *([adapter] if adapter else [])]
+    path = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
+    arguments = overrides("sft", base, sources, tmp_path / "run", *extra)
+    config = load_config(path, SFTStageConfig, arguments)
+    tokenizer = load_chat_tokenizer(str(base))
+    data = build_data(config.data, tokenizer, 400, tmp_path / "data")
+    model = load_chat_model(config, tokenizer)
+    args = SFTConfig(
+        **trainer_arguments(config, 2, 1, 0),
+        max_length=400,
+        packing=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    (tmp_path / "run").mkdir()
+    trainer = ChatTrainer(
+        model=model,
+        args=args,
+        train_dataset=data.train,
+        eval_dataset=data.heldout,
+        processing_class=tokenizer,
+        peft_config=lora_config(config),
+    )
+    trainer.prepare(throughput(model, config, 1), 1, "test")
+    if adapter:
+        assert isinstance(trainer.model, PeftModel)
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)  # else the adapter does nothing yet
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    counted = (batch["labels"] >= 0).sum()
+    packed = trainer.compute_loss(trainer.model, batch, num_items_in_batch=counted).item()
+
+    nats = 0.0
+    bounds = batch["cu_seq_lens_q"].tolist()
+    assert len(bounds) > 4
+    for first, last in zip(bounds, bounds[1:]):
+        part = slice(first, last)
+        with torch.no_grad():
+            alone = trainer.model(
+                input_ids=batch["input_ids"][:, part],
+                position_ids=torch.arange(last - first)[None],
+                use_cache=False,
+                cu_seq_lens_q=torch.tensor([0, last - first], dtype=torch.int32),
+                cu_seq_lens_k=torch.tensor([0, last - first], dtype=torch.int32),
+                max_length_q=last - first,
+                max_length_k=last - first,
+            ).logits[0]
+        labels = batch["labels"][0, part][1:]
+        nats += cross_entropy(alone[:-1].float(), labels, reduction="sum").item()
+    assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
+
+
+def test_it_starts_from_the_weights_of_its_parent(
+    base: Path, sources: Path, tmp_path: Path
+) -> None:
+    path = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
+    config = load_config(path, SFTStageConfig, overrides("sft", base, sources, tmp_path))
+    loaded = load_chat_model(config, load_chat_tokenizer(str(base))).state_dict()
+    parent = weights(base)
+    assert loaded.keys() == parent.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in parent.items())
+
+
+def test_sft_learns_hands_over_and_resumes(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "whole"
+    start(monkeypatch, sft, overrides("sft", base, sources, whole))
+    log = log_of(whole)
+    heldout = [m["heldout_loss"] for m in log if "heldout_loss" in m]
+    assert heldout[-1] < heldout[0] - 0.3
+    assert all(40 < m["masked_label_percent"] < 95 for m in log if "loss" in m)
+
+    final = whole / "final"
+    checkpoint = max(whole.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    trained = weights(final)
+    assert all(torch.equal(t, trained[k]) for k, t in weights(checkpoint).items())
+    tokenizer = AutoTokenizer.from_pretrained(final)
+    model = AutoModelForCausalLM.from_pretrained(final)
+    stops = model.generation_config.eos_token_id
+    assert tokenizer.convert_ids_to_tokens(stops) == ["<|EOT|>", "<|EOS|>"]
+    assert model.config.eos_token_id == tokenizer.eos_token_id and tokenizer.response_template
+    lineage = json.loads((final / "lineage.json").read_text())
+    assert lineage["parent"] == str(base) and lineage["tokens"] == log[-1]["tokens"] > 0
+    assert "enable_thinking" in (final / "README.md").read_text()
+
+    killed = tmp_path / "killed"
+    arguments = overrides("sft", base, sources, killed)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "recipes" / "sft.py"), *arguments],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("checkpoint-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "final").exists()
+    start(monkeypatch, sft, arguments)
+    assert log_of(killed) == log
+    assert all(torch.equal(t, trained[k]) for k, t in weights(killed / "final").items())
+
+    with pytest.raises(RecipeError, match="already finished"):
+        start(monkeypatch, sft, arguments)
+    shutil.rmtree(killed / "final")
+    with pytest.raises(RecipeError, match="optimizer.learning_rate: was 0.003, is 0.1"):
+        start(monkeypatch, sft, [*arguments, "optimizer.learning_rate=0.1"])
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_two_processes_learn_what_one_does(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    few = ["schedule.epochs=0.5", "batch.micro_batch=1"]
+    alone = overrides(stage, base, sources, tmp_path / "one", *few)
+    start(monkeypatch, {"sft": sft, "dpo": dpo}[stage], alone)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [
+            *launcher,
+            str(ROOT / "recipes" / f"{stage}.py"),
+            *overrides(stage, base, sources, tmp_path / "two", *few),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert [m["step"] for m in one] == [m["step"] for m in two] and len(one) > 3
+    for a, b in zip(one, two):
+        for key in {"loss", "heldout_loss", "grad_norm"} & a.keys():
+            assert a[key] == pytest.approx(b[key], rel=1e-3), (a["step"], key)
+
+
+def test_dpo_prefers_the_chosen_and_resumes(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    settings = ["batch.tokens_per_step=3200", "schedule.epochs=2", "preference.sft_weight=0"]
+    arguments = overrides("dpo", base, sources, run, *settings)
+    start(monkeypatch, dpo, arguments)
+    log = log_of(run)
+    measured = [m for m in log if "heldout_loss" in m]
+    assert measured[0]["heldout_loss"] == pytest.approx(0.6931, abs=1e-3)  # ln 2: nothing preferred
+    assert measured[-1]["heldout_rewards/accuracies"] > 0.7
+    assert measured[-1]["heldout_loss"] < measured[0]["heldout_loss"]
+    trained = weights(run / "final")
+    # As if killed between the last step and the export, then as if killed before the last step.
+    last = max(run.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    for lost in (["final"], ["final", last.name]):
+        for name in lost:
+            shutil.rmtree(run / name)
+        start(monkeypatch, dpo, arguments)
+        assert log_of(run) == log
+        assert all(torch.equal(t, trained[k]) for k, t in weights(run / "final").items())
+
+
+def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path) -> None:
+    from recipes.post.preference_data import PreferenceCollator, build_pairs
+    from recipes.post.sft_config import ChatSource
+
+    asked = [
+        {"role": "user", "content": "a?"},
+        {"role": "assistant", "content": "earlier"},
+        {"role": "user", "content": "b?"},
+    ]
+    sides = {
+        "chosen": [{"role": "assistant", "content": "yes", "reasoning_content": "hm"}],
+        "rejected": [{"role": "assistant", "content": "no"}],
+    }
+    rows = [{"prompt": asked, **sides}]
+    for number in (1, 2):
+        question = {"role": "user", "content": f"{number}?"}
+        rows.append({side: [question, *answer] for side, answer in sides.items()})
+    path = write_rows(tmp_path / "pairs.jsonl", [*rows, {**rows[0], "rejected": sides["chosen"]}])
+    tokenizer = load_chat_tokenizer(str(base))
+    source = ChatSource(path=str(path), language="en", licence="-")
+    data = build_pairs([source], tokenizer, 200, 1, 0)
+    assert "dropped, equal" in data.table
+    everything = [*data.train, *data.heldout]
+    assert len(everything) == 3
+    batch = PreferenceCollator(tokenizer.pad_token_id)(everything)
+    for row, mask in zip(batch["input_ids"], batch["completion_mask"]):
+        learned = tokenizer.decode(row[mask.bool()])
+        assert learned in ("hm\n</think>\n\nyes<|EOT|>", "no<|EOT|>")
+    assert ((batch["attention_mask"] == 0) == (batch["input_ids"] == tokenizer.pad_token_id)).all()
+
+
+@pytest.fixture(scope="module")
+def qwen(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of another family, with that family's template, which marks nothing."""
+    directory = tmp_path_factory.mktemp("qwen")
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.chat_template = qwen3_chat_template
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(0)
+    config = Qwen3Config(**SHAPE, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=False)
+    Qwen3ForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+@pytest.mark.parametrize("adapter", [None, LORA])
+def test_another_family(
+    qwen: Path,
+    sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    adapter: str | None,
+) -> None:
+    extra = ["schedule.epochs=0.5", *([adapter] if adapter else [])]
+    start(monkeypatch, sft, overrides("sft", qwen, sources, tmp_path / "run", *extra))
+    final = tmp_path / "run" / "final"
+    model = AutoModelForCausalLM.from_pretrained(final)
+    assert type(model) is Qwen3ForCausalLM
+    before, after = weights(qwen), weights(final)
+    assert before.keys() == after.keys()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert any("q_proj" in k for k in moved)
+    if adapter:
+        assert not any("embed" in k or "norm" in k or "lm_head" in k for k in moved)
+        merged = PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(qwen), tmp_path / "run" / "adapter"
+        ).merge_and_unload()
+        for name, tensor in merged.state_dict().items():
+            torch.testing.assert_close(tensor, after[name])
+    # What is learned: what the assistant says, and its end of turn.
+    tokenizer = load_chat_tokenizer(str(qwen))
+    from .chat_cases import CASES
+
+    tokens = ChatTokenizer(tokenizer, 400)(CASES["thinking"][0])
+    learned = tokenizer.decode([i for i, x in zip(tokens.input_ids, tokens.labels) if x >= 0])
+    assert "It is 3.<|im_end|>" in learned and "1+2?" not in learned
+
+
+@pytest.mark.parametrize(
+    ("stage", "extra", "message"),
+    [
+        ("sft", "model.init_from=/nowhere/final", "/nowhere/final: parent model missing"),
+        ("sft", "data.sources=[{path: /nowhere.jsonl, language: ko, licence: x}]", "is not there"),
+        ("sft", "data.balance=colour", "has no 'colour'"),
+        ("sft", "data.heldout_rows=1000", "different conversations"),
+        ("sft", "batch.micro_batch=3", "cannot be dealt out evenly"),
+        ("sft", "model.adapter={rank: 4, alpha: 8, quantize: nf4}", "require_gpu"),
+        ("sft", "parallelism.require_gpu=true", "needs a CUDA GPU"),
+        ("sft", "data.colour=1", "unknown key"),
+        ("dpo", "model.attention=varlen", "use sdpa"),
+        ("dpo", "data.heldout_rows=1000", "only 60 pairs"),
+    ],
+)
+def test_bad_input_is_refused(
+    base: Path,
+    sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    extra: str,
+    message: str,
+) -> None:
+    arguments = overrides(stage, base, sources, tmp_path / "run", "size=1b", extra)
+    with pytest.raises(RecipeError, match=message):
+        start(monkeypatch, {"sft": sft, "dpo": dpo}[stage], arguments)

@@ -1,0 +1,210 @@
+"""What carries loss in a conversation, against tables written by hand, and the audit of it."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import to_conversation
+from modeling_kormo import CHAT_TEMPLATE
+from modeling_kormo.loss_kormo import IGNORE_INDEX
+from recipes.post.chat_data import pack
+from recipes.post.chat_selection import select
+from recipes.post.chat_tokens import ChatTokenizer, Tokens, training_template
+from recipes.post.mask_audit import MaskAudit
+
+from .chat_cases import CASES, MISTAKES, Golden, conversation, says, user
+
+
+@pytest.fixture
+def tokenizer(data_dir: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+
+
+def golden_labels(tokenizer: PreTrainedTokenizerBase, golden: Golden) -> tuple[list, list]:
+    """Ids and labels of a hand-written table: by characters, without the chat template."""
+    whole = "".join(text for text, _ in golden)
+    found = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    spans, place = [], 0
+    for text, learned in golden:
+        if learned:
+            spans.append((place, place + len(text)))
+        place += len(text)
+    inside = [any(a <= start < b for a, b in spans) for start, _ in found["offset_mapping"]]
+    ids = found["input_ids"]
+    return ids, [i if learned else IGNORE_INDEX for i, learned in zip(ids, inside)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_masks_are_those_written_by_hand(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    own, golden = CASES[name]
+    tokens = ChatTokenizer(tokenizer, 2000)(own)
+    assert (tokens.input_ids, tokens.labels) == golden_labels(tokenizer, golden)
+    assert tokenizer.decode(tokens.input_ids) == "".join(text for text, _ in golden)
+    audit = MaskAudit(tokenizer)([tokens], Counter())
+    assert audit.violations == [] and audit.counts["eot_learned"] == audit.counts["turns"]
+    if name.startswith("Korean"):
+        pieces = [tokenizer.decode([i]) for i in tokens.input_ids]
+        assert sum("\ufffd" in piece for piece in pieces) > 10  # syllables are really cut
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_broken_template_is_noticed(tokenizer: PreTrainedTokenizerBase, mistake: str) -> None:
+    before, after, name = MISTAKES[mistake]
+    assert tokenizer.chat_template.count(before) == 1
+    tokenizer.chat_template = tokenizer.chat_template.replace(before, after)
+    own, golden = CASES[name]
+    tokens = ChatTokenizer(tokenizer, 2000)(own)
+    assert tokens.input_ids == golden_labels(tokenizer, golden)[0]
+    assert tokens.labels != golden_labels(tokenizer, golden)[1]
+    audit = MaskAudit(tokenizer)([tokens], Counter())
+    assert audit.violations and "learned" in audit.errors()
+
+
+def test_what_is_generated_from_is_what_was_trained_on(tokenizer: PreTrainedTokenizerBase) -> None:
+    """The prompt at inference is the part without loss in training, up to the last answer."""
+    for name in ("thinking", "not thinking", "several turns, first without, then with", "tools"):
+        own, _ = CASES[name]
+        tokens = ChatTokenizer(tokenizer, 2000)(own)
+        prompt = tokenizer.apply_chat_template(
+            own.messages[:-1],
+            tools=own.tools,
+            add_generation_prompt=True,
+            enable_thinking=tokens.thinking,
+            return_dict=True,
+        )["input_ids"]
+        assert tokens.input_ids[: len(prompt)] == prompt
+        assert tokens.labels[len(prompt)] != IGNORE_INDEX
+        assert tokens.labels[len(prompt) - 1] == IGNORE_INDEX
+
+
+LONG = conversation(
+    user("a?"), says("b " * 20), user("c?"), says("d " * 20), user("e?"), says("f " * 200, "g")
+)
+
+
+def test_a_long_conversation_is_cut_behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> None:
+    whole = ChatTokenizer(tokenizer, 2000)(LONG)
+    cut = ChatTokenizer(tokenizer, 200)(LONG)
+    assert (whole.cut, cut.cut) == (0, 2) and len(cut.input_ids) <= 200
+    # What is left is rendered as a conversation of its own: its last answer has a think block.
+    alone = ChatTokenizer(tokenizer, 2000)(conversation(*LONG.messages[:4]))
+    assert cut.input_ids == alone.input_ids and cut.labels == alone.labels
+    assert cut.thinking is False and whole.thinking is True
+    assert MaskAudit(tokenizer)([whole, cut], Counter()).violations == []
+
+    assert ChatTokenizer(tokenizer, 200, "drop")(LONG) == "too_long"
+    assert ChatTokenizer(tokenizer, 20)(LONG) == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([user("a?")], "no_answer"),
+        ([user("a?"), says("b"), user("c?")], "ends_with_question"),
+        ([user("a?"), says("")], "no_text"),
+        ([user("a?"), {"role": "bot", "content": "b"}], "unknown_role"),
+        ([user("a?<|EOT|>\n<|BOT|>assistant\nyes"), says("b")], "control_token"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_left_out(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], reason: str
+) -> None:
+    assert ChatTokenizer(tokenizer, 200)(conversation(*messages)) == reason
+
+
+def test_packing_keeps_every_conversation_whole(tokenizer: PreTrainedTokenizerBase) -> None:
+    from datasets import Dataset
+
+    tokenize = ChatTokenizer(tokenizer, 400)
+    rows = [tokenize(own) for own, _ in CASES.values()] * 3
+    columns = [{"input_ids": r.input_ids, "labels": r.labels} for r in rows]
+    packed = pack(Dataset.from_list(columns), 400, seed=0)
+    assert 1 < len(packed) < len(rows)
+    found = []
+    for window in packed:
+        place = 0
+        for length in window["seq_lengths"]:
+            part = slice(place, place + length)
+            found.append((window["input_ids"][part], window["labels"][part]))
+            place += length
+        assert place == len(window["input_ids"]) <= 400
+    assert sorted(found) == sorted((r.input_ids, r.labels) for r in rows)
+
+    collate = DataCollatorForLanguageModeling(tokenizer.pad_token_id, padding_free=True)
+    batch = collate([packed[0], packed[1]])
+    lengths = [*packed[0]["seq_lengths"], *packed[1]["seq_lengths"]]
+    assert batch["cu_seq_lens_q"].diff().tolist() == lengths
+    assert (batch["position_ids"] == 0).sum() == len(lengths)
+    assert (batch["labels"] >= 0).sum() == sum(
+        label >= 0 for window in (packed[0], packed[1]) for label in window["labels"]
+    )
+
+
+def test_rows_of_every_published_shape() -> None:
+    thought, told = "1+1=2", "2"
+    asked = user("1+1?")
+    plain = [asked, says(told)]
+    with_reasoning = [asked, says(told, thought)]
+    shapes = {
+        "messages": ({"messages": with_reasoning}, with_reasoning),
+        "KORMo": (
+            {"conversation": [{**asked, "reasoning_content": None}, says(told, thought)]},
+            with_reasoning,
+        ),
+        "ShareGPT": (
+            {
+                "conversations": [
+                    {"from": "human", "value": "1+1?"},
+                    {"from": "gpt", "value": told},
+                ]
+            },
+            plain,
+        ),
+        "prompt": ({"prompt": [asked], "completion": [says(told)]}, plain),
+        "strings": ({"prompt": "1+1?", "completion": told}, plain),
+        "question": ({"question": "1+1?", "answer": told, "reasoning": thought}, with_reasoning),
+        "instruction": ({"instruction": "Add.", "input": "1+1?", "output": told}, None),
+    }
+    for name, (row, wanted) in shapes.items():
+        found = to_conversation(row | {"level": 2}, "row 1").messages
+        assert found == (wanted or [user("Add.\n\n1+1?"), says(told)]), name
+        assert to_conversation(row | {"level": 2}, "row 1").fields["level"] == 2
+    with pytest.raises(RecipeError, match="row 1: no chat in columns text; known are messages"):
+        to_conversation({"text": "a"}, "row 1")
+
+
+def test_templates_without_marks(tokenizer: PreTrainedTokenizerBase) -> None:
+    own = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    tokenizer.chat_template = None
+    assert training_template(tokenizer, "x") == own  # KORMo's base models have none
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(RecipeError, match=r"x: .*\{% generation %\}.*model.chat_template"):
+        training_template(tokenizer, "x")
+
+
+def test_selection_meets_the_asked_shares() -> None:
+    thinking = [i % 4 == 0 for i in range(400)]  # 100 of 400
+    groups = ["hard" if i % 8 < 2 else "easy" for i in range(400)]
+    chosen = select(thinking, None, 0.5, seed=1)
+    assert len(chosen) == 200 == len(set(chosen)) and chosen == sorted(chosen)
+    assert sum(thinking[i] for i in chosen) == 100
+    assert select(thinking, None, None, seed=1) == list(range(400))
+
+    balanced = select(thinking, groups, None, seed=1)
+    counts = Counter((thinking[i], groups[i]) for i in balanced)
+    assert counts[True, "hard"] == counts[True, "easy"] == 50
+    assert counts[False, "hard"] == counts[False, "easy"] == 50
+    with pytest.raises(RecipeError, match="no conversation with reasoning"):
+        select([False] * 10, None, 0.3, seed=1)
+
+
+def test_audit_names_what_nobody_learns_from(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokens = ChatTokenizer(tokenizer, 400)(CASES["thinking"][0])
+    masked = Tokens(**{**vars(tokens), "labels": [IGNORE_INDEX] * len(tokens.labels)})
+    audit = MaskAudit(tokenizer)([tokens, masked], Counter(too_long=3))
+    assert audit.counts["fully_masked"] == 1 and "nothing is learned" in audit.errors()
+    assert "dropped, too_long" in audit.table()

@@ -1,0 +1,224 @@
+"""Reinforcement learning on a tiny random model: runs, resumes, learns, refuses bad input."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from data_recipes.common.errors import RecipeError
+from recipes import grpo
+from recipes.arguments import parse_command_line
+from recipes.engine.metrics import Throughput, read_metrics
+from recipes.post.grpo_build import build_model, build_tokenizer, check_machine, grpo_arguments
+from recipes.post.grpo_data import load_prompts
+from recipes.post.grpo_trainer import RewardTrainer
+from tests.recipes.post.grpo_hand_made import stage
+
+TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    # On so small a model threads only wait for each other, for seconds on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def start(monkeypatch: pytest.MonkeyPatch, overrides: list[str], *extra: str) -> None:
+    monkeypatch.setattr("sys.argv", ["grpo.py", *overrides, *extra])
+    grpo.main()
+
+
+def log_of(output_dir: Path) -> list[dict[str, float]]:
+    return [{k: v for k, v in m.items() if k not in TIMINGS} for m in read_metrics(output_dir)]
+
+
+def test_runs_and_an_interrupted_run_ends_the_same(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], chat_model: Path, tmp_path: Path
+) -> None:
+    start(monkeypatch, overrides)
+    run = tmp_path / "run"
+    log = log_of(run)
+    assert [line["step"] for line in log] == [1, 2, 3]
+    for line in log:
+        for reward in ("answer", "language", "format"):
+            assert 0 <= line[f"rewards/{reward}_reward/mean"] <= 1
+    trained = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
+    before = AutoModelForCausalLM.from_pretrained(chat_model).state_dict()
+    assert any(not torch.equal(trained[name], before[name]) for name in before)
+    assert AutoTokenizer.from_pretrained(run / "final").eos_token == "<|EOS|>"
+
+    with pytest.raises(RecipeError, match="already finished"):
+        start(monkeypatch, overrides)
+
+    # As if killed between the last step and the export, then as if killed in the last step.
+    for lost in (["final"], ["final", "checkpoint-3"]):
+        for name in lost:
+            shutil.rmtree(run / name)
+        start(monkeypatch, overrides)
+        assert log_of(run) == log
+        resumed = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
+        assert all(torch.equal(trained[name], resumed[name]) for name in trained)
+
+
+def test_evaluated_while_it_trains_it_ends_the_same(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+) -> None:
+    start(monkeypatch, overrides)
+    evaluated = tmp_path / "evaluated"
+    quick = ["logging.quick_eval_every=2", "logging.quick_eval_items=1"]
+    start(monkeypatch, overrides, *quick, f"logging.output_dir={evaluated}")
+    lines = log_of(evaluated)
+    scores = [line for line in lines if any(name.startswith("quick/") for name in line)]
+    assert [line["step"] for line in scores] == [2]
+    assert [line for line in lines if line not in scores] == log_of(tmp_path / "run")
+
+
+def test_other_settings_do_not_resume(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    config = stage(overrides)
+    start(monkeypatch, overrides)
+    final = config.logging.output_dir / "final"
+    final.rename(final.with_name("elsewhere"))
+    with pytest.raises(RecipeError, match="optimizer.learning_rate"):
+        start(monkeypatch, overrides, "optimizer.learning_rate=1e-3")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("generation.backend=vllm", "vllm"),
+        ("parallelism.require_gpu=true", "CUDA GPU"),
+        ("batch.micro_batch=3", "micro_batch"),
+    ],
+)
+def test_what_the_machine_cannot_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], extra: str, message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RecipeError, match=message):
+        check_machine(stage(overrides, extra))
+
+
+def test_fewer_prompts_than_a_step_takes(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    with pytest.raises(RecipeError, match="prompts_per_step"):
+        start(monkeypatch, overrides, "batch.prompts_per_step=5")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("rewards={answer: 0, language: 0, format: 0}", "nothing to learn"),
+        ("batch.generations_per_prompt=1", "greater than or equal to 2"),
+        ("optimizer.lr=1", "unknown key"),
+    ],
+)
+def test_bad_configs_are_refused(overrides: list[str], extra: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        stage([o for o in overrides if not o.startswith(extra.split("=")[0])], extra)
+
+
+def test_tokenizers_that_cannot_chat_are_refused(
+    overrides: list[str], chat_model: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    template, tokenizer.chat_template = tokenizer.chat_template, None
+    tokenizer.save_pretrained(tmp_path / "no_template")
+    tokenizer.chat_template = template
+    tokenizer.pad_token = "<|EOT|>"
+    tokenizer.save_pretrained(tmp_path / "pad_is_end")
+    for name, message in (
+        ("no_template", "chat template"),
+        ("pad_is_end", "padding"),
+        ("absent", "no such directory"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            build_tokenizer(stage(overrides, f"model.init_from={tmp_path / name}"))
+
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), chat_template="x")
+    plain.save_pretrained(tmp_path / "plain")
+    with pytest.raises(RecipeError, match="</think>"):
+        build_tokenizer(stage(overrides, f"model.init_from={tmp_path / 'plain'}"))
+
+
+def test_dry_run_trains_nothing(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(monkeypatch, overrides, "--dry-run")
+    shown = capsys.readouterr().out
+    assert "generations_per_prompt: 4" in shown and "4 prompts" in shown
+    assert not stage(overrides).logging.output_dir.exists()
+
+
+@pytest.mark.parametrize("size", ["tiny", "1b"])
+def test_shipped_configs_are_valid(size: str) -> None:
+    assert parse_command_line("grpo", "", ["--config", f"{size}/grpo.yaml"]).config.size == size
+
+
+def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
+    config = stage(
+        overrides, "schedule.steps=40", "optimizer.learning_rate=1e-2", "logging.save_every=1000"
+    )
+    tokenizer = build_tokenizer(config)
+    wanted = tokenizer.convert_tokens_to_ids("a")
+
+    def share_of_a(completion_ids: list[list[int]], **_: object) -> list[float]:
+        return [ids.count(wanted) / len(ids) for ids in completion_ids]
+
+    args = grpo_arguments(config, tokenizer.eos_token_id)
+    args.reward_weights = None
+    config.logging.output_dir.mkdir()
+    trainer = RewardTrainer(
+        model=build_model(config),
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=load_prompts(config.data, tokenizer).rows,
+        reward_funcs=[share_of_a],
+    )
+    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
+    trainer.train()
+    rewards = [line["reward"] for line in read_metrics(config.logging.output_dir)]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
+
+
+def test_generation_ends_at_the_end_of_a_turn(overrides: list[str]) -> None:
+    """A model that only says `<|EOT|>`: completions of one token, which count as ended."""
+    config = stage(overrides)
+    tokenizer = build_tokenizer(config)
+    model = build_model(config)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(1.0)
+        model.lm_head.weight.zero_()
+    model.lm_head.bias = torch.nn.Parameter(torch.zeros(320))
+    with torch.no_grad():
+        model.lm_head.bias[tokenizer.eos_token_id] = 50.0
+    config.logging.output_dir.mkdir()
+    seen: list[list[int]] = []
+
+    def record(completion_ids: list[list[int]], **_: object) -> list[float]:
+        seen.extend(completion_ids)
+        return [0.0] * len(completion_ids)
+
+    args = grpo_arguments(config, tokenizer.eos_token_id)
+    args.reward_weights, args.max_steps = None, 1
+    trainer = RewardTrainer(
+        model=model,
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=load_prompts(config.data, tokenizer).rows,
+        reward_funcs=[record],
+    )
+    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
+    trainer.train()
+    assert seen and all(ids == [tokenizer.eos_token_id] for ids in seen)
