@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import diversity
 from . import look as report
-from .common.config_files import find_config
+from .common.config_files import CONFIGS, find_config
 from .common.errors import RecipeError
 from .debian import collect_debian
 from .difficulty import run as difficulty
@@ -14,7 +14,7 @@ from .engine.executor_config import load_recipe
 from .look import inspect_shards, mixture_report
 from .look import packing_report as packing
 from .prepare.chain import only_run, run_step
-from .prepare.config import CONFIGS, DataConfig
+from .prepare.config import DataConfig
 from .prepare.dry_run import describe
 from .prepare.phases import STEPS
 from .prepare.prepare import prepare, print_summary, submit_chain

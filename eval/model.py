@@ -11,8 +11,8 @@ from transformers import AutoConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file
 from data_recipes.common.references import split_revision
-from data_recipes.tokens.manifest import sha256_file
 
 from .backend import ThinkingMixin, load_backend
 from .plan import Unit

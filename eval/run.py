@@ -18,7 +18,7 @@ from typing import Any
 from transformers import set_seed
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 
 from .environment import describe_environment
 from .measure import describe_row, json_lines, quiet_libraries, run_unit

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 
 from .plan import Unit
 

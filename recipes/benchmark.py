@@ -26,13 +26,8 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from data_recipes.common.config_files import Strict
-from data_recipes.tokens.manifest import (
-    MANIFEST,
-    Manifest,
-    ShardFile,
-    sha256_file,
-    write_json_atomically,
-)
+from data_recipes.common.files import sha256_file, write_json_atomically
+from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
 from data_recipes.tokens.mixture import Mixture
 
 from .arguments import training_arguments

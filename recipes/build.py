@@ -9,8 +9,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import split_revision
-from data_recipes.tokenizer.shards import tokenizer_hash
-from data_recipes.tokenizer.train import load_tokenizer, padded_vocab_size
+from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
 from data_recipes.tokens.mixture import Mixture, check_synthesizers, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 

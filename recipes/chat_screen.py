@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-from data_recipes.look.records import visible
+from data_recipes.common.terminal import visible
 
 from .streaming import Answer
 

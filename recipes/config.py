@@ -184,7 +184,7 @@ class ParallelismConfig(Strict):
         sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
             more traffic, but no full-size gradient buffer on each GPU.
         gpus: number of GPUs that `--dry-run` plans for.
-        gpu: their name, as in `recipes/flops.py`.
+        gpu: their name, as in `recipes/engine/flops.py`.
         planned_mfu: model FLOPs utilisation that the GPU-hours assume.
         gpu_hour_usd: price of one GPU-hour.
     """

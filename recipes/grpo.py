@@ -5,7 +5,7 @@
     accelerate launch recipes/grpo.py schedule.steps=10 logging.output_dir=runs/x
 
 It starts from a chat model. Several completions of each question are sampled and scored by the
-rewards in recipes/rewards.py; those better than their group's mean become likelier. Started again
+rewards in recipes/post/rewards.py; those better than their group's mean become likelier. Started again
 after an interruption, it goes on from the last checkpoint.
 """
 

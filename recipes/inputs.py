@@ -9,10 +9,8 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.config import CONFIGS, DataConfig
-from data_recipes.prepare.prepare import prepare
 from data_recipes.tokens.manifest import MANIFEST
 from data_recipes.tokens.packing_plan import make_plan, plan_dir, read_record
 from data_recipes.tokens.windows import TokenSource
@@ -43,6 +41,10 @@ def _missing_data(config: StageConfig) -> list[Path]:
 
 
 def _make_data(config: StageConfig) -> None:
+    # The data factory loads only where data is made, not with every stage.
+    from data_recipes.prepare.config import DataConfig
+    from data_recipes.prepare.prepare import prepare
+
     recipe = load_config(find_config(config.data.recipe, CONFIGS), DataConfig, [])
     if (recipe.shards_dir, recipe.tokenizer_dir) != (config.data.shards, config.data.tokenizer):
         raise RecipeError(

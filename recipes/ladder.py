@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokenizer.train import load_tokenizer
+from data_recipes.tokenizer.load import load_tokenizer
 from modeling_kormo import KORMoForCausalLM
 
 from .arguments import CONFIGS, SCHEMAS, exit_on_error

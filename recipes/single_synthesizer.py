@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict, find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 
 from .arguments import CONFIGS, parse_command_line
 from .config import StageConfig

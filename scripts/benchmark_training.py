@@ -28,7 +28,7 @@ from transformers.utils import is_liger_kernel_available
 from data_recipes.common.commit import git_commit
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 from recipes.arguments import CONFIGS, exit_on_error
 from recipes.benchmark import (
     MEDIAN_DOCUMENT,

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import RecipeError
 
+# The recipes that ship.
+CONFIGS = Path(__file__).parents[1] / "configs"
+
 
 class Strict(BaseModel):
     """Base of every config section: immutable, unknown keys are errors."""
@@ -145,3 +148,6 @@ def load_config(path: Path, schema: type[Schema], overrides: list[str]) -> Schem
     except ValidationError as error:
         lines = [_explain(schema, e) for e in error.errors()]
         raise RecipeError("\n  ".join([f"{path}:", *lines])) from error
+
+
+CONFIGS = Path(__file__).parents[1] / "configs"

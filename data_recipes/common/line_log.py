@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ..engine.documents import disk_full_is_an_error
 from .errors import RecipeError
+from .files import disk_full_is_an_error
 
 
 class LineLog:

@@ -3,8 +3,6 @@
 from rich.console import Console
 from rich.text import Text
 
-from ..look.records import visible
-
 # Style, and the signs that stand for it without colour, by what a stretch of text is.
 MARKS = {
     "removed": ("red strike", "[-", "-]"),
@@ -48,3 +46,18 @@ class Terminal:
         for part in parts:
             line.append_text(part if isinstance(part, Text) else Text(visible(part)))
         self._console.print(line, soft_wrap=True)
+
+
+# Characters that would command a terminal, or turn the direction of what follows them.
+_PICTURES = {c: 0x2400 + c for c in range(0x20) if c not in (0x09, 0x0A)} | {0x7F: 0x2421}
+
+
+_COMMANDS = [*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+
+
+_VISIBLE = _PICTURES | dict.fromkeys(_COMMANDS, 0xFFFD)
+
+
+def visible(text: str) -> str:
+    """The text with each control character replaced by one that shows and does nothing."""
+    return text.translate(_VISIBLE)

@@ -12,10 +12,10 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
-from ..engine.documents import BATCH_BYTES, disk_full_is_an_error
+from ..common.files import disk_full_is_an_error, write_json_atomically
+from ..engine.documents import BATCH_BYTES
 from ..read.files import resolve_files
 from ..text.words import Words
-from ..tokens.manifest import write_json_atomically
 from .config import DecontaminateConfig, EvaluationSet
 from .items import read_items
 from .ngrams import find_ngrams, hash_passages, make_filter

@@ -6,8 +6,8 @@ from typing import Any
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
+from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
-from ..tokens.manifest import write_json_atomically
 from .config import DecontaminateConfig
 from .index import INDEX, Index
 

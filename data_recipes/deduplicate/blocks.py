@@ -15,10 +15,10 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..common.progress import Progress
 from ..engine.documents import read_batches, text_bytes
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
-from ..tokens.manifest import write_json_atomically
 from .plan import PlannedShard, allow_open_files, read_plan, work_dir
 
 

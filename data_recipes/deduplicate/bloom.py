@@ -11,9 +11,8 @@ import numba
 import numpy as np
 
 from ..common.errors import RecipeError
-from ..engine.documents import disk_full_is_an_error
+from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..text.words import GOLDEN, mix, words_version
-from ..tokens.manifest import write_json_atomically
 
 HEADER = "filter.json"
 FORMAT = 1

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ..common.files import write_json_atomically
 from ..common.progress import Progress
 from ..engine.documents import REJECTION, ShardWriter
 from ..engine.steps import StepFolder, Tally
-from ..tokens.manifest import write_json_atomically
 from .ngrams import Ngrams
 from .old_both import Verdict
 from .rewrite import REMOVED_SCHEMA, kept_schema, rewrite

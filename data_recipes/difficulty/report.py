@@ -11,9 +11,8 @@ import orjson
 
 from ..answers import same_answer
 from ..common.errors import RecipeError
+from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..common.statistics import wilson
-from ..engine.documents import disk_full_is_an_error
-from ..tokens.manifest import write_json_atomically
 from .config import DifficultyConfig
 from .gates import Gate, Outcome
 from .items import PROVENANCE, Item

@@ -5,9 +5,9 @@ import argparse
 from ..ask.prompts import Prompt
 from ..common.config_files import find_config, load_config
 from ..common.errors import RecipeError
+from ..common.files import sha256_file
 from ..engine.steps import claim
 from ..prepare.chain import only_run
-from ..tokens.manifest import sha256_file
 from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, DifficultyConfig
 from .gates import Gate, LabelGate, SolverGate, solve_prompts
 from .items import Census, take_census

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..common.config_files import find_config, load_config
+from ..common.config_files import CONFIGS, find_config, load_config
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..filter.profiles import ScorerConfig
-from ..prepare.config import CONFIGS, DataConfig, SourceConfig
-from ..tokens.manifest import write_json_atomically
+from ..prepare.config import DataConfig
+from ..read.source import SourceConfig
 from .config import DiversityConfig
 from .page import render
 from .report import Measured, breaches, measure_all

@@ -1,6 +1,5 @@
 """Shards of documents between the cleaning steps: Parquet, a bounded batch of rows at a time."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..common.errors import RecipeError
+from ..common.files import disk_full_is_an_error
 
 # Text in one batch, in bytes, as every step sees it; a longer document is a batch of its own.
 BATCH_BYTES = 4 * 2**20
@@ -24,8 +24,6 @@ SCHEMA = pa.schema(
         ("metadata", pa.string()),
     ]
 )
-# No space, no quota, and a file larger than the system lets it be.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REJECTION = [pa.field("reason", pa.string()), pa.field("detail", pa.string())]
 
 
@@ -87,21 +85,6 @@ def damaged_shard_is_an_error(path: Path) -> Iterator[None]:
         raise RecipeError(
             f"{path}: missing or damaged shard ({error}); delete the directory of the step that "
             "made it, and run that step again"
-        ) from error
-
-
-@contextmanager
-def disk_full_is_an_error(path: Path) -> Iterator[None]:
-    """Turns "no space left" while writing `path` into an error that says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        # Arrow raises its own OSError, not always with a number.
-        if error.errno not in _FULL and not any(os.strerror(n) in str(error) for n in _FULL):
-            raise
-        raise RecipeError(
-            f"{path}: the disk is full. Shards that were finished are kept; free some space and "
-            "run the same command to go on"
         ) from error
 
 

@@ -16,7 +16,7 @@ from datatrove.executor.base import DistributedEnvVars
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
-from ..tokens.manifest import write_json_atomically
+from ..common.files import write_json_atomically
 from .executor_config import ExecutorConfig
 from .executors import run_rank
 

@@ -20,9 +20,9 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..common.progress import Progress
 from ..text.histograms import histogram
-from ..tokens.manifest import write_json_atomically
 from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
 
 SETTINGS = "settings.json"

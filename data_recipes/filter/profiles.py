@@ -9,7 +9,7 @@ from pydantic import Field, computed_field, field_validator, model_validator
 
 from ..common.config_files import Strict, find_config, load_config, read_yaml
 from ..common.errors import RecipeError
-from ..tokens.manifest import sha256_file
+from ..common.files import sha256_file
 from .datatrove_filters import check_filter
 from .patterns import ANYWHERE, WHOLE_WORD, WORD_START
 from .statistics import STATISTICS

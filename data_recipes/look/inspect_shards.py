@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from ..common.config_files import find_config, load_config
+from ..common.config_files import CONFIGS, find_config, load_config
 from ..common.errors import RecipeError
 from ..common.terminal import Terminal
 from ..deduplicate.config import DedupConfig
 from ..engine.steps import StepFolder
 from ..prepare import chain
-from ..prepare.config import CONFIGS, DataConfig
+from ..prepare.config import DataConfig
 from ..tokens.mixture import Packing
 from .inspect_removed import Removed, show_removed
 from .inspect_window import show_window

@@ -7,13 +7,11 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from ..common.errors import RecipeError
-from ..common.terminal import Terminal
-from ..tokenizer.shards import tokenizer_hash
-from ..tokenizer.train import load_tokenizer
+from ..common.terminal import Terminal, visible
+from ..tokenizer.load import load_tokenizer, tokenizer_hash
 from ..tokens.mixture import Packing
 from ..tokens.packing_plan import BestFitSource
 from ..tokens.windows import TokenSource, Window
-from .records import visible
 
 # Neighbouring tokens differ in background, so that their ends show.
 _ALTERNATE = ("black on bright_cyan", "black on bright_white")

@@ -14,15 +14,6 @@ from ..engine.steps import StepFolder
 from ..prepare.phases import STEPS
 
 _NAMED = ("id", "text", "sample", "source", "language", "reason", "detail")
-# Characters that would command a terminal, or turn the direction of what follows them.
-_PICTURES = {c: 0x2400 + c for c in range(0x20) if c not in (0x09, 0x0A)} | {0x7F: 0x2421}
-_COMMANDS = [*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_VISIBLE = _PICTURES | dict.fromkeys(_COMMANDS, 0xFFFD)
-
-
-def visible(text: str) -> str:
-    """The text with each control character replaced by one that shows and does nothing."""
-    return text.translate(_VISIBLE)
 
 
 @dataclass(frozen=True)

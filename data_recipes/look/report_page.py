@@ -11,11 +11,11 @@ import jinja2
 import yaml
 
 from ..common.commit import git_commit
-from ..common.config_files import find_config, load_config
+from ..common.config_files import CONFIGS, find_config, load_config
 from ..common.errors import RecipeError
-from ..prepare.config import CONFIGS, DataConfig
+from ..common.terminal import visible
+from ..prepare.config import DataConfig
 from ..quality.classifier import fasttext_version
-from .records import visible
 from .report_collect import Run, collect
 from .report_figures import draw_funnel
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import RecipeError
+from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
 from ..deduplicate.plan import work_dir
 from ..engine.executors import Call, execute
 from ..engine.slurm import Job
 from ..engine.steps import SETTINGS, StepFolder, Tally, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
-from ..tokens.manifest import sha256_file, write_json_atomically
 from .config import DataConfig
 from .phases import STEPS, phases
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import Call
 from ..engine.slurm import Job, submit
 from ..tokenizer.corpus import spread_texts
+from ..tokenizer.load import load_tokenizer, padded_vocab_size
 from ..tokenizer.shards import ShardPlan, write_shards
-from ..tokenizer.train import load_tokenizer, padded_vocab_size, train_tokenizer
-from ..tokens.manifest import Manifest, write_json_atomically
+from ..tokenizer.train import train_tokenizer
+from ..tokens.manifest import Manifest
 from ..toy import generate_corpus
 from .chain import SUMMARY, clean, cleaned, jobs, only_run, settings_of
 from .config import DataConfig

@@ -9,7 +9,7 @@ import fasttext
 import numpy as np
 
 from ..common.errors import RecipeError
-from ..tokens.manifest import sha256_file
+from ..common.files import sha256_file
 
 MODEL = "model.bin"
 RECIPE = "training.json"

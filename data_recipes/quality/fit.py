@@ -18,7 +18,7 @@ from typing import Any
 import fasttext
 
 from ..common.errors import RecipeError
-from ..engine.documents import disk_full_is_an_error
+from ..common.files import disk_full_is_an_error
 
 _ZEROED_MEMORY = {"MALLOC_PERTURB_": "255"}
 

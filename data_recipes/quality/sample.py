@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from ..engine.documents import damaged_shard_is_an_error, disk_full_is_an_error
+from ..common.files import disk_full_is_an_error
+from ..engine.documents import damaged_shard_is_an_error
 from ..engine.steps import StepFolder
 from ..read.files import read_texts
 from .classifier import line_of

@@ -12,10 +12,9 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
-from ..engine.documents import disk_full_is_an_error
+from ..common.files import disk_full_is_an_error, sha256_file, write_json_atomically
 from ..engine.steps import StepFolder, Tally
 from ..read.files import resolve_files
-from ..tokens.manifest import sha256_file, write_json_atomically
 from .classifier import (
     MODEL,
     NEGATIVE,

@@ -4,12 +4,12 @@ import time
 
 import pyarrow as pa
 
+from ..common.files import write_json_atomically
 from ..engine.documents import BATCH_BYTES, SCHEMA, ShardWriter, text_bytes
 from ..engine.steps import StepFolder, Tally, add_counts
-from ..prepare.config import SourceConfig
 from ..text.histograms import histogram
-from ..tokens.manifest import write_json_atomically
 from .files import Row, SetAside
+from .source import SourceConfig
 
 SET_ASIDE = pa.schema(
     [

@@ -10,14 +10,13 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
+from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..common.progress import Progress
-from ..engine.documents import disk_full_is_an_error
 from ..engine.steps import StepFolder, Tally
-from ..prepare.config import SourceConfig
-from ..tokens.manifest import write_json_atomically
 from .files import Reading, can_be_split, check_column, read_file, read_hub, resolve_files
 from .read_config import ReadConfig
 from .read_shard import ReadShard
+from .source import SourceConfig
 
 # Larger files are read in shares of about this size, on disk, where their type allows it. Our
 # choice: a few seconds of work, so that a large file keeps all workers busy.

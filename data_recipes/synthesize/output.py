@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from ..ask import Answer, Request, request_id
-from ..engine.documents import disk_full_is_an_error
+from ..common.files import disk_full_is_an_error
 from ..read.templates import trace_text
 from .config import SynthesizeConfig
 from .validation import Verdict

@@ -7,7 +7,7 @@ import yaml
 
 from ..ask import Spent
 from ..common.errors import RecipeError
-from ..tokens.manifest import write_json_atomically
+from ..common.files import write_json_atomically
 from .acceptance import ACCEPTED, Acceptance, reasons
 from .config import SynthesizeConfig
 from .output import KEPT

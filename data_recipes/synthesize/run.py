@@ -9,6 +9,7 @@ from typing import Any
 from ..ask import Request
 from ..common.config_files import find_config
 from ..common.errors import RecipeError
+from ..common.files import sha256_file
 from ..common.progress import show_progress
 from ..engine.executor_config import load_recipe
 from ..engine.executors import Call, execute
@@ -16,7 +17,6 @@ from ..engine.slurm import Job, submit
 from ..engine.steps import SETTINGS, StepFolder, claim
 from ..prepare.chain import only_run
 from ..read.step import ReadStep, check_set_aside, source_facts
-from ..tokens.manifest import sha256_file
 from .config import SynthesizeConfig
 from .follow import show_tasks
 from .report import finish

@@ -16,8 +16,8 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..ask import Answer, AnswerStore, Request, answers_to, ask, request_id
+from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
-from ..tokens.manifest import write_json_atomically
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
 from .follow import Follower

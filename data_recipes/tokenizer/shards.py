@@ -15,21 +15,16 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ..common.errors import RecipeError
+from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import Progress, show_progress
 from ..engine.documents import read_batches, text_bytes
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, Tally, claim
-from ..prepare.config import ShardConfig, SourceConfig
-from ..tokens.manifest import (
-    MANIFEST,
-    Manifest,
-    ShardFile,
-    read_manifest,
-    sha256_file,
-    write_json_atomically,
-)
-from .train import load_tokenizer
+from ..read.source import SourceConfig
+from ..tokens.manifest import MANIFEST, Manifest, ShardFile, read_manifest
+from .config import ShardConfig
+from .load import load_tokenizer, tokenizer_hash
 
 SPLITS = ("train", "heldout")
 DONE = "done"
@@ -122,18 +117,6 @@ class Tokenize(PipelineStep):
                     done.parent.mkdir(parents=True, exist_ok=True)
                     done.touch()
         yield from ()
-
-
-def tokenizer_hash(tokenizer_dir: Path) -> str:
-    """SHA-256 of `tokenizer.json`.
-
-    Raises:
-        RecipeError: no such file.
-    """
-    path = tokenizer_dir / "tokenizer.json"
-    if not path.is_file():
-        raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
-    return sha256_file(path)
 
 
 def _token_bytes(tokenizer_dir: Path) -> int:

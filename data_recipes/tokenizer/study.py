@@ -19,23 +19,25 @@ from pydantic import Field, model_validator
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..common.config_files import Strict, find_config, load_config
+from ..common.config_files import CONFIGS, Strict, find_config, load_config
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..common.progress import show_progress
 from ..engine.documents import read_batches
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, claim
-from ..prepare.config import CONFIGS, CorpusConfig, SourceConfig
 from ..read.read_config import ReadConfig
+from ..read.source import SourceConfig
 from ..read.step import ReadStep, source_bytes, source_facts
-from ..tokens.manifest import write_json_atomically
 from ..toy import generate_corpus
+from ..toy.config import CorpusConfig
 from .corpus import spread_texts
+from .load import load_tokenizer
 from .measures import Measures, measure
 from .plot import plot
 from .shards import is_heldout
-from .train import load_tokenizer, train_tokenizer
+from .train import train_tokenizer
 
 _RECORD = "training.json"
 

@@ -7,7 +7,6 @@ published tokenizer, all 256 byte symbols are in the alphabet, so every text can
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
@@ -33,14 +32,8 @@ MARKUP = (
 )
 ADDED_TOKENS = (*NEWLINE_RUNS, BOS, EOS, PAD, *MARKUP, BOT, EOT)
 SPECIAL = frozenset((BOS, EOS, PAD, BOT, EOT))
-PADDING_MULTIPLE = 256  # published: 125,041 tokens in 125,184 = 489 x 256 embedding rows
 MIN_BPE_ENTRIES = 257
 _NEWLINES = re.compile(r"\n{2,}")
-
-
-def padded_vocab_size(tokens: int) -> int:
-    """Embedding rows for a tokenizer with `tokens` entries."""
-    return -(-tokens // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
 
 def _between_newline_runs(texts: Iterable[str]) -> Iterator[str]:
@@ -129,20 +122,3 @@ def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
         else:
             raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
     return lengths
-
-
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer directory or Hub id.
-
-    Raises:
-        RecipeError: missing, or without the `<|EOS|>`-like token that must close documents.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"tokenizer {path}: cannot be loaded ({error})") from error
-    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
-        raise RecipeError(f"tokenizer {path}: needs a BOS and an EOS token to delimit documents")
-    return tokenizer

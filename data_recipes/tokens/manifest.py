@@ -1,35 +1,17 @@
 """The manifest of a token data set: what it holds, where it came from, and its checksums."""
 
 import hashlib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..common.errors import RecipeError
+from ..common.files import sha256_file
 
 MANIFEST = "manifest.json"
 # Data sets up to this size are hashed whole whenever they are opened; larger ones by `verify`.
 VERIFY_ON_OPEN_BYTES = 2 * 2**30
-
-
-def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def write_json_atomically(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        json.dump(value, handle, ensure_ascii=False, indent=2)
-        handle.write("\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
 
 
 class ShardFile(BaseModel):

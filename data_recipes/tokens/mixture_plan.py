@@ -12,9 +12,8 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from ..common.config_files import Strict, find_config, load_config
+from ..common.config_files import CONFIGS, Strict, find_config, load_config
 from ..common.errors import RecipeError
-from ..prepare.config import CONFIGS
 from .manifest import read_manifest
 from .mixture import check_synthesizers, cycle_counts
 

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..common.errors import RecipeError
-from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest, sha256_file, write_json_atomically
+from ..common.files import sha256_file, write_json_atomically
+from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest
 from .windows import TokenSource, Window
 
 RECORD = "plan.json"

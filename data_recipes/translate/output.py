@@ -12,10 +12,9 @@ import orjson
 
 from ..ask import Spent
 from ..common.errors import RecipeError
+from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..common.statistics import wilson
-from ..engine.documents import disk_full_is_an_error
 from ..filter.profiles import KOREAN
-from ..tokens.manifest import write_json_atomically
 from .config import COPIED, TranslateConfig
 from .rounds import Outcome, Prompts, Round
 from .rows import PROVENANCE, Row, read_rows

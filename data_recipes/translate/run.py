@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from ..common.config_files import find_config, load_config
+from ..common.files import sha256_file
 from ..engine.steps import claim
 from ..prepare.chain import only_run
-from ..tokens.manifest import sha256_file
 from .checks import Checker
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows

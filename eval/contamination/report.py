@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from data_recipes.common.files import write_json_atomically
 from data_recipes.decontaminate.config import DecontaminateConfig
 from data_recipes.decontaminate.index import Index
 from data_recipes.decontaminate.items import read_items
-from data_recipes.tokens.manifest import write_json_atomically
 
 REPORT, PAGE = "report.json", "report.md"
 _SHOWN_CHARACTERS = 120

@@ -12,11 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_recipes.common.files import write_json_atomically
 from data_recipes.decontaminate.config import DecontaminateConfig
 from data_recipes.decontaminate.index import INDEX, Index, build_index
 from data_recipes.decontaminate.text import compare
 from data_recipes.engine.documents import BATCH_BYTES
-from data_recipes.tokens.manifest import write_json_atomically
 
 from .corpora import Corpus, Document
 

@@ -2,6 +2,6 @@
 
 `sets.py` and `questions.py` read what is asked, `answers.py` gets a model's answers, `prompts.py`
 writes what the judge reads, `verdicts.py` reads what it wrote, `run.py` asks it, `report.py` adds
-up. Requests go through `data_recipes.client`, which keeps every verdict under a hash of all that
+up. Requests go through `data_recipes.ask`, which keeps every verdict under a hash of all that
 decides it, so none is asked or paid for twice.
 """

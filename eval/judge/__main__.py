@@ -17,7 +17,7 @@ from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 
 from ..command import run_command
 from .answers import Answering, Answers, get_answers

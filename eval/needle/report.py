@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from data_recipes.common.files import write_json_atomically
 from data_recipes.common.statistics import wilson
-from data_recipes.tokens.manifest import write_json_atomically
 
 RESULTS = "results.json"
 # A length counts as held while the share stays at this or above. RULER (Hsieh et al. 2024, arXiv

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from data_recipes.look.records import visible
+from data_recipes.common.terminal import visible
 
 from ..published import load_published
 from .content import Content

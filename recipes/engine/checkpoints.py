@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.manifest import write_json_atomically
+from data_recipes.common.files import write_json_atomically
 
 from .metrics import truncate_metrics
 

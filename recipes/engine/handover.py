@@ -16,7 +16,7 @@ from accelerate import init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.commit import git_commit
-from data_recipes.tokens.manifest import sha256_file, write_json_atomically
+from data_recipes.common.files import sha256_file, write_json_atomically
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 

@@ -46,7 +46,7 @@ class Throughput:
     """Tokens per second of training proper: evaluation and saving stop the clock.
 
     Args:
-        flops_per_token: of the model, as in `recipes/flops.py`.
+        flops_per_token: of the model, as in `recipes/engine/flops.py`.
         peak_flops: FLOP/s of all devices together; `None` if unknown.
     """
 

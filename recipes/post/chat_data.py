@@ -22,8 +22,8 @@ from transformers import PreTrainedTokenizerBase
 from trl import pack_dataset
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import read_rows, to_conversation
-from data_recipes.tokens.manifest import write_json_atomically
 
 from .chat_selection import select
 from .chat_tokens import ChatTokenizer, Tokens

@@ -6,10 +6,8 @@ from typing import Any
 import yaml
 from accelerate import PartialState
 
-from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.config import CONFIGS, DataConfig
-from data_recipes.prepare.prepare import prepare
 from data_recipes.read.hub import HUB
 
 from ..config import SELF_CONTAINED
@@ -39,6 +37,14 @@ def _missing(paths: list[str]) -> list[str]:
     return [p for p in paths if not (p.startswith(HUB) or "*" in p or Path(p).exists())]
 
 
+def _make_data(recipe: Path) -> None:
+    # The data factory loads only where data is made, not with every stage.
+    from data_recipes.prepare.config import DataConfig
+    from data_recipes.prepare.prepare import prepare
+
+    prepare(load_config(find_config(recipe, CONFIGS), DataConfig, []))
+
+
 def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
     """Have the first rank make what a self-contained stage lacks, while the others wait.
 
@@ -54,7 +60,7 @@ def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
         if missing := _missing(paths):
             if config.size not in SELF_CONTAINED or recipe is None:
                 raise RecipeError(f"data.sources: {missing[0]} is not there")
-            prepare(load_config(find_config(recipe, CONFIGS), DataConfig, []))
+            _make_data(recipe)
             if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
         parent = config.model.init_from

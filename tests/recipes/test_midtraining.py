@@ -151,7 +151,7 @@ def test_mixtures_that_cannot_do_it_are_refused(
 
 
 def test_every_nth_layer_is_recomputed(mid_stage: Make, tmp_path: Path, data_dir: Path) -> None:
-    from data_recipes.tokenizer.train import load_tokenizer
+    from data_recipes.tokenizer.load import load_tokenizer
     from recipes.build import build_model
 
     for every, expected in ((0, [False] * 5), (1, [True] * 5), (2, [True, False] * 2 + [True])):

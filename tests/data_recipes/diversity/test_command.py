@@ -146,7 +146,7 @@ def test_a_model_says_how_surprising_text_is(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from data_recipes import __main__ as program
-    from data_recipes.tokenizer.train import load_tokenizer
+    from data_recipes.tokenizer.load import load_tokenizer
     from modeling_kormo import KORMoConfig, KORMoForCausalLM
 
     tokenizer = load_tokenizer(data_dir / "tokenizer")

@@ -8,9 +8,11 @@ import pytest
 
 from data_recipes.common.config_files import load_config, read_yaml
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.config import DataConfig, ShardConfig, SourceConfig
+from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.read.files import read_texts
+from data_recipes.read.source import SourceConfig
+from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokens.mixture import Mixture
 
 from ..hand_made import jsonl, some_texts, write_data_set

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file
 from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.engine.steps import StepFolder
 from data_recipes.quality.apply import QualityStep
@@ -16,7 +17,6 @@ from data_recipes.quality.classifier import MODEL, RECIPE, REPORT, Classifier, l
 from data_recipes.quality.config import QualityConfig
 from data_recipes.quality.sample import Sample
 from data_recipes.quality.train import TrainClassifiers, model_dir, train_classifiers
-from data_recipes.tokens.manifest import sha256_file
 from data_recipes.toy import documents
 
 from ..hand_made import hashes_of, jsonl, rows_of, write_shards_of

@@ -17,9 +17,9 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.executors import execute
 from data_recipes.engine.steps import StepFolder
-from data_recipes.prepare.config import SourceConfig
 from data_recipes.read import step as read
 from data_recipes.read.read_config import ReadConfig
+from data_recipes.read.source import SourceConfig
 from data_recipes.read.step import ReadStep, source_bytes, source_facts
 from tests.conftest import ROOT, environment
 

@@ -9,9 +9,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.config import ShardConfig, SourceConfig
-from data_recipes.tokenizer.train import load_tokenizer
-from data_recipes.tokens.manifest import read_manifest, sha256_file
+from data_recipes.common.files import sha256_file
+from data_recipes.read.source import SourceConfig
+from data_recipes.tokenizer.config import ShardConfig
+from data_recipes.tokenizer.load import load_tokenizer
+from data_recipes.tokens.manifest import read_manifest
 from data_recipes.toy import documents
 
 from ..hand_made import tokenise

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from matplotlib import image
 
-from data_recipes.common.config_files import load_config
+from data_recipes.common.config_files import CONFIGS, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.look import mixture_report
 from data_recipes.look.mixture_report import format_mixture
-from data_recipes.prepare.config import CONFIGS, DataConfig
+from data_recipes.prepare.config import DataConfig
 from data_recipes.tokens.mixture_plan import (
     MIXTURES,
     MixtureConfig,

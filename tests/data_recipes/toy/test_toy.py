@@ -37,7 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], li
 def test_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     generate_corpus(tmp_path / "here", megabytes=0.2, seed=3)
     script = (
-        "import sys, pathlib; from data_recipes.corpus import generate_corpus;"
+        "import sys, pathlib; from data_recipes.toy import generate_corpus;"
         "generate_corpus(pathlib.Path(sys.argv[1]), 0.2, 3)"
     )
     subprocess.run(

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from data_recipes.common.config_files import load_config
-from data_recipes.tokenizer.train import load_tokenizer
+from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.windows import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.arguments import CONFIGS

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from data_recipes.tokenizer.train import load_tokenizer
+from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.packing_plan import make_plan
 from data_recipes.tokens.windows import TokenSource, Window
