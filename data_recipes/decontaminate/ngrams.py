@@ -1,15 +1,15 @@
 """Hashes of word n-grams, and finding known ones in text: the kernels."""
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import GOLDEN, mix
 
 # Bits of the filter per n-gram: some 6 % of unknown n-grams pass it and are looked up.
 _FILTER_BITS = 16
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _power(exponent: int) -> np.uint64:
     result = np.uint64(1)
     for _ in range(exponent):
@@ -17,7 +17,7 @@ def _power(exponent: int) -> np.uint64:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def prefixes(words: np.ndarray, first: int, last: int) -> np.ndarray:
     """Hashes of all beginnings of a text, from which that of any n-gram follows in one step.
 
@@ -36,12 +36,12 @@ def prefixes(words: np.ndarray, first: int, last: int) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _ngram(beginnings: np.ndarray, at: int, size: int, power: np.uint64) -> np.uint64:
     return mix(beginnings[at + size] - beginnings[at] * power)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_passages(
     words: np.ndarray, bounds: np.ndarray, size: int, shortest: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def hash_passages(
     return ngrams, owners, anchors
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def make_filter(values: np.ndarray) -> np.ndarray:
     """A bitmap of known hashes, small enough to be asked at every word.
 
@@ -108,7 +108,7 @@ def make_filter(values: np.ndarray) -> np.ndarray:
     return bits
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(value: np.uint64, known: np.ndarray, bits: np.ndarray) -> int:
     """Place of `value` in `known`, ascending; -1 if it is not there."""
     word = bits[(value >> np.uint64(6)) & np.uint64(len(bits) - 1)]
@@ -118,7 +118,7 @@ def _find(value: np.uint64, known: np.ndarray, bits: np.ndarray) -> int:
     return place if place < len(known) and known[place] == value else -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def find_ngrams(
     words: np.ndarray,
     bounds: np.ndarray,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
+from ..text.kernels import kernel
 from ..text.words import GOLDEN, mix, words_version
 
 HEADER = "filter.json"
@@ -94,7 +94,7 @@ class FilterShape:
         )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _place(value: np.uint64, bits: np.uint64) -> np.uint64:
     """`value` of 2**64 scaled to `bits`: the upper half of their product, without a division."""
     low32, half = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -105,13 +105,13 @@ def _place(value: np.uint64, bits: np.uint64) -> np.uint64:
     return value_high * bits_high + (middle >> half) + (carry >> half)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _stride(ngram: np.uint64) -> np.uint64:
     # Double hashing (Kirsch and Mitzenmacher 2006) in place of `hashes` hash functions.
     return mix(ngram + GOLDEN) | np.uint64(1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def contains(words: np.ndarray, hashes: int, ngram: np.uint64) -> bool:
     """Whether an n-gram (a hash, all bits mixed) is in the filter."""
     bits = np.uint64(len(words)) << np.uint64(6)
@@ -124,7 +124,7 @@ def contains(words: np.ndarray, hashes: int, ngram: np.uint64) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def insert(words: np.ndarray, hashes: int, ngram: np.uint64) -> int:
     """Put an n-gram in; returns how many bits that set."""
     bits = np.uint64(len(words)) << np.uint64(6)

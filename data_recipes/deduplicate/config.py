@@ -1,7 +1,7 @@
 """Schema of deduplication."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -63,3 +63,45 @@ class DedupConfig(Strict):
         if self.load_filter is not None and self.expected_ngrams is not None:
             raise ValueError("a loaded filter keeps its size; leave out `expected_ngrams`")
         return self
+
+
+# Keys of the two methods below that are no more, with what to do instead.
+_DROPPED = {
+    "max_removed": "the step prints what it kept of each source; look there before you go on",
+    "words": "words are those between spaces; for scripts without spaces take method: bff",
+}
+
+
+class _WholeDocuments(Strict):
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_dropped(cls, values: Any) -> Any:
+        for key, instead in _DROPPED.items():
+            if isinstance(values, dict) and key in values:
+                raise ValueError(f"`{key}` is no more: {instead}")
+        return values
+
+
+class MinhashConfig(_WholeDocuments):
+    """Near-duplicates of whole documents, with FineWeb-2's numbers.
+
+    FineWeb-2 (configs of huggingface/fineweb-2: 14 buckets of 8 hashes, 5-grams, 64 bits) cuts
+    Korean into morphemes first; words here are those between spaces, so n-grams of Korean are
+    longer, and fewer near-duplicates are found.
+
+    Attributes:
+        ngram_size: words in an n-gram; documents with fewer words are never compared, and kept.
+        buckets: chances of two documents to meet.
+        hashes_per_bucket: hashes that must all agree for a meeting.
+    """
+
+    method: Literal["minhash"] = "minhash"
+    ngram_size: int = Field(default=5, gt=0)
+    buckets: int = Field(default=14, gt=0)
+    hashes_per_bucket: int = Field(default=8, gt=0)
+
+
+class ExactConfig(_WholeDocuments):
+    """Copies of whole documents, byte for byte; it has no numbers."""
+
+    method: Literal["exact"] = "exact"

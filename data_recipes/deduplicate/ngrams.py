@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
-from ..text.words import GOLDEN, append_words, grown, mix, word_table
+from ..text.kernels import kernel
+from ..text.ngrams import append_ngrams, power
+from ..text.words import append_words, grown, word_table
 from .config import Mode
 
 _NEWLINE = 10
@@ -56,7 +57,7 @@ def cut_ngrams(data: np.ndarray, offsets: np.ndarray, size: int, mode: Mode) -> 
     return Ngrams(size, starts, documents, hashes, bounds)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _paragraphs(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     texts = len(offsets) - 1
     count = texts
@@ -78,13 +79,11 @@ def _paragraphs(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.n
     return starts, documents
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _ngrams(
     data: np.ndarray, starts: np.ndarray, documents: np.ndarray, table: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    leaving = np.uint64(1)
-    for _ in range(size):
-        leaving *= GOLDEN
+    leaving = power(size)
     bounds = np.empty(len(starts), np.int64)
     ngrams = np.empty(max(64, (starts[-1] - starts[0]) // _BYTES_PER_NGRAM), np.uint64)
     count = 0
@@ -111,15 +110,8 @@ def _ngrams(
         for unit in range(first_unit, last_unit):
             bounds[unit] = count
             first = word
-            # A polynomial in the hashes of the last words, moved on by one word at a time.
-            value = np.uint64(0)
             while word < found and word_starts[word] < starts[unit + 1]:
-                value = value * GOLDEN + words[word]
-                if word - first >= size:
-                    value -= words[word - size] * leaving
                 word += 1
-                if word - first >= size:
-                    ngrams[count] = mix(value)
-                    count += 1
+            count = append_ngrams(words, first, word, size, leaving, ngrams, count)
     bounds[-1] = count
     return ngrams[:count], bounds

@@ -1,9 +1,11 @@
 """The step: one pass over all shards, in order, through a filter that all of them share."""
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from datatrove.data import DocumentsPipeline
@@ -11,27 +13,178 @@ from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
 from ..common.errors import RecipeError
+from ..common.files import write_json_atomically
 from ..common.progress import Progress
-from ..engine.documents import read_batches, shard_schema, text_buffers
-from ..engine.steps import StepFolder
-from .ahead import Behind, map_ahead, read_ahead
+from ..engine.documents import REJECTION, ShardWriter, read_batches, shard_schema, text_buffers
+from ..engine.steps import StepFolder, Tally
 from .bloom import HEADER, BloomFilter, FilterShape
 from .config import DedupConfig
 from .estimate import expected_ngrams
 from .ngrams import Ngrams, cut_ngrams
-from .old_both import judge
-from .output import ShardOutput
+from .old_both import REMOVED_SCHEMA, Duplicates, find_duplicates, kept_schema, rewrite
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 FILTERS = "filters"
 # Batches waiting between the threads; each takes some 10 MB with its n-grams.
 _AHEAD = 3
 # A filter this many times above the rate that was asked for fails the run.
 _TOLERANCE = 2.0
+_END = object()
 
 
 def filter_dir(output_dir: Path, number: int) -> Path:
     """Where a filter of the step is saved."""
     return output_dir / FILTERS / f"{number:05d}"
+
+
+def removed_path(folder: StepFolder, shard: str) -> Path:
+    """Where the paragraphs are that kept documents of a shard lost (`REMOVED_SCHEMA`)."""
+    return folder.root / "removed" / f"{shard}.parquet"
+
+
+class ShardOutput:
+    """The files of one shard; the counts come last and mark it as finished.
+
+    All methods are for one thread, which may lag behind the one that decides. After an error
+    nothing is written any more, so that no shard is finished with rows missing.
+
+    Args:
+        folder: of the source.
+        shard: its name.
+        schema: of the input.
+        progress: is told of bytes worked through.
+
+    Raises:
+        RecipeError: the disk is full, or the input was deduplicated before.
+    """
+
+    def __init__(
+        self, folder: StepFolder, shard: str, schema: pa.Schema, progress: Progress
+    ) -> None:
+        self._stats = folder.stats(shard)
+        self._progress = progress
+        self._tally = Tally()
+        self._start = time.perf_counter()
+        self._writers: list[ShardWriter] = []
+        kept = kept_schema(schema, f"{folder.root.name}, shard {shard}")
+        try:
+            for path, own in (
+                (folder.kept(shard), kept),
+                (folder.rejected(shard), pa.schema([*schema, *REJECTION])),
+                (removed_path(folder, shard), REMOVED_SCHEMA),
+            ):
+                self._writers.append(ShardWriter(path, own))
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, batch: pa.RecordBatch, ngrams: Ngrams, found: Duplicates) -> None:
+        """Write what becomes of a batch.
+
+        Raises:
+            RecipeError: the disk is full.
+        """
+        if not self._writers:
+            return
+        try:
+            outcome, removed = rewrite(batch, ngrams, found)
+            before = self._tally.bytes_in
+            self._tally.add(batch, outcome)
+            for writer, rows in zip(self._writers, (outcome.kept, outcome.rejected, removed)):
+                writer.write(rows)
+            self._progress.update(self._tally.bytes_in - before)
+        except BaseException:
+            self.discard()
+            raise
+
+    def close(self) -> None:
+        """Finish the shard.
+
+        Raises:
+            RecipeError: the disk is full.
+            RuntimeError: bytes appeared or disappeared.
+        """
+        if not self._writers:
+            return
+        tally = self._tally
+        try:
+            removed = tally.counts.get("bytes_removed", 0)
+            if tally.bytes_in != tally.bytes_kept + tally.bytes_rejected + removed:
+                raise RuntimeError(
+                    f"{tally.bytes_in:,} bytes became {tally.bytes_kept:,} kept, "
+                    f"{tally.bytes_rejected:,} rejected and {removed:,} removed"
+                )
+            for writer in self._writers:
+                writer.close()
+            tally.seconds = time.perf_counter() - self._start
+            self._stats.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomically(self._stats, vars(tally))
+            self._writers = []
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Give up: no temporary files stay."""
+        for writer in self._writers:
+            writer.discard()
+        self._writers = []
+
+
+def map_ahead(
+    function: Callable[[In], Out], items: Iterable[In], pool: Executor, ahead: int
+) -> Iterator[Out]:
+    """`map`, with up to `ahead` results being made in `pool` while the caller is busy."""
+    waiting: deque[Future[Out]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def read_ahead(items: Iterator[In], pool: Executor, ahead: int) -> Iterator[In]:
+    """`items`, with up to `ahead` of them fetched in `pool`, which must have one thread."""
+    waiting = deque(pool.submit(next, items, _END) for _ in range(ahead))
+    while (item := waiting.popleft().result()) is not _END:
+        waiting.append(pool.submit(next, items, _END))
+        yield item
+
+
+class Behind:
+    """Calls made in order by one thread of `pool`, at most `limit` of them waiting.
+
+    Args:
+        pool: an executor of one thread.
+        limit: `submit` waits while there are more.
+    """
+
+    def __init__(self, pool: Executor, limit: int) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._waiting: deque[Future[None]] = deque()
+
+    def submit(self, function: Callable[..., None], *args: object) -> None:
+        """Call it later.
+
+        Raises:
+            Exception: whatever an earlier call raised.
+        """
+        self._waiting.append(self._pool.submit(function, *args))
+        while len(self._waiting) > self._limit:
+            self._waiting.popleft().result()
+
+    def wait(self) -> None:
+        """Until every call has returned.
+
+        Raises:
+            Exception: whatever a call raised.
+        """
+        while self._waiting:
+            self._waiting.popleft().result()
 
 
 class DedupStep(PipelineStep):
@@ -46,7 +199,7 @@ class DedupStep(PipelineStep):
     filter is saved from time to time with the shards that it has seen; a killed run goes on from
     there and makes the shards after it again, the same.
 
-    Counted per source: see `rewrite.rewrite`; with mode `document`, a whole text counts as one
+    Counted per source: see `old_both.rewrite`; with mode `document`, a whole text counts as one
     paragraph. The fill and false-positive rate of the filter are in the header that lies by it.
 
     Args:
@@ -162,8 +315,8 @@ class DedupStep(PipelineStep):
                         output = ShardOutput(self.outputs[source], shard, item, progress)
                     elif item is not None:
                         batch, ngrams = item
-                        verdict = judge(ngrams, config.mode, config.threshold, bloom)
-                        behind.submit(output.write, batch, ngrams, verdict)
+                        found = find_duplicates(ngrams, config.mode, config.threshold, bloom)
+                        behind.submit(output.write, batch, ngrams, found)
                     else:
                         behind.submit(output.close)
                         self._check_rate(bloom)

@@ -1,16 +1,12 @@
 """N-grams of words as hashes, and what they say: distinct ones, overlap, near-duplicates."""
 
 import numpy as np
+from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 
-from ..deduplicate.minhash import MinhashConfig, Signature, block_config
-from ..deduplicate.minhash import Words as Splitter
+from ..deduplicate.whole_documents import SpacedWords
+from ..text.ngrams import hash_ngrams
 from ..text.words import GOLDEN, Words
 from .sample import Sample, words_of
-
-
-def documents_of(words: Words) -> np.ndarray:
-    """Number of the document that each word is in, int64 [words]."""
-    return np.repeat(np.arange(len(words.bounds) - 1), np.diff(words.bounds))
 
 
 def ngrams(words: Words, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,14 +19,8 @@ def ngrams(words: Words, size: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         hashes, uint64 [n-grams], and the document of each, int64 [n-grams].
     """
-    count = max(0, len(words.hashes) - size + 1)
-    hashes = words.hashes[:count].copy()
-    for place in range(1, size):
-        # Not symmetric: another order of the words is another n-gram.
-        hashes = hashes * GOLDEN + words.hashes[place : place + count]
-    documents = documents_of(words)
-    within = documents[:count] == documents[size - 1 :][:count]
-    return hashes[within], documents[:count][within]
+    hashes, bounds = hash_ngrams(words.hashes, words.bounds, size)
+    return hashes, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
 
 def distinct(words: Words, size: int) -> float | None:
@@ -81,8 +71,8 @@ def near_duplicates(words: Words) -> float:
     """
     config = MinhashConfig()
     # Only its hash functions are used: it gets n-grams, and writes nothing.
-    block = Signature(".", block_config(config), Splitter(config.words))
-    hashes, documents = ngrams(words, config.ngram_size)
+    block = MinhashDedupSignature(".", config, language=SpacedWords())
+    hashes, documents = ngrams(words, config.n_grams)
     edges = np.searchsorted(documents, np.arange(len(words.bounds)))
     signatures = np.array(
         [
@@ -93,7 +83,7 @@ def near_duplicates(words: Words) -> float:
         np.uint64,
     )
     again = np.zeros(len(signatures), bool)
-    for bucket in range(config.buckets if len(signatures) else 0):
+    for bucket in range(config.num_buckets if len(signatures) else 0):
         _, first = np.unique(signatures[:, bucket], axis=0, return_index=True)
         own = np.ones(len(signatures), bool)
         own[first] = False

@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from datatrove.utils.text import PUNCTUATION_SET, TERMINAL_PUNCTUATION
 
+from ..text.kernels import kernel
+
 CODE_POINTS = 0x110000
 # Bits of a table entry.
 SPACE = 1  # str.isspace, where str.split and str.strip cut
@@ -82,3 +84,12 @@ def misread_bytes() -> np.ndarray:
         if shown:
             table[ord(shown)] = byte
     return table
+
+
+@kernel(inline="always")
+def head(data: np.ndarray, start: int, end: int) -> int:
+    """Find the first byte of the character that ends at `end`, in text that begins at `start`."""
+    first = end - 1
+    while first > start and data[first] & 0xC0 == 0x80:
+        first -= 1
+    return first

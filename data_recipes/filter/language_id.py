@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Protocol
 
 import fasttext
-import numba
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from ..common.errors import RecipeError
+from ..text.kernels import kernel
 from .profiles import BUILT_IN, LanguageId
 
 _LABEL = "__label__"
@@ -117,7 +117,7 @@ def _as_langid_reads(text: str) -> bytes:
     return unicodedata.normalize("NFC", text).encode()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _detect(
     data: np.ndarray,
     offsets: np.ndarray,

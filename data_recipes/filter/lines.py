@@ -10,14 +10,12 @@ The rules are those of datatrove's `GopherRepetitionFilter`, `GopherQualityFilte
 
 from enum import IntEnum
 
-import numba
 import numpy as np
 
-from ..text.words import decode, mix
-from .characters import BREAK, SPACE, TERMINAL, character_table
+from ..text.kernels import kernel
+from ..text.words import GOLDEN, SEED, decode, mix
+from .characters import BREAK, SPACE, TERMINAL, character_table, head
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SEED = np.uint64(0x243F6A8885A308D3)  # digits of pi; not zero, or a line of NULs would be empty
 _LINE_FEED, _RETURN, _FULL_STOP, _HASH, _HYPHEN = 0x0A, 0x0D, 0x2E, 0x23, 0x2D
 _BULLET, _ELLIPSIS = 0x2022, 0x2026
 # Bytes with which a line break begins that is no line feed: 1 alone, 2 perhaps.
@@ -67,7 +65,7 @@ def count_lines(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return _count(data, offsets, character_table(), 1 << max(4, (2 * longest + 3).bit_length()))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _seen(
     key: np.uint64, owner: int, keys: np.ndarray, owners: np.ndarray, mask: np.uint64
 ) -> bool:
@@ -82,7 +80,7 @@ def _seen(
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int]:
     """What `str.strip` leaves, in bytes; nothing: (end, end)."""
     while at < end:
@@ -91,37 +89,28 @@ def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int,
             break
         at = following
     while end > at:
-        head = _head(data, at, end)
-        if not table[decode(data, head, end)[0]] & SPACE:
+        last = head(data, at, end)
+        if not table[decode(data, last, end)[0]] & SPACE:
             break
-        end = head
+        end = last
     return at, end
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _head(data: np.ndarray, start: int, end: int) -> int:
-    """First byte of the character that ends at `end`."""
-    head = end - 1
-    while head > start and data[head] & 0xC0 == 0x80:
-        head -= 1
-    return head
-
-
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int]:
     """Whether a line starts with a bullet, and whether it ends in an ellipsis."""
     at, end = _edges(data, at, end, table)
     if at == end:
         return 0, 0
     first = decode(data, at, end)[0]
-    last = decode(data, _head(data, at, end), end)[0]
+    last = decode(data, head(data, at, end), end)[0]
     stops = 0
     while stops < 3 and end - stops > at and data[end - stops - 1] == _FULL_STOP:
         stops += 1
     return int(first == _BULLET or first == _HYPHEN), int(stops == 3 or last == _ELLIPSIS)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split_lines(
     data: np.ndarray, at: int, end: int, last: bool, table: np.ndarray
 ) -> tuple[int, int, int]:
@@ -145,7 +134,7 @@ def _split_lines(
     return lines, bullets, ellipses
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _paragraphs(
     data: np.ndarray,
     at: int,
@@ -158,12 +147,12 @@ def _paragraphs(
     """Number of paragraphs of stripped text, of those seen before, and characters of the latter."""
     count = duplicates = duplicate_characters = 0
     while True:
-        value, characters = _SEED, 0
+        value, characters = SEED, 0
         while at < end:
             byte = data[at]
             if byte == _LINE_FEED and at + 1 < end and data[at + 1] == _LINE_FEED:
                 break
-            value = (value ^ np.uint64(byte)) * _GOLDEN
+            value = (value ^ np.uint64(byte)) * GOLDEN
             characters += byte & 0xC0 != 0x80
             at += 1
         count += 1
@@ -176,15 +165,15 @@ def _paragraphs(
             at += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, bool, int, int]:
     """A line: its end, hash, characters, whether it may hold odd breaks; number signs, ellipses."""
-    value, characters, odd, hashes, ellipses, run = _SEED, 0, False, 0, 0, 0
+    value, characters, odd, hashes, ellipses, run = SEED, 0, False, 0, 0, 0
     while at < limit:
         byte = data[at]
         if byte == _LINE_FEED:
             break
-        value = (value ^ np.uint64(byte)) * _GOLDEN
+        value = (value ^ np.uint64(byte)) * GOLDEN
         characters += byte & 0xC0 != 0x80
         odd |= _ODD_BREAKS[byte] == 1
         if byte == _FULL_STOP:
@@ -202,7 +191,7 @@ def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, b
     return at, value, characters, odd, hashes, ellipses + run // 3
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) -> np.ndarray:
     documents = len(offsets) - 1
     counts = np.zeros((documents, _ROWS), np.int64)
@@ -240,7 +229,7 @@ def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) 
                 filled = _edges(data, at, stop, table)
                 if filled[0] < filled[1]:
                     own[Line.FILLED_LINES] += 1
-                    ending = decode(data, _head(data, at, stop), stop)[0]
+                    ending = decode(data, head(data, at, stop), stop)[0]
                     own[Line.TERMINAL_LINES] += table[ending] & TERMINAL != 0
                     own[Line.SHORT_LINES] += characters <= SHORT_LINE
                     if seen:

@@ -7,9 +7,9 @@ letters as they are written in the list, in lower case, in upper case and with a
 from collections import deque
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import decode
 from .characters import ALPHA, NUMBER, character_table
 
@@ -108,12 +108,12 @@ def count_phrases(
     )
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _lower(byte: int) -> int:
     return byte + 32 if 0x41 <= byte <= 0x5A else byte
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _marked(
     data: np.ndarray, offsets: np.ndarray, moves: np.ndarray, found: np.ndarray
 ) -> np.ndarray:
@@ -135,7 +135,7 @@ def _marked(
     return marked
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _word_before(data: np.ndarray, start: int, at: int, table: np.ndarray) -> bool:
     if at == start:
         return False
@@ -145,7 +145,7 @@ def _word_before(data: np.ndarray, start: int, at: int, table: np.ndarray) -> bo
     return table[decode(data, at, len(data))[0]] & (ALPHA | NUMBER) != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _occurrences(
     data: np.ndarray,
     offsets: np.ndarray,

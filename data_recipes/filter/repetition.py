@@ -8,9 +8,9 @@ number it carries. Two different n-grams of a document are taken for the same wi
 about 2**-61 (n-grams)**2.
 """
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import mix
 from .word_spans import Measured, plus, times
 
@@ -34,7 +34,7 @@ def repeated_characters(words: Measured, bounds: np.ndarray) -> np.ndarray:
     return _repeated(words.hashes, words.powers, words.lengths, bounds, size)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _repeated(
     hashes: np.ndarray, powers: np.ndarray, lengths: np.ndarray, bounds: np.ndarray, size: int
 ) -> np.ndarray:

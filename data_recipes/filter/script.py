@@ -2,9 +2,9 @@
 
 from enum import IntEnum
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import decode
 from .characters import (
     ALPHA,
@@ -71,7 +71,7 @@ def count_script(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return _count(data, offsets, character_table(), misread_bytes())
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, misread: np.ndarray
 ) -> np.ndarray:

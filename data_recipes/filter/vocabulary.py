@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import decode, mix
 from .characters import ALPHA, NUMBER, character_table
 from .word_spans import HAS_ALPHA, HAS_HANGUL, SYMBOLS_ONLY, Measured, Spans, word_hash
@@ -104,7 +104,7 @@ def count_suffixed(spans: Spans, words: Measured, suffixes: Suffixes, hangul: bo
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(lengths: np.ndarray, flags: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     counts = np.zeros((4, len(bounds) - 1), np.int64)
     for document in range(len(bounds) - 1):
@@ -117,7 +117,7 @@ def _count(lengths: np.ndarray, flags: np.ndarray, bounds: np.ndarray) -> np.nda
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _stop_words(hashes: np.ndarray, bounds: np.ndarray, keys: np.ndarray) -> np.ndarray:
     counts = np.zeros(len(bounds) - 1, np.int64)
     last = np.full(len(keys), -1, np.int64)
@@ -133,7 +133,7 @@ def _stop_words(hashes: np.ndarray, bounds: np.ndarray, keys: np.ndarray) -> np.
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _suffixed(
     data: np.ndarray,
     starts: np.ndarray,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from ..text.kernels import kernel
 from ..text.words import decode
 from .characters import ALPHA, HANGUL, PUNCTUATION, SPACE, character_table
 
@@ -87,7 +87,7 @@ def word_hash(word: str) -> int:
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,13 +120,13 @@ def _split(
     return starts[:started].copy(), ends[:started].copy(), bounds
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _reduce(value: np.uint64) -> np.uint64:
     value = (value & _PRIME) + (value >> np.uint64(61))
     return value - _PRIME if value >= _PRIME else value
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def times(a: np.uint64, b: np.uint64) -> np.uint64:
     """Product of two numbers below 2**61 - 1, modulo 2**61 - 1."""
     a_high, a_low = a >> np.uint64(31), a & _LOW_31
@@ -140,14 +140,14 @@ def times(a: np.uint64, b: np.uint64) -> np.uint64:
     )
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def plus(a: np.uint64, b: np.uint64) -> np.uint64:
     """Sum of two numbers below 2**61 - 1, modulo 2**61 - 1."""
     total = a + b
     return total - _PRIME if total >= _PRIME else total
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _append(value: np.uint64, byte: np.uint64) -> np.uint64:
     # value * 2**32 is a rotation of 61 bits.
     high = (value >> np.uint64(32)) * _BASE
@@ -158,7 +158,7 @@ def _append(value: np.uint64, byte: np.uint64) -> np.uint64:
     return _reduce(high + low + byte + np.uint64(1))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _measure(
     data: np.ndarray, starts: np.ndarray, ends: np.ndarray, table: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from ..common.errors import RecipeError
 from ..common.terminal import Terminal
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.ngrams import Ngrams, cut_ngrams
-from ..deduplicate.output import removed_path
+from ..deduplicate.step import removed_path
 from ..engine.documents import read_batches, text_buffers
 from ..engine.steps import StepFolder
 from ..text.words import split_words

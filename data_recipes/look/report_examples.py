@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from ..deduplicate.output import removed_path
+from ..deduplicate.step import removed_path
 from ..prepare.chain import folder
 from ..prepare.config import DataConfig
 from .records import Record, Sample, fetch, matched_parts, places

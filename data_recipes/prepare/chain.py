@@ -15,7 +15,7 @@ from typing import Any
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
-from ..deduplicate.plan import work_dir
+from ..deduplicate.whole_documents import work_dir
 from ..engine.executors import Call, execute
 from ..engine.slurm import Job
 from ..engine.steps import SETTINGS, StepFolder, Tally, claim

@@ -7,9 +7,7 @@ from pydantic import Field, model_validator
 
 from ..common.config_files import Strict
 from ..decontaminate.config import DecontaminateConfig
-from ..deduplicate.config import DedupConfig
-from ..deduplicate.exact import ExactConfig
-from ..deduplicate.minhash import MinhashConfig
+from ..deduplicate.config import DedupConfig, ExactConfig, MinhashConfig
 from ..engine.executor_config import ExecutorConfig
 from ..filter.config import FilterConfig
 from ..quality.config import QualityConfig

@@ -9,9 +9,8 @@ from ..decontaminate.apply import DecontaminateStep
 from ..decontaminate.index import BuildIndex
 from ..decontaminate.report import WriteReport
 from ..deduplicate.config import DedupConfig
-from ..deduplicate.exact import exact_phases
-from ..deduplicate.minhash import MinhashConfig, minhash_phases
 from ..deduplicate.step import DedupStep
+from ..deduplicate.whole_documents import whole_document_phases
 from ..filter.step import FilterStep
 from ..quality.apply import QualityStep
 from ..quality.train import TrainClassifiers
@@ -58,5 +57,5 @@ def phases(config: DataConfig, name: str, inputs: dict[str, Path]) -> list[Phase
         # A filter is one task: what it removes depends on all that it saw before.
         step = DedupStep(inputs, output, config.deduplicate)
         return [Phase(step, config.deduplicate.filters)]
-    make = minhash_phases if isinstance(config.deduplicate, MinhashConfig) else exact_phases
-    return [Phase(*phase) for phase in make(inputs, output, config.deduplicate, tasks)]
+    work = whole_document_phases(inputs, output, config.deduplicate, tasks)
+    return [Phase(*phase) for phase in work]

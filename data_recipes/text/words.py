@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
-import numba
 import numpy as np
 import regex
+
+from .kernels import kernel
 
 # Goes into everything stored that holds hashes of words; raise it when `split_words` changes.
 HASH_VERSION = 1
@@ -89,7 +90,8 @@ _PAIRS = _pairs()
 # 2**64 over the golden ratio. No multiple of it by less than 2**21 comes near a multiple of 2**64,
 # so two words that differ in two neighbouring characters cannot share a hash.
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SEED = np.uint64(0x243F6A8885A308D3)  # digits of pi
+# Where a hash of characters starts: digits of pi. Not zero, or NULs at the head would be nothing.
+SEED = np.uint64(0x243F6A8885A308D3)
 # Bytes a word for the first guess at the number of words; the kernel makes room for more.
 _BYTES_PER_WORD = 4
 
@@ -159,7 +161,7 @@ def split_words(data: np.ndarray, offsets: np.ndarray, word_like_only: bool = Fa
     return Words(*_split(data, offsets, word_table(), word_like_only))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def mix(value: np.uint64) -> np.uint64:
     """The last step of SplitMix64 (Steele et al. 2014): every bit in changes every bit out."""
     value ^= value >> np.uint64(30)
@@ -169,7 +171,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def decode(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     """The code point at a byte, and where the next one starts.
 
@@ -189,7 +191,7 @@ def decode(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     return first, at + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _next_class(data: np.ndarray, at: int, end: int, table: np.ndarray) -> int:
     """Class of the next code point that counts (WB4); -1 at the end of the text."""
     while at < end:
@@ -200,7 +202,7 @@ def _next_class(data: np.ndarray, at: int, end: int, table: np.ndarray) -> int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _joins_here(
     own: int,
     last: int,
@@ -235,7 +237,7 @@ def _joins_here(
     return before <= _HEBREW  # WB7
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def grown(array: np.ndarray, size: int) -> np.ndarray:
     """The array with room for `size` elements; the new ones hold anything."""
     larger = np.empty(size, array.dtype)
@@ -243,7 +245,7 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
     return larger
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def append_words(
     data: np.ndarray,
     at: int,
@@ -283,7 +285,7 @@ def append_words(
         raw = last = entry & _CLASS
         before = _OTHER
         odd = last == _REGIONAL
-        value = (_SEED ^ np.uint64(point)) * GOLDEN
+        value = (SEED ^ np.uint64(point)) * GOLDEN
         # The same as below for the common case: a run of ASCII letters.
         if entry == _PLAIN_LETTER:
             while at < end:
@@ -324,7 +326,7 @@ def append_words(
     return count, hashes, starts, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, word_like_only: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -350,13 +352,3 @@ def _split(
         )
     bounds[texts] = count
     return hashes[:count], starts[:count], ends[:count], bounds
-
-
-@numba.njit(cache=True, nogil=True)
-def is_blank(data: np.ndarray, at: int, end: int, table: np.ndarray) -> bool:
-    """Whether bytes `at` to `end` hold White_Space alone, or nothing."""
-    while at < end:
-        point, at = decode(data, at, end)
-        if not table[point] & _WHITE:
-            return False
-    return True

@@ -1,27 +1,24 @@
 """Planted duplicates and runs over them, as a module and as a program that is killed half-way.
 
-`dedup_by_files DIRECTORY METHOD STAGE` dies where it begins the second file, of some stages the
-third, that belongs to a stage; `dedup_by_files DIRECTORY METHOD N` may have N files open.
+`dedup_by_files DIRECTORY METHOD STAGE` dies where it begins the second file of a stage.
 """
 
 import os
 import random
-import resource
 import sys
 from pathlib import Path
 
 from datatrove.io import DataFolder
 
-from data_recipes.common.errors import RecipeError
-from data_recipes.deduplicate.exact import ExactConfig, exact_phases
-from data_recipes.deduplicate.minhash import MinhashConfig, minhash_phases
+from data_recipes.deduplicate.config import ExactConfig, MinhashConfig
+from data_recipes.deduplicate.whole_documents import whole_document_phases
 from data_recipes.engine.documents import ShardWriter
 from data_recipes.engine.executors import ExecutorConfig, execute
 
 from ..hand_made import write_shards_of
 
 SOURCES = {"web_ko": "ko", "web_en": "en"}
-METHODS = {"minhash": (MinhashConfig, minhash_phases), "exact": (ExactConfig, exact_phases)}
+METHODS = {"minhash": MinhashConfig, "exact": ExactConfig}
 SYLLABLES = [chr(c) for c in range(0xAC00, 0xD7A4, 7)]
 
 
@@ -55,24 +52,24 @@ def write(root: Path, shards: dict[str, list[list[str]]] | None = None) -> None:
 
 
 def run(root: Path, method: str, tasks: int = 1, workers: int = 1, **settings: object) -> Path:
-    config, phases = METHODS[method]
+    config = METHODS[method](**settings)
     sources = sorted((p.name for p in (root / "read").iterdir()), reverse=True)
     inputs = {name: root / "read" / name for name in sources}
     output = root / method
-    for number, (step, parts) in enumerate(phases(inputs, output, config(**settings), tasks)):
+    phases = whole_document_phases(inputs, output, config, tasks)
+    for number, (step, parts) in enumerate(phases):
         execute([step], parts, ExecutorConfig(workers=workers), root / "logs" / str(number))
     return output
 
 
 def die_in(stage: str) -> None:
-    """SIGKILL at the second or third file of a stage."""
-    wanted = 3 if stage in ("signatures", "rejected") else 2
+    """SIGKILL at the second file of a stage."""
     begun = []
 
     def count(path: str) -> None:
         if stage in path:
             begun.append(path)
-            if len(begun) == wanted:
+            if len(begun) == 2:
                 os.kill(os.getpid(), 9)
 
     open_theirs, open_ours = DataFolder.open, ShardWriter.__init__
@@ -90,12 +87,6 @@ def die_in(stage: str) -> None:
 
 
 if __name__ == "__main__":
-    directory, method_name, how = sys.argv[1:]
-    if how.isdigit():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (60, int(how)))
-    else:
-        die_in(how)
-    try:
-        run(Path(directory), method_name)
-    except RecipeError as error:
-        sys.exit(f"error: {error}")
+    directory, method_name, where = sys.argv[1:]
+    die_in(where)
+    run(Path(directory), method_name)

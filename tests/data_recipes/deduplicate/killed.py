@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from data_recipes.deduplicate import bloom, output
+from data_recipes.deduplicate import bloom, step
 from data_recipes.deduplicate.config import DedupConfig
 from data_recipes.deduplicate.step import DedupStep
 
 # In the middle of a shard; with all of its files but the counts; while the filter is saved, with
 # the bits on disk and not the header.
 PLACES = {
-    "write": (output.ShardOutput, "write"),
-    "counts": (output, "write_json_atomically"),
+    "write": (step.ShardOutput, "write"),
+    "counts": (step, "write_json_atomically"),
     "save": (bloom, "write_json_atomically"),
 }
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data_recipes.deduplicate.ahead import Behind, map_ahead, read_ahead
+from data_recipes.deduplicate.step import Behind, map_ahead, read_ahead
 
 
 def test_order_holds_and_no_more_is_under_way_than_allowed() -> None:

@@ -11,8 +11,7 @@ import pytest
 from data_recipes.deduplicate import old_both
 from data_recipes.deduplicate.bloom import BloomFilter, FilterShape
 from data_recipes.deduplicate.ngrams import cut_ngrams
-from data_recipes.deduplicate.old_both import judge
-from data_recipes.deduplicate.rewrite import rewrite
+from data_recipes.deduplicate.old_both import find_duplicates, rewrite
 from data_recipes.engine.documents import text_buffers
 
 from .material import batch_of, with_copies, words
@@ -32,8 +31,8 @@ def ours(
     """What becomes of documents in our implementation, and the removed paragraphs."""
     batch = batch_of(texts)
     ngrams = cut_ngrams(*text_buffers(batch), bloom.ngram_size, mode)
-    verdict = judge(ngrams, mode, threshold, bloom)
-    outcome, removed = rewrite(batch, ngrams, verdict)
+    found = find_duplicates(ngrams, mode, threshold, bloom)
+    outcome, removed = rewrite(batch, ngrams, found)
     totals = np.diff(ngrams.bounds[ngrams.documents]).tolist()
     lost: dict[str, list[tuple[int, int, int, int]]] = {}
     for row in removed.to_pylist():
@@ -44,7 +43,7 @@ def ours(
     assert len(kept) + len(rejected) == len(texts) and not kept.keys() & rejected.keys()
     result = []
     for i, id_ in enumerate(batch.column("id").to_pylist()):
-        hits = int(verdict.hits[i])
+        hits = int(found.hits[i])
         if id_ in kept:
             assert kept[id_]["bff_contained_ngrams"] == hits
             result.append(Outcome(kept[id_]["text"], "", hits, totals[i], lost.pop(id_, [])))
@@ -110,9 +109,11 @@ def test_false_positives_stay_within_the_rate() -> None:
     removed = expected = 0.0
     for _ in range(30):
         batch = batch_of([words(rng, 13) for _ in range(count // 30)])
-        verdict = judge(cut_ngrams(*text_buffers(batch), 13, "paragraph"), "paragraph", 0.8, bloom)
-        removed += int(verdict.removed.sum())
-        expected += verdict.false_removals
+        found = find_duplicates(
+            cut_ngrams(*text_buffers(batch), 13, "paragraph"), "paragraph", 0.8, bloom
+        )
+        removed += int(found.removed.sum())
+        expected += found.false_removals
     assert 0.04 < bloom.rate < 1.02 * rate
     # The rate of the full filter holds for the last batch; over all of them it is far less.
     assert 100 < removed < rate * count / 3

@@ -14,8 +14,7 @@ from data_recipes.deduplicate import estimate, ngrams, step
 from data_recipes.deduplicate.bloom import HEADER, BloomFilter, FilterShape, describe_filters
 from data_recipes.deduplicate.config import DedupConfig
 from data_recipes.deduplicate.estimate import expected_ngrams
-from data_recipes.deduplicate.output import removed_path
-from data_recipes.deduplicate.step import FILTERS, DedupStep, filter_dir
+from data_recipes.deduplicate.step import FILTERS, DedupStep, filter_dir, removed_path
 from data_recipes.engine import documents
 from data_recipes.engine.documents import read_batches
 from data_recipes.engine.executor_config import ExecutorConfig

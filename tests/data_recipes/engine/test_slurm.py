@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.deduplicate.minhash import MinhashConfig, minhash_phases
+from data_recipes.deduplicate.config import MinhashConfig
+from data_recipes.deduplicate.whole_documents import whole_document_phases
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.executors import Call, execute
 from data_recipes.engine.slurm import Job, submit
@@ -79,7 +80,7 @@ def test_stages_of_deduplication_meet_in_files(queue: Path, tmp_path: Path) -> N
     """Submitted before there is anything to plan for."""
     root = tmp_path / "cluster"
     inputs = {name: root / "read" / name for name in SOURCES}
-    stages = minhash_phases(inputs, root / "minhash", MinhashConfig(), 2)
+    stages = whole_document_phases(inputs, root / "minhash", MinhashConfig(), 2)
     submit([Job(str(i), [s], n) for i, (s, n) in enumerate(stages)], CONFIG, root / "logs")
     for place in (root, tmp_path / "local"):
         write(place)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import regex
 
-from data_recipes.text.words import Words, is_blank, split_words, word_table, words_version
+from data_recipes.text.words import Words, split_words, word_table, words_version
 
 from ..hand_made import some_texts
 from .reference_words import CLASSES, class_of, reference_words
@@ -137,15 +137,6 @@ def test_bytes_that_are_not_utf8_are_survived() -> None:
         data = np.frombuffer(b"ab " + tail, np.uint8)
         words = split_words(data, np.array([0, len(data)]))
         assert words.ends[-1] == len(data)
-
-
-def test_blank_is_white_space_alone() -> None:
-    def blank(text: str) -> bool:
-        data = np.frombuffer(text.encode(), np.uint8)
-        return is_blank(data, 0, len(data), word_table())
-
-    assert blank("") and blank(" \n\t\u3000\xa0\u2029")
-    assert not blank(" \n\u200b") and not blank("  .")
 
 
 def test_the_version_says_what_hashes_depend_on() -> None:
