@@ -33,8 +33,7 @@ from modeling_kormo.chat_config import (
 )
 
 from .arguments import exit_on_error
-from .chat_screen import FOLD, SHOW, ChatScreen
-from .streaming import AnswerStreamer
+from .chat_screen import FOLD, SHOW, AnswerStreamer, ChatScreen
 
 OFF = "off"
 HELP = """\
@@ -111,20 +110,17 @@ class Chat:
             self.screen.say("the model's context is full: /reset, then ask again")
             return
         streamer = AnswerStreamer(self.tokenizer, self.think, self.screen.piece)
-        self.screen.begin(streamer.answer)
         limit = self.sampling.max_new_tokens = min(room, self.max_tokens)
         try:
             output = self.model.generate(
-                **inputs,
-                generation_config=self.sampling,
-                streamer=streamer,
+                **inputs, generation_config=self.sampling, streamer=streamer
             )
             ended = output[0, -1].item() in self.sampling.eos_token_id
             note = None if ended else f"(cut at {limit} tokens)"
         except KeyboardInterrupt:
             note = "(stopped)"
         self.screen.end(note)
-        self.history = [*messages, streamer.answer.message()]
+        self.history = [*messages, streamer.message()]
 
     def command(self, line: str) -> bool:
         """Carry out a line that begins with a slash.
@@ -189,16 +185,8 @@ def main() -> None:
         import readline  # noqa: F401  (arrow keys and earlier lines in input())
 
         screen.say(f"{Path(args.model).name}: /help lists commands, Ctrl-C stops an answer")
-    chat = Chat(
-        model,
-        tokenizer,
-        screen,
-        think=args.thinking != OFF,
-        max_tokens=args.max_tokens,
-        temperature=args.temperature,
-        top_p=args.top_p,
-    )
-    chat.run()
+    think = args.thinking != OFF
+    Chat(model, tokenizer, screen, think, args.max_tokens, args.temperature, args.top_p).run()
 
 
 if __name__ == "__main__":

@@ -5,18 +5,15 @@
     accelerate launch recipes/grpo.py schedule.steps=10 logging.output_dir=runs/x
 
 It starts from a chat model. Several completions of each question are sampled and scored by the
-rewards in recipes/post/rewards.py; those better than their group's mean become likelier. Started again
-after an interruption, it goes on from the last checkpoint.
+rewards in recipes/post/rewards.py; those better than their group's mean become likelier. Started
+again after an interruption, it goes on from the last checkpoint.
 """
 
 import yaml
 
 from recipes.arguments import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
-from recipes.post.chat_export import DataFacts, export_chat
-from recipes.post.chat_inputs import ensure_chat_inputs
-from recipes.post.chat_model import load_chat_tokenizer
-from recipes.post.chat_run import train_chat
+from recipes.post.export import DataFacts, export_chat
 from recipes.post.grpo_build import (
     build_model,
     build_tokenizer,
@@ -26,7 +23,9 @@ from recipes.post.grpo_build import (
     grpo_arguments,
     grpo_fingerprint,
 )
-from recipes.post.grpo_data import load_prompts
+from recipes.post.model import load_chat_tokenizer
+from recipes.post.prompts import load_prompts
+from recipes.post.stage import ensure_chat_inputs, train_chat
 from recipes.run import claim_output
 
 

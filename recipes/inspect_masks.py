@@ -26,9 +26,8 @@ from data_recipes.read.conversations import read_rows, to_conversation
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .arguments import CONFIGS, exit_on_error
-from .post.chat_model import load_chat_tokenizer
-from .post.chat_tokens import ChatTokenizer, Tokens
-from .post.mask_audit import MaskAudit
+from .post.masks import ChatTokenizer, MaskAudit, Tokens
+from .post.model import load_chat_tokenizer
 from .post.sft_config import SFTStageConfig
 
 

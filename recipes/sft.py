@@ -19,18 +19,19 @@ from trl import SFTConfig
 import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
-from recipes.post.chat_data import build_data
-from recipes.post.chat_export import DataFacts, export_chat
-from recipes.post.chat_inputs import chat_plan, ensure_chat_inputs
-from recipes.post.chat_model import load_chat_model, load_chat_tokenizer, lora_config
-from recipes.post.chat_run import (
+from recipes.post.chats import build_data
+from recipes.post.export import DataFacts, export_chat
+from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.stage import (
     chat_fingerprint,
+    chat_plan,
+    ensure_chat_inputs,
     plan_chat_steps,
     throughput,
     train_chat,
     trainer_arguments,
 )
-from recipes.post.chat_trainer import ChatTrainer
+from recipes.post.trainers import ChatTrainer
 from recipes.run import claim_output
 
 

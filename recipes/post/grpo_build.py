@@ -24,9 +24,9 @@ from data_recipes.tokenizer.train import EOT
 from ..engine.handover import read_lineage
 from ..engine.metrics import Throughput
 from .grpo_config import GRPOStageConfig
-from .grpo_data import Prompts
-from .grpo_trainer import RewardTrainer
+from .prompts import Prompts
 from .rewards import END_THINK, THINK, answer_reward, format_reward, language_reward
+from .trainers import RewardTrainer
 
 
 def build_tokenizer(config: GRPOStageConfig) -> PreTrainedTokenizerBase:

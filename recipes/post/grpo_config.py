@@ -50,7 +50,7 @@ class GRPODataConfig(Strict):
 
 
 class RewardsConfig(Strict):
-    """Weights of the rewards in `recipes/post/rewards.py`; 0 measures a reward without training on it.
+    """Weights of the rewards in `recipes/post/rewards.py`; 0 only measures a reward.
 
     Attributes:
         answer: the answer has the wanted value.

@@ -23,8 +23,7 @@ from modeling_kormo.chat_config import (
 )
 from modeling_kormo.export import save_portable
 from recipes.chat import Chat, load_chat_model
-from recipes.chat_screen import ChatScreen
-from recipes.streaming import AnswerStreamer
+from recipes.chat_screen import AnswerStreamer, ChatScreen
 from tests.random_model import random_model
 
 from ..conftest import environment
@@ -54,8 +53,8 @@ def tokenizer(chat_dir: Path) -> PreTrainedTokenizerBase:
 
 def stream(
     tokenizer: PreTrainedTokenizerBase, ids: list[int], thinking: bool
-) -> tuple[AnswerStreamer, list[tuple[str, bool]]]:
-    pieces: list[tuple[str, bool]] = []
+) -> tuple[AnswerStreamer, list[tuple[str, int | None]]]:
+    pieces: list[tuple[str, int | None]] = []
     streamer = AnswerStreamer(tokenizer, thinking, lambda *piece: pieces.append(piece))
     streamer.put(torch.tensor([[1, 2, 3]]))  # the prompt
     for i in ids:
@@ -91,15 +90,18 @@ def test_reasoning_and_answer_are_told_apart(tokenizer: PreTrainedTokenizerBase)
     end_of_turn = token_id(tokenizer, "<|EOT|>")
     ids = plain_ids(tokenizer, "생각 중\n</think>\n\n답은 <b> [red]42") + [end_of_turn]
     streamer, pieces = stream(tokenizer, ids, thinking=True)
-    assert streamer.answer.message() == {
+    assert streamer.message() == {
         "role": "assistant",
         "content": "답은 <b> [red]42",
         "reasoning_content": "생각 중",
     }
-    assert streamer.answer.reasoning_tokens == len(plain_ids(tokenizer, "생각 중\n"))
-    assert pieces[0][1] and not pieces[-1][1]
+    assert streamer.reasoning_tokens == len(plain_ids(tokenizer, "생각 중\n"))
+    # To the last character, shown as kept.
+    assert streamer.reasoning == "생각 중\n" and streamer.content == "답은 <b> [red]42"
+    shown = {kind: [text for text, tokens in pieces if (tokens is None) == kind] for kind in (0, 1)}
+    assert ["".join(shown[kind]) for kind in (0, 1)] == [streamer.reasoning, streamer.content]
     at_once, _ = stream(tokenizer, plain_ids(tokenizer, "답"), thinking=False)
-    assert at_once.answer.message() == {"role": "assistant", "content": "답"}
+    assert at_once.message() == {"role": "assistant", "content": "답"}
 
 
 @pytest.mark.parametrize("thinking", ["show", "fold"])
@@ -107,14 +109,13 @@ def test_screen(tokenizer: PreTrainedTokenizerBase, thinking: str) -> None:
     console = Console(file=io.StringIO(), markup=False, highlight=False, emoji=False)
     screen = ChatScreen(thinking, console)
     streamer = AnswerStreamer(tokenizer, True, screen.piece)
-    screen.begin(streamer.answer)
     ids = plain_ids(tokenizer, "음\n</think>\n\n[bold]답\x1b[2J")
     streamer.put(torch.tensor([[0]]))
     for i in ids:
         streamer.put(torch.tensor([i]))
     screen.end()
     text = console.file.getvalue()
-    count = streamer.answer.reasoning_tokens
+    count = streamer.reasoning_tokens
     expected = (
         "음\n\n\n" if thinking == "show" else f"thought for {count} tokens\n"
     ) + "[bold]답␛[2J\n"

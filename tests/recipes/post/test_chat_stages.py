@@ -32,12 +32,12 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from recipes import dpo, sft
 from recipes.engine.metrics import read_metrics
-from recipes.post.chat_data import build_data
-from recipes.post.chat_model import load_chat_model, load_chat_tokenizer, lora_config
-from recipes.post.chat_run import throughput, trainer_arguments
-from recipes.post.chat_tokens import ChatTokenizer
-from recipes.post.chat_trainer import ChatTrainer
+from recipes.post.chats import build_data
+from recipes.post.masks import ChatTokenizer
+from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.sft_config import SFTStageConfig
+from recipes.post.stage import throughput, trainer_arguments
+from recipes.post.trainers import ChatTrainer
 
 from ...conftest import ROOT, environment
 
@@ -291,7 +291,7 @@ def test_dpo_prefers_the_chosen_and_resumes(
 
 
 def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path) -> None:
-    from recipes.post.preference_data import PreferenceCollator, build_pairs
+    from recipes.post.pairs import PreferenceCollator, build_pairs
     from recipes.post.sft_config import ChatSource
 
     asked = [

@@ -11,10 +11,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import to_conversation
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.loss_kormo import IGNORE_INDEX
-from recipes.post.chat_data import pack
-from recipes.post.chat_selection import select
-from recipes.post.chat_tokens import ChatTokenizer, Tokens, training_template
-from recipes.post.mask_audit import MaskAudit
+from recipes.post.chats import pack, select
+from recipes.post.masks import ChatTokenizer, MaskAudit, Tokens, training_template
 
 from .chat_cases import CASES, MISTAKES, Golden, conversation, says, user
 

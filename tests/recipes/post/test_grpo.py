@@ -13,8 +13,8 @@ from recipes import grpo
 from recipes.arguments import parse_command_line
 from recipes.engine.metrics import Throughput, read_metrics
 from recipes.post.grpo_build import build_model, build_tokenizer, check_machine, grpo_arguments
-from recipes.post.grpo_data import load_prompts
-from recipes.post.grpo_trainer import RewardTrainer
+from recipes.post.prompts import load_prompts
+from recipes.post.trainers import RewardTrainer
 from tests.recipes.post.grpo_hand_made import stage
 
 TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent"}

@@ -6,8 +6,8 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from recipes.post.grpo_build import build_tokenizer
-from recipes.post.grpo_data import load_prompts
-from recipes.post.grpo_trainer import RewardTrainer
+from recipes.post.prompts import load_prompts
+from recipes.post.trainers import RewardTrainer
 from tests.recipes.post.grpo_hand_made import ROWS, stage, write_rows
 
 

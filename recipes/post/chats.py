@@ -6,9 +6,10 @@ memory does not grow with the data. The first process makes them, the others rea
 
 import hashlib
 import json
+import random
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import read_rows, to_conversation
 
-from .chat_selection import select
-from .chat_tokens import ChatTokenizer, Tokens
-from .mask_audit import Audit, MaskAudit
+from .masks import Audit, ChatTokenizer, MaskAudit, Tokens
 from .sft_config import ChatDataConfig, ChatSource
 
 _IDS = List(Value("int32"))
@@ -196,3 +195,50 @@ def _make(
         pack(part, length, config.seed).save_to_disk(directory / name)
     record = {"fingerprint": digest.hexdigest(), "table": audit.table()}
     write_json_atomically(directory / _RECORD, record)
+
+
+def select(
+    thinking: Sequence[bool], groups: Sequence[str] | None, share: float | None, seed: int
+) -> list[int]:
+    """As many conversations as the asked shares allow, none twice.
+
+    Args:
+        thinking: of each conversation, whether its last answer came with reasoning.
+        groups: of each, the value that shall be equally frequent, within thinking and not, such as
+            a difficulty: KORMo's SFT data are balanced by it (section 5). `None`: as they are.
+        share: of conversations with reasoning; `None`: as they are.
+        seed: of the choice.
+
+    Returns:
+        Their numbers, in order.
+
+    Raises:
+        RecipeError: a share that the data cannot give.
+    """
+    kinds = {kind: [i for i, t in enumerate(thinking) if t == kind] for kind in (True, False)}
+    if groups is not None:
+        kinds = {kind: _balanced(own, groups, seed) for kind, own in kinds.items()}
+    if share is not None:
+        shares = {True: share, False: 1 - share}
+        for kind, own in shares.items():
+            if own and not kinds[kind]:
+                what = "with" if kind else "without"
+                raise RecipeError(
+                    f"data.thinking_share is {share}, but no conversation {what} reasoning is "
+                    "left; add a source, or leave the share out"
+                )
+        total = min(len(kinds[k]) / own for k, own in shares.items() if own)
+        kinds = {k: _sample(kinds[k], round(total * own), seed) for k, own in shares.items()}
+    return sorted([*kinds[True], *kinds[False]])
+
+
+def _sample(numbers: list[int], count: int, seed: int) -> list[int]:
+    return random.Random(seed).sample(numbers, min(count, len(numbers)))
+
+
+def _balanced(numbers: list[int], groups: Sequence[str], seed: int) -> list[int]:
+    members: dict[str, list[int]] = defaultdict(list)
+    for number in numbers:
+        members[groups[number]].append(number)
+    smallest = min(map(len, members.values()), default=0)
+    return [n for own in members.values() for n in _sample(own, smallest, seed)]

@@ -10,7 +10,7 @@ from datasets import Dataset
 from peft import PeftModel
 from torch import nn
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl import DPOTrainer, SFTTrainer
+from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 
 from data_recipes.common.errors import RecipeError
 
@@ -171,3 +171,11 @@ class PairTrainer(ChatMeasurements, DPOTrainer):
         metrics = super().evaluate(*args, **kwargs)
         self.throughput.resume()
         return metrics
+
+
+class RewardTrainer(ChatMeasurements, GRPOTrainer):
+    """`GRPOTrainer` for rendered prompts."""
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict]:
+        # The chat template has no BOS, which the tokenizer would put before plain text.
+        return self.processing_class(prompts, add_special_tokens=False)["input_ids"], None, {}

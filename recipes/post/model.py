@@ -20,7 +20,7 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
-from .chat_tokens import training_template
+from .masks import training_template
 from .sft_config import ChatStageConfig
 
 

@@ -15,8 +15,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import Conversation, as_messages, clean_message, read_rows
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
-from .chat_tokens import ChatTokenizer, Tokens
-from .mask_audit import MaskAudit
+from .masks import ChatTokenizer, MaskAudit, Tokens
 from .sft_config import ChatSource
 
 SIDES = ("chosen", "rejected")
