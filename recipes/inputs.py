@@ -11,8 +11,8 @@ from accelerate import PartialState
 
 from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.best_fit import make_plan, plan_dir, read_record
 from data_recipes.tokens.manifest import MANIFEST
-from data_recipes.tokens.packing_plan import make_plan, plan_dir, read_record
 from data_recipes.tokens.windows import TokenSource
 
 from .config import SELF_CONTAINED, STAGES, StageConfig

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..common.errors import RecipeError
 from ..engine.documents import text_buffers
 from ..read.files import Row, check_column, read_file, read_hub, resolve_files
-from ..read.form import Form
+from ..read.rows import Form
 from ..text.words import Words, split_words
 from .config import DiversityConfig
 

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 from ..common.errors import RecipeError
 from ..common.terminal import Terminal, visible
 from ..tokenizer.load import load_tokenizer, tokenizer_hash
+from ..tokens.best_fit import BestFitSource
 from ..tokens.mixture import Packing
-from ..tokens.packing_plan import BestFitSource
 from ..tokens.windows import TokenSource, Window
 
 # Neighbouring tokens differ in background, so that their ends show.

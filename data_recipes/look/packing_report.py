@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import RecipeError
+from ..tokens.best_fit import BLOCK_DOCUMENTS, make_plan
 from ..tokens.manifest import MANIFEST
-from ..tokens.packing_plan import BLOCK_DOCUMENTS, make_plan
 from ..tokens.windows import TokenSource
 
 

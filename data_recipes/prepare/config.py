@@ -11,8 +11,7 @@ from ..deduplicate.config import DedupConfig, ExactConfig, MinhashConfig
 from ..engine.executor_config import ExecutorConfig
 from ..filter.config import FilterConfig
 from ..quality.config import QualityConfig
-from ..read.read_config import ReadConfig
-from ..read.source import SourceConfig
+from ..read.source import ReadConfig, SourceConfig
 from ..tokenizer.config import ShardConfig, TokenizerConfig
 from ..toy.config import CorpusConfig
 

@@ -14,10 +14,9 @@ from ..common.files import write_json_atomically
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import Call
 from ..engine.slurm import Job, submit
-from ..tokenizer.corpus import spread_texts
 from ..tokenizer.load import load_tokenizer, padded_vocab_size
 from ..tokenizer.shards import ShardPlan, write_shards
-from ..tokenizer.train import train_tokenizer
+from ..tokenizer.train import spread_texts, train_tokenizer
 from ..tokens.manifest import Manifest
 from ..toy import generate_corpus
 from .chain import SUMMARY, clean, cleaned, jobs, only_run, settings_of

@@ -12,11 +12,22 @@ from typing import NoReturn
 
 from ..common.errors import RecipeError
 from . import jsonl, wet
-from .form import Column, Form, as_form, listed
 from .hub import HUB, read_hub
 from .jsonl import parse_lines, read_jsonl
 from .parquet import parquet_columns, read_parquet
-from .rows import BOM, Follow, Reading, Row, SetAside, decoded, to_row
+from .rows import (
+    BOM,
+    Column,
+    Follow,
+    Form,
+    Reading,
+    Row,
+    SetAside,
+    as_form,
+    decoded,
+    listed,
+    to_row,
+)
 from .wet import read_wet
 
 __all__ = [

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..common.errors import RecipeError
-from .form import Form, as_form, listed, row_of
-from .rows import Reading
+from .rows import Form, Reading, as_form, listed, row_of
 
 HUB = "hub://"
 

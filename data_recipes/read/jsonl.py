@@ -8,8 +8,7 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
-from .form import Form, row_of
-from .rows import BOM, Follow, Reading, SetAside, sample
+from .rows import BOM, Follow, Form, Reading, SetAside, row_of, sample
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}

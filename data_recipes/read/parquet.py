@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .form import Form, row_of
-from .rows import Follow, Reading, SetAside
+from .rows import Follow, Form, Reading, SetAside, row_of
 
 # Decoded at a time: at most so many rows, of about so many bytes.
 _BATCH_ROWS, _BATCH_BYTES = 1000, 4 * 2**20

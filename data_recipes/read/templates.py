@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from .form import Column, Form, NoText
+from .rows import Column, Form, NoText
 
 TRACES = "traces"
 THINK, END_THINK = "<think>", "</think>"

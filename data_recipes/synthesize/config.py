@@ -8,8 +8,7 @@ from pydantic import Field, model_validator
 from ..ask import Endpoint, EndpointName, check_cap
 from ..common.config_files import Strict
 from ..engine.executor_config import ExecutorConfig
-from ..read.read_config import ReadConfig
-from ..read.source import SourceConfig
+from ..read.source import ReadConfig, SourceConfig
 from .styles import Style
 from .validation_config import ValidationConfig
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from ..common.errors import RecipeError
@@ -42,3 +43,25 @@ def tokenizer_hash(tokenizer_dir: Path) -> str:
     if not path.is_file():
         raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
     return sha256_file(path)
+
+
+def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """UTF-8 bytes that each id stands for; 0 for control tokens.
+
+    Bits per byte divide by these, so that tokenizers of any size can be compared.
+    """
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    added = tokenizer.get_added_vocab()
+    special = set(tokenizer.all_special_ids)
+    lengths = [0] * len(tokenizer)
+    for token, index in tokenizer.get_vocab().items():
+        if index in special:
+            continue
+        if token in added:
+            lengths[index] = len(token.encode())
+        elif set(token) <= alphabet:
+            # One character of the byte alphabet stands for one byte.
+            lengths[index] = len(token)
+        else:
+            raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
+    return lengths

@@ -5,7 +5,9 @@ eleven control tokens. The pre-tokenizer is Qwen2's expression with single digit
 published tokenizer, all 256 byte symbols are in the alphabet, so every text can be encoded.
 """
 
+import hashlib
 import re
+import struct
 from collections.abc import Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -13,6 +15,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from ..common.errors import RecipeError
+from ..engine.documents import read_batches
+from ..engine.steps import StepFolder
+from .shards import is_heldout
 
 PRETOKENIZER = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -102,23 +107,56 @@ def train_tokenizer(texts: Iterable[str], bpe_entries: int) -> PreTrainedTokeniz
     )
 
 
-def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """UTF-8 bytes that each id stands for; 0 for control tokens.
+# Longer documents are drawn from in pieces, in characters: a few huge ones would be hit or miss.
+_PIECE = 20_000
+# Asked for beyond the budget, because a sample of documents comes out a little larger or smaller.
+_MARGIN = 1.05
 
-    Bits per byte divide by these, so that tokenizers of any size can be compared.
+
+def _unit(text: str) -> float:
+    # Another hash than the one that holds documents out: this sample must not lean on that one.
+    digest = hashlib.blake2b(text.encode(), digest_size=8, person=b"tokenizer").digest()
+    return struct.unpack("<Q", digest)[0] / 2**64
+
+
+def _pieces(text: str) -> Iterator[str]:
+    if len(text) <= _PIECE:
+        yield text
+        return
+    lines, size = [], 0
+    for line in text.splitlines(keepends=True):
+        lines.append(line)
+        size += len(line)
+        if size >= _PIECE:
+            yield "".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield "".join(lines)
+
+
+def spread_texts(folder: StepFolder, budget: float, heldout_fraction: float) -> Iterator[str]:
+    """Documents from all over a source, chosen by a hash of their text, up to `budget` bytes.
+
+    Of long documents, pieces of some 20,000 characters are chosen.
+
+    One pass, nothing held but a batch. A source of less text than that gives all it has.
+
+    Args:
+        folder: of the last cleaning step for this source.
+        budget: UTF-8 bytes.
+        heldout_fraction: share of documents that training must not see.
     """
-    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
-    added = tokenizer.get_added_vocab()
-    special = set(tokenizer.all_special_ids)
-    lengths = [0] * len(tokenizer)
-    for token, index in tokenizer.get_vocab().items():
-        if index in special:
-            continue
-        if token in added:
-            lengths[index] = len(token.encode())
-        elif set(token) <= alphabet:
-            # One character of the byte alphabet stands for one byte.
-            lengths[index] = len(token)
-        else:
-            raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
-    return lengths
+    size = folder.tally().bytes_kept * (1 - heldout_fraction)
+    share = _MARGIN * budget / max(size, 1)
+    left = budget
+    for shard in folder.shards():
+        for batch in read_batches(folder.kept(shard), ["text"]):
+            for text in batch.column(0).to_pylist():
+                if is_heldout(text, heldout_fraction):
+                    continue
+                for piece in _pieces(text):
+                    if _unit(piece) < share:
+                        yield piece
+                        left -= len(piece.encode())
+                        if left <= 0:
+                            return

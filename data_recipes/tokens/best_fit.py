@@ -1,145 +1,219 @@
-"""Best-fit-decreasing packing of documents into windows (Ding et al. 2024, arXiv 2404.10830).
+"""The plan of a packed data set: which parts of which documents share a window. Made once, stored.
 
-A document longer than the window is cut into whole windows and a rest. Rests and short documents
-are packed, longest first, each into the window with the least room that still holds it. So only a
-document that cannot fit is ever cut, and what room is left over is padding.
+Concatenated windows need no plan: they are the stream, cut. Best-fit windows (`best_fit.py`) do; it
+lies beside the shards as three flat arrays that are read through a memory map, so that a window is
+found in constant time at any size. The plan is a pure function of the data and of the numbers here.
 """
 
-import numba
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..common.errors import RecipeError
+from ..common.files import sha256_file, write_json_atomically
+from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest
+from .windows import TokenSource, Window
+
+RECORD = "plan.json"
+# Documents that are packed together. Blocks bound the memory (about 200 bytes a document) and cost
+# next to nothing: at a million documents padding is below 0.01 % already (our choice). They follow
+# the order of the files, in which documents lie shuffled, so a window reads from one stretch of
+# the disk.
+BLOCK_DOCUMENTS = 1_000_000
+_VERSION = 1
+# Arrays of a plan: where pieces start in the stream, their lengths, and for each window the number
+# of pieces up to its end. Raw, as the shards are: blocks are appended to them.
+_ARRAYS = {"starts": "<u8", "lengths": "<u4", "window_ends": "<u8"}
 
 
-@numba.njit(cache=True, nogil=True)
-def _least_room(tree: np.ndarray, size: int, wanted: int) -> int:
-    """Smallest room of at least `wanted` that some window has; -1 if there is none.
+class PlanRecord(BaseModel):
+    """What a plan was made from, and its checksums.
+
+    Attributes:
+        version: of the algorithm.
+        data_fingerprint: of the token data.
+        sequence_length: tokens per window.
+        block_documents: documents packed together.
+        windows: number of windows.
+        pieces: documents, or parts of those longer than a window, in all windows.
+        sha256: checksum of each array.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    version: int
+    data_fingerprint: str
+    sequence_length: int
+    block_documents: int
+    windows: int
+    pieces: int
+    sha256: dict[str, str]
+
+
+def plan_dir(directory: Path, sequence_length: int) -> Path:
+    """Where the plan of a data set lies."""
+    return directory / f"best_fit_{sequence_length}"
+
+
+def _command(directory: Path, sequence_length: int) -> str:
+    return f"`python -m data_recipes packing {directory} --sequence-length {sequence_length}`"
+
+
+def read_record(directory: Path, sequence_length: int) -> PlanRecord | None:
+    """Record of the plan of a data set; `None` if there is none for the data as they are now.
+
+    Raises:
+        RecipeError: no data set, or a record that cannot be read.
+    """
+    fingerprint = read_manifest(directory).fingerprint
+    path = plan_dir(directory, sequence_length) / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = PlanRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{path}: not a valid packing plan; delete {path.parent} and make it again with "
+            f"{_command(directory, sequence_length)}"
+        ) from error
+    wanted = (_VERSION, fingerprint, sequence_length, BLOCK_DOCUMENTS)
+    made = (record.version, record.data_fingerprint, record.sequence_length, record.block_documents)
+    return record if made == wanted else None
+
+
+def _write_arrays(source: TokenSource, sequence_length: int, directory: Path) -> PlanRecord:
+    # Imported here: training reads plans, and only what makes them needs numba.
+    from .packing import pack
+
+    windows = pieces = 0
+    paths = {name: directory / f"{name}.bin" for name in _ARRAYS}
+    handles = {name: path.open("wb") for name, path in paths.items()}
+    try:
+        for starts, lengths in source.document_blocks(BLOCK_DOCUMENTS):
+            piece_starts, piece_lengths, counts = pack(starts, lengths, sequence_length)
+            parts = (piece_starts, piece_lengths, pieces + np.cumsum(counts))
+            for (name, dtype), part in zip(_ARRAYS.items(), parts):
+                part.astype(dtype).tofile(handles[name])
+            windows += len(counts)
+            pieces += len(piece_starts)
+    finally:
+        for handle in handles.values():
+            handle.flush()
+            os.fsync(handle.fileno())
+            handle.close()
+    return PlanRecord(
+        version=_VERSION,
+        data_fingerprint=source.manifest.fingerprint,
+        sequence_length=sequence_length,
+        block_documents=BLOCK_DOCUMENTS,
+        windows=windows,
+        pieces=pieces,
+        sha256={name: sha256_file(path) for name, path in paths.items()},
+    )
+
+
+def make_plan(source: TokenSource, sequence_length: int) -> PlanRecord:
+    """Pack a data set, unless its plan is there already. A plan for other data is replaced.
+
+    The directory of the plan appears under its name only when it is whole.
+
+    Raises:
+        RecipeError: fewer than 2 tokens a window, or a record that cannot be read.
+    """
+    if sequence_length < 2:
+        raise RecipeError(f"sequence length {sequence_length}: a window has at least 2 tokens")
+    final = plan_dir(source.directory, sequence_length)
+    with final.with_name(f".{final.name}.lock").open("w") as lock:
+        # Two runs that start together would write the same plan into each other's files.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = read_record(source.directory, sequence_length)
+        if record is None:
+            staging = final.with_name(f"{final.name}.tmp")
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            record = _write_arrays(source, sequence_length, staging)
+            write_json_atomically(staging / RECORD, record.model_dump())
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(staging, final)
+    return record
+
+
+class BestFitSource(TokenSource):
+    """A token data set on disk, seen as windows of whole documents.
 
     Args:
-        tree: bool [2 * size], a segment tree whose leaf `size + r` says if a window has room `r`.
-        size: a power of two.
-        wanted: 0 <= wanted < size.
+        directory: `<shards>/<source>/<split>`, with a manifest and the plan for this length.
+        sequence_length: tokens per window.
+        pad_token_id: fills what no document does; the tokenizer's.
+
+    Raises:
+        RecipeError: bad shards (see `TokenSource`); a plan that is missing, was made for other
+            data, or is corrupt.
     """
-    node = size + wanted
-    if tree[node]:
-        return wanted
-    while node > 1:
-        if node % 2 == 0 and tree[node + 1]:
-            node += 1
-            while node < size:
-                node = 2 * node if tree[2 * node] else 2 * node + 1
-            return node - size
-        node //= 2
-    return -1
 
+    def __init__(self, directory: Path, sequence_length: int, pad_token_id: int) -> None:
+        super().__init__(directory)
+        self.sequence_length = sequence_length
+        self.pad_token_id = pad_token_id
+        record = read_record(directory, sequence_length)
+        if record is None:
+            raise RecipeError(
+                f"{directory}: no packing plan for these data and windows of {sequence_length:,}; "
+                f"make it with {_command(directory, sequence_length)}"
+            )
+        self.record = record
+        folder = plan_dir(directory, sequence_length)
+        rows = {
+            "starts": record.pieces,
+            "lengths": record.pieces,
+            "window_ends": record.windows,
+        }
+        sizes = {name: rows[name] * int(dtype[-1]) for name, dtype in _ARRAYS.items()}
+        checksums = sum(sizes.values()) <= VERIFY_ON_OPEN_BYTES
+        arrays = {}
+        for name, dtype in _ARRAYS.items():
+            path = folder / f"{name}.bin"
+            whole = path.is_file() and path.stat().st_size == sizes[name]
+            if not whole or (checksums and sha256_file(path) != record.sha256[name]):
+                raise RecipeError(
+                    f"{path}: corrupt packing plan, size or checksum differs; delete {folder} and "
+                    f"make it again with {_command(directory, sequence_length)}"
+                )
+            arrays[name] = np.memmap(path, dtype, "r")
+        self._starts, self._lengths = arrays["starts"], arrays["lengths"]
+        self._window_ends = arrays["window_ends"]
 
-@numba.njit(cache=True, nogil=True)
-def _set_leaf(tree: np.ndarray, size: int, room: int, value: bool) -> None:
-    node = size + room
-    tree[node] = value
-    while node > 1:
-        node //= 2
-        tree[node] = tree[2 * node] or tree[2 * node + 1]
+    def windows(self, sequence_length: int) -> int:
+        """Number of windows; every token is in one of them.
 
+        Raises:
+            ValueError: a length that the plan was not made for.
+        """
+        self._check(sequence_length)
+        return self.record.windows
 
-@numba.njit(cache=True, nogil=True)
-def _assign(rests: np.ndarray, order: np.ndarray, length: int) -> tuple[np.ndarray, int]:
-    """Put rests into windows, in the order given; in O(rests * log(length)).
+    def window(self, index: int, sequence_length: int) -> Window:
+        """The `index`-th window of the plan.
 
-    Among windows with equal room the one that got it last is taken.
+        Raises:
+            ValueError: a length that the plan was not made for.
+        """
+        self._check(sequence_length)
+        first = int(self._window_ends[index - 1]) if index else 0
+        pieces = slice(first, int(self._window_ends[index]))
+        starts = np.asarray(self._starts[pieces], dtype=np.int64)
+        lengths = np.asarray(self._lengths[pieces], dtype=np.int64)
+        ends = np.cumsum(lengths)
+        padding = sequence_length - int(ends[-1])
+        parts = [self.tokens_at(s, n) for s, n in zip(starts.tolist(), lengths.tolist())]
+        if padding:
+            parts.append(np.full(padding, self.pad_token_id, dtype=np.int64))
+            ends = np.append(ends, sequence_length)
+        return Window(np.concatenate(parts), ends, starts, padding)
 
-    Returns:
-        Window of each rest, int64 [rests], unset where it is not in the order; number of windows.
-    """
-    size = 1
-    while size < length:
-        size *= 2
-    tree = np.zeros(2 * size, np.bool_)
-    # Windows with the same room form a list: its head by room, the next one by window.
-    head = np.full(length, -1, np.int64)
-    following = np.empty(len(order), np.int64)
-    windows = np.empty(len(rests), np.int64)
-    count = 0
-    for item in order:
-        rest = rests[item]
-        room = _least_room(tree, size, rest)
-        if room < 0:
-            window = count
-            count += 1
-            room = length
-        else:
-            window = head[room]
-            head[room] = following[window]
-            if head[room] < 0:
-                _set_leaf(tree, size, room, False)
-        windows[item] = window
-        left = room - rest
-        if left > 0:
-            if head[left] < 0:
-                _set_leaf(tree, size, left, True)
-            following[window] = head[left]
-            head[left] = window
-    return windows, count
-
-
-@numba.njit(cache=True, nogil=True)
-def _longest_first(rests: np.ndarray, length: int) -> np.ndarray:
-    """Indices of the rests above 0, by falling length; equal ones keep their order. Int64."""
-    counts = np.zeros(length, np.int64)
-    for rest in rests:
-        counts[rest] += 1
-    place = np.zeros(length, np.int64)
-    for rest in range(length - 2, 0, -1):
-        place[rest] = place[rest + 1] + counts[rest + 1]
-    order = np.empty(len(rests) - counts[0], np.int64)
-    for item, rest in enumerate(rests):
-        if rest > 0:
-            order[place[rest]] = item
-            place[rest] += 1
-    return order
-
-
-@numba.njit(cache=True, nogil=True)
-def pack(
-    starts: np.ndarray, lengths: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pack documents into windows of `length` tokens.
-
-    Args:
-        starts: int64 [documents], where each document begins in the stream of tokens.
-        lengths: int64 [documents], at least 1.
-        length: tokens per window, at least 2.
-
-    Returns:
-        Start and length of each piece of a document, int64 [pieces], window by window; and the
-        number of pieces in each window, int64 [windows]. Windows that one document fills come
-        first, in the order of the documents. Every token is in exactly one piece.
-    """
-    whole = 0
-    rests = np.empty(len(lengths), np.int64)
-    for document in range(len(lengths)):
-        whole += lengths[document] // length
-        rests[document] = lengths[document] % length
-    order = _longest_first(rests, length)
-    windows, packed = _assign(rests, order, length)
-
-    piece_starts = np.empty(whole + len(order), np.int64)
-    piece_lengths = np.empty(whole + len(order), np.int64)
-    pieces = np.zeros(whole + packed, np.int64)
-    place = 0
-    for document in range(len(lengths)):
-        for part in range(lengths[document] // length):
-            piece_starts[place] = starts[document] + part * length
-            piece_lengths[place] = length
-            pieces[place] = 1
-            place += 1
-    for item in order:
-        pieces[whole + windows[item]] += 1
-    places = np.empty(packed, np.int64)
-    for window in range(packed):
-        places[window] = place
-        place += pieces[whole + window]
-    for item in order:
-        window = windows[item]
-        piece_starts[places[window]] = starts[item] + lengths[item] - rests[item]
-        piece_lengths[places[window]] = rests[item]
-        places[window] += 1
-    return piece_starts, piece_lengths, pieces
+    def _check(self, sequence_length: int) -> None:
+        if sequence_length != self.sequence_length:
+            raise ValueError(f"packed for {self.sequence_length}, not for {sequence_length} tokens")

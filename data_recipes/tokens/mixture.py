@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ..common.errors import RecipeError
-from .packing_plan import BestFitSource
+from .best_fit import BestFitSource
 from .windows import TokenSource, Window, permute
 
 # Windows in one cycle. Each cycle holds every source in exact proportion, so shares hold over any

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokenizer.train import token_byte_lengths
+from data_recipes.tokenizer.load import token_byte_lengths
 from data_recipes.tokens.windows import TokenSource, Window
 
 from .windows_data import PackedCollator

@@ -10,8 +10,7 @@ from data_recipes.common.files import sha256_file, write_json_atomically
 from data_recipes.engine.documents import SCHEMA, ShardWriter, read_batches, reject
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.steps import Outcome, StepFolder, Tally
-from data_recipes.read.read_config import ReadConfig
-from data_recipes.read.source import SourceConfig
+from data_recipes.read.source import ReadConfig, SourceConfig
 from data_recipes.read.step import ReadStep
 from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.shards import ShardPlan, write_shards

@@ -10,7 +10,7 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from data_recipes.diversity.config import DiversityConfig
 from data_recipes.diversity.sample import Input, draw_samples
-from data_recipes.read.form import Column
+from data_recipes.read.rows import Column
 
 from .material import templated, varied
 

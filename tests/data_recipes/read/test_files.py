@@ -199,7 +199,7 @@ def test_an_archive_of_another_type_is_set_aside(tmp_path: Path, name: str) -> N
 MEMORY = """
 import re, sys
 from pathlib import Path
-from data_recipes.readers import Row, read_file
+from data_recipes.read.files import Row, read_file
 def peak():
     # Not ru_maxrss, which begins with that of the process we were forked from.
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024

@@ -17,9 +17,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.executors import execute
 from data_recipes.engine.steps import StepFolder
-from data_recipes.read import step as read
-from data_recipes.read.read_config import ReadConfig
-from data_recipes.read.source import SourceConfig
+from data_recipes.read import step as reading
+from data_recipes.read.source import ReadConfig, SourceConfig
 from data_recipes.read.step import ReadStep, source_bytes, source_facts
 from tests.conftest import ROOT, environment
 
@@ -84,16 +83,16 @@ def test_tasks_and_workers_do_not_show(tmp_path: Path, workers: int) -> None:
 KILL = """
 import os, sys
 from pathlib import Path
-from data_recipes import read, read_shard
-from data_recipes.documents import ShardWriter
+from data_recipes.read import step
+from data_recipes.engine.documents import ShardWriter
 from tests.data_recipes.read.test_read import SMALL_SHARDS, read_source, source_at
 
 place, count = sys.argv[2], int(sys.argv[3])
 module, name = {
-    "row": (read_shard.ReadShard, "add"),
+    "row": (step.ReadShard, "add"),
     "shard": (ShardWriter, "close"),
-    "counts": (read_shard, "write_json_atomically"),
-    "marker": (read, "write_json_atomically"),
+    "counts": (step, "write_json_atomically"),
+    "marker": (step, "write_json_atomically"),
 }[place]
 function, calls = getattr(module, name), []
 
@@ -144,7 +143,7 @@ def test_a_large_file_is_dealt_out_in_shares(
     source, texts = write_files(tmp_path / "t", files=2)
     whole = read_source(source, tmp_path / "whole")
     facts = source_facts(source, ReadConfig())
-    monkeypatch.setattr(read, "_SHARE_BYTES", 10_000)
+    monkeypatch.setattr(reading, "_SHARE_BYTES", 10_000)
     step = ReadStep([source], tmp_path / "shares", ReadConfig())
     assert len(step.pending()) > 6 and source_facts(source, ReadConfig()) != facts
     assert sum(part.size for part in step.pending()) == source_bytes(source, ReadConfig())

@@ -11,8 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.read_config import ReadConfig
-from data_recipes.read.source import SourceConfig
+from data_recipes.read.source import ReadConfig, SourceConfig
 from data_recipes.read.step import source_facts
 from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer

@@ -12,10 +12,10 @@ from transformers import PreTrainedTokenizerFast
 from data_recipes.common.errors import RecipeError
 from data_recipes.engine.documents import read_batches
 from data_recipes.engine.steps import StepFolder
-from data_recipes.tokenizer.corpus import spread_texts
 from data_recipes.tokenizer.measures import measure, renyi_efficiency
 from data_recipes.tokenizer.shards import is_heldout
 from data_recipes.tokenizer.study import StudyConfig, study, table, write_results
+from data_recipes.tokenizer.train import spread_texts
 
 from ..hand_made import jsonl, some_texts, write_shards_of
 

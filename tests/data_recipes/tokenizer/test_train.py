@@ -7,8 +7,8 @@ from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size
-from data_recipes.tokenizer.train import ADDED_TOKENS, token_byte_lengths, train_tokenizer
+from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, token_byte_lengths
+from data_recipes.tokenizer.train import ADDED_TOKENS, train_tokenizer
 from data_recipes.toy import documents
 
 CONTROL = ["<|BOS|>", "<|EOS|>", "<|PAD|>", "<think>", "</think>", "<tool_call>", "</tool_call>"]

@@ -10,10 +10,10 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from data_recipes.look import packing_report as packing
 from data_recipes.look.packing_report import measure_truncation
-from data_recipes.tokens import packing_plan
-from data_recipes.tokens.best_fit import pack
+from data_recipes.tokens import best_fit as packing_plan
+from data_recipes.tokens.best_fit import BestFitSource, make_plan, plan_dir, read_record
 from data_recipes.tokens.mixture import Mixture
-from data_recipes.tokens.packing_plan import BestFitSource, make_plan, plan_dir, read_record
+from data_recipes.tokens.packing import pack
 from data_recipes.tokens.windows import TokenSource
 
 from ..hand_made import write_data_set
