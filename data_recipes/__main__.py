@@ -8,12 +8,13 @@ from . import diversity
 from . import look as report
 from .common.config_files import CONFIGS, find_config
 from .common.errors import RecipeError
+from .common.run_dir import DirectoryLock
 from .debian import collect_debian
 from .difficulty import run as difficulty
 from .engine.executor_config import load_recipe
 from .look import inspect_shards, mixture_report
 from .look import packing_report as packing
-from .prepare.chain import only_run, run_step
+from .prepare.chain import run_step
 from .prepare.config import DataConfig
 from .prepare.dry_run import describe
 from .prepare.phases import STEPS
@@ -48,7 +49,7 @@ def _step(args: argparse.Namespace) -> None:
             "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
             "with executor.kind=local on a node"
         )
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         run_step(config, args.step)
 
 

@@ -1,48 +1,164 @@
-"""Files written whole, their checksums, and a disk that is full."""
+"""Files and folders that appear under their names only when whole, checksums, and a full disk."""
 
 import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import RecipeError
 
+GO_ON = "free some space and run the same command to go on"
+# No space, no quota, and a file larger than the system lets it be.
+_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def write_json_atomically(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        json.dump(value, handle, ensure_ascii=False, indent=2)
-        handle.write("\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+def disk_full_reason(error: BaseException | None) -> str | None:
+    """Return the system's words for a full disk if an error came of one, else `None`.
 
-
-# No space, no quota, and a file larger than the system lets it be.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    Arrow, safetensors and tokenizers raise exceptions of their own without an `errno`, so the text
+    is searched; and what they raise may be the cause of something else, so the chain is followed.
+    """
+    while error is not None:
+        for reason in _FULL:
+            if reason in str(error):
+                return reason
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
 def disk_full_is_an_error(path: Path) -> Iterator[None]:
-    """Turns "no space left" while writing `path` into an error that says how to go on."""
+    """Turn any exception that says "no space left" into an error that says how to go on.
+
+    Args:
+        path: what is being written; the message names it.
+
+    Raises:
+        RecipeError: the disk, or the user's share of it, is full.
+    """
     try:
         yield
-    except OSError as error:
-        # Arrow raises its own OSError, not always with a number.
-        if error.errno not in _FULL and not any(os.strerror(n) in str(error) for n in _FULL):
+    except RecipeError:
+        raise
+    except Exception as error:
+        reason = disk_full_reason(error)
+        if reason is None:
             raise
         raise RecipeError(
-            f"{path}: the disk is full. Shards that were finished are kept; free some space and "
-            "run the same command to go on"
+            f"{path}: the disk is full ({reason}). What was finished is kept: {GO_ON}"
         ) from error
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def staging_of(final: Path) -> Path:
+    """Return where a file or folder lies until it is whole: `NAME.tmp`."""
+    return final.with_name(final.name + ".tmp")
+
+
+def publish(staged: Path, final: Path) -> None:
+    """Flush a staged file or folder to the disk, then give it its name.
+
+    What bears the name already is replaced; a folder is renamed before it is removed, so that a
+    deletion that is cut short never leaves half of it under its name.
+    """
+    for path in staged.rglob("*") if staged.is_dir() else (staged,):
+        if path.is_file():
+            _flush_to_disk(path)
+    if final.is_dir():
+        old = final.with_name(final.name + ".old")
+        _remove(old)
+        final.rename(old)
+        staged.replace(final)
+        _remove(old)
+    else:
+        staged.replace(final)
+
+
+@contextmanager
+def _staged(final: Path) -> Iterator[Path]:
+    staging = staging_of(final)
+    with disk_full_is_an_error(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _remove(staging)
+        try:
+            yield staging
+            publish(staging, final)
+        except BaseException:
+            _remove(staging)
+            raise
+
+
+@contextmanager
+def staged_file(final: Path) -> Iterator[Path]:
+    """Yield the path to write a file to; on a clean exit it is flushed and renamed to `final`.
+
+    After an error nothing is left, and what was there under the name stays.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+    with _staged(final) as path:
+        yield path
+
+
+@contextmanager
+def open_staged(final: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that gets its name when the block ends well (see `staged_file`).
+
+    Args:
+        final: the file.
+        mode: `w` for UTF-8 text with `\\n` at line ends, `wb` for bytes.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with _staged(final) as path, path.open(mode, **text) as handle:
+        yield handle
+
+
+@contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; on a clean exit it is flushed and renamed to `final`.
+
+    After an error nothing is left, and what was there under the name stays.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+    with _staged(final) as path:
+        path.mkdir()
+        yield path
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+    with open_staged(path) as handle:
+        json.dump(value, handle, ensure_ascii=False, indent=2)
+        handle.write("\n")

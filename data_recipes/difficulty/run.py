@@ -6,8 +6,8 @@ from ..ask.prompts import Prompt
 from ..common.config_files import find_config, load_config
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
+from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
-from ..prepare.chain import only_run
 from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, DifficultyConfig
 from .gates import Gate, LabelGate, SolverGate, solve_prompts
 from .items import Census, take_census
@@ -66,7 +66,7 @@ def filter_items(config: DifficultyConfig) -> str:
         RecipeError: bad settings or items, an endpoint that does not answer, the cap. What was
             answered is kept, and the same call goes on.
     """
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         census = take_census(config.items)
         _check(config, census)
         _claim(config)

@@ -19,13 +19,12 @@ import pyarrow as pa
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from ..common.progress import Progress
+from ..common.run_dir import bind_settings
 from ..text.histograms import histogram
 from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
 
-SETTINGS = "settings.json"
 # What a finished piece of work leaves: of a step, of a helper of it, of tokenisation.
 _FINISHED = ("*/stats/*", "done/**/*", "*/manifest.json")
 
@@ -163,27 +162,17 @@ class StepFolder:
 
 
 def claim(directory: Path, settings: dict[str, Any]) -> None:
-    """Bind a directory to the settings that its contents are made with, before the first of them.
-
-    As long as nothing in it is finished, other settings may take the place of those that failed.
+    """Bind a directory of data to the settings that its contents are made with.
 
     Raises:
         RecipeError: it holds work that was done with others.
     """
-    record = directory / SETTINGS
-    settings = json.loads(json.dumps(settings))
-    finished = (directory.glob(pattern) for pattern in _FINISHED)
-    if not record.is_file() or not any(any(found) for found in finished):
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(record, settings)
-        return
-    old = json.loads(record.read_text(encoding="utf-8"))
-    if old != settings:
-        differ = sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k))
-        raise RecipeError(
-            f"{directory}: holds work done with other settings ({', '.join(differ)}); delete it, "
-            "and the steps after it, to do it again, or choose another output_dir"
-        )
+    bind_settings(
+        directory,
+        settings,
+        "delete it, and the steps after it, to do it again, or choose another output_dir",
+        _FINISHED,
+    )
 
 
 class ShardStep(PipelineStep):

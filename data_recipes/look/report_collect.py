@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import RecipeError
-from ..engine.steps import SETTINGS, Tally
+from ..common.run_dir import SETTINGS
+from ..engine.steps import Tally
 from ..prepare.chain import steps_of
 from ..prepare.config import DataConfig
 from ..quality.classifier import REPORT

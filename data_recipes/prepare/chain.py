@@ -4,10 +4,7 @@ Each step lies in a folder of its own, bound to its settings and to those of the
 A step that was finished is not run again.
 """
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,11 @@ from typing import Any
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
+from ..common.run_dir import SETTINGS
 from ..deduplicate.whole_documents import work_dir
 from ..engine.executors import Call, execute
 from ..engine.slurm import Job
-from ..engine.steps import SETTINGS, StepFolder, Tally, claim
+from ..engine.steps import StepFolder, Tally, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
 from .config import DataConfig
 from .phases import STEPS, phases
@@ -134,25 +132,6 @@ def _finish(config: DataConfig, name: str, rank: int = 0, world_size: int = 1) -
     # Signatures of MinHash and exact deduplication, of no use once their step is done.
     shutil.rmtree(work_dir(config.output_dir / name), ignore_errors=True)
     write_json_atomically(config.output_dir / name / SUMMARY, summary)
-
-
-@contextmanager
-def only_run(output_dir: Path) -> Iterator[None]:
-    """Keeps a second run out of the same directory; the system lets go when this one dies.
-
-    Raises:
-        RecipeError: there is another.
-    """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with (output_dir / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RecipeError(
-                f"{output_dir}: another run is at work there; wait for it, or choose "
-                "another output_dir"
-            ) from error
-        yield
 
 
 def run_step(config: DataConfig, name: str) -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
+from ..common.run_dir import DirectoryLock
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import Call
 from ..engine.slurm import Job, submit
@@ -19,7 +20,7 @@ from ..tokenizer.shards import ShardPlan, write_shards
 from ..tokenizer.train import spread_texts, train_tokenizer
 from ..tokens.manifest import Manifest
 from ..toy import generate_corpus
-from .chain import SUMMARY, clean, cleaned, jobs, only_run, settings_of
+from .chain import SUMMARY, clean, cleaned, jobs, settings_of
 from .config import DataConfig
 
 TRAINING_RECORD = "training.json"
@@ -109,7 +110,7 @@ def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
     Raises:
         RecipeError: bad input, or another run at work in the same directory.
     """
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         return _prepare(config)
 
 

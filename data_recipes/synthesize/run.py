@@ -11,11 +11,11 @@ from ..common.config_files import find_config
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from ..common.progress import show_progress
+from ..common.run_dir import SETTINGS, DirectoryLock
 from ..engine.executor_config import load_recipe
 from ..engine.executors import Call, execute
 from ..engine.slurm import Job, submit
-from ..engine.steps import SETTINGS, StepFolder, claim
-from ..prepare.chain import only_run
+from ..engine.steps import StepFolder, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
 from .config import SynthesizeConfig
 from .follow import show_tasks
@@ -71,7 +71,7 @@ def synthesize(config: SynthesizeConfig) -> None:
         RecipeError: bad settings or seeds, an endpoint that does not answer, the floor, the cap.
             What was answered is kept, and the same call goes on.
     """
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         _claim(config)
         if config.executor.kind == "slurm":
             submit(_jobs(config), config.executor, config.output_dir / "logs")
@@ -104,7 +104,7 @@ def _requests(config: SynthesizeConfig) -> Iterator[Request]:
 
 def show(config: SynthesizeConfig, count: int) -> None:
     """Print the first prompts, and ask nothing."""
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         _claim(config)
         _read(config)
     for request in islice(_requests(config), count):

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..common.config_files import find_config, load_config
 from ..common.files import sha256_file
+from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
-from ..prepare.chain import only_run
 from .checks import Checker
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows
@@ -48,7 +48,7 @@ def translate(config: TranslateConfig) -> dict[str, Any]:
         RecipeError: bad settings or rows, an endpoint that does not answer, the cap. What was
             answered is kept, and the same call goes on.
     """
-    with only_run(config.output_dir):
+    with DirectoryLock(config.output_dir):
         total = check_rows(config)
         prompts = Prompts.of(config)
         _claim(config, prompts)

@@ -1,0 +1,202 @@
+"""Run directories: one run at a time, and settings that must not change.
+
+What a run writes goes through `files.staged_folder`, `staged_file` or `write_json_atomically`, so
+that it is whole or absent however the run ends.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from .errors import RecipeError
+from .files import write_json_atomically
+
+LOCK = ".lock"
+SETTINGS = "settings.json"
+_SHOWN = 80  # characters of a value in a message
+
+
+class DirectoryLock:
+    """Keeps a second run out of a directory for as long as this object is open.
+
+    The system lets go when the process dies, however it dies. Who holds it stands in the file, and
+    in the message to whoever comes second.
+
+    Args:
+        directory: made if it is not there.
+        option: what the user set to choose it (`output_dir`, `--out`); begins the messages.
+        name: of the lock's file.
+        wait: wait for the other run, for work that is short and that both may do.
+
+    Raises:
+        RecipeError: another run holds it, or it cannot be written.
+    """
+
+    def __init__(
+        self, directory: Path, option: str = "output_dir", name: str = LOCK, wait: bool = False
+    ) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            # Not "w", which would wipe out who holds it before it is known that nobody does.
+            self._file: IO[str] = (directory / name).open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                self._file.truncate(0)
+                json.dump({"process": os.getpid(), "host": socket.gethostname()}, self._file)
+                self._file.flush()
+            except BlockingIOError as error:
+                holder = _holder(self._file)
+                self._file.close()
+                raise RecipeError(
+                    f"{option} {directory} is in use by {holder}: another run is writing there; "
+                    "wait for it, stop it, or choose another directory"
+                ) from error
+        except OSError as error:
+            raise RecipeError(
+                f"{option} {directory}: cannot be written to ({error.strerror}); choose another "
+                "directory or free space"
+            ) from error
+
+    def close(self) -> None:
+        """Let another run in."""
+        self._file.close()
+
+    def __enter__(self) -> "DirectoryLock":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        record = json.load(file)
+        process, host = int(record["process"]), record["host"]
+    except (ValueError, KeyError, TypeError):
+        return "a process that left no name"  # of an older version, or just starting
+    # Forked children (workers of a data loader) inherit the lock, and may outlive who took it.
+    if host == socket.gethostname() and not Path("/proc", str(process)).exists():
+        return f"a child of process {process} on {host}, which itself has ended"
+    return f"process {process} on {host}"
+
+
+def _without_empty(value: Any) -> Any:
+    """Drop keys that say nothing: a key that came or went since, unset, is no difference."""
+    if isinstance(value, dict):
+        kept = {key: _without_empty(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner not in (None, {}, [], "")}
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _differences(was: Any, now: Any, key: str) -> list[str]:
+    if was == now:
+        return []
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(name for name in now if name not in was)]
+        inner = (_differences(was.get(k), now.get(k), f"{key}.{k}" if key else k) for k in keys)
+        return [line for lines in inner for line in lines]
+    return [f"{key}: was {_shown(was)}, is {_shown(now)}"]
+
+
+def find_differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Compare two nested dicts of settings, as JSON has them.
+
+    An absent key equals one whose value is null or empty, so that records of older versions, which
+    lacked a key or had one more, still match.
+
+    Returns:
+        A line per value that differs: `optimizer.learning_rate: was 0.001, is 0.01`.
+    """
+    now = json.loads(json.dumps(now))
+    return _differences(_without_empty(was), _without_empty(now), "")
+
+
+def check_settings(
+    where: Path,
+    was: dict[str, Any],
+    now: dict[str, Any],
+    remedy: str,
+    what: str = "holds work done with other settings",
+) -> None:
+    """Refuse settings that differ from those that something was made with.
+
+    Args:
+        where: named first in the message.
+        was: as recorded.
+        now: as asked for.
+        remedy: what to do, the last part of the message.
+        what: said of `where`.
+
+    Raises:
+        RecipeError: names the sections that differ, then every value.
+    """
+    if lines := find_differences(was, now):
+        sections = sorted({line.partition(":")[0].partition(".")[0] for line in lines})
+        raise RecipeError(
+            "\n  ".join([f"{where}: {what} ({', '.join(sections)}); {remedy}", *lines])
+        )
+
+
+def read_settings(record: Path) -> dict[str, Any] | None:
+    """Read a record of settings; `None` if there is none.
+
+    Raises:
+        RecipeError: it is damaged.
+    """
+    if not record.is_file():
+        return None
+    try:
+        settings = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{record}: damaged ({error}); delete {record.parent}") from error
+    if not isinstance(settings, dict):
+        raise RecipeError(f"{record}: damaged (no JSON object); delete {record.parent}")
+    return settings
+
+
+def bind_settings(
+    directory: Path,
+    settings: dict[str, Any],
+    remedy: str,
+    finished: Collection[str] | None = None,
+    record: str = SETTINGS,
+    what: str = "holds work done with other settings",
+) -> None:
+    """Bind a directory to the settings that its contents are made with, before the first of them.
+
+    Args:
+        directory: made if it is not there.
+        settings: what JSON can hold.
+        remedy: what to do about settings that differ.
+        finished: patterns (`Path.glob`) of what a finished piece of work leaves. As long as there
+            is none, other settings may take the place of those that failed; without patterns the
+            first settings hold.
+        record: name of the file.
+        what: said of the directory when they differ.
+
+    Raises:
+        RecipeError: it holds work that was done with others, or a damaged record.
+    """
+    path = directory / record
+    if finished is None or any(any(directory.glob(pattern)) for pattern in finished):
+        was = read_settings(path)
+        if was is not None:
+            check_settings(directory, was, settings, remedy, what)
+            return
+    write_json_atomically(path, settings)
