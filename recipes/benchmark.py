@@ -35,7 +35,7 @@ from .build import build_model, model_config
 from .config import StageConfig
 from .engine.flops import flops_per_token
 from .engine.metrics import Throughput
-from .engine.schedule import deal_windows, plan_steps
+from .engine.schedule import plan_steps, split_windows
 from .engine.trainer import PretrainTrainer
 from .engine.windows_data import PackedCollator, WindowDataset
 
@@ -174,14 +174,14 @@ def _chunks(config: StageConfig, windows: int) -> list[dict[str, torch.Tensor]]:
 def _train_peer(config: StageConfig, block: MeasuredBlock) -> None:
     """The same shape, batch, optimizer and precision with what transformers itself offers."""
     steps = plan_steps(config)
-    deal = deal_windows(config, ranks=1)
+    split = split_windows(config, ranks=1)
     optimizer = config.optimizer
     args = TrainingArguments(
         output_dir=str(config.logging.output_dir),
         use_cpu=not torch.cuda.is_available(),
         bf16=config.parallelism.precision == "bf16",
-        per_device_train_batch_size=deal.micro_batch,
-        gradient_accumulation_steps=deal.accumulation,
+        per_device_train_batch_size=split.micro_batch,
+        gradient_accumulation_steps=split.accumulation,
         max_steps=steps.total,
         learning_rate=optimizer.learning_rate,
         optim="adamw_torch_fused",

@@ -32,8 +32,8 @@ from modeling_kormo.chat_config import (
     token_id,
 )
 
-from .arguments import exit_on_error
 from .chat_screen import FOLD, SHOW, AnswerStreamer, ChatScreen
+from .command_line import exit_on_error
 
 OFF = "off"
 HELP = """\

@@ -55,7 +55,7 @@ class ModelConfig(Strict):
     liger: bool = False
 
 
-class DataConfig(Strict):
+class StageDataConfig(Strict):
     """What it is trained on.
 
     Attributes:
@@ -148,8 +148,8 @@ class ScheduleConfig(Strict):
     branch_from: Path | None = None
 
 
-class OptimizerConfig(Strict):
-    """AdamW and the guards around it.
+class AdamWConfig(Strict):
+    """AdamW, in every stage.
 
     Attributes:
         learning_rate: peak.
@@ -158,29 +158,49 @@ class OptimizerConfig(Strict):
         epsilon: added to the root of the second moment.
         weight_decay: on matrices and the output head; none on norms, embeddings and biases.
         max_grad_norm: gradients are clipped to this norm.
-        z_loss_weight: weight of the squared log partition function; 0 is off.
-        skip_sigma: an update whose loss or gradient norm lies this many standard deviations above
-            the mean of the last `skip_window` steps is skipped.
-        skip_window: steps in that window; nothing is skipped before half of it is filled.
     """
 
     learning_rate: float = Field(gt=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.033, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
+
+
+class OptimizerConfig(AdamWConfig):
+    """AdamW and the guards around it, in pretraining and mid-training.
+
+    Attributes:
+        weight_decay: as in every stage, with KORMo's value.
+        z_loss_weight: weight of the squared log partition function; 0 is off.
+        skip_sigma: an update whose loss or gradient norm lies this many standard deviations above
+            the mean of the last `skip_window` steps is skipped.
+        skip_window: steps in that window; nothing is skipped before half of it is filled.
+    """
+
+    weight_decay: float = Field(default=0.033, ge=0)
     z_loss_weight: float = Field(default=0.0, ge=0)
     skip_sigma: float = Field(default=6.0, gt=0)
     skip_window: int = Field(default=128, ge=4)
 
 
-class ParallelismConfig(Strict):
-    """Precision and, for planning, the machine. Sharding itself is accelerate's config.
+class PrecisionConfig(Strict):
+    """Precision, in every stage. Sharding itself is accelerate's config.
 
     Attributes:
         precision: compute dtype; master weights are fp32 either way.
         require_gpu: refuse to run on CPU.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    require_gpu: bool = False
+
+
+class ParallelismConfig(PrecisionConfig):
+    """Precision and, for planning, the machine.
+
+    Attributes:
         sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
             more traffic, but no full-size gradient buffer on each GPU.
         gpus: number of GPUs that `--dry-run` plans for.
@@ -189,8 +209,6 @@ class ParallelismConfig(Strict):
         gpu_hour_usd: price of one GPU-hour.
     """
 
-    precision: Literal["fp32", "bf16"]
-    require_gpu: bool = False
     sync_each_microbatch: bool = False
     gpus: int = Field(default=1, gt=0)
     gpu: str = "H200"
@@ -198,37 +216,38 @@ class ParallelismConfig(Strict):
     gpu_hour_usd: float = Field(default=0.0, ge=0)
 
 
-class QuickEvalConfig(Strict):
-    """Evaluation while a stage trains (recipes/quick_eval.py).
-
-    Attributes:
-        quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
-        quick_eval_items: questions per task. Our choice: every process asks them all, so few; a
-            score of 50 has a standard error of up to 7 points, enough to see a model break.
-    """
-
-    quick_eval_every_tokens: int | None = Field(default=None, gt=0)
-    quick_eval_items: int = Field(default=50, gt=0)
-
-
-class LoggingConfig(QuickEvalConfig):
-    """Where results go and how often.
+class RunLoggingConfig(Strict):
+    """Where results go, in every stage.
 
     Attributes:
         output_dir: directory of the run.
         log_every: steps between lines of `metrics.jsonl`.
-        eval_every_tokens: tokens between measurements of bits per byte.
-        save_every_tokens: tokens between checkpoints.
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
         report_to: further trackers.
+        quick_eval_items: questions per task of the suite `quick`, evaluated while a stage trains
+            (recipes/engine/quick_eval.py). Our choice: every process asks them all, so few; a
+            score of 50 has a standard error of up to 7 points, enough to see a model break.
     """
 
     output_dir: Path
     log_every: int = Field(default=10, gt=0)
-    eval_every_tokens: int = Field(gt=0)
-    save_every_tokens: int = Field(gt=0)
     keep_checkpoints: int = Field(default=2, ge=0)
     report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
+    quick_eval_items: int = Field(default=50, gt=0)
+
+
+class LoggingConfig(RunLoggingConfig):
+    """Where results go and how often, in pretraining and mid-training.
+
+    Attributes:
+        quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
+        eval_every_tokens: tokens between measurements of bits per byte.
+        save_every_tokens: tokens between checkpoints.
+    """
+
+    quick_eval_every_tokens: int | None = Field(default=None, gt=0)
+    eval_every_tokens: int = Field(gt=0)
+    save_every_tokens: int = Field(gt=0)
 
 
 class StageConfig(Strict):
@@ -237,7 +256,7 @@ class StageConfig(Strict):
     stage: PretrainingStage
     size: str
     model: ModelConfig
-    data: DataConfig
+    data: StageDataConfig
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig

@@ -11,7 +11,7 @@ again after an interruption, it goes on from the last checkpoint.
 
 import yaml
 
-from recipes.arguments import exit_on_error, parse_command_line
+from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
 from recipes.post.export import DataFacts, export_chat
 from recipes.post.grpo_build import (

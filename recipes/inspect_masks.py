@@ -25,7 +25,7 @@ from data_recipes.common.terminal import Terminal
 from data_recipes.read.conversations import read_rows, to_conversation
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
-from .arguments import CONFIGS, exit_on_error
+from .command_line import CONFIGS, exit_on_error
 from .post.masks import ChatTokenizer, MaskAudit, Tokens
 from .post.model import load_chat_tokenizer
 from .post.sft_config import SFTStageConfig

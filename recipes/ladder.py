@@ -22,7 +22,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.load import load_tokenizer
 from modeling_kormo import KORMoForCausalLM
 
-from .arguments import CONFIGS, SCHEMAS, exit_on_error
+from .command_line import CONFIGS, SCHEMAS, exit_on_error
 from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.bits_per_byte import BitsPerByte
 from .engine.handover import FINAL, read_lineage

@@ -11,8 +11,9 @@ each other, so only documents longer than the old windows teach anything about t
 Started again after an interruption, it goes on from the last checkpoint.
 """
 
-from recipes.arguments import exit_on_error, parse_command_line, training_arguments
+from recipes.arguments import check_machine, start_processes, training_arguments
 from recipes.build import build_mixture, build_model, build_tokenizer
+from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.dry_run import plan_report
 from recipes.engine.schedule import plan_steps
 from recipes.inputs import ensure_inputs
@@ -27,6 +28,8 @@ def main() -> None:
         print(plan_report(config, steps))
         return
 
+    check_machine(config)
+    start_processes()
     args = training_arguments(config, steps)
     claim_output(config.logging.output_dir)
     ensure_inputs(config)  # at tiny size: data and the stages before, if they are not there

@@ -15,7 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from data_recipes.common.errors import RecipeError
 
-from .arguments import exit_on_error
+from .command_line import exit_on_error
 
 _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md")
 _INDEX = "model.safetensors.index.json"

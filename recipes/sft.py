@@ -17,7 +17,7 @@ import os
 from trl import SFTConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
-from recipes.arguments import exit_on_error, parse_command_line
+from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
 from recipes.post.chats import build_data
 from recipes.post.export import DataFacts, export_chat

@@ -24,7 +24,7 @@ from data_recipes.common.config_files import Strict, find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 
-from .arguments import CONFIGS, parse_command_line
+from .command_line import CONFIGS, parse_command_line
 from .config import StageConfig
 from .engine.handover import FINAL
 from .single_synthesizer_report import RESULTS, Run, draw, read_run, table

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from data_recipes.common.config_files import load_config
 
-from .arguments import CONFIGS, SCHEMAS
 from .build import model_config
+from .command_line import CONFIGS, SCHEMAS
 from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.flops import count_parameters
-from .engine.schedule import deal_windows, plan_steps
+from .engine.schedule import plan_steps, split_windows
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 
@@ -22,7 +22,7 @@ def _count(number: int) -> str:
 
 def _row(path: Path) -> str:
     config = load_config(path, StageConfig, [])
-    deal = deal_windows(config, config.parallelism.gpus)
+    split = split_windows(config, config.parallelism.gpus)
     device = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
     cells = [
         f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
@@ -33,7 +33,7 @@ def _row(path: Path) -> str:
         f"{config.batch.sequence_length:,}",
         f"{config.batch.tokens_per_step:,}",
         f"{config.optimizer.learning_rate:g}",
-        f"{device}, {deal.micro_batch} × {deal.accumulation}"
+        f"{device}, {split.micro_batch} × {split.accumulation}"
         if config.parallelism.require_gpu
         else "CPU or any GPU",
     ]

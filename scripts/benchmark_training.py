@@ -29,7 +29,6 @@ from data_recipes.common.commit import git_commit
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
-from recipes.arguments import CONFIGS, exit_on_error
 from recipes.benchmark import (
     MEDIAN_DOCUMENT,
     OUT_OF_MEMORY,
@@ -41,9 +40,10 @@ from recipes.benchmark import (
     write_tokens,
 )
 from recipes.build import model_config
+from recipes.command_line import CONFIGS, exit_on_error
 from recipes.config import StageConfig
 from recipes.engine.flops import count_parameters, flops_per_token, peak_flops
-from recipes.engine.schedule import deal_windows
+from recipes.engine.schedule import split_windows
 
 GIB = 2**30
 
@@ -90,10 +90,10 @@ def resolve(args: argparse.Namespace, work: Path) -> list[Request]:
     path = find_config(args.config, CONFIGS)
     base = load_config(path, StageConfig, [])
     # A config deals its step out over many GPUs; here one device does the share of one of them.
-    deal = deal_windows(base, base.parallelism.gpus)
+    split = split_windows(base, base.parallelism.gpus)
     length = args.sequence_length or base.batch.sequence_length
-    micro_batch = args.micro_batch or deal.micro_batch
-    step = length * micro_batch * (args.accumulation or deal.accumulation)
+    micro_batch = args.micro_batch or split.micro_batch
+    step = length * micro_batch * (args.accumulation or split.accumulation)
     overrides = {
         "model.shape.num_hidden_layers": args.layers or base.model.shape.num_hidden_layers,
         "model.init_from": None,
@@ -198,7 +198,7 @@ def report(args: argparse.Namespace, config: StageConfig, runs: list[dict]) -> d
     gpu = next((r["gpu"] for r in runs if r.get("gpu")), None)
     bf16 = config.parallelism.precision == "bf16"  # the only precision whose peak is known
     packages = ["torch", "transformers", "accelerate"]
-    deal = deal_windows(config, ranks=1)
+    split = split_windows(config, ranks=1)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git_commit(),
@@ -214,8 +214,8 @@ def report(args: argparse.Namespace, config: StageConfig, runs: list[dict]) -> d
         "shape": config.model.shape.model_dump() | {"parameters": count_parameters(shape)},
         "batch": {
             "sequence_length": config.batch.sequence_length,
-            "micro_batch": deal.micro_batch,
-            "accumulation": deal.accumulation,
+            "micro_batch": split.micro_batch,
+            "accumulation": split.accumulation,
             "tokens_per_step": config.batch.tokens_per_step,
         },
         "precision": config.parallelism.precision,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.arguments import parse_command_line
+from recipes.command_line import parse_command_line
 from recipes.stage_table import chat_table, stage_table
 from tests.conftest import ROOT, environment
 

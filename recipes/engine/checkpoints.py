@@ -81,13 +81,14 @@ def check_fingerprint(directory: Path, current: dict[str, Any], ignore: tuple[st
     if not path.is_file():
         raise RecipeError(f"{path}: missing, so it cannot be told whether the run is the same")
     recorded = json.loads(path.read_text(encoding="utf-8"))
-    differences = [
-        f"{section}.{key}: was {recorded.get(section, {}).get(key)!r}, is {value!r}"
-        for section, values in current.items()
-        if section not in ignore
-        for key, value in values.items()
-        if recorded.get(section, {}).get(key) != value
-    ]
+    differences = []
+    for section in dict.fromkeys([*current, *recorded]):
+        was, now = recorded.get(section, {}), current.get(section, {})
+        differences += [
+            f"{section}.{key}: was {was.get(key)!r}, is {now.get(key)!r}"
+            for key in dict.fromkeys([*now, *was])
+            if section not in ignore and was.get(key) != now.get(key)
+        ]
     if differences:
         raise RecipeError(
             "\n  ".join(

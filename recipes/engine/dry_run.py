@@ -5,7 +5,7 @@ import yaml
 from ..build import model_config
 from ..config import StageConfig
 from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
-from .schedule import Steps, deal_windows
+from .schedule import Steps, split_windows
 
 GIB = 2**30
 
@@ -31,23 +31,23 @@ def plan_report(config: StageConfig, steps: Steps) -> str:
     """Resolved config and the figures that follow from it."""
     shape = model_config(config, tokenizer=None)
     batch, parallelism = config.batch, config.parallelism
-    deal = deal_windows(config, parallelism.gpus)
+    split = split_windows(config, parallelism.gpus)
     parameters = count_parameters(shape)
     flops = flops_per_token(shape, batch.sequence_length)
     tokens = steps.total * batch.tokens_per_step
     memory = estimate_memory(
         shape,
-        deal.micro_batch * batch.sequence_length,
+        split.micro_batch * batch.sequence_length,
         parallelism.gpus,
         config.model.activation_checkpointing,
         parallelism.sync_each_microbatch,
-        deal.accumulation > 1,
+        split.accumulation > 1,
     )
     lines = [
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         f"parameters            {parameters:,}",
         f"tokens per step       {batch.tokens_per_step:,} = {parallelism.gpus} GPUs x "
-        f"{deal.micro_batch} windows x {deal.accumulation} forward passes x "
+        f"{split.micro_batch} windows x {split.accumulation} forward passes x "
         f"{batch.sequence_length:,}",
         f"steps                 {steps.total:,} (warm-up {steps.warmup:,}, decay {steps.decay:,})",
         f"tokens                {tokens:,}",

@@ -23,7 +23,7 @@ from data_recipes.tokenizer.train import EOT
 
 from ..engine.handover import read_lineage
 from ..engine.metrics import Throughput
-from .grpo_config import GRPOStageConfig
+from .grpo_config import GRPOOptimizerConfig, GRPOStageConfig
 from .prompts import Prompts
 from .rewards import END_THINK, THINK, answer_reward, format_reward, language_reward
 from .trainers import RewardTrainer
@@ -205,14 +205,19 @@ def build_trainer(
 def grpo_fingerprint(config: GRPOStageConfig, prompts: Prompts) -> dict[str, dict[str, Any]]:
     """What must not change between a run and its resumption, by section."""
     lineage = read_lineage(config.model.init_from)
+    sections = {
+        section: getattr(config, section).model_dump(mode="json")
+        for section in ("rewards", "batch", "generation", "schedule", "optimizer")
+    }
+    for key in ("beta1", "beta2", "epsilon"):
+        # The records of older runs lack these: they had the values that are the defaults now.
+        if sections["optimizer"][key] == GRPOOptimizerConfig.model_fields[key].default:
+            del sections["optimizer"][key]
     return {
         "data": {"prompts_sha256": prompts.fingerprint, "seed": config.data.seed},
         "model": {
             "init_from": config.model.init_from,
             "init_weights": lineage["weights_sha256"] if lineage else None,
         },
-        **{
-            section: getattr(config, section).model_dump(mode="json")
-            for section in ("rewards", "batch", "generation", "schedule", "optimizer")
-        },
+        **sections,
     }

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
+from ..config import AdamWConfig, PrecisionConfig, RunLoggingConfig
+
 
 class GRPOModelConfig(Strict):
     """What is trained.
@@ -119,57 +121,33 @@ class GRPOScheduleConfig(Strict):
     warmup_steps: int = Field(default=0, ge=0)
 
 
-class GRPOOptimizerConfig(Strict):
+class GRPOOptimizerConfig(AdamWConfig):
     """AdamW and the objective.
 
     Attributes:
-        learning_rate: peak.
-        weight_decay: on matrices.
-        max_grad_norm: gradients are clipped to this norm.
+        beta2: as in every stage, with TRL's value.
         loss_type: how token losses are averaged; see TRL's `GRPOConfig.loss_type`.
         kl_beta: weight of the divergence from the start; above 0 a second model is kept in memory.
     """
 
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
     loss_type: Literal["dapo", "dr_grpo", "bnpo", "grpo"] = "dapo"
     kl_beta: float = Field(default=0.0, ge=0)
 
 
-class GRPOParallelismConfig(Strict):
-    """Precision. Sharding itself is accelerate's config.
-
-    Attributes:
-        precision: compute dtype; master weights are fp32 either way.
-        require_gpu: refuse to run on CPU.
-    """
-
-    precision: Literal["fp32", "bf16"]
-    require_gpu: bool = False
-
-
-class GRPOLoggingConfig(Strict):
+class GRPOLoggingConfig(RunLoggingConfig):
     """Where results go and how often.
 
     Attributes:
-        output_dir: directory of the run.
         log_every: steps between lines of `metrics.jsonl`.
         save_every: steps between checkpoints.
         quick_eval_every: steps between evaluations of the suite `quick`; `None` is never. Not
             tokens, as in the other stages: how many a step has, its completions decide.
-        quick_eval_items: as in the other stages.
-        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
-        report_to: further trackers.
     """
 
-    output_dir: Path
     log_every: int = Field(default=1, gt=0)
     save_every: int = Field(gt=0)
     quick_eval_every: int | None = Field(default=None, gt=0)
-    quick_eval_items: int = Field(default=50, gt=0)
-    keep_checkpoints: int = Field(default=2, ge=0)
-    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
 
 
 class GRPOStageConfig(Strict):
@@ -184,5 +162,5 @@ class GRPOStageConfig(Strict):
     generation: GenerationConfig = GenerationConfig()
     schedule: GRPOScheduleConfig
     optimizer: GRPOOptimizerConfig
-    parallelism: GRPOParallelismConfig
+    parallelism: PrecisionConfig
     logging: GRPOLoggingConfig

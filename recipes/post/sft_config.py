@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from ..config import BatchConfig, ParallelismConfig, QuickEvalConfig
+from ..config import AdamWConfig, BatchConfig, ParallelismConfig, RunLoggingConfig
 
 
 class AdapterConfig(Strict):
@@ -108,44 +108,18 @@ class ChatScheduleConfig(Strict):
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
 
 
-class ChatOptimizerConfig(Strict):
-    """AdamW.
-
-    Attributes:
-        learning_rate: peak.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
-        epsilon: added to the root of the second moment.
-        weight_decay: on matrices and the output head; none on norms, embeddings and biases.
-        max_grad_norm: gradients are clipped to this norm.
-    """
-
-    learning_rate: float = Field(gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-
-
-class ChatLoggingConfig(QuickEvalConfig):
+class ChatLoggingConfig(RunLoggingConfig):
     """Where results go and how often.
 
     Attributes:
-        output_dir: directory of the run.
-        log_every: steps between lines of `metrics.jsonl`.
+        quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
         eval_every: steps between measurements on held-out conversations.
         save_every: steps between checkpoints.
-        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
-        report_to: further trackers.
     """
 
-    output_dir: Path
-    log_every: int = Field(default=10, gt=0)
+    quick_eval_every_tokens: int | None = Field(default=None, gt=0)
     eval_every: int = Field(gt=0)
     save_every: int = Field(gt=0)
-    keep_checkpoints: int = Field(default=2, ge=0)
-    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
 
 
 class ChatStageConfig(Strict):
@@ -155,7 +129,7 @@ class ChatStageConfig(Strict):
     model: ChatModelConfig
     batch: BatchConfig
     schedule: ChatScheduleConfig
-    optimizer: ChatOptimizerConfig
+    optimizer: AdamWConfig
     parallelism: ParallelismConfig
     logging: ChatLoggingConfig
 

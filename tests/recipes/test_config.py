@@ -9,9 +9,9 @@ from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.tokens.mixture_plan import load_mixture
-from recipes.arguments import CONFIGS, parse_command_line
+from recipes.command_line import CONFIGS, parse_command_line
 from recipes.config import StageConfig
-from recipes.engine.schedule import deal_windows, plan_steps
+from recipes.engine.schedule import plan_steps, split_windows
 
 STAGES = sorted(p for p in CONFIGS.glob("*/stage*.yaml"))
 
@@ -26,9 +26,9 @@ def test_stage_config_is_consistent(path: Path) -> None:
     assert (config.size, config.stage) == (path.parent.name, path.stem)
     steps = plan_steps(config)
     assert 0 < steps.warmup < steps.total and steps.eval_every <= steps.total
-    deal = deal_windows(config, config.parallelism.gpus)
-    per_forward = config.parallelism.gpus * deal.micro_batch * config.batch.sequence_length
-    assert per_forward * deal.accumulation == config.batch.tokens_per_step
+    split = split_windows(config, config.parallelism.gpus)
+    per_forward = config.parallelism.gpus * split.micro_batch * config.batch.sequence_length
+    assert per_forward * split.accumulation == config.batch.tokens_per_step
     recipe = Path(__file__).parents[2] / "data_recipes" / "configs" / config.data.recipe
     data = load_config(recipe, DataConfig, [])
     assert set(config.data.mixture) <= {s.name for s in data.sources}
@@ -56,8 +56,8 @@ def test_published_numbers_of_the_10b() -> None:
     config = load(CONFIGS / "10b" / "stage2.yaml")
     assert config.schedule.total_tokens == 1_800_000_000_000
     assert config.batch.tokens_per_step == 8_388_608
-    deal = deal_windows(config, 128)
-    assert (deal.micro_batch, deal.accumulation) == (2, 8)
+    split = split_windows(config, 128)
+    assert (split.micro_batch, split.accumulation) == (2, 8)
     assert config.optimizer.learning_rate == 7e-4
     assert (config.optimizer.weight_decay, config.optimizer.beta2) == (0.033, 0.95)
     assert config.schedule.warmup_fraction == 0.03 and config.schedule.decay_tokens == 0
@@ -120,11 +120,11 @@ def test_warmup_and_decay_beyond_the_stage_are_refused() -> None:
 def test_windows_are_dealt_over_any_number_of_ranks_that_divides_them() -> None:
     config = load(CONFIGS / "tiny" / "stage1.yaml", "batch.micro_batch=3")
     for ranks in (1, 2, 4, 8):
-        deal = deal_windows(config, ranks)
-        assert ranks * deal.micro_batch * deal.accumulation == config.batch.windows_per_step
-        assert deal.micro_batch <= 3
+        split = split_windows(config, ranks)
+        assert ranks * split.micro_batch * split.accumulation == config.batch.windows_per_step
+        assert split.micro_batch <= 3
     with pytest.raises(RecipeError, match="3 ranks"):
-        deal_windows(config, 3)
+        split_windows(config, 3)
 
 
 def test_a_config_of_another_stage_is_refused() -> None:

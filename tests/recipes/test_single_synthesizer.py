@@ -10,7 +10,7 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from recipes.arguments import CONFIGS
+from recipes.command_line import CONFIGS
 from recipes.single_synthesizer import ExperimentConfig, main, plan
 from recipes.single_synthesizer_report import Run, table
 from tests.conftest import SMALL, environment

@@ -27,7 +27,7 @@ def run_fsdp_stage() -> None:
     from accelerate.utils import DistributedType
 
     from recipes import stage1
-    from recipes.arguments import exit_on_error
+    from recipes.command_line import exit_on_error
     from recipes.engine.trainer import PretrainTrainer
 
     original = stage1.training_arguments

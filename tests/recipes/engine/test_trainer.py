@@ -15,7 +15,7 @@ from data_recipes.common.config_files import load_config
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.windows import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from recipes.arguments import CONFIGS
+from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.engine.bits_per_byte import BitsPerByte
 from recipes.engine.windows_data import PackedCollator

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
 from recipes import grpo
-from recipes.arguments import parse_command_line
+from recipes.command_line import parse_command_line
 from recipes.engine.metrics import Throughput, read_metrics
 from recipes.post.grpo_build import build_model, build_tokenizer, check_machine, grpo_arguments
 from recipes.post.prompts import load_prompts

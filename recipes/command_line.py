@@ -1,0 +1,126 @@
+"""Command line of the stages, and how a command ends. Loads no torch: mistakes are told at once."""
+
+import argparse
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from data_recipes.common.config_files import Strict, find_config, load_config
+from data_recipes.common.errors import RecipeError
+
+from .config import StageConfig
+from .post.dpo_config import DPOStageConfig
+from .post.grpo_config import GRPOStageConfig
+from .post.sft_config import SFTStageConfig
+
+CONFIGS = Path(__file__).parent / "configs"
+# Of stages that do not train on token shards.
+SCHEMAS: dict[str, type[Strict]] = {
+    "sft": SFTStageConfig,
+    "dpo": DPOStageConfig,
+    "grpo": GRPOStageConfig,
+}
+# How long a failing rank waits for the first one's message, to be silent if it is the same.
+_PATIENCE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How a stage was started."""
+
+    config: Any
+    config_path: Path
+    dry_run: bool
+
+
+def load_stage(path: Path, stage: str, overrides: list[str] | None = None) -> Any:
+    """Load the config of a stage in the schema of its kind.
+
+    Raises:
+        RecipeError: bad config.
+    """
+    return load_config(path, SCHEMAS.get(stage, StageConfig), overrides or [])
+
+
+def parse_command_line(stage: str, description: str, argv: list[str] | None = None) -> Invocation:
+    """Read `--config`, `--dry-run` and `key=value` overrides; the default is the tiny recipe.
+
+    Raises:
+        RecipeError: bad config, or one of another stage.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config",
+        default=f"tiny/{stage}.yaml",
+        help="YAML file, or its path below recipes/configs (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    args = parser.parse_intermixed_args(argv)
+    path = find_config(args.config, CONFIGS)
+    config = load_stage(path, stage, args.overrides)
+    if config.stage != stage:
+        raise RecipeError(
+            f"{path}: is a config of {config.stage}; start it with recipes/{config.stage}.py"
+        )
+    return Invocation(config, path, args.dry_run)
+
+
+def cannot_write(error: BaseException) -> bool:
+    """Whether an error is the system's refusal to write, which a user can mend."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+    return any(f"(os error {c})" in str(error) or getattr(error, "errno", None) == c for c in codes)
+
+
+def _first_rank_says(rank: int, message: str) -> bool:
+    """Tell the other ranks what the first one says; on those, whether it says the same.
+
+    The store is the one that the launcher has open for the ranks to meet.
+    """
+    try:
+        from torch.distributed import TCPStore
+
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(address, port, None, False, _PATIENCE, wait_for_workers=False)
+        key = "kormo_recipes_error"
+        if rank == 0:
+            store.set(key, message)
+            return True
+        return store.get(key).decode() == message
+    except (KeyError, RuntimeError):
+        # No launcher, or the first rank has nothing to say.
+        return False
+
+
+def exit_on_error(main: Callable[[], None]) -> None:
+    """Run a command; bad input ends in one message and status 1, not in a traceback.
+
+    Of several ranks each says what happened to it, unless the first says the same.
+    """
+    try:
+        main()
+    except (RecipeError, OSError, SafetensorError) as error:
+        # Of the system's errors, those that a user can mend; any other is a bug to be traced.
+        if not isinstance(error, RecipeError) and not cannot_write(error):
+            raise
+        sys.stderr.flush()
+        rank, message = int(os.environ.get("RANK", "0")), str(error)
+        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and rank == 0
+        who = "" if alone else f"rank {rank} on {socket.gethostname()}: "
+        if rank == 0:
+            print(f"error: {who}{message}", file=sys.stderr, flush=True)
+        told = alone or _first_rank_says(rank, message)
+        if rank and not told:
+            print(f"error: {who}{message}", file=sys.stderr, flush=True)
+        # os._exit: a distributed peer may be waiting in a collective that will never complete.
+        os._exit(1)
