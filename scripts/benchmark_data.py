@@ -39,7 +39,7 @@ from loguru import logger
 from data_recipes.engine.documents import read_batches, text_buffers
 from data_recipes.engine.steps import StepFolder
 from data_recipes.filter.statistics import Lists, measure
-from data_recipes.filter.word_spans import whitespace_spans
+from data_recipes.filter.words import whitespace_spans
 from data_recipes.prepare.chain import cleaned, run_step, steps_of
 from data_recipes.prepare.chain import folder as step_folder
 from data_recipes.prepare.config import DataConfig

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from ..common.config_files import CONFIGS, find_config, load_config
 from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
-from ..filter.profiles import ScorerConfig
 from ..prepare.config import DataConfig
 from ..read.source import SourceConfig
 from .config import DiversityConfig
@@ -97,7 +96,7 @@ def _model(args: argparse.Namespace, config: DiversityConfig) -> Any:
     # Heavy, and only wanted here.
     import modeling_kormo  # noqa: F401  registers the model type
 
-    from ..filter.perplexity import Scorer
+    from .scorer import Scorer, ScorerConfig
 
     return Scorer(
         ScorerConfig(model=args.model, max_tokens=config.model_tokens, device=args.device)

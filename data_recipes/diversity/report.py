@@ -146,7 +146,7 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
         sample: text.
         config: sizes.
         openings: documents whose openings are counted, equally many of every sample.
-        model: a `filters.perplexity.Scorer`, or `None`.
+        model: a `scorer.Scorer`, or `None`.
 
     Raises:
         RecipeError: text without a single word.
@@ -194,7 +194,7 @@ def measure_all(samples: list[Sample], config: DiversityConfig, model: Any) -> l
     Args:
         samples: of equal size within a language.
         config: sizes.
-        model: a `filters.perplexity.Scorer`, or `None`.
+        model: a `scorer.Scorer`, or `None`.
     """
     results: list[Measured] = []
     groups: list[list[Sample]] = []

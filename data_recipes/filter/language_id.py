@@ -92,7 +92,7 @@ class LangidDetector:
         encoded = [_as_langid_reads(text) for text in texts]
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(e) for e in encoded], out=offsets[1:])
-        places, scores = _detect(
+        totals = _add_up(
             np.frombuffer(b"".join(encoded), np.uint8),
             offsets,
             self._moves,
@@ -100,10 +100,14 @@ class LangidDetector:
             self._features,
             self._weights,
             self._priors,
-            self._column,
-            len(self.labels),
         )
-        return [self.labels[place] for place in places], scores
+        totals *= (1 / np.sqrt(np.maximum(1, np.diff(offsets)))).astype(np.float32)[:, None]
+        shares = np.exp(totals - totals.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        by_label = np.zeros((len(texts), len(self.labels)), np.float32)
+        np.add.at(by_label, (slice(None), self._column), shares)
+        places = by_label.argmax(axis=1)
+        return [self.labels[place] for place in places], by_label[np.arange(len(texts)), places]
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +122,7 @@ def _as_langid_reads(text: str) -> bytes:
 
 
 @kernel
-def _detect(
+def _add_up(
     data: np.ndarray,
     offsets: np.ndarray,
     moves: np.ndarray,
@@ -126,18 +130,13 @@ def _detect(
     features: np.ndarray,
     weights: np.ndarray,
     priors: np.ndarray,
-    column: np.ndarray,
-    labels: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
+    """The logarithm of every class's share, up to a constant and the length; float32 [texts, n]."""
     texts = len(offsets) - 1
-    best = np.zeros(texts, np.int64)
-    scores = np.zeros(texts, np.float32)
     counts = np.zeros(len(weights), np.int32)
     touched = np.empty(len(weights), np.int64)
     classes = len(priors)
-    total = np.empty(classes, np.float32)
-    logs = np.log1p(np.arange(64, dtype=np.float32))
-    by_label = np.empty(labels, np.float32)
+    totals = np.zeros((texts, classes), np.float32)
     for text in range(texts):
         state, different = 0, 0
         for at in range(offsets[text], offsets[text + 1]):
@@ -149,22 +148,13 @@ def _detect(
                     different += 1
                 counts[feature] += 1
         # Without a single feature all languages are as likely.
-        total[:] = 0
         if different:
-            total[:] = priors
+            for i in range(classes):
+                totals[text, i] = priors[i]
         for place in range(different):
             feature = touched[place]
-            count = counts[feature]
+            weight = np.float32(np.log1p(np.float32(counts[feature])))
             counts[feature] = 0
-            weight = logs[count] if count < len(logs) else np.float32(np.log1p(np.float32(count)))
             for i in range(classes):
-                total[i] += weight * weights[feature, i]
-        size = offsets[text + 1] - offsets[text]
-        total *= np.float32(1 / np.sqrt(max(1, size)))
-        total = np.exp(total - total.max())
-        by_label[:] = 0
-        for i in range(classes):
-            by_label[column[i]] += total[i]
-        best[text] = by_label.argmax()
-        scores[text] = by_label[best[text]] / total.sum()
-    return best, scores
+                totals[text, i] += weight * weights[feature, i]
+    return totals

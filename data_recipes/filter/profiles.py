@@ -1,22 +1,27 @@
-"""A language's profile: what its words are, its lists, and the limits on every statistic."""
+"""Profiles of languages: words, lists, limits on every statistic; and the section with them."""
 
 import difflib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, computed_field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    computed_field,
+    field_validator,
+    model_validator,
+)
 
 from ..common.config_files import Strict, find_config, load_config, read_yaml
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
-from .datatrove_filters import check_filter
-from .patterns import ANYWHERE, WHOLE_WORD, WORD_START
+from .kiwi import check_kiwi
 from .statistics import STATISTICS
 
 SHIPPED = Path(__file__).parents[1] / "configs" / "languages"
 BUILT_IN = "py3langid"
-MATCHES = {"word": WHOLE_WORD, "word_start": WORD_START, "anywhere": ANYWHERE}
 KOREAN = "ko"
 _KOREAN_UNITS = ("eojeol", "kiwi")
 # Statistics that need one of the profile's lists.
@@ -24,6 +29,14 @@ _LISTS = {
     "stop_words": "stop_words",
     "suffix_word_frac": "suffixes",
     "boilerplate_frac": "boilerplate",
+}
+
+
+# Keys of a profile that are no more, with what to do instead.
+_DROPPED = {
+    "word_lists": "phrases of unwanted lines go into `boilerplate`",
+    "datatrove": "run datatrove's filter over your files first, and read what it writes",
+    "perplexity": "the quality step sorts out word salad",
 }
 
 
@@ -85,99 +98,11 @@ class LanguageId(Strict):
         return None if self.model == BUILT_IN else sha256_file(Path(self.model))
 
 
-class WordListConfig(Strict):
-    """A list of words, such as those of adult pages or spam.
-
-    Attributes:
-        path: text file (UTF-8) with one word or phrase a line; `#` starts a comment.
-        match: `word`: with no letter or digit on either side; `word_start`: none before it, for
-            languages that write endings onto words, such as Korean; `anywhere`.
-        max_hits: occurrences that are let pass.
-        max_word_ratio: occurrences per word that are let pass.
-        source: where list and number come from.
-    """
-
-    path: Path
-    match: Literal["word", "word_start", "anywhere"]
-    max_hits: int | None = Field(default=None, ge=0)
-    max_word_ratio: float | None = Field(default=None, ge=0)
-    source: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _one_and_there(self) -> "WordListConfig":
-        if (self.max_hits is None) == (self.max_word_ratio is None):
-            raise ValueError("give either `max_hits` or `max_word_ratio`")
-        self.words()
-        return self
-
-    @computed_field
-    @cached_property
-    def sha256(self) -> str:
-        """Checksum of the file, so that a changed list is noticed."""
-        return sha256_file(self.path)
-
-    def words(self) -> list[str]:
-        """The list.
-
-        Raises:
-            ValueError: no such file, not UTF-8, or no word in it.
-        """
-        if not self.path.is_file():
-            raise ValueError(f"{self.path}: no such word list")
-        try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path}: not UTF-8 ({error})") from error
-        if words := [w for line in lines if (w := line.partition("#")[0].strip())]:
-            return words
-        raise ValueError(f"{self.path}: no word in it; write one a line")
-
-
-class ScorerConfig(Strict):
-    """A causal language model that scores text.
-
-    Attributes:
-        model: directory or Hub id of a model with its tokenizer; there is no default, since scores
-            say something about one model alone.
-        max_tokens: tokens at the beginning of a document that are scored.
-        batch_size: documents at a time.
-        device: where the model runs, as torch names it.
-    """
-
-    model: str = Field(min_length=1)
-    max_tokens: int = Field(default=256, gt=1)
-    batch_size: int = Field(default=8, gt=0)
-    device: str = "cpu"
-
-
-class PerplexityConfig(ScorerConfig):
-    """Limits on the bits per byte of the text under a causal language model.
-
-    Attributes:
-        min: fewest bits per byte that are kept: repetitive text has few.
-        max: most bits per byte that are kept: word salad has many.
-        source: where the numbers come from.
-    """
-
-    min: float | None = None
-    max: float | None = None
-    source: str = Field(min_length=1)
-
-    @property
-    def limit(self) -> Limit:
-        return Limit(min=self.min, max=self.max, source=self.source)
-
-    @model_validator(mode="after")
-    def _limited(self) -> "PerplexityConfig":
-        _ = self.limit
-        return self
-
-
 class Profile(Strict):
     """How documents of one language are judged.
 
-    The first check that a document fails is the reason: language identification, `limits` in the
-    order in which they are written, `word_lists`, `datatrove`, `perplexity`.
+    The first check that a document fails is the reason: language identification, then `limits` in
+    the order in which they are written.
 
     Attributes:
         language: language code.
@@ -189,9 +114,6 @@ class Profile(Strict):
         suffixes: endings (of Korean eojeol: particles and verb endings).
         boilerplate: phrases that only lines about the page itself have.
         limits: limits by statistic.
-        word_lists: unwanted words.
-        datatrove: filters of `datatrove.pipeline.filters`, by class name, with their parameters.
-        perplexity: language model.
     """
 
     language: str = Field(min_length=1)
@@ -202,9 +124,14 @@ class Profile(Strict):
     suffixes: list[str] = []
     boilerplate: list[str] = []
     limits: dict[str, Limit] = {}
-    word_lists: list[WordListConfig] = []
-    datatrove: list[dict[str, Any]] = []
-    perplexity: PerplexityConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_dropped(cls, values: Any) -> Any:
+        for key, instead in _DROPPED.items():
+            if isinstance(values, dict) and key in values:
+                raise ValueError(f"`{key}` is no more: {instead}")
+        return values
 
     @field_validator("stop_words", "suffixes", "boilerplate")
     @classmethod
@@ -222,13 +149,6 @@ class Profile(Strict):
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(STATISTICS)}"
             raise ValueError(f"unknown statistic {name!r}; {hint}")
         return limits
-
-    @field_validator("datatrove")
-    @classmethod
-    def _applicable(cls, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for entry in filters:
-            check_filter(entry)
-        return filters
 
     @model_validator(mode="after")
     def _one_word_unit(self) -> "Profile":
@@ -287,3 +207,69 @@ def _find(name: str) -> Path:
         shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
         raise RecipeError(f"{name}: no such profile; shipped ones are {shipped}, others are files")
     return path
+
+
+def _loaded(given: Any) -> Any:
+    if not isinstance(given, str | dict):
+        return given
+    try:
+        return load_profile(given)
+    except ValidationError as error:
+        # One line per mistake, without pydantic's references to itself.
+        raise ValueError(
+            "; ".join(
+                ".".join(map(str, e["loc"]))
+                + ": " * bool(e["loc"])
+                + e["msg"].removeprefix("Value error, ")
+                for e in error.errors()
+            )
+        ) from error
+
+
+class FilterConfig(Strict):
+    """The filter step.
+
+    Attributes:
+        profiles: by language code: the name of a shipped profile (`en`, `ko_eojeol`, `ko_kiwi`), a
+            YAML file, or a mapping, which may start from one of these by its key `base`. The
+            profile is read with the config and becomes part of it, so that a changed file is a
+            changed setting.
+    """
+
+    profiles: dict[str, Annotated[Profile, BeforeValidator(_loaded)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _own_languages(self) -> "FilterConfig":
+        for language, profile in self.profiles.items():
+            if profile.language != language:
+                raise ValueError(
+                    f"profiles.{language}: that profile is for language {profile.language!r}"
+                )
+            if profile.words == "kiwi":
+                check_kiwi()
+        return self
+
+    def check_sources(self, languages: dict[str, str]) -> None:
+        """Compare the filter with the sources of the recipe.
+
+        Args:
+            languages: language code by source name.
+
+        Raises:
+            RecipeError: a language without profile.
+        """
+        for name, language in languages.items():
+            self.profile(language, f"source {name!r}")
+
+    def profile(self, language: str, where: str) -> Profile:
+        """The profile of a language.
+
+        Raises:
+            RecipeError: there is none.
+        """
+        if language not in self.profiles:
+            raise RecipeError(
+                f"{where}: no filter profile for language {language!r}; add one under "
+                "filter.profiles (configs/languages/template.yaml is where to start)"
+            )
+        return self.profiles[language]

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..text.kernels import kernel
 from ..text.words import mix
-from .word_spans import Measured, plus, times
+from .words import WordMeasures
 
 TOP_N = (2, 3, 4)
 DUPLICATE_N = (5, 6, 7, 8, 9, 10)
 
 
-def repeated_characters(words: Measured, bounds: np.ndarray) -> np.ndarray:
+def repeated_characters(words: WordMeasures, bounds: np.ndarray) -> np.ndarray:
     """Characters in repeated n-grams.
 
     Args:
@@ -68,7 +68,7 @@ def _repeated(
             owner += 1
             for i in range(n_grams):
                 last = start + i + n - 1
-                together[i] = plus(times(together[i], powers[last]), hashes[last])
+                together[i] = together[i] * powers[last] + hashes[last]
             if n <= TOP_N[-1]:
                 highest, best = 0, 0
                 for i in range(n_grams):

@@ -8,8 +8,7 @@ from .lines import Line, count_lines
 from .patterns import Automaton, marked_characters
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
 from .script import Script, count_script
-from .vocabulary import StopWords, Suffixes, count_stop_words, count_suffixed, count_words
-from .word_spans import Spans, measure_words
+from .words import Spans, StopWords, Suffixes, count_stop_words, count_suffixed, measure_words
 
 # Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
 # are 0. "Characters" are code points, "words" whatever the profile's word unit is.
@@ -90,7 +89,8 @@ def measure(
     """
     line, script = count_lines(data, offsets), count_script(data, offsets)
     words = measure_words(spans)
-    some_words, word_characters, alpha_words, all_words = count_words(words, spans.bounds)
+    some_words, word_characters, alpha_words = words.counts
+    all_words = np.diff(spans.bounds)
     repeated = repeated_characters(words, spans.bounds)
     characters, visible, letters = (
         line[Line.CHARACTERS],

@@ -1,13 +1,162 @@
-"""The step that applies the profile of each document's language."""
+"""The filter step: a profile's checks on a batch of documents, and their first reason to go."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ..engine.documents import text_buffers
 from ..engine.steps import Outcome, ShardStep, add_counts, decide
-from .config import FilterConfig
-from .judge import Judge
+from ..text.histograms import by_outcome
+from .kiwi import KiwiWords
+from .language_id import load_detector
+from .patterns import build
+from .profiles import FilterConfig, Limit, Profile
+from .statistics import STATISTICS, Lists, measure
+from .words import stop_word_table, suffix_trie, whitespace_spans, word_spans
+
+EMPTY, LANGUAGE = "empty", "language"
+
+
+@dataclass
+class Reasons:
+    """Why documents are rejected; the first reason that is found stays.
+
+    Attributes:
+        reasons: machine-readable name, `None` for a document that has passed everything so far.
+        details: a sentence with the value and the limit; empty where there is no reason.
+    """
+
+    reasons: list[str | None]
+    details: list[str]
+
+    @staticmethod
+    def none(documents: int) -> "Reasons":
+        """Start with no reason against any document."""
+        return Reasons([None] * documents, [""] * documents)
+
+    def passed(self) -> np.ndarray:
+        """Rows without a reason, int64."""
+        return np.flatnonzero([reason is None for reason in self.reasons])
+
+    def reject(self, row: int, reason: str, detail: str) -> None:
+        """Give a document a reason, unless it has one."""
+        if self.reasons[row] is None:
+            self.reasons[row], self.details[row] = reason, detail
+
+    def apply_limit(self, name: str, values: np.ndarray, limit: Limit, rows: np.ndarray) -> None:
+        """Reject what lies outside a limit, as `low_<name>` or `high_<name>`.
+
+        Args:
+            name: of the statistic.
+            values: one per row of `rows`, float64.
+            limit: the limit.
+            rows: which documents the values belong to.
+        """
+        for side, beyond, edge, words in (
+            ("low", np.less, limit.min, "at least"),
+            ("high", np.greater, limit.max, "at most"),
+        ):
+            if edge is None:
+                continue
+            for place in np.flatnonzero(beyond(values, edge)):
+                meaning = STATISTICS[name][1]
+                detail = f"{meaning}: {values[place]:.4g}, {words} {edge:g} is kept"
+                self.reject(int(rows[place]), f"{side}_{name}", detail)
+
+    def apply_limits(
+        self, found: dict[str, np.ndarray], limits: dict[str, Limit], rows: np.ndarray
+    ) -> None:
+        """Apply limits in their order.
+
+        Args:
+            found: statistics, as `measure` gives them, one value per row of `rows`.
+            limits: by statistic.
+            rows: which documents the values belong to.
+        """
+        for name, limit in limits.items():
+            self.apply_limit(name, found[name], limit, rows)
+
+
+@dataclass
+class Filtered(Reasons):
+    """What became of a batch.
+
+    Attributes:
+        histograms: of every statistic, over the documents that were measured.
+    """
+
+    histograms: dict[str, dict[str, dict[str, list[int]]]]
+
+
+class DocumentFilter:
+    """A profile with its models and lists loaded.
+
+    Args:
+        profile: the profile.
+
+    Raises:
+        RecipeError: a model or package is missing or of the wrong kind.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._detector = load_detector(profile.language_id) if profile.language_id else None
+        self._kiwi = KiwiWords() if profile.words == "kiwi" else None
+        self._lists = Lists(
+            boilerplate=build(profile.boilerplate) if profile.boilerplate else None,
+            stop_words=stop_word_table(profile.stop_words) if profile.stop_words else None,
+            suffixes=suffix_trie(profile.suffixes) if profile.suffixes else None,
+        )
+
+    def apply(self, batch: pa.RecordBatch) -> Filtered:
+        """Decide on documents, all of the profile's language."""
+        texts = batch.column("text").to_pylist()
+        reasons = Reasons.none(len(texts))
+        values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for row, text in enumerate(texts):
+            if not text.strip():
+                reasons.reject(row, EMPTY, "nothing but white space")
+        if self._detector is not None:
+            rows = reasons.passed()
+            values["language_score"] = (self._identify(texts, rows, reasons), rows)
+        rows = reasons.passed()
+        found = self.measure(batch, texts, rows)
+        reasons.apply_limits(found, self.profile.limits, rows)
+        values |= {name: (own, rows) for name, own in found.items()}
+        kept = np.array([reason is None for reason in reasons.reasons], bool)
+        histograms = {
+            name: by_outcome(STATISTICS.get(name, ("fraction",))[0], own, kept[rows])
+            for name, (own, rows) in values.items()
+        }
+        return Filtered(reasons.reasons, reasons.details, histograms)
+
+    def measure(
+        self, batch: pa.RecordBatch, texts: list[str], rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Statistics of some rows, float64 [len(rows)] each."""
+        data, offsets = text_buffers(batch.take(pa.array(rows)))
+        if self._kiwi is not None:
+            spans = word_spans(self._kiwi.words([texts[row] for row in rows]))
+        else:
+            spans = whitespace_spans(data, offsets)
+        return measure(data, offsets, spans, self._lists, hangul=self.profile.words == "eojeol")
+
+    def _identify(self, texts: list[str], rows: np.ndarray, reasons: Reasons) -> np.ndarray:
+        """Probability of the profile's language, 0 where another is more likely."""
+        config = self.profile.language_id
+        labels, scores = self._detector.detect([texts[row][: config.sample_chars] for row in rows])
+        own = np.array([label == config.label for label in labels], bool)
+        for place in np.flatnonzero(~own | (scores < config.min)):
+            reasons.reject(
+                int(rows[place]),
+                LANGUAGE,
+                f"looks like {labels[place]} ({scores[place]:.3f}); {config.label} with at least "
+                f"{config.min:g} is kept",
+            )
+        return np.where(own, scores, 0).astype(np.float64)
 
 
 class FilterStep(ShardStep):
@@ -15,7 +164,7 @@ class FilterStep(ShardStep):
 
     Counted: `histograms` of every statistic, of kept and rejected documents. A statistic is known
     of the documents that passed the checks before it was measured: language identification sees
-    all but empty ones, the language model only those that passed everything else.
+    all but empty ones.
 
     Args:
         inputs: folder of the step before, by source name.
@@ -35,32 +184,19 @@ class FilterStep(ShardStep):
         Raises:
             RecipeError: a model or package is missing or of the wrong kind.
         """
-        self._judges = {language: Judge(p) for language, p in self.config.profiles.items()}
+        self._filters = {lang: DocumentFilter(p) for lang, p in self.config.profiles.items()}
 
     def process(self, batch: pa.RecordBatch) -> Outcome:
         languages = np.array(batch.column("language").to_pylist(), dtype=object)
         reasons: list[str | None] = [None] * batch.num_rows
         details = [""] * batch.num_rows
-        texts = batch.column("text").to_pylist()
-        changed = False
-        counts = {"histograms": {}}
+        counts: dict[str, Any] = {"histograms": {}}
         for language in sorted(set(languages)):
             rows = np.flatnonzero(languages == language)
-            profile = self.config.profile(language, str(batch.column("id")[rows[0]]))
-            judged = self._judges[language].judge(batch.take(pa.array(rows)))
-            add_counts(counts["histograms"], judged.histograms)
-            changed |= bool(profile.datatrove)
+            self.config.profile(language, str(batch.column("id")[rows[0]]))
+            filtered = self._filters[language].apply(batch.take(pa.array(rows)))
+            add_counts(counts["histograms"], filtered.histograms)
             for place, row in enumerate(rows):
-                reasons[row] = judged.verdicts.reasons[place]
-                details[row] = judged.verdicts.details[place]
-                texts[row] = judged.texts[place]
-        outcome = decide(batch, reasons, details, **counts)
-        if not changed:
-            return outcome
-        # A rejected document is written as it came.
-        kept = outcome.kept.set_column(
-            batch.schema.get_field_index("text"),
-            batch.schema.field("text"),
-            pa.array([t for t, r in zip(texts, reasons) if r is None], pa.large_string()),
-        )
-        return Outcome(kept, outcome.rejected, outcome.counts)
+                reasons[row] = filtered.reasons[place]
+                details[row] = filtered.details[place]
+        return decide(batch, reasons, details, **counts)

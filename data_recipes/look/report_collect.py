@@ -191,8 +191,6 @@ def limits_of(
     limits = [profile["limits"].get(statistic)]
     if statistic == "language_score":
         limits.append(profile["language_id"])
-    if statistic == "bits_per_byte":
-        limits.append(profile["perplexity"]["limit"])
     found = (limit.get(side) for limit in limits if limit for side in ("min", "max"))
     return [value for value in found if value is not None]
 

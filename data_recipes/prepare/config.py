@@ -9,7 +9,7 @@ from ..common.config_files import Strict
 from ..decontaminate.config import DecontaminateConfig
 from ..deduplicate.config import DedupConfig, ExactConfig, MinhashConfig
 from ..engine.executor_config import ExecutorConfig
-from ..filter.config import FilterConfig
+from ..filter.profiles import FilterConfig
 from ..quality.config import QualityConfig
 from ..read.source import ReadConfig, SourceConfig
 from ..tokenizer.config import ShardConfig, TokenizerConfig

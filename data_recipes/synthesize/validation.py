@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ..ask import Answer
 from ..engine.documents import SCHEMA
-from ..filter.judge import Judge
 from ..filter.profiles import KOREAN
+from ..filter.step import DocumentFilter
 from . import checks
 from .phrases import find_phrase
 from .styles import Style
@@ -90,7 +90,7 @@ class Validator:
         self.config = config
         self._reasoning = form == "reasoning"
         languages = {config.language, config.reasoning_language} - {None}
-        self._judges = {name: Judge(config.filter.profiles[name]) for name in languages}
+        self._filters = {name: DocumentFilter(config.filter.profiles[name]) for name in languages}
 
     def judge(self, drafts: list[Draft]) -> list[Verdict]:
         """One verdict per draft; a verdict does not depend on the other drafts."""
@@ -165,8 +165,8 @@ class Validator:
             "language": [language] * len(rows),
             "metadata": [json.dumps({})] * len(rows),
         }
-        judged = self._judges[language].judge(pa.RecordBatch.from_pydict(columns, SCHEMA))
-        for i, reason, detail in zip(rows, judged.verdicts.reasons, judged.verdicts.details):
+        judged = self._filters[language].apply(pa.RecordBatch.from_pydict(columns, SCHEMA))
+        for i, reason, detail in zip(rows, judged.reasons, judged.details):
             if reason is not None:
                 old = verdicts[i]
                 verdicts[i] = Verdict(old.text, old.reasoning, prefix + reason, detail)

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from ..common.config_files import Strict
-from ..filter.config import FilterConfig
+from ..filter.profiles import FilterConfig
 
 
 class ValidationConfig(Strict):

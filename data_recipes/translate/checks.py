@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from ..ask import Answer
 from ..engine.documents import SCHEMA
-from ..filter.judge import Judge
 from ..filter.profiles import KOREAN
+from ..filter.step import DocumentFilter
 from ..synthesize import checks
 from ..synthesize.phrases import find_phrase
 from ..synthesize.validation import split_thoughts, undelivered
@@ -30,7 +30,7 @@ class Checker:
     def __init__(self, config: CheckConfig, instructions: list[str]) -> None:
         self.config = config
         self._instructions = instructions
-        self._judge = Judge(config.filter.profiles[KOREAN])
+        self._filter = DocumentFilter(config.filter.profiles[KOREAN])
 
     def check(self, source: str, answer: Answer) -> tuple[str, list[Flaw]]:
         """The translation in an answer, and its flaws."""
@@ -73,6 +73,6 @@ class Checker:
     def _profile(self, korean: str) -> list[Flaw]:
         row = {"id": ["0"], "text": [korean], "source": ["translation"]}
         row |= {"language": [KOREAN], "metadata": [json.dumps({})]}
-        judged = self._judge.judge(pa.RecordBatch.from_pydict(row, SCHEMA)).verdicts
+        judged = self._filter.apply(pa.RecordBatch.from_pydict(row, SCHEMA))
         reason, detail = judged.reasons[0], judged.details[0]
         return [] if reason is None else [Flaw(reason, detail)]

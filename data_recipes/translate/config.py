@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
 from ..common.config_files import Strict
-from ..filter.config import FilterConfig
-from ..filter.profiles import KOREAN
+from ..filter.profiles import KOREAN, FilterConfig
 from ..synthesize.config import Synthesizer
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "translate"

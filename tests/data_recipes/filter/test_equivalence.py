@@ -16,11 +16,10 @@ from datatrove.pipeline.filters import (
 )
 from datatrove.pipeline.filters.base_filter import BaseFilter, get_filter_result
 
-from data_recipes.filter.decide import Verdicts
 from data_recipes.filter.profiles import Limit, load_profile
 from data_recipes.filter.statistics import Lists, measure
-from data_recipes.filter.vocabulary import stop_word_table
-from data_recipes.filter.word_spans import whitespace_spans
+from data_recipes.filter.step import Reasons
+from data_recipes.filter.words import stop_word_table, whitespace_spans
 
 from .buffers import buffers
 from .odd_texts import odd_texts
@@ -49,10 +48,10 @@ def found(texts: list[str]) -> dict[str, np.ndarray]:
 def ours(found: dict[str, np.ndarray], limits: dict[str, tuple[str, float]]) -> list[str | None]:
     """Reasons; `limits` are (side, number) by statistic, in order."""
     documents = len(found["words"])
-    verdicts = Verdicts.none(documents)
+    reasons = Reasons.none(documents)
     table = {n: Limit(**{side: number}, source="test") for n, (side, number) in limits.items()}
-    verdicts.limits(found, table, np.arange(documents))
-    return verdicts.reasons
+    reasons.apply_limits(found, table, np.arange(documents))
+    return reasons.reasons
 
 
 def theirs(judge: BaseFilter, texts: list[str]) -> list[str | None]:
@@ -159,12 +158,12 @@ def test_quality(texts: list[str], found: dict[str, np.ndarray]) -> None:
             if any(parameter == p for _, p in chosen):
                 parameters[parameter] = numbers[statistic]
                 order.append((statistic, "min" if side == "low" else "max", numbers[statistic]))
-        verdicts = Verdicts.none(len(texts))
+        reasons = Reasons.none(len(texts))
         for statistic, side, number in order:
             limits = {statistic: Limit(**{side: number}, source="test")}
-            verdicts.limits(found, limits, np.arange(len(texts)))
+            reasons.apply_limits(found, limits, np.arange(len(texts)))
         judge = GopherQualityFilter(stop_words=STOP_WORDS, **parameters)
-        seen += compare(theirs(judge, texts), verdicts.reasons, names, texts)
+        seen += compare(theirs(judge, texts), reasons.reasons, names, texts)
     assert set(seen) == {"kept", *names.values()}
     assert min(seen.values()) > 20
 
@@ -201,8 +200,8 @@ def test_the_default_limits_of_all_three(texts: list[str], found: dict[str, np.n
     """Which documents pass everything, with the numbers of the papers."""
     limits = dict(list(load_profile("en").limits.items())[:25])
     assert list(limits)[-1] == "newline_word_ratio"
-    verdicts = Verdicts.none(len(texts))
-    verdicts.limits(found, limits, np.arange(len(texts)))
+    reasons = Reasons.none(len(texts))
+    reasons.apply_limits(found, limits, np.arange(len(texts)))
     lists = [
         theirs(judge, texts)
         for judge in (
@@ -212,5 +211,5 @@ def test_the_default_limits_of_all_three(texts: list[str], found: dict[str, np.n
         )
     ]
     kept = [not any(reasons) for reasons in zip(*lists)]
-    assert kept == [reason is None for reason in verdicts.reasons]
+    assert kept == [reason is None for reason in reasons.reasons]
     assert 5 < sum(kept) < len(texts) - 50

@@ -5,30 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.engine.executors import ExecutorConfig, execute
-from data_recipes.filter.config import FilterConfig
-from data_recipes.filter.judge import Judge
-from data_recipes.filter.perplexity import Scorer
-from data_recipes.filter.profiles import PerplexityConfig, load_profile
-from data_recipes.filter.step import FilterStep
-from data_recipes.filter.tuning import (
-    agreement_table,
-    catch_rates,
-    catch_table,
+from data_recipes.filter.profiles import FilterConfig, load_profile
+from data_recipes.filter.step import DocumentFilter, FilterStep
+from data_recipes.text.histograms import SCALES
+from data_recipes.toy import documents
+from scripts.tune_filters import (
     keep_table,
     percentile_table,
     reason_table,
     reasons_of,
     statistics_of,
 )
-from data_recipes.text.histograms import SCALES
-from data_recipes.toy import documents
 
 from ..hand_made import hashes_of, rows_of, write_shards_of
+from .damage import damaged
 
 GOOD = {
     language: [next(d) for d in [documents("stories", language, 4)] for _ in range(40)]
@@ -110,139 +103,32 @@ def test_a_language_without_profile_stops_the_step(tmp_path: Path) -> None:
         run(step(tmp_path))
 
 
-def judged(profile: dict[str, Any], texts: list[str]) -> list[str | None]:
-    return reasons_of(Judge(load_profile(profile)), texts)
-
-
-def test_word_lists(tmp_path: Path) -> None:
-    path = tmp_path / "bad.txt"
-    path.write_text("도박\n바카라 사이트\n")
-    entry = {"path": path, "match": "word_start", "max_hits": 1, "source": "test"}
-    good = GOOD["ko"][0]
-    texts = [
-        good,
-        f"{good}\n도박을 끊은 사람의 이야기다.",
-        f"{good}\n도박을 끊은 사람이 다시 도박에 빠졌다.",
-        f"{good}\n인도박물관과 지도박람회에 다녀왔다.",
-        f"{good}\n도박과 바카라 사이트를 알리는 글이다.",
-    ]
-    wanted = [None, None, "word_list", None, "word_list"]
-    assert judged({"base": "ko_eojeol", "word_lists": [entry]}, texts) == wanted
-    words = len(texts[2].split())
-    for ratio, reason in ((1.9 / words, "word_list"), (2.1 / words, None)):
-        share = {k: v for k, v in entry.items() if k != "max_hits"} | {"max_word_ratio": ratio}
-        assert judged({"base": "ko_eojeol", "word_lists": [share]}, texts[2:3]) == [reason]
-
-
-def test_datatrove_filters_decide_and_change_texts(tmp_path: Path) -> None:
-    good = GOOD["ko"]
-    texts = [
-        good[0] + "\n자바스크립트는 JavaScript 라고 쓴다.",
-        good[1] + "\nlorem ipsum 이다.",
-        good[2],
-    ]
-    write_shards_of(tmp_path / "read" / "web_ko", [texts], "web_ko", "ko")
-    write_shards_of(tmp_path / "read" / "web_en", [GOOD["en"][:1]], "web_en", "en")
-    c4 = {"filter": "C4QualityFilter", "min_num_sentences": -1, "filter_no_terminal_punct": False}
-    work = step(tmp_path, {"base": "ko_eojeol", "datatrove": [c4 | {"min_words_per_line": -1}]})
-    run(work)
-    kept = [row["text"] for row in rows_of(work.outputs["web_ko"].root / "kept")]
-    lines = ["\n".join(line.strip() for line in t.splitlines()).strip() for t in (good[0], good[2])]
-    assert kept == lines
-    (rejected,) = rows_of(work.outputs["web_ko"].root / "rejected")
-    assert rejected["reason"] == "C4QualityFilter.lorem_ipsum"
-    assert rejected["text"] == texts[1]
-    english = rows_of(work.outputs["web_en"].root / "kept")
-    assert [row["text"] for row in english] == GOOD["en"][:1]
-
-
-def test_datatrove_filters_that_fail_are_named() -> None:
-    unmade = {"base": "ko_eojeol", "datatrove": [{"filter": "RegexFilter"}]}
-    with pytest.raises(RecipeError, match="datatrove filter RegexFilter: .*regex_exp"):
-        Judge(load_profile(unmade))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model over bytes, the same for every text of the same bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    root = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    config = LlamaConfig(vocab_size=256, num_attention_heads=2, **sizes, initializer_range=1.0)
-    LlamaForCausalLM(config).save_pretrained(root)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(root)
-    return root
-
-
-def test_bits_per_byte_are_those_of_each_text_alone(model: Path) -> None:
-    config = PerplexityConfig(model=str(model), max_tokens=50, batch_size=3, max=9, source="test")
-    scorer = Scorer(config)
-    texts = [GOOD["ko"][0], "short one", "", "a", GOOD["en"][1], "가나다"]
-    scores = scorer.bits_per_byte(texts)
-    llama = LlamaForCausalLM.from_pretrained(model)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
-    for text, score in zip(texts, scores, strict=True):
-        ids = torch.tensor([tokenizer(text)["input_ids"][:50]])
-        if ids.shape[1] < 2:
-            assert score == 0
-            continue
-        with torch.no_grad():
-            loss = llama(input_ids=ids, labels=ids).loss.item()  # mean over all but the first
-        # One token a byte; the first character is not counted, of which the first token is a part.
-        head, cut = len(text[0].encode()), bytes(text.encode()[:50]).decode(errors="replace")
-        size = len(cut.rstrip("\ufffd").encode())
-        size += 3 if cut.endswith("\ufffd") else 0  # a character cut in half counts whole
-        nats = loss * (ids.shape[1] - 1)
-        assert score == pytest.approx(nats / 0.6931471805599453 / (size - head), rel=1e-4)
-
-
-def test_perplexity_rejects_on_both_sides(model: Path) -> None:
-    texts = GOOD["ko"][:6]
-    config = {"model": str(model), "max_tokens": 64, "source": "test"}
-    scorer = Scorer(PerplexityConfig(**config, max=9))
-    scores = sorted(scorer.bits_per_byte(texts))
-    low, high = (scores[0] + scores[1]) / 2, (scores[-1] + scores[-2]) / 2
-    profile = {"base": "ko_eojeol", "perplexity": config | {"min": low, "max": high}}
-    reasons = judged(profile, texts)
-    assert sorted(filter(None, reasons)) == ["high_bits_per_byte", "low_bits_per_byte"]
-    with pytest.raises(RecipeError, match="perplexity.model: .*nowhere"):
-        Judge(load_profile(profile | {"perplexity": config | {"max": 1, "model": "./nowhere"}}))
-
-
 def test_damage_is_caught_and_good_text_kept() -> None:
-    judge = Judge(load_profile("ko_eojeol"))
+    own = DocumentFilter(load_profile("ko_eojeol"))
     texts = [t for g in ("stories", "web") for t, _ in zip(documents(g, "ko", 9), range(60))]
     texts = [t for t in texts if len(t.split()) >= 38]
-    reasons = reasons_of(judge, texts)
-    assert reasons.count(None) > 0.95 * len(texts) > 50
+    whole = [t for t, reason in zip(texts, reasons_of(own, texts)) if reason is None]
+    assert len(whole) > 0.95 * len(texts) > 50
+    broken = damaged(whole, "ko")
+    assert len(broken) == 16
     # Also without language identification, which would hide what the limits do.
-    for own in (judge, Judge(load_profile({"base": "ko_eojeol", "language_id": None}))):
-        caught = catch_rates(own, texts)
-        assert len(caught) == 16
-        for name, found in caught.items():
+    for judge in (own, DocumentFilter(load_profile({"base": "ko_eojeol", "language_id": None}))):
+        for name, after in broken.items():
+            changed = [text for before, text in zip(whole, after) if text != before]
+            rejected = len(changed) - reasons_of(judge, changed).count(None)
             least = 0.5 if name.startswith("shuffled") else 0.98
-            assert found.texts > 50 and found.rejected >= least * found.texts, name
+            assert len(changed) > 50 and rejected >= least * len(changed), name
 
 
 def test_tuning_tables_show_every_statistic() -> None:
-    judge = Judge(load_profile("en"))
+    own = DocumentFilter(load_profile("en"))
     texts = [*GOOD["en"], "short"]
-    found = statistics_of(judge, texts)
-    reasons = reasons_of(judge, texts)
-    assert set(found) >= set(judge.profile.limits)
+    found = statistics_of(own, texts)
+    assert set(found) >= set(own.profile.limits)
     assert len(percentile_table(found).splitlines()) == 1 + len(found)
-    row = next(x for x in keep_table(found, judge.profile).splitlines() if x.startswith("words "))
+    row = next(x for x in keep_table(found, own.profile).splitlines() if x.startswith("words "))
     assert row.split() == ["words", "50", "100000", f"{40 / 41:.2%}"]
-    assert reason_table(reasons).splitlines()[0].split()[:2] == ["kept", "40"]
-    other = [None] * 39 + ["x", "y"]
-    assert "only the first keeps 2.44%" in agreement_table(reasons, other)
-    assert "menu" in catch_table(catch_rates(judge, texts[:3]))
+    assert reason_table(reasons_of(own, texts)).splitlines()[0].split()[:2] == ["kept", "40"]
 
 
 def test_the_step_is_sent_to_workers(tmp_path: Path) -> None:
@@ -261,4 +147,4 @@ def test_kiwi_words_are_those_of_datatrove() -> None:
     kiwi = KiwiWords()
     assert kiwi.words(texts) == [tokenizer.word_tokenize(text) for text in texts]
     assert kiwi.words([f"갔어 {'7' * 23} 끝"]) == [["갔", "갔", "어", "끝"]]
-    assert judged("ko_kiwi", texts[:5]).count(None) >= 3
+    assert reasons_of(DocumentFilter(load_profile("ko_kiwi")), texts[:5]).count(None) >= 3

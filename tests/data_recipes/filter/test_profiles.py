@@ -9,8 +9,7 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.filter.config import FilterConfig
-from data_recipes.filter.profiles import SHIPPED, Profile, load_profile
+from data_recipes.filter.profiles import SHIPPED, FilterConfig, Profile, load_profile
 
 
 def config(root: Path, profile: Any, language: str = "ko") -> FilterConfig:
@@ -63,26 +62,9 @@ def test_the_two_korean_profiles_share_no_word_unit() -> None:
         ("ko_kivi", "no such profile; shipped ones are .*en, .*ko_eojeol, ko_kiwi"),
         ("en", "profiles.ko: that profile is for language 'en'"),
         ({"base": "ko_eojeol", "threshold": 1}, "threshold: Extra inputs"),
-        (
-            {"base": "ko_eojeol", "datatrove": [{"filter": "UrlFilter"}]},
-            "unknown filter 'UrlFilter'; datatrove has .*URLFilter",
-        ),
-        (
-            {"base": "ko_eojeol", "datatrove": [{"filter": "URLFilter", "domains": ["x"]}]},
-            "URLFilter: unknown parameter 'domains'; it takes .*extra_domains",
-        ),
-        (
-            {
-                "base": "ko_eojeol",
-                "word_lists": [{"path": "x.txt", "match": "word", "max_hits": 1, "source": "x"}],
-            },
-            "x.txt: no such word list",
-        ),
-        ({"base": "ko_eojeol", "perplexity": {"max": 3, "source": "x"}}, "perplexity.model"),
-        (
-            {"base": "ko_eojeol", "perplexity": {"model": "m", "source": "x"}},
-            "give `min`, `max` or both",
-        ),
+        ({"base": "ko_eojeol", "datatrove": []}, "`datatrove` is no more: run datatrove's filter"),
+        ({"base": "ko_eojeol", "word_lists": []}, "`word_lists` is no more: phrases"),
+        ({"base": "ko_eojeol", "perplexity": {"max": 3}}, "`perplexity` is no more: the quality"),
     ],
 )
 def test_mistakes_are_refused_with_an_explanation(tmp_path: Path, given: Any, message: str) -> None:
@@ -102,20 +84,13 @@ def test_one_limit_changed_and_the_rest_as_shipped(tmp_path: Path) -> None:
     assert same == {n: v for n, v in shipped.limits.items() if n != "words"}
 
 
-def test_a_changed_profile_or_word_list_is_a_changed_setting(tmp_path: Path) -> None:
-    words = tmp_path / "words.txt"
-    words.write_text("# mine\nspam # a comment\n")
-    entry = {"path": str(words), "match": "word", "max_hits": 1, "source": "x"}
-    given = {"base": "ko_eojeol", "word_lists": [entry]}
-    first = config(tmp_path, given)
-    assert first.profiles["ko"].word_lists[0].words() == ["spam"]
-    before = first.model_dump(mode="json")
-    assert before == config(tmp_path, given).model_dump(mode="json")
-    words.write_text("spam\neggs\n")
-    assert before != config(tmp_path, given).model_dump(mode="json")
-    words.write_text("# nothing\n")
-    with pytest.raises(RecipeError, match="no word in it"):
-        config(tmp_path, given)
+def test_a_changed_profile_is_a_changed_setting(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text((SHIPPED / "ko_eojeol.yaml").read_text())
+    before = config(tmp_path, str(path)).model_dump(mode="json")
+    assert before == config(tmp_path, str(path)).model_dump(mode="json")
+    path.write_text(path.read_text().replace("min: 38", "min: 39"))
+    assert before != config(tmp_path, str(path)).model_dump(mode="json")
 
 
 def test_a_language_without_profile_is_refused() -> None:

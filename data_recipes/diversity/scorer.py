@@ -3,9 +3,27 @@
 import math
 
 import numpy as np
+from pydantic import Field
 
+from ..common.config_files import Strict
 from ..common.errors import RecipeError
-from .profiles import ScorerConfig
+
+
+class ScorerConfig(Strict):
+    """A causal language model that scores text.
+
+    Attributes:
+        model: directory or Hub id of a model with its tokenizer; there is no default, since scores
+            say something about one model alone.
+        max_tokens: tokens at the beginning of a document that are scored.
+        batch_size: documents at a time.
+        device: where the model runs, as torch names it.
+    """
+
+    model: str = Field(min_length=1)
+    max_tokens: int = Field(default=256, gt=1)
+    batch_size: int = Field(default=8, gt=0)
+    device: str = "cpu"
 
 
 class Scorer:
@@ -28,14 +46,14 @@ class Scorer:
             self._tokenizer = AutoTokenizer.from_pretrained(config.model)
             model = AutoModelForCausalLM.from_pretrained(config.model)
         except (OSError, ValueError) as error:
-            raise RecipeError(f"perplexity.model: {config.model}: {error}") from error
+            raise RecipeError(f"--model: {config.model}: {error}") from error
         try:
             self._model = model.to(config.device).eval()
         except (RuntimeError, AssertionError) as error:
-            raise RecipeError(f"perplexity.device: {config.device!r}: {error}") from error
+            raise RecipeError(f"--device: {config.device!r}: {error}") from error
         if not self._tokenizer.is_fast:
             raise RecipeError(
-                f"perplexity.model: {config.model}: its tokenizer cannot say which characters a "
+                f"--model: {config.model}: its tokenizer cannot say which characters a "
                 "token covers; use a model with a fast tokenizer"
             )
 
