@@ -45,8 +45,4 @@ class ValidationConfig(Strict):
         for language in {self.language, self.reasoning_language} - {None}:
             if language not in self.filter.profiles:
                 raise ValueError(f"filter.profiles: none for language {language!r}")
-            if self.filter.profiles[language].datatrove:
-                raise ValueError(
-                    f"filter.profiles.{language}: answers cannot be changed by filters"
-                )
         return self
