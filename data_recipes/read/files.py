@@ -26,6 +26,7 @@ from .rows import (
     as_form,
     decoded,
     listed,
+    normalised,
     to_row,
 )
 from .wet import read_wet
@@ -162,7 +163,7 @@ def read_file(
 def read_texts(
     path: str, text_column: str | Form = "text", limit: int = 50_000_000
 ) -> Iterator[str]:
-    """Texts of a source, streamed; what is not a document is passed over.
+    """Texts of a source, streamed and normalised; what is not a document is passed over.
 
     Args:
         path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
@@ -179,6 +180,6 @@ def read_texts(
         check_column(files, text_column, limit)
         parts = (read_file(file, text_column, limit) for file in files)
     for part in parts:
-        for row in part:
+        for row in normalised(part):
             if isinstance(row, Row):
                 yield row.text

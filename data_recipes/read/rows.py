@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
+
+from ..text.normalise import normalise
 
 BOM = b"\xef\xbb\xbf"
 _SAMPLE = 200  # characters of a bad row that are kept to look at
@@ -19,11 +21,13 @@ class Row:
         place: byte offset (JSONL, WET) or row number (Parquet, Hub) in its file.
         text: not empty, valid Unicode without NUL.
         metadata: the row's other fields, as JSON; whole numbers beyond 64 bits lose digits.
+        changes: what was made uniform in its text (`text.normalise.CHANGES`).
     """
 
     place: int
     text: str
     metadata: str = "{}"
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,22 @@ def to_row(
         length = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
     shown = "" if text is None else sample(text if isinstance(text, str) else str(text))
     return SetAside(place, length, *flaw, shown)
+
+
+def normalised(rows: Reading) -> Reading:
+    """Make the texts of rows uniform: line ends, nothing invisible, composed Hangul.
+
+    A text of which nothing remains is set aside as empty.
+    """
+    for row in rows:
+        if isinstance(row, Row):
+            text, changes = normalise(row.text)
+            if not text or text.isspace():
+                size = len(row.text.encode())
+                yield SetAside(row.place, size, "empty", "no characters but invisible ones")
+                continue
+            row = replace(row, text=text, changes=changes) if changes else row
+        yield row
 
 
 def _flaw(text: Any, limit: int) -> tuple[str, str] | None:

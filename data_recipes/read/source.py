@@ -60,10 +60,13 @@ class ReadConfig(Strict):
             held in memory.
         max_set_aside: largest share of a source's rows that may be set aside (empty documents do
             not count); more is an error, because it is more likely a wrong setting than bad text.
+        normalise: give every text "\\n" as the end of a line, no blanks before it, no zero-width
+            characters and composed (NFC) Hangul. What that changed is counted in the report.
         hub_parts: parts that a Hub data set is read in, each resumable on its own.
     """
 
     shard_megabytes: float = Field(default=64, gt=0)
     max_document_megabytes: float = Field(default=50, gt=0)
     max_set_aside: float = Field(default=0.05, ge=0, le=1, exclude=True)
+    normalise: bool = True
     hub_parts: int = Field(default=16, gt=0)

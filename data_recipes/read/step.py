@@ -27,6 +27,7 @@ from .files import (
     read_hub,
     resolve_files,
 )
+from .rows import normalised
 from .source import ReadConfig, SourceConfig
 
 SET_ASIDE = pa.schema(
@@ -85,6 +86,9 @@ class ReadShard:
             self._rows.append(row)
             tally.documents_kept += 1
             tally.bytes_kept += size
+            if row.changes:
+                changes = dict.fromkeys(row.changes, 1)
+                add_counts(tally.counts, {"normalised": {"documents": 1, "changes": changes}})
             self._waiting += size + len(row.metadata)
         else:
             size = row.length
@@ -257,7 +261,7 @@ class ReadStep(PipelineStep):
                     rows = read_hub(part.source.path, form, self._limit, *part.share)
                 else:
                     rows = read_file(part.file, form, self._limit, _follow(progress), part.share)
-                tally = self._write(part, rows)
+                tally = self._write(part, normalised(rows) if self.config.normalise else rows)
                 marker = self._marker(part)
                 marker.parent.mkdir(parents=True, exist_ok=True)
                 counts = {name: getattr(tally, name) for name in _COUNTS}

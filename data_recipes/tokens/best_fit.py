@@ -195,8 +195,8 @@ class BestFitSource(TokenSource):
         self._check(sequence_length)
         return self.record.windows
 
-    def window(self, index: int, sequence_length: int) -> Window:
-        """The `index`-th window of the plan.
+    def window(self, index: int, sequence_length: int, epoch: int = 0) -> Window:
+        """The `index`-th window of the plan, which is the same in every epoch.
 
         Raises:
             ValueError: a length that the plan was not made for.

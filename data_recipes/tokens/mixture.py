@@ -144,14 +144,14 @@ class Mixture:
 
     def window(self, index: int) -> Window:
         """Training window `index`, counted over the whole run."""
-        name, _, number = self.locate(index)
-        return self.sources[name].window(number, self.sequence_length)
+        name, epoch, number = self.locate(index)
+        return self.sources[name].window(number, self.sequence_length, epoch)
 
     def describe(self, index: int) -> str:
         """Where window `index` comes from: source, window and documents, for error reports."""
         name, epoch, number = self.locate(index)
         source = self.sources[name]
-        documents = source.documents_in(source.window(number, self.sequence_length))
+        documents = source.documents_in(source.window(number, self.sequence_length, epoch))
         return f"{name}: window {number}, epoch {epoch}, documents {_listed(documents)}"
 
     def short_share(self, limit: int) -> float:

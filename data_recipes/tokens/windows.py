@@ -86,31 +86,35 @@ class TokenSource:
                 raise RecipeError(f"{directory / file.path}.index: corrupt document index")
 
     def windows(self, sequence_length: int) -> int:
-        """Number of whole windows; the rest of the last one is left out."""
+        """Number of whole windows in an epoch; the rest of the stream opens the next epoch."""
         return self.manifest.tokens // sequence_length
 
-    def window(self, index: int, sequence_length: int) -> Window:
-        """The `index`-th window in file order."""
-        start = index * sequence_length
-        stop = start + sequence_length
+    def window(self, index: int, sequence_length: int, epoch: int = 0) -> Window:
+        """The `index`-th window of an epoch.
+
+        The stream is read as a ring: each epoch begins where the last one ended, so that the tokens
+        behind its last whole window open the next. None is left out for ever.
+        """
+        total = self.manifest.tokens
+        begin = (epoch * self.windows(sequence_length) + index) * sequence_length % total
         parts: list[np.ndarray] = []
         ends: list[np.ndarray] = []
-        file, _ = self._file_at(start)
-        while start < stop:
-            offset = int(self._token_starts[file])
-            low, high = start - offset, min(stop - offset, len(self._tokens[file]))
+        starts: list[np.ndarray] = []
+        filled = 0
+        while filled < sequence_length:
+            start = (begin + filled) % total
+            file, offset = self._file_at(start)
+            low = start - offset
+            high = min(low + sequence_length - filled, len(self._tokens[file]))
             parts.append(np.asarray(self._tokens[file][low:high], dtype=np.int64))
             first = int(np.searchsorted(self._ends[file], low, side="right"))
             last = int(np.searchsorted(self._ends[file], high, side="left"))
-            inside = np.asarray(self._ends[file][first:last], dtype=np.int64) + offset
-            ends.append(inside - index * sequence_length)
-            start = high + offset
+            inside = np.asarray(self._ends[file][first:last], dtype=np.int64)
+            starts.append(np.concatenate([[low], inside]) + offset)
             # The end of a file is the end of a document, and so is the end of the window.
-            ends.append(np.array([start - index * sequence_length], dtype=np.int64))
-            file += 1
-        document_ends = np.unique(np.concatenate(ends))
-        starts = index * sequence_length + np.concatenate([[0], document_ends[:-1]])
-        return Window(np.concatenate(parts), document_ends, starts)
+            ends.append(np.concatenate([inside, [high]]) - low + filled)
+            filled += high - low
+        return Window(np.concatenate(parts), np.concatenate(ends), np.concatenate(starts))
 
     def documents_in(self, window: Window) -> list[int]:
         """Numbers, in the data set, of the documents that a window shows, for error reports."""

@@ -16,7 +16,7 @@ from data_recipes.common.config_files import read_yaml
 from data_recipes.prepare.chain import clean
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import _tokenizer_texts, prepare
-from data_recipes.read.files import read_texts
+from data_recipes.read.files import read_file, read_texts
 from data_recipes.read.source import SourceConfig
 from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
@@ -61,7 +61,8 @@ def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> No
     texts = ["a\u2028b\u2029c\x85d", "끝\x1c문서"]
     path = tmp_path / "a.jsonl"
     path.write_bytes(jsonl(texts))
-    assert list(read_texts(str(path))) == texts
+    rows = [row.text for row in read_file(path, "text", 1000)]
+    assert rows == texts
 
 
 # Tokenizer

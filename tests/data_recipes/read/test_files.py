@@ -80,7 +80,7 @@ def test_all_kinds_give_the_same_texts(tmp_path: Path) -> None:
         assert aside == [] and len({row.place for row in rows}) == len(TEXTS)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.txt").write_bytes((TEXTS[0] + "\r\n").encode())
-    assert list(read_texts(str(tmp_path / "sub"))) == [TEXTS[0] + "\r\n"]
+    assert list(read_texts(str(tmp_path / "sub"))) == [TEXTS[0] + "\n"]
     assert len(list(read_texts(str(tmp_path)))) == 6 * len(TEXTS) + 1
     assert len(list(read_texts(str(tmp_path / "*.jsonl*")))) == 3 * len(TEXTS)
 

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,3 +250,31 @@ def test_files_are_dealt_out_once(tmp_path: Path, world_size: int) -> None:
     step = ReadStep([source_at(tmp_path)], tmp_path / "read", ReadConfig())
     parts = [p.name for rank in range(world_size) for p in step.pending(rank, world_size)]
     assert sorted(parts) == [f"{n}.jsonl" for n in range(7)]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_invisible_characters_are_made_uniform_and_counted(tmp_path: Path, on: bool) -> None:
+    clean = ["좋은 글입니다.\n둘째 줄입니다.", "A good text.\nIts second line."]
+    texts = [
+        clean[0].replace("\n", "\r\n"),
+        unicodedata.normalize("NFD", clean[0]),
+        clean[1].replace("\n", " \n"),
+        clean[1],
+        "\ufeff\u200b",
+    ]
+    (tmp_path / "a.jsonl").write_bytes(jsonl(texts))
+    source = SourceConfig(name="web", path=str(tmp_path), language="ko", licence="none")
+    step = read_source(
+        source, tmp_path / "read", max_set_aside=1, **({} if on else {"normalise": False})
+    )
+    kept = [row["text"] for row in rows_of(tmp_path / "read" / "web" / "kept")]
+    tally = step.tally()
+    if on:
+        assert kept == [clean[0], clean[0], clean[1], clean[1]]
+        assert tally.counts["normalised"] == {
+            "documents": 3,
+            "changes": {"line_ends": 1, "decomposed": 1, "trailing_blanks": 1},
+        }
+        assert tally.reasons["empty"]["documents"] == 1
+    else:
+        assert kept == texts and "normalised" not in tally.counts

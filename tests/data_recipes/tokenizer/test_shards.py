@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datatrove.data import Document
 from tokenizers import Tokenizer
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.read.source import SourceConfig
+from data_recipes.tokenizer import shards
 from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.manifest import read_manifest
 from data_recipes.toy import documents
 
-from ..hand_made import tokenise
+from ..hand_made import jsonl, tokenise
 
 CONFIG = ShardConfig(heldout_fraction=0.1, tasks=2)
 
@@ -108,3 +110,39 @@ def test_an_empty_source_is_refused(data_dir: Path, tmp_path: Path) -> None:
     source = SourceConfig(name="empty", path=str(path), language="ko", licence="none")
     with pytest.raises(RecipeError, match="no documents .* 'empty'"):
         tokenise(source, CONFIG, data_dir / "tokenizer", tmp_path / "out")
+
+
+@pytest.mark.parametrize("template", [None, "{text}"])
+def test_markup_is_tokens_only_where_a_template_declares_it(
+    data_dir: Path, tmp_path: Path, template: str | None
+) -> None:
+    texts = ["A page about <think> and </think>, <tool_call> too."] * 1 + [
+        f"Page {n}\n\nmore text\n" for n in range(60)
+    ]
+    (tmp_path / "t.jsonl").write_bytes(jsonl(texts))
+    source = SourceConfig(
+        name="web", path=str(tmp_path / "t.jsonl"), language="en", licence="none", template=template
+    )
+    config = ShardConfig(heldout_fraction=0.2)
+    tokenise(source, config, data_dir / "tokenizer", tmp_path / "out")
+    tokenizer = load_tokenizer(data_dir / "tokenizer")
+    markup = {tokenizer.get_added_vocab()[t] for t in ("<think>", "</think>", "<tool_call>")}
+    split = [stored(tmp_path / "out" / name) for name in ("train", "heldout")]
+    documents = [document for side in split for document in side]
+    found = [d for d in documents if "tool_call" in tokenizer.decode(d)]
+    assert len(documents) == 61 and len(found) == 1
+    assert tokenizer.decode(found[0], skip_special_tokens=True) == texts[0]
+    assert (markup <= set(found[0])) == (template is not None)
+    assert template is not None or not markup & set(found[0])
+    # Runs of newlines are one token either way.
+    newlines = tokenizer.get_added_vocab()["\n\n"]
+    assert sum(newlines in d for d in documents) == 60
+
+
+def test_documents_are_encoded_by_size_not_by_number() -> None:
+    def batch_sizes(texts: list[str]) -> list[int]:
+        return [len(b) for b in shards._batches(Document(text=t, id="") for t in texts)]
+
+    assert batch_sizes(["x" * 400_000] * 7) == [3, 3, 1]
+    assert batch_sizes(["x"] * 5) == [5] and batch_sizes([]) == []
+    assert batch_sizes(["x" * 3_000_000, "x"]) == [1, 1]

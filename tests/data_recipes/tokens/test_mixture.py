@@ -51,6 +51,14 @@ def test_a_source_is_seen_whole_before_it_is_repeated(shards: Path) -> None:
     assert len({tuple(order) for order in epochs}) == len(epochs)
 
 
+def test_no_token_of_a_source_is_left_out_for_ever(tmp_path: Path) -> None:
+    write_data_set(tmp_path / "a" / "train", [[list(range(77))]])
+    mixture = Mixture(tmp_path, {"a": 1.0}, 40, seed=1)
+    assert mixture.sources["a"].windows(40) == 1
+    seen = [set(mixture.window(i).tokens.tolist()) for i in range(3)]
+    assert len(seen[0]) == 40 and set().union(*seen) == set(range(77))
+
+
 def test_windows_do_not_depend_on_what_was_read_before(shards: Path) -> None:
     forwards, backwards = (Mixture(shards, WEIGHTS, LENGTH, seed=1) for _ in range(2))
     indices = [0, 5, CYCLE - 1, CYCLE, 3 * CYCLE + 17]

@@ -49,6 +49,29 @@ def test_windows_are_the_stream_with_its_boundaries(tmp_path: Path, length: int)
     assert crossed > 1
 
 
+def test_an_epoch_begins_where_the_last_one_ended(tmp_path: Path) -> None:
+    """So that what lies behind the last whole window is seen in the next epoch."""
+    files = [[[n] * 11 for n in range(7)], [[100 + n] * 5 for n in range(5)]]
+    length = 40
+    write_data_set(tmp_path / "s" / "train", files)
+    source = TokenSource(tmp_path / "s" / "train")
+    documents = [d for file in files for d in file]
+    stream = [t for d in documents for t in d]
+    assert source.windows(length) == 2 and len(stream) % length == 22
+    ring = stream * 3
+    owner = [n for n, d in enumerate(documents) for _ in d] * 3
+    for epoch in range(3):
+        for index in range(2):
+            begin = (epoch * 2 + index) * length
+            window = source.window(index, length, epoch)
+            assert window.tokens.tolist() == ring[begin : begin + length]
+            owners = owner[begin : begin + length]
+            ends = [i + 1 for i in range(length - 1) if owners[i] != owners[i + 1]] + [length]
+            # Where the ring closes, one document ends and another begins.
+            assert window.document_ends.tolist() == ends
+            assert source.documents_in(window) == list(dict.fromkeys(owners))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
