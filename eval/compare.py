@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.statistics import Difference, compare_pairs, holm
 
 from .run_dir import read_results, read_samples
-from .significance import Difference, compare_pairs, holm
 
 # How a row must have been asked in both runs.
 _ASKED = ("metric", "shots", "chat", "think", "units")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_recipes.common.statistics import Difference
+
 from ..compare import compare_rows
 from ..published import Match, load_published
 from ..run_dir import read_results
-from ..significance import Difference
 from .failures import Failure, failures
 
 
