@@ -43,7 +43,7 @@ def test_known_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     second = write_run(tmp_path / "b", [1.0] * 6 + [0.0] + [1.0] * 8 + [0.0] * 5)
     [(label, found, corrected)] = compare_runs(first, second)
     assert label == "zoo" and found.value == pytest.approx(0.25)
-    assert found.p_value == corrected == pytest.approx(0.125)
+    assert found.p_value == corrected == pytest.approx(2 * (1 + 7 / 2) / 2**7)
     main(["compare", str(first), str(second)])
     printed = capsys.readouterr().out
     assert (
