@@ -6,9 +6,6 @@ token on held-out web and synthetic text of each language.
 
 import argparse
 import csv
-import json
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,8 +18,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ..common.config_files import CONFIGS, Strict, find_config, load_config
 from ..common.errors import RecipeError
-from ..common.files import write_json_atomically
+from ..common.files import staged_folder, write_json_atomically
 from ..common.progress import show_progress
+from ..common.run_dir import check_settings, read_settings
 from ..engine.documents import read_batches
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
@@ -93,11 +91,8 @@ class StudyConfig(Strict):
 
 def _read(config: StudyConfig) -> dict[str, StepFolder]:
     if config.corpus and not (config.output_dir / "text").is_dir():
-        staging = config.output_dir / "text.tmp"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        generate_corpus(staging, **config.corpus.model_dump())
-        os.replace(staging, config.output_dir / "text")
+        with staged_folder(config.output_dir / "text") as staging:
+            generate_corpus(staging, **config.corpus.model_dump())
     sources, read = config.resolved_sources(), ReadConfig()
     output = config.output_dir / "read"
     claim(output, {"sources": [source_facts(source, read) for source in sources]})
@@ -139,15 +134,15 @@ def _train(config: StudyConfig, folders: dict[str, StepFolder], corpus: str, siz
         "heldout_fraction": config.heldout_fraction,
     }
     if directory.is_dir():
-        if json.loads((directory / _RECORD).read_text(encoding="utf-8")) != record:
-            raise RecipeError(f"{directory}: trained with other settings; delete it to train again")
+        was = read_settings(directory / _RECORD) or {}
+        check_settings(
+            directory, was, record, "delete it to train again", "trained with other settings"
+        )
         return directory
     tokenizer = train_tokenizer(_training_text(config, weights, folders, name), size)
-    staging = directory.with_name(name + ".tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    tokenizer.save_pretrained(staging)
-    write_json_atomically(staging / _RECORD, record)
-    os.replace(staging, directory)
+    with staged_folder(directory) as staging:
+        tokenizer.save_pretrained(staging)
+        write_json_atomically(staging / _RECORD, record)
     return directory
 
 

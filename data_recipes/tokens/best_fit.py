@@ -5,16 +5,15 @@ lies beside the shards as three flat arrays that are read through a memory map, 
 found in constant time at any size. The plan is a pure function of the data and of the numbers here.
 """
 
-import fcntl
-import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..common.errors import RecipeError
-from ..common.files import sha256_file, write_json_atomically
+from ..common.files import sha256_file, staged_folder, write_json_atomically
+from ..common.run_dir import DirectoryLock
 from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest
 from .windows import TokenSource, Window
 
@@ -90,8 +89,8 @@ def _write_arrays(source: TokenSource, sequence_length: int, directory: Path) ->
 
     windows = pieces = 0
     paths = {name: directory / f"{name}.bin" for name in _ARRAYS}
-    handles = {name: path.open("wb") for name, path in paths.items()}
-    try:
+    with ExitStack() as stack:
+        handles = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
         for starts, lengths in source.document_blocks(BLOCK_DOCUMENTS):
             piece_starts, piece_lengths, counts = pack(starts, lengths, sequence_length)
             parts = (piece_starts, piece_lengths, pieces + np.cumsum(counts))
@@ -99,11 +98,6 @@ def _write_arrays(source: TokenSource, sequence_length: int, directory: Path) ->
                 part.astype(dtype).tofile(handles[name])
             windows += len(counts)
             pieces += len(piece_starts)
-    finally:
-        for handle in handles.values():
-            handle.flush()
-            os.fsync(handle.fileno())
-            handle.close()
     return PlanRecord(
         version=_VERSION,
         data_fingerprint=source.manifest.fingerprint,
@@ -126,18 +120,13 @@ def make_plan(source: TokenSource, sequence_length: int) -> PlanRecord:
     if sequence_length < 2:
         raise RecipeError(f"sequence length {sequence_length}: a window has at least 2 tokens")
     final = plan_dir(source.directory, sequence_length)
-    with final.with_name(f".{final.name}.lock").open("w") as lock:
-        # Two runs that start together would write the same plan into each other's files.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two runs that start together would write the same plan into each other's files.
+    with DirectoryLock(source.directory, "data.shards", f".{final.name}.lock", wait=True):
         record = read_record(source.directory, sequence_length)
         if record is None:
-            staging = final.with_name(f"{final.name}.tmp")
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir()
-            record = _write_arrays(source, sequence_length, staging)
-            write_json_atomically(staging / RECORD, record.model_dump())
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(staging, final)
+            with staged_folder(final) as staging:
+                record = _write_arrays(source, sequence_length, staging)
+                write_json_atomically(staging / RECORD, record.model_dump())
     return record
 
 
