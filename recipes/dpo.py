@@ -9,27 +9,41 @@ answer its reasoning, `</think>`, words and end of turn, not the prompt, `<think
 block. Started again after an interruption, it goes on from the last checkpoint.
 """
 
-import os
-
 from trl import DPOConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
+from recipes.arguments import check_machine, one_device, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
+from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.export import DataFacts, export_chat
 from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.pairs import PreferenceCollator, build_pairs
 from recipes.post.stage import (
+    chat_arguments,
     chat_fingerprint,
     chat_plan,
     ensure_chat_inputs,
-    plan_chat_steps,
-    throughput,
+    set_length,
     train_chat,
-    trainer_arguments,
 )
 from recipes.post.trainers import PairTrainer
 from recipes.run import claim_output
+
+
+def dpo_arguments(config: DPOStageConfig) -> DPOConfig:
+    """Translate a config into TRL's arguments."""
+    preference = config.preference
+    with_sft = preference.sft_weight > 0
+    args = DPOConfig(
+        **chat_arguments(config),
+        beta=preference.beta,
+        loss_type=[preference.loss_type, "sft"] if with_sft else preference.loss_type,
+        loss_weights=[1.0, preference.sft_weight] if with_sft else None,
+        max_length=None,  # over-long pairs are left out, none is cut
+        remove_unused_columns=False,
+    )
+    return one_device(args)
 
 
 def main() -> None:
@@ -39,46 +53,38 @@ def main() -> None:
         print(chat_plan(config))
         return
 
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    own, preference, length = config.data, config.preference, config.batch.sequence_length
-    trainer_arguments(config, 1, 1, own.seed)  # refuses before any work is done
+    check_machine(config)
+    start_processes()
+    own = config.data
+    args = dpo_arguments(config)
     claim_output(config.logging.output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [s.path for s in own.sources])
 
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
-    data = build_pairs(own.sources, tokenizer, length, own.heldout_rows, own.seed)
-    model = load_chat_model(config, tokenizer)
+    pairs = build_pairs(
+        own.sources, tokenizer, config.batch.sequence_length, own.heldout_rows, own.seed
+    )
     # An adapter's reference is the model without it.
     reference = None if config.model.adapter else load_chat_model(config, tokenizer)
-    steps, accumulation = plan_chat_steps(config, len(data.train), ranks)
-    with_sft = preference.sft_weight > 0
-    args = DPOConfig(
-        **trainer_arguments(config, steps, accumulation, own.seed),
-        beta=preference.beta,
-        loss_type=[preference.loss_type, "sft"] if with_sft else preference.loss_type,
-        loss_weights=[1.0, preference.sft_weight] if with_sft else None,
-        max_length=None,  # over-long pairs are left out, none is cut
-        remove_unused_columns=False,
-    )
+    set_length(args, config, len(pairs.train))
     trainer = PairTrainer(
-        model=model,
+        model=load_chat_model(config, tokenizer),
         ref_model=reference,
         args=args,
         data_collator=PreferenceCollator(tokenizer.pad_token_id),
-        train_dataset=data.train,
-        eval_dataset=data.heldout,
+        train_dataset=pairs.train,
+        eval_dataset=pairs.heldout,
         processing_class=tokenizer,
         peft_config=lora_config(config),
     )
-    meter = throughput(model, config, ranks)
-    trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} dpo")
-    add_quick_eval(trainer, config, tokenizer)
     if trainer.is_world_process_zero():
-        print(data.table, flush=True)
+        print(pairs.table, flush=True)
+    trainer.prepare(config)
+    add_quick_eval(trainer, config, tokenizer)
 
-    train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
-    facts = DataFacts.of(own.sources, data.fingerprint, data.table)
+    train_chat(trainer, config, chat_fingerprint(config, pairs.fingerprint))
+    facts = DataFacts.of(own.sources, pairs.fingerprint, pairs.table)
     export_chat(trainer, config, tokenizer, facts)
 
 

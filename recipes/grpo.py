@@ -9,23 +9,21 @@ rewards in recipes/post/rewards.py; those better than their group's mean become 
 again after an interruption, it goes on from the last checkpoint.
 """
 
+from functools import partial
+
 import yaml
 
+import modeling_kormo  # noqa: F401  (registers the model)
+from recipes.arguments import check_machine, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
 from recipes.post.export import DataFacts, export_chat
-from recipes.post.grpo_build import (
-    build_model,
-    build_tokenizer,
-    build_trainer,
-    check_enough,
-    check_machine,
-    grpo_arguments,
-    grpo_fingerprint,
-)
-from recipes.post.model import load_chat_tokenizer
+from recipes.post.grpo_stage import check_generation, grpo_arguments, grpo_fingerprint
+from recipes.post.model import load_chat_tokenizer, load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
+from recipes.post.rewards import answer_reward, format_reward, language_reward
 from recipes.post.stage import ensure_chat_inputs, train_chat
+from recipes.post.trainers import RewardTrainer
 from recipes.run import claim_output
 
 
@@ -34,19 +32,31 @@ def main() -> None:
     config = invocation.config
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [str(path) for path in config.data.paths])
-    tokenizer = build_tokenizer(config)
+    tokenizer = load_rollout_tokenizer(config.model.init_from)
     prompts = load_prompts(config.data, tokenizer)
-    check_enough(config, prompts)
+    per_step, seed = config.batch.prompts_per_step, config.data.seed
+    rows = prompts.in_order(config.schedule.steps, per_step, seed)
     if invocation.dry_run:
         print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         print(prompts.counts())
         return
 
     check_machine(config)
-    args = grpo_arguments(config, tokenizer.eos_token_id)
+    check_generation(config)
+    start_processes()
+    end_id = tokenizer.eos_token_id
+    args = grpo_arguments(config, end_id)
     claim_output(config.logging.output_dir)
     print(prompts.counts(), flush=True)
-    trainer = build_trainer(config, args, build_model(config), tokenizer, prompts)
+    trainer = RewardTrainer(
+        model=load_model(config.model.init_from, config.model.attention),
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=rows,
+        # In the order of their weights in `grpo_arguments`.
+        reward_funcs=[answer_reward, language_reward, partial(format_reward, end_id=end_id)],
+    )
+    trainer.prepare(config)
     add_quick_eval(trainer, config, tokenizer)
 
     train_chat(trainer, config, grpo_fingerprint(config, prompts))

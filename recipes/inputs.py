@@ -11,6 +11,7 @@ from accelerate import PartialState
 
 from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.references import is_hub_id
 from data_recipes.tokens.best_fit import make_plan, plan_dir, read_record
 from data_recipes.tokens.manifest import MANIFEST
 from data_recipes.tokens.windows import TokenSource
@@ -129,8 +130,7 @@ def ensure_inputs(config: StageConfig) -> None:
         parent = config.model.init_from
         if parent is None or Path(parent).exists():
             return
-        # A path that was meant as one: Hub ids have one slash and are not below a runs directory.
-        if parent.count("/") != 1 or parent.startswith((".", "/")):
+        if not is_hub_id(parent):
             script = _parent_script(config)
             name = f"{config.size}/{Path(script).stem}.yaml"
             command = f"accelerate launch recipes/{script} --config {name}"

@@ -70,26 +70,25 @@ def main() -> None:
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
 
-    dropped: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     rows: list[Tokens] = []
     for path in [args.data] if args.data else [s.path for s in config.data.sources]:
         for where, row in itertools.islice(read_rows(path), config.data.audit_rows):
             found = tokenize(to_conversation(row, where))
             if isinstance(found, str):
-                dropped[found] += 1
+                left_out[found] += 1
             else:
                 rows.append(found)
     if not rows:
-        raise RecipeError(f"no conversation is left ({dict(dropped)})")
+        raise RecipeError(f"no conversation is left ({dict(left_out)})")
 
     terminal = Terminal()
     for tokens in Random(args.seed).sample(rows, min(args.n, len(rows))):
         terminal.print(terminal.marked(f"── {tokens.where}", "heading"))
         terminal.print(*coloured(terminal, tokenizer, tokens))
-    audit = MaskAudit(tokenizer)(rows, dropped)
+    audit = MaskAudit(tokenizer)(rows, left_out)
     print(audit.table())
-    if audit.violations:
-        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+    audit.check()
 
 
 if __name__ == "__main__":

@@ -12,27 +12,57 @@ language model with a chat template. Started again after an interruption, it goe
 checkpoint.
 """
 
-import os
-
+from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
+from recipes.arguments import check_machine, one_device, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
-from recipes.post.chats import build_data
+from recipes.post.chats import Chats, build_chats, unpack
 from recipes.post.export import DataFacts, export_chat
+from recipes.post.masks import MaskAudit
 from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.sft_config import SFTStageConfig
 from recipes.post.stage import (
+    chat_arguments,
     chat_fingerprint,
     chat_plan,
     ensure_chat_inputs,
-    plan_chat_steps,
-    throughput,
+    set_length,
     train_chat,
-    trainer_arguments,
 )
 from recipes.post.trainers import ChatTrainer
 from recipes.run import claim_output
+
+
+def sft_arguments(config: SFTStageConfig) -> SFTConfig:
+    """Translate a config into TRL's arguments."""
+    args = SFTConfig(
+        **chat_arguments(config),
+        assistant_only_loss=True,
+        max_length=config.batch.sequence_length,
+        packing=True,
+        packing_strategy="bfd",
+    )
+    return one_device(args)
+
+
+def build_trainer(
+    config: SFTStageConfig, args: SFTConfig, tokenizer: PreTrainedTokenizerBase, chats: Chats
+) -> ChatTrainer:
+    """Make the trainer; in its constructor TRL renders, tokenises, masks and packs the chats."""
+    trainer = ChatTrainer(
+        model=load_chat_model(config, tokenizer),
+        args=args,
+        train_dataset=chats.train,
+        eval_dataset=chats.heldout,
+        processing_class=tokenizer,
+        peft_config=lora_config(config),
+    )
+    set_length(args, config, len(trainer.train_dataset))
+    trainer.prepare(config)
+    return trainer
 
 
 def main() -> None:
@@ -42,38 +72,26 @@ def main() -> None:
         print(chat_plan(config))
         return
 
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    output_dir, length = config.logging.output_dir, config.batch.sequence_length
-    trainer_arguments(config, 1, 1, config.data.seed)  # refuses before any work is done
+    check_machine(config)
+    start_processes()
+    output_dir = config.logging.output_dir
+    args = sft_arguments(config)
     claim_output(output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [s.path for s in config.data.sources])
 
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
-    data = build_data(config.data, tokenizer, length, output_dir / "data")
-    model = load_chat_model(config, tokenizer)
-    steps, accumulation = plan_chat_steps(config, len(data.train), ranks)
-    args = SFTConfig(
-        **trainer_arguments(config, steps, accumulation, config.data.seed),
-        max_length=length,
-        packing=True,
-        packing_strategy="bfd",
-        dataset_kwargs={"skip_prepare_dataset": True},  # it is tokenised and packed
-    )
-    trainer = ChatTrainer(
-        model=model,
-        args=args,
-        train_dataset=data.train,
-        eval_dataset=data.heldout,
-        processing_class=tokenizer,
-        peft_config=lora_config(config),
-    )
-    meter = throughput(model, config, ranks)
-    trainer.prepare(meter, config.logging.keep_checkpoints, f"{config.size} sft")
+    chats = build_chats(config.data, tokenizer, config.batch.sequence_length, output_dir / "data")
+    trainer = build_trainer(config, args, tokenizer, chats)
+    first = unpack(trainer.train_dataset, config.data.audit_rows)
+    audit = MaskAudit(tokenizer)(first, chats.left_out)
+    if trainer.is_world_process_zero():
+        print(audit.table(), flush=True)
+    audit.check()
     add_quick_eval(trainer, config, tokenizer)
 
-    train_chat(trainer, config, chat_fingerprint(config, data.fingerprint))
-    facts = DataFacts.of(config.data.sources, data.fingerprint, data.table)
+    train_chat(trainer, config, chat_fingerprint(config, chats.fingerprint))
+    facts = DataFacts.of(config.data.sources, chats.fingerprint, audit.table())
     export_chat(trainer, config, tokenizer, facts)
 
 

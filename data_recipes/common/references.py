@@ -3,8 +3,16 @@
 from pathlib import Path
 
 
+def is_hub_id(reference: str) -> bool:
+    """Whether a name that is no directory is meant as one of the Hub's.
+
+    Hub ids have one slash; a path that was meant as one has more, or begins with `.` or `/`.
+    """
+    return reference.count("/") == 1 and not reference.startswith((".", "/"))
+
+
 def split_revision(reference: str) -> tuple[str, str]:
-    """`name@revision` of a Hub id; a local directory is taken as it is."""
+    """Split `name@revision` of a Hub id; a local directory is taken as it is."""
     if Path(reference).exists():
         return reference, "main"
     name, _, revision = reference.partition("@")

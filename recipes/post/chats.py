@@ -1,7 +1,6 @@
-"""From chat data sets to packed windows: read, tokenise, choose, check, pack.
+"""Conversations that a fine-tuning run learns from: read, fitted into a window, chosen, split.
 
-Tokens lie in Arrow files below the run's directory and are read through a memory map, so that
-memory does not grow with the data. The first process makes them, the others read them.
+What comes out are messages. TRL renders, tokenises, masks and packs them.
 """
 
 import hashlib
@@ -10,150 +9,67 @@ import random
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from accelerate import PartialState
-from datasets import Dataset, Features, List, Value, disable_progress_bars, load_from_disk
+from datasets import Dataset, Features, Json, List, Value, disable_progress_bars, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 from transformers import PreTrainedTokenizerBase
-from trl import pack_dataset
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import read_rows, to_conversation
 
-from .masks import Audit, ChatTokenizer, MaskAudit, Tokens
+from .masks import ChatTokenizer, Tokens, has_reasoning
 from .sft_config import ChatDataConfig, ChatSource
 
-_IDS = List(Value("int32"))
+# Messages as JSON: Arrow's own columns would give the arguments of a tool call the keys of all
+# others.
 _FEATURES = Features(
     {
-        "input_ids": _IDS,
-        "labels": _IDS,
+        "messages": List(Json()),
+        "tools": Json(),
         "thinking": Value("bool"),
-        "cut": Value("int32"),
-        "reasoned": Value("int32"),
-        "where": Value("string"),
         "group": Value("string"),
-        "dropped": Value("string"),
+        "left_out": Value("string"),
+        "cut": Value("bool"),
         "key": Value("int64"),
     }
 )
 _SPLITS = ("train", "heldout")
 _RECORD = "record.json"
-_NOTHING = Tokens([], [], False, 0, 0, "")
 
 
 @dataclass(frozen=True)
-class ChatData:
-    """Windows to train and to measure on.
+class Chats:
+    """Conversations to train and to measure on.
 
     Attributes:
-        train: columns `input_ids`, `labels`, `seq_lengths` (of the conversations in the window).
-        heldout: the same.
-        fingerprint: changes whenever any window could.
-        table: the audit's.
+        train: columns `messages` and `tools`, in the order that they are packed in.
+        heldout: the same; none of them is in `train`.
+        left_out: conversations that are not used, by reason; `later_turns` counts those that are
+            cut behind an answer.
+        fingerprint: changes whenever any conversation could.
     """
 
     train: Dataset
     heldout: Dataset
+    left_out: Counter[str]
     fingerprint: str
-    table: str
 
 
-def _rows(
-    sources: list[dict[str, Any]], tokenize: ChatTokenizer, balance: str | None, seed: int
-) -> Iterator[dict[str, Any]]:
-    for source in map(ChatSource.model_validate, sources):
-        for number, (where, row) in enumerate(read_rows(source.path)):
-            if number == source.max_rows:
-                break
-            found = tokenize(to_conversation(row, where))
-            tokens = _NOTHING if isinstance(found, str) else found
-            group = row.get(balance) if balance else None
-            if balance and group is None:
-                raise RecipeError(
-                    f"data.balance: {where} has no {balance!r}; label every row, or leave "
-                    "data.balance out"
-                )
-            # The text decides over held out or not: copies land on the same side.
-            digest = hashlib.sha256(f"{seed}/{tokens.input_ids}".encode()).digest()
-            yield {
-                **asdict(tokens),
-                "group": None if group is None else str(group),
-                "dropped": found if isinstance(found, str) else None,
-                "key": int.from_bytes(digest[:8], "little") >> 1,
-            }
-
-
-def read_tokens(
-    config: ChatDataConfig, tokenize: ChatTokenizer, directory: Path
-) -> tuple[Dataset, Counter[str]]:
-    """All conversations as tokens, and how many were left out for which reason.
-
-    Args:
-        config: sources and what to balance.
-        tokenize: makes tokens.
-        directory: for the Arrow files.
-
-    Raises:
-        RecipeError: a source that cannot be read or is no chat data, or nothing left.
-    """
-    try:
-        rows = Dataset.from_generator(
-            partial(_rows, tokenize=tokenize, balance=config.balance, seed=config.seed),
-            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
-            features=_FEATURES,
-            cache_dir=str(directory),
-        )
-    except DatasetGenerationError as error:
-        raise error.__cause__ or error from None
-    reasons = rows.data.column("dropped").to_pylist()
-    dropped = Counter(reason for reason in reasons if reason)
-    kept = [i for i, reason in enumerate(reasons) if reason is None]
-    if not kept:
-        counted = ", ".join(f"{reason} {n:,}" for reason, n in dropped.items()) or "no rows"
-        raise RecipeError(f"data.sources: no conversation is left ({counted})")
-    return rows.select(kept), dropped
-
-
-def split(rows: Dataset, heldout: int) -> tuple[Dataset, Dataset]:
-    """Training and held-out conversations; equal ones are never on both sides.
-
-    Raises:
-        RecipeError: too few.
-    """
-    keys = np.array(rows["key"], dtype=np.int64)
-    distinct = np.unique(keys)
-    if len(distinct) <= heldout:
-        raise RecipeError(
-            f"data.heldout_rows is {heldout:,}, but there are only {len(distinct):,} different "
-            "conversations"
-        )
-    apart = keys < distinct[heldout]
-    return rows.select(np.flatnonzero(~apart)), rows.select(np.flatnonzero(apart))
-
-
-def pack(rows: Dataset, length: int, seed: int) -> Dataset:
-    """Windows of whole conversations, best fit first; columns as in `ChatData`."""
-    return pack_dataset(rows.select_columns(["input_ids", "labels"]).shuffle(seed), length, "bfd")
-
-
-def audit_rows(rows: Dataset, number: int, audit: MaskAudit, dropped: Counter[str]) -> Audit:
-    """Audit of the first rows."""
-    fields = _NOTHING.__dataclass_fields__
-    own = ({k: row[k] for k in fields} for row in rows.select(range(min(number, len(rows)))))
-    return audit((Tokens(**row) for row in own), dropped)
-
-
-def build_data(
+def build_chats(
     config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int, directory: Path
-) -> ChatData:
-    """The data of a run.
+) -> Chats:
+    """Choose the conversations of a run. The first process does, the others read its choice.
+
+    They lie in Arrow files and are read through a memory map, so that memory does not grow with
+    the data.
 
     Args:
         config: its section.
@@ -162,45 +78,98 @@ def build_data(
         directory: for the Arrow files; made anew, because sources may have changed.
 
     Raises:
-        RecipeError: unreadable or unusable data, or a loss mask that breaks the contract.
+        RecipeError: a source that cannot be read or is no chat data, a share that the data cannot
+            give, or too few conversations.
     """
+    disable_progress_bars()  # of reading, packing and saving; training has its own
     state = PartialState()
     with state.main_process_first():
         if state.is_main_process:
             shutil.rmtree(directory, ignore_errors=True)
-            _make(config, tokenizer, length, directory)
+            _write_chats(config, tokenizer, length, directory)
     record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
     train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
-    return ChatData(train, heldout, record["fingerprint"], record["table"])
+    return Chats(train, heldout, Counter(record["left_out"]), record["fingerprint"])
 
 
-def _make(
+def _write_chats(
     config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int, directory: Path
 ) -> None:
-    tokenize = ChatTokenizer(tokenizer, length, config.overlong)
-    rows, dropped = read_tokens(config, tokenize, directory / "rows")
+    fitting = ChatTokenizer(tokenizer, length, config.overlong)
+    rows, left_out = _read(config, fitting, directory / "rows")
     groups = rows["group"][:] if config.balance else None
     chosen = select(rows["thinking"][:], groups, config.thinking_share, config.seed)
     if len(chosen) < len(rows):
-        dropped["not_chosen"] = len(rows) - len(chosen)
-    parts = split(rows.select(chosen), config.heldout_rows)
-    audit = audit_rows(parts[0], config.audit_rows, MaskAudit(tokenizer), dropped)
-    print(audit.table(), flush=True)
-    if audit.violations:
-        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
-    disable_progress_bars()  # of packing and saving, which take no time beside reading
+        left_out["not_chosen"] = len(rows) - len(chosen)
     digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
-    for name, part in zip(_SPLITS, parts):
+    for name, part in zip(_SPLITS, split(rows.select(chosen), config.heldout_rows)):
         digest.update(np.array(part["key"], dtype=np.int64).tobytes())
-        pack(part, length, config.seed).save_to_disk(directory / name)
-    record = {"fingerprint": digest.hexdigest(), "table": audit.table()}
+        shuffled = part.select_columns(["messages", "tools"]).shuffle(config.seed)
+        shuffled.save_to_disk(directory / name)
+    record = {"fingerprint": digest.hexdigest(), "left_out": left_out}
     write_json_atomically(directory / _RECORD, record)
+
+
+def _read(
+    config: ChatDataConfig, fitting: ChatTokenizer, directory: Path
+) -> tuple[Dataset, Counter[str]]:
+    """All conversations that fit, and how many do not for which reason."""
+    try:
+        rows = Dataset.from_generator(
+            partial(_rows, fitting=fitting, balance=config.balance, seed=config.seed),
+            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
+            features=_FEATURES,
+            cache_dir=str(directory),
+        )
+    except DatasetGenerationError as error:
+        raise error.__cause__ or error from None
+    reasons = rows["left_out"][:]
+    left_out = Counter(reason for reason in reasons if reason)
+    kept = [i for i, reason in enumerate(reasons) if reason is None]
+    if not kept:
+        counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
+        raise RecipeError(f"data.sources: no conversation is left ({counted})")
+    if cut := sum(rows["cut"][:]):
+        left_out["later_turns"] = cut
+    return rows.select(kept), left_out
+
+
+def _rows(
+    sources: list[dict[str, Any]], fitting: ChatTokenizer, balance: str | None, seed: int
+) -> Iterator[dict[str, Any]]:
+    for source in map(ChatSource.model_validate, sources):
+        for number, (where, row) in enumerate(read_rows(source.path)):
+            if number == source.max_rows:
+                break
+            conversation = to_conversation(row, where)
+            found = fitting.fit(conversation)
+            if isinstance(found, str):
+                yield {**dict.fromkeys(_FEATURES), "messages": [], "left_out": found, "cut": False}
+                continue
+            group = row.get(balance) if balance else None
+            if balance and group is None:
+                raise RecipeError(
+                    f"data.balance: {where} has no {balance!r}; label every row, or leave "
+                    "data.balance out"
+                )
+            messages = conversation.messages[:found]
+            # The text decides over held out or not: copies land on the same side.
+            text = f"{seed}/".encode() + orjson.dumps([messages, conversation.tools])
+            yield {
+                "messages": messages,
+                "tools": conversation.tools,
+                "thinking": has_reasoning(messages[-1]),
+                "group": None if group is None else str(group),
+                "left_out": None,
+                "cut": found < len(conversation.messages),
+                "key": int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1,
+            }
 
 
 def select(
     thinking: Sequence[bool], groups: Sequence[str] | None, share: float | None, seed: int
 ) -> list[int]:
-    """As many conversations as the asked shares allow, none twice.
+    """Choose as many conversations as the asked shares allow, none twice.
 
     Args:
         thinking: of each conversation, whether its last answer came with reasoning.
@@ -242,3 +211,42 @@ def _balanced(numbers: list[int], groups: Sequence[str], seed: int) -> list[int]
         members[groups[number]].append(number)
     smallest = min(map(len, members.values()), default=0)
     return [n for own in members.values() for n in _sample(own, smallest, seed)]
+
+
+def split(rows: Dataset, heldout: int) -> tuple[Dataset, Dataset]:
+    """Split into training and held-out conversations; equal ones are never on both sides.
+
+    Args:
+        rows: with the column `key`, equal for equal conversations.
+        heldout: different conversations to hold out.
+
+    Raises:
+        RecipeError: too few.
+    """
+    keys = np.array(rows["key"], dtype=np.int64)
+    distinct = np.unique(keys)
+    if len(distinct) <= heldout:
+        raise RecipeError(
+            f"data.heldout_rows is {heldout:,}, but there are only {len(distinct):,} different "
+            "conversations"
+        )
+    apart = keys < distinct[heldout]
+    return rows.select(np.flatnonzero(~apart)), rows.select(np.flatnonzero(apart))
+
+
+def unpack(windows: Dataset, number: int) -> Iterator[Tokens]:
+    """Take the first conversations out of the windows that TRL has packed.
+
+    Args:
+        windows: columns `input_ids`, `labels` and `seq_lengths` (of the conversations in each).
+        number: of conversations, at most.
+    """
+    for window, row in enumerate(windows):
+        start = 0
+        for length in row["seq_lengths"]:
+            if not number:
+                return
+            part = slice(start, start + length)
+            where = f"window {window}, token {start}"
+            yield Tokens(row["input_ids"][part], row["labels"][part], where)
+            start, number = start + length, number - 1

@@ -1,4 +1,8 @@
-"""Conversations as token ids and labels: what carries loss is marked by the chat template."""
+"""What carries loss in a conversation: marked by the chat template, and audited from token ids.
+
+The contract (KORMo's format): of assistant turns, the reasoning, `</think>`, the answer and
+`<|EOT|>` are learned; `<think>`, an empty think block, headers and other roles are not.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,30 +18,12 @@ from data_recipes.read.conversations import Conversation, flaw
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """A conversation, tokenised.
-
-    Attributes:
-        input_ids: its tokens.
-        labels: the same, -100 where a token carries no loss; not shifted.
-        thinking: whether the last answer came with reasoning.
-        cut: messages left out at the end because the conversation was too long.
-        reasoned: assistant messages that came with reasoning, shown by the template or not.
-        where: file or data set and row.
-    """
-
-    input_ids: list[int]
-    labels: list[int]
-    thinking: bool
-    cut: int
-    reasoned: int
-    where: str
+_TURN = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
+_SHOWN = 3  # violations quoted
 
 
 def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
-    """The chat template with its loss spans marked by `{% generation %}`.
+    """Return the chat template with its loss spans marked by `{% generation %}`.
 
     KORMo's is used for a tokenizer that has its control tokens and no template yet. For other
     families TRL keeps templates that are marked and render the same.
@@ -64,12 +50,28 @@ def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
         ) from error
 
 
-def _has_reasoning(message: dict[str, Any]) -> bool:
+def has_reasoning(message: dict[str, Any]) -> bool:
+    """Whether the template shows reasoning in a message, if it is the last one."""
     return bool(message.get("reasoning_content")) or "</think>" in str(message.get("content"))
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """A conversation, tokenised.
+
+    Attributes:
+        input_ids: its tokens.
+        labels: the same, -100 where a token carries no loss; not shifted.
+        where: where it comes from, for messages to people.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    where: str
+
+
 class ChatTokenizer:
-    """Turns conversations into `Tokens`.
+    """Turns conversations into `Tokens`, as TRL does with `assistant_only_loss`.
 
     Args:
         tokenizer: with the template that `training_template` gave.
@@ -86,16 +88,15 @@ class ChatTokenizer:
         self.overlong = overlong
         self.control = tokenizer.all_special_tokens
 
-    def render(self, conversation: Conversation, messages: int) -> tuple[list[int], list[int]]:
-        """Ids and labels of the first `messages` messages.
+    def render(self, conversation: Conversation, messages: int) -> Tokens:
+        """Tokenise the first `messages` messages.
 
         Raises:
             RecipeError: the template refuses them.
         """
-        own = conversation.messages[:messages]
         try:
             found = self.tokenizer.apply_chat_template(
-                own,
+                conversation.messages[:messages],
                 tools=conversation.tools,
                 return_dict=True,
                 return_assistant_tokens_mask=True,
@@ -104,44 +105,47 @@ class ChatTokenizer:
             raise RecipeError(f"{conversation.where}: the chat template says: {error}") from error
         ids = list(found["input_ids"])
         labels = [i if m else IGNORE_INDEX for i, m in zip(ids, found["assistant_masks"])]
-        return ids, labels
+        return Tokens(ids, labels, conversation.where)
 
-    def __call__(self, conversation: Conversation) -> Tokens | str:
-        """The conversation as tokens, or the reason why it is left out."""
+    def fit(self, conversation: Conversation) -> int | str:
+        """Return how many messages can be learned from, or why the conversation is left out."""
         if reason := flaw(conversation):
             return reason
         messages = conversation.messages
         texts = [str(m.get(k, "")) for m in messages for k in ("content", "reasoning_content")]
         if any(token in text for text in texts for token in self.control):
             return "control_token"  # it would open or close a turn
-        for end in self._ends(messages):
-            ids, labels = self.render(conversation, end)
-            if len(ids) <= self.max_length:
-                break
-            if self.overlong == "drop":
-                return "too_long"
-        else:
-            return "too_long"
-        if all(label == IGNORE_INDEX for label in labels):
-            return "nothing_to_learn"
-        reasons = [_has_reasoning(m) for m in messages[:end]]
-        cut = len(messages) - end
-        return Tokens(ids, labels, reasons[-1], cut, sum(reasons), conversation.where)
+        ends = _ends(conversation)
+        if self.overlong == "drop":
+            ends = ends[:1]
+        return next((end for end in ends if self._fits(conversation, end)), "too_long")
 
-    @staticmethod
-    def _ends(messages: list[dict[str, Any]]) -> list[int]:
-        """Where the conversation may end: after answers that the user speaks next to, or last."""
-        after = [*(m["role"] for m in messages[1:]), "user"]
-        ends = [
-            i + 1
-            for i, (m, then) in enumerate(zip(messages, after))
-            if m["role"] == "assistant" and then == "user"
-        ]
-        return ends[::-1]
+    def _fits(self, conversation: Conversation, end: int) -> bool:
+        try:
+            text = self.tokenizer.apply_chat_template(
+                conversation.messages[:end], tools=conversation.tools, tokenize=False
+            )
+        except (TemplateError, TypeError) as error:
+            raise RecipeError(f"{conversation.where}: the chat template says: {error}") from error
+        # No token is shorter than a byte, so most conversations need not be tokenised for this.
+        return len(text.encode()) <= self.max_length or (
+            len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) <= self.max_length
+        )
+
+    def __call__(self, conversation: Conversation) -> Tokens | str:
+        """Tokenise what fits of a conversation, or say why it is left out."""
+        found = self.fit(conversation)
+        return found if isinstance(found, str) else self.render(conversation, found)
 
 
-_TURN = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
-_SHOWN = 3  # violations quoted
+def _ends(conversation: Conversation) -> list[int]:
+    """Numbers of messages to keep, the most first: up to answers that the user speaks after."""
+    roles = [message["role"] for message in conversation.messages]
+    return [
+        end
+        for end in range(len(roles), 0, -1)
+        if roles[end - 1] == "assistant" and (end == len(roles) or roles[end] == "user")
+    ]
 
 
 @dataclass
@@ -150,44 +154,46 @@ class Audit:
 
     Attributes:
         counts: conversations and tokens by what they are.
-        dropped: conversations left out, by reason.
+        left_out: what was left out before, by reason.
         violations: each a sentence.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """The counts, for people."""
-        c, n = self.counts, max(1, self.counts["conversations"])
+        c = self.counts
         rows = [
             ("conversations", f"{c['conversations']:,}"),
-            ("  with thinking", f"{c['thinking']:,} ({c['thinking'] / n:.1%})"),
-            ("  without", f"{n - c['thinking'] if c['conversations'] else 0:,}"),
-            ("  cut at a turn", f"{c['cut']:,}"),
-            ("  nothing learned", f"{c['fully_masked']:,}"),
             ("tokens", f"{c['tokens']:,}"),
             ("  learned", f"{c['learned']:,} ({c['learned'] / max(1, c['tokens']):.1%})"),
         ]
         if c["turns"]:
-            left_out = c["reasoned"] - c["think"] + c["empty"]
+            rows[1:1] = [
+                (
+                    "  with thinking",
+                    f"{c['thinking']:,} ({c['thinking'] / c['conversations']:.1%})",
+                ),
+                ("  without", f"{c['conversations'] - c['thinking']:,}"),
+            ]
             rows += [
                 ("assistant turns", f"{c['turns']:,}"),
                 ("  <|EOT|> learned", f"{c['eot_learned']:,}"),
                 ("  <think> learned", f"{c['think_learned']:,} of {c['think']:,}"),
                 ("  </think> learned", f"{c['end_learned']:,} of {c['end']:,}"),
                 ("  empty think blocks", f"{c['empty']:,}"),
-                ("  reasoning left out", f"{left_out:,} (earlier turns)"),
             ]
-        rows += [(f"dropped, {reason}", f"{k:,}") for reason, k in sorted(self.dropped.items())]
-        return "\n".join(f"{name:<22}{value:>24}" for name, value in rows)
+        rows += [(f"left out, {reason}", f"{k:,}") for reason, k in sorted(self.left_out.items())]
+        return "\n".join(f"{name:<30}{value:>16}" for name, value in rows)
 
-    def errors(self) -> str:
-        """The violations, the first ones quoted."""
-        shown = "\n  ".join(self.violations[:_SHOWN])
-        more = len(self.violations) - _SHOWN
-        return f"{shown}\n  and {more:,} more" if more > 0 else shown
+    def check(self) -> None:
+        """Raise RecipeError if a mask breaks the contract, the first violations quoted."""
+        if self.violations:
+            more = len(self.violations) - _SHOWN
+            shown = [*self.violations[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+            raise RecipeError("\n  ".join(["the loss mask breaks its contract:", *shown]))
 
 
 class MaskAudit:
@@ -209,32 +215,21 @@ class MaskAudit:
         if self.kormo:
             self.bot, self.eot, self.think, self.end = (vocabulary[t] for t in _TURN)
 
-    def __call__(self, rows: Iterable[Tokens], dropped: Counter[str]) -> Audit:
-        """Counts over all rows, and what breaks the contract.
+    def __call__(self, rows: Iterable[Tokens], left_out: Counter[str]) -> Audit:
+        """Count over all rows, and find what breaks the contract.
 
         Args:
             rows: tokenised conversations.
-            dropped: those left out before, by reason.
+            left_out: what was left out before, by reason.
         """
-        audit = Audit(dropped=dropped)
+        audit = Audit(left_out=left_out)
         for row in rows:
-            self._count(row, audit)
-            problems = self._problems(row, audit)
-            audit.violations += [f"{row.where}: {p}" for p in problems]
+            learned = sum(label != IGNORE_INDEX for label in row.labels)
+            audit.counts.update(conversations=1, tokens=len(row.input_ids), learned=learned)
+            audit.violations += [f"{row.where}: {p}" for p in self._problems(row, audit.counts)]
         return audit
 
-    def _count(self, row: Tokens, audit: Audit) -> None:
-        learned = sum(label != IGNORE_INDEX for label in row.labels)
-        audit.counts.update(
-            conversations=1,
-            thinking=row.thinking,
-            cut=row.cut > 0,
-            tokens=len(row.input_ids),
-            learned=learned,
-            fully_masked=learned == 0,
-        )
-
-    def _problems(self, row: Tokens, audit: Audit) -> list[str]:
+    def _problems(self, row: Tokens, counts: Counter[str]) -> list[str]:
         ids, labels = row.input_ids, row.labels
         problems = []
         if all(label == IGNORE_INDEX for label in labels):
@@ -243,7 +238,7 @@ class MaskAudit:
             problems.append(f"label {wrong[0]} is another token than the input")
         if not self.kormo:
             return problems
-        expected = self.expected(ids, audit.counts)
+        expected = self.expected(ids, counts)
         for place, (label, wanted) in enumerate(zip(labels, expected)):
             if (label != IGNORE_INDEX) != wanted:
                 around = self.tokenizer.decode(ids[max(0, place - 8) : place + 4])
@@ -251,25 +246,25 @@ class MaskAudit:
                 state = "not learned" if wanted else "learned"
                 problems.append(f"token {place} {token!r} is {state}, in {around!r}")
                 break
-        audit.counts.update(
+        counts.update(
             eot_learned=sum(t == self.eot and x == t for t, x in zip(ids, labels)),
             think_learned=sum(t == self.think and x == t for t, x in zip(ids, labels)),
             end_learned=sum(t == self.end and x == t for t, x in zip(ids, labels)),
-            reasoned=row.reasoned,
         )
         if ids.count(self.eot) != ids.count(self.bot):
             problems.append("a turn is not closed by <|EOT|>")
         return problems
 
     def expected(self, ids: list[int], counts: Counter[str]) -> list[bool]:
-        """Which tokens the contract says are learned.
+        """Return which tokens the contract says are learned.
 
         Args:
             ids: a conversation.
-            counts: `turns`, `think`, `end` and `empty` are added to.
+            counts: `turns`, `think`, `end`, `empty` and `thinking` (the last answer came with
+                reasoning) are added to.
         """
         learned = [False] * len(ids)
-        place = 0
+        place, thinking = 0, False
         while place < len(ids):
             if ids[place] != self.bot:
                 place += 1
@@ -285,6 +280,7 @@ class MaskAudit:
             if role == "assistant":
                 start = header + 1
                 counts["turns"] += 1
+                thinking = False
                 if start <= stop and ids[start] == self.think:
                     counts["think"] += 1
                     start += 2  # with the newline after it
@@ -293,7 +289,9 @@ class MaskAudit:
                         counts.update(empty=1, end=1)
                         start += 2
                     else:
+                        thinking = True
                         counts["end"] += self.end in ids[start:stop]
                 learned[start : stop + 1] = [True] * (stop + 1 - start)
             place = stop + 1
+        counts["thinking"] += thinking
         return learned

@@ -12,10 +12,12 @@ from transformers import (
 )
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.references import split_revision
+from data_recipes.common.references import is_hub_id, split_revision
 from modeling_kormo.chat_config import (
+    END_OF_THINKING,
     END_OF_TURN,
     RESPONSE_TEMPLATE,
+    THINK,
     chat_generation_config,
     check_token_ids,
 )
@@ -27,7 +29,7 @@ from .sft_config import ChatStageConfig
 def load_chat_tokenizer(
     init_from: str, chat_template: Path | None = None
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a template that marks what carries loss.
+    """Load the tokenizer, with a template that marks what carries loss.
 
     Args:
         init_from: model directory or Hub id with optional `@revision`.
@@ -56,34 +58,85 @@ def load_chat_tokenizer(
     return tokenizer
 
 
-def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The model: fp32 weights, or frozen 4-bit ones under an adapter.
+def load_rollout_tokenizer(init_from: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a chat model for sampling: turns end at `<|EOT|>`, padding is left.
+
+    TRL stops completions at `eos_token`.
 
     Raises:
-        RecipeError: weights that cannot be loaded, or fewer embedding rows than tokens.
+        RecipeError: it cannot be loaded, or lacks what a chat needs.
     """
-    name, revision = split_revision(config.model.init_from)
-    adapter = config.model.adapter
+    where = f"model.init_from {init_from}"
+    name, revision = split_revision(init_from)
+    if not Path(name).exists() and not is_hub_id(name):
+        raise RecipeError(
+            f"{where}: no such directory; train a chat model there first, or give another "
+            "directory or a Hub id"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{where}: no tokenizer could be loaded ({error})") from error
+    if not tokenizer.chat_template:
+        raise RecipeError(f"{where}: its tokenizer has no chat template; start from a chat model")
+    vocabulary = tokenizer.get_vocab()
+    if missing := [t for t in (THINK, END_OF_THINKING, END_OF_TURN) if t not in vocabulary]:
+        raise RecipeError(
+            f"{where}: its tokenizer has no {', '.join(missing)}, so reasoning and the end of an "
+            "answer cannot be told; start from a model with KORMo's tokenizer"
+        )
+    tokenizer.eos_token = END_OF_TURN
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        raise RecipeError(
+            f"{where}: its padding token is {tokenizer.pad_token!r}; it must be one of its own, "
+            f"or the end {END_OF_TURN} would be taken for padding"
+        )
+    return tokenizer
+
+
+def load_model(init_from: str, attention: str, quantize: str | None = None) -> PreTrainedModel:
+    """Load a model with fp32 master weights, or with frozen 4-bit ones that compute in bf16.
+
+    Args:
+        init_from: model directory or Hub id with optional `@revision`.
+        attention: backend.
+        quantize: `nf4`, or `None`.
+
+    Raises:
+        RecipeError: weights that cannot be loaded.
+    """
+    name, revision = split_revision(init_from)
     quantization = None
-    if adapter and adapter.quantize:
+    if quantize:
         from transformers import BitsAndBytesConfig
 
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
-            bnb_4bit_quant_type=adapter.quantize,
+            bnb_4bit_quant_type=quantize,
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
             dtype=torch.bfloat16 if quantization else torch.float32,
-            attn_implementation=config.model.attention,
+            attn_implementation=attention,
             quantization_config=quantization,
         )
     except (OSError, ValueError, ImportError) as error:
-        raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
+        raise RecipeError(f"model.init_from {init_from}: {error}") from error
+
+
+def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Load the model of a stage and make its token ids those of the tokenizer.
+
+    Raises:
+        RecipeError: weights that cannot be loaded, or fewer embedding rows than tokens.
+    """
+    adapter = config.model.adapter
+    quantize = adapter.quantize if adapter else None
+    model = load_model(config.model.init_from, config.model.attention, quantize)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise RecipeError(
@@ -99,7 +152,7 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
 
 
 def lora_config(config: ChatStageConfig) -> LoraConfig | None:
-    """LoRA on every matrix but embedding and head."""
+    """Make LoRA's config, on every matrix but embedding and head; `None` without an adapter."""
     adapter = config.model.adapter
     if adapter is None:
         return None

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -69,14 +69,14 @@ class PairTokenizer:
 
     def _answer_only(self, conversation: Conversation, before: int, tokens: Tokens) -> Tokens:
         """Earlier answers of the prompt are not what the preference is about."""
-        prompt, _ = self.tokenize.render(conversation, before)
+        prompt = self.tokenize.render(conversation, before).input_ids
         if tokens.input_ids[: len(prompt)] != prompt:
             raise RecipeError(
                 f"{conversation.where}: the chat template renders the prompt otherwise when an "
                 "answer follows; preference tuning needs one that does not"
             )
         labels = [IGNORE_INDEX] * len(prompt) + tokens.labels[len(prompt) :]
-        return Tokens(**{**vars(tokens), "labels": labels})
+        return replace(tokens, labels=labels)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PreferenceCollator:
 
 
 def _pairs(
-    sources: list[ChatSource], tokenize: PairTokenizer, dropped: Counter[str]
+    sources: list[ChatSource], tokenize: PairTokenizer, left_out: Counter[str]
 ) -> Iterator[dict[str, Tokens]]:
     for source in sources:
         for number, (where, row) in enumerate(read_rows(source.path)):
@@ -114,7 +114,7 @@ def _pairs(
                 break
             found = tokenize(row, where)
             if isinstance(found, str):
-                dropped[found] += 1
+                left_out[found] += 1
             else:
                 yield found
 
@@ -155,24 +155,23 @@ def build_pairs(
     Raises:
         RecipeError: unreadable or too few pairs, or a loss mask that breaks the contract.
     """
-    dropped: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     tokenize = PairTokenizer(ChatTokenizer(tokenizer, length, "drop"))
     keyed = {}
-    for pair in _pairs(sources, tokenize, dropped):
+    for pair in _pairs(sources, tokenize, left_out):
         ids = [pair[side].input_ids for side in SIDES]
         key = hashlib.sha256(f"{seed}/{ids}".encode()).hexdigest()
-        dropped["repeated"] += key in keyed
+        left_out["repeated"] += key in keyed
         keyed[key] = pair
     if len(keyed) <= heldout:
         raise RecipeError(
             f"data.heldout_rows is {heldout:,}, but there are only {len(keyed):,} pairs "
-            f"({dict(dropped)} left out)"
+            f"({dict(left_out)} left out)"
         )
     audit = MaskAudit(tokenizer, answers_only=True)(
-        (pair[side] for pair in keyed.values() for side in SIDES), dropped
+        (pair[side] for pair in keyed.values() for side in SIDES), left_out
     )
-    if audit.violations:
-        raise RecipeError(f"the loss mask breaks its contract:\n  {audit.errors()}")
+    audit.check()
     apart = set(sorted(keyed)[:heldout])
     rows = {
         key: {

@@ -41,11 +41,25 @@ class Prompts:
         """Codes, sorted."""
         return sorted(set(self.rows["language"]))
 
-    def in_order(self, count: int, seed: int) -> Dataset:
-        """So many rows, in passes over all of them, each pass in an order of its own.
+    def in_order(self, steps: int, per_step: int, seed: int) -> Dataset:
+        """Lay out the rows of all steps, in passes over them, each in an order of its own.
 
-        Laid out in advance, because TRL's sampler starts its shuffling again in a resumed run.
+        In advance, because TRL's sampler starts its shuffling again in a resumed run.
+
+        Args:
+            steps: of the run.
+            per_step: rows in each.
+            seed: of the orders.
+
+        Raises:
+            RecipeError: fewer rows than a step takes.
         """
+        if len(self.rows) < per_step:
+            raise RecipeError(
+                f"data.paths: {len(self.rows):,} usable prompts, but a step takes {per_step:,} "
+                "(batch.prompts_per_step): lower it or add rows"
+            )
+        count = steps * per_step
         order: list[int] = []
         while len(order) < count:
             one_pass = list(range(len(self.rows)))

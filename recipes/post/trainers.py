@@ -1,7 +1,8 @@
-"""TRL's SFT trainer with this project's measurements, weight decay and whole checkpoints."""
+"""TRL's trainers with this project's measurements, weight decay and whole checkpoints."""
 
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 
 from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig
 
 from ..engine.callbacks import ProgressBar
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
+from ..engine.flops import flops_per_token, peak_flops
 from ..engine.metrics import Throughput, append_metrics, plot_curve
 from ..engine.trainer import decayed_parameters, reduce_in_fp32
 
+# TRL reads the old names of these, transformers warns of them.
+warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
 _LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
 
@@ -26,16 +31,11 @@ _LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
 class ChatMeasurements(WholeCheckpoints):
     """What every chat stage logs, and how. Stands before the TRL trainer it is mixed into."""
 
-    throughput: Throughput
-    title: str
-
-    def prepare(self, throughput: Throughput, keep_checkpoints: int, title: str) -> None:
+    def prepare(self, config: Any) -> None:
         """Set up what TRL's constructor does not know.
 
         Args:
-            throughput: meter for tokens per second.
-            keep_checkpoints: newest checkpoints to keep; 0 keeps all.
-            title: of the plot.
+            config: any chat stage's.
 
         Raises:
             RecipeError: an adapter under FSDP.
@@ -46,12 +46,25 @@ class ChatMeasurements(WholeCheckpoints):
                 "(recipes/configs/accelerate/one_gpu.yaml, or --multi_gpu)"
             )
         reduce_in_fp32(self)
-        self.throughput, self.keep_checkpoints, self.title = throughput, keep_checkpoints, title
+        self.throughput = self._throughput(config)
+        self.keep_checkpoints = config.logging.keep_checkpoints
+        self.title = f"{config.size} {config.stage}"
         self._learned = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._tokens_logged: int | None = None
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
         self.add_callback(ProgressBar())
+
+    def _throughput(self, config: Any) -> Throughput:
+        """The meter of tokens per second, and of MFU where FLOPs and GPU are known."""
+        own = self.model.config
+        known = isinstance(own, KORMoConfig) and torch.cuda.is_available()
+        peak = peak_flops(torch.cuda.get_device_name()) if known else None
+        # Generation is most of a GRPO step, so there is no MFU to speak of.
+        if peak is None or config.stage == "grpo":
+            return Throughput(0.0, None)
+        flops = flops_per_token(own, config.batch.sequence_length)
+        return Throughput(flops, peak * self.args.world_size)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         return decayed_parameters(model)

@@ -55,6 +55,21 @@ def run_fsdp_stage() -> None:
     exit_on_error(stage1.main)
 
 
+def run_chat_stages() -> None:
+    """SFT and then DPO in the same processes; each argument is the JSON of a command line."""
+    import torch.distributed as dist
+
+    from recipes import dpo, sft
+    from recipes.command_line import exit_on_error
+
+    end = dist.destroy_process_group
+    dist.destroy_process_group = lambda: None  # the second stage needs the group, too
+    for stage, arguments in zip((sft, dpo), sys.argv[2:]):
+        sys.argv = [sys.argv[0], *json.loads(arguments)]
+        exit_on_error(stage.main)
+    end()
+
+
 def run_fixed_batch() -> None:
     """Two steps on one batch with ragged masks, one of its windows fully masked.
 
@@ -107,5 +122,7 @@ def run_fixed_batch() -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "fixed-batch":
         run_fixed_batch()
+    elif sys.argv[1] == "chat-stages":
+        run_chat_stages()
     else:
         run_fsdp_stage()

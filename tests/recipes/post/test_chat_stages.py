@@ -21,23 +21,21 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
-from trl import SFTConfig
 from trl.chat_template_utils import qwen3_chat_template
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import Conversation
 from data_recipes.toy.chats import chats
 from data_recipes.toy.preferences import preferences
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from recipes import dpo, sft
 from recipes.engine.metrics import read_metrics
-from recipes.post.chats import build_data
+from recipes.post.chats import build_chats, unpack
 from recipes.post.masks import ChatTokenizer
-from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.model import load_chat_model, load_chat_tokenizer
 from recipes.post.sft_config import SFTStageConfig
-from recipes.post.stage import throughput, trainer_arguments
-from recipes.post.trainers import ChatTrainer
 
 from ...conftest import ROOT, environment
 
@@ -50,6 +48,7 @@ SHAPE = {
     "num_key_value_heads": 1,
     "head_dim": 16,
 }
+SFT = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
 LORA = "model.adapter={rank: 4, alpha: 8}"
 
 
@@ -130,28 +129,11 @@ def test_packed_loss_is_that_of_separate_conversations(
     base: Path, sources: Path, tmp_path: Path, attention: str, adapter: str | None
 ) -> None:
     extra = [f"model.attention={attention}", *([adapter] if adapter else [])]
-    path = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
     arguments = overrides("sft", base, sources, tmp_path / "run", *extra)
-    config = load_config(path, SFTStageConfig, arguments)
+    config = load_config(SFT, SFTStageConfig, arguments)
     tokenizer = load_chat_tokenizer(str(base))
-    data = build_data(config.data, tokenizer, 400, tmp_path / "data")
-    model = load_chat_model(config, tokenizer)
-    args = SFTConfig(
-        **trainer_arguments(config, 2, 1, 0),
-        max_length=400,
-        packing=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    (tmp_path / "run").mkdir()
-    trainer = ChatTrainer(
-        model=model,
-        args=args,
-        train_dataset=data.train,
-        eval_dataset=data.heldout,
-        processing_class=tokenizer,
-        peft_config=lora_config(config),
-    )
-    trainer.prepare(throughput(model, config, 1), 1, "test")
+    chosen = build_chats(config.data, tokenizer, 400, tmp_path / "data")
+    trainer = sft.build_trainer(config, sft.sft_arguments(config), tokenizer, chosen)
     if adapter:
         assert isinstance(trainer.model, PeftModel)
         for name, parameter in trainer.model.named_parameters():
@@ -181,11 +163,42 @@ def test_packed_loss_is_that_of_separate_conversations(
     assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
 
 
+def test_trl_prepares_what_the_audit_and_the_labels_are_made_of(
+    base: Path, sources: Path, tmp_path: Path
+) -> None:
+    """Ids and labels in TRL's windows are those of each conversation by itself, none cut."""
+    length = 800  # schemas of tools are long in this tokenizer
+    longer = [f"batch.sequence_length={length}"]
+    arguments = overrides("sft", base, sources, tmp_path / "run", *longer)
+    config = load_config(SFT, SFTStageConfig, arguments)
+    tokenizer = load_chat_tokenizer(str(base))
+    chosen = build_chats(config.data, tokenizer, length, tmp_path / "data")
+    trainer = sft.build_trainer(config, sft.sft_arguments(config), tokenizer, chosen)
+    tokenize = ChatTokenizer(tokenizer, length)
+    for rows, windows in (
+        (chosen.train, trainer.train_dataset),
+        (chosen.heldout, trainer.eval_dataset),
+    ):
+        alone = [tokenize(Conversation(r["messages"], "", r["tools"], {})) for r in rows]
+        assert 1 < len(windows) < len(rows)
+        packed = sorted((t.input_ids, t.labels) for t in unpack(windows, 1000))
+        assert packed == sorted((t.input_ids, t.labels) for t in alone)
+        assert all(sum(w["seq_lengths"]) == len(w["input_ids"]) <= length for w in windows)
+
+    assert any(row["tools"] for row in chosen.train)
+    windows = trainer.train_dataset
+    batch = trainer.data_collator([windows[0], windows[1]])
+    lengths = [*windows[0]["seq_lengths"], *windows[1]["seq_lengths"]]
+    assert batch["cu_seq_lens_q"].diff().tolist() == lengths
+    assert (batch["position_ids"] == 0).sum() == len(lengths)
+    learned = sum(label >= 0 for n in (0, 1) for label in windows[n]["labels"])
+    assert (batch["labels"] >= 0).sum() == learned
+
+
 def test_it_starts_from_the_weights_of_its_parent(
     base: Path, sources: Path, tmp_path: Path
 ) -> None:
-    path = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
-    config = load_config(path, SFTStageConfig, overrides("sft", base, sources, tmp_path))
+    config = load_config(SFT, SFTStageConfig, overrides("sft", base, sources, tmp_path))
     loaded = load_chat_model(config, load_chat_tokenizer(str(base))).state_dict()
     parent = weights(base)
     assert loaded.keys() == parent.keys()
@@ -241,30 +254,31 @@ def test_sft_learns_hands_over_and_resumes(
         start(monkeypatch, sft, [*arguments, "optimizer.learning_rate=0.1"])
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_two_processes_learn_what_one_does(
-    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ["schedule.epochs=0.5", "batch.micro_batch=1"]
-    alone = overrides(stage, base, sources, tmp_path / "one", *few)
-    start(monkeypatch, {"sft": sft, "dpo": dpo}[stage], alone)
+    stages = {"sft": sft, "dpo": dpo}
+    commands = []
+    for stage, script in stages.items():
+        start(monkeypatch, script, overrides(stage, base, sources, tmp_path / stage / "one", *few))
+        commands.append(overrides(stage, base, sources, tmp_path / stage / "two", *few))
+    # Both stages in one launch, one after the other.
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    worker = [str(ROOT / "tests" / "recipes" / "workers.py"), "chat-stages"]
     result = subprocess.run(
-        [
-            *launcher,
-            str(ROOT / "recipes" / f"{stage}.py"),
-            *overrides(stage, base, sources, tmp_path / "two", *few),
-        ],
+        [*launcher, *worker, *map(json.dumps, commands)],
         env=environment(),
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
-    assert [m["step"] for m in one] == [m["step"] for m in two] and len(one) > 3
-    for a, b in zip(one, two):
-        for key in {"loss", "heldout_loss", "grad_norm"} & a.keys():
-            assert a[key] == pytest.approx(b[key], rel=1e-3), (a["step"], key)
+    for stage in stages:
+        one, two = (log_of(tmp_path / stage / ranks) for ranks in ("one", "two"))
+        assert [m["step"] for m in one] == [m["step"] for m in two] and len(one) > 3
+        for a, b in zip(one, two):
+            for key in {"loss", "heldout_loss", "grad_norm"} & a.keys():
+                assert a[key] == pytest.approx(b[key], rel=1e-3), (stage, a["step"], key)
 
 
 def test_dpo_prefers_the_chosen_and_resumes(
@@ -311,7 +325,7 @@ def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path)
     tokenizer = load_chat_tokenizer(str(base))
     source = ChatSource(path=str(path), language="en", licence="-")
     data = build_pairs([source], tokenizer, 200, 1, 0)
-    assert "dropped, equal" in data.table
+    assert "left out, equal" in data.table
     everything = [*data.train, *data.heldout]
     assert len(everything) == 3
     batch = PreferenceCollator(tokenizer.pad_token_id)(everything)

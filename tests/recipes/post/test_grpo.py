@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from data_recipes.common.errors import RecipeError
 from recipes import grpo
 from recipes.command_line import parse_command_line
-from recipes.engine.metrics import Throughput, read_metrics
-from recipes.post.grpo_build import build_model, build_tokenizer, check_machine, grpo_arguments
+from recipes.engine.metrics import read_metrics
+from recipes.post.grpo_stage import grpo_arguments
+from recipes.post.model import load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
 from recipes.post.trainers import RewardTrainer
 from tests.recipes.post.grpo_hand_made import stage
@@ -103,7 +104,7 @@ def test_what_the_machine_cannot_run_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RecipeError, match=message):
-        check_machine(stage(overrides, extra))
+        start(monkeypatch, overrides, extra)
 
 
 def test_fewer_prompts_than_a_step_takes(
@@ -126,9 +127,7 @@ def test_bad_configs_are_refused(overrides: list[str], extra: str, message: str)
         stage([o for o in overrides if not o.startswith(extra.split("=")[0])], extra)
 
 
-def test_tokenizers_that_cannot_chat_are_refused(
-    overrides: list[str], chat_model: Path, tmp_path: Path
-) -> None:
+def test_tokenizers_that_cannot_chat_are_refused(chat_model: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(chat_model)
     template, tokenizer.chat_template = tokenizer.chat_template, None
     tokenizer.save_pretrained(tmp_path / "no_template")
@@ -141,7 +140,7 @@ def test_tokenizers_that_cannot_chat_are_refused(
         ("absent", "no such directory"),
     ):
         with pytest.raises(RecipeError, match=message):
-            build_tokenizer(stage(overrides, f"model.init_from={tmp_path / name}"))
+            load_rollout_tokenizer(str(tmp_path / name))
 
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
@@ -149,7 +148,7 @@ def test_tokenizers_that_cannot_chat_are_refused(
     plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), chat_template="x")
     plain.save_pretrained(tmp_path / "plain")
     with pytest.raises(RecipeError, match="</think>"):
-        build_tokenizer(stage(overrides, f"model.init_from={tmp_path / 'plain'}"))
+        load_rollout_tokenizer(str(tmp_path / "plain"))
 
 
 def test_dry_run_trains_nothing(
@@ -170,7 +169,7 @@ def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
     config = stage(
         overrides, "schedule.steps=40", "optimizer.learning_rate=1e-2", "logging.save_every=1000"
     )
-    tokenizer = build_tokenizer(config)
+    tokenizer = load_rollout_tokenizer(config.model.init_from)
     wanted = tokenizer.convert_tokens_to_ids("a")
 
     def share_of_a(completion_ids: list[list[int]], **_: object) -> list[float]:
@@ -180,13 +179,13 @@ def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
     args.reward_weights = None
     config.logging.output_dir.mkdir()
     trainer = RewardTrainer(
-        model=build_model(config),
+        model=load_model(config.model.init_from, "sdpa"),
         args=args,
         processing_class=tokenizer,
         train_dataset=load_prompts(config.data, tokenizer).rows,
         reward_funcs=[share_of_a],
     )
-    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
+    trainer.prepare(config)
     trainer.train()
     rewards = [line["reward"] for line in read_metrics(config.logging.output_dir)]
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
@@ -195,8 +194,8 @@ def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
 def test_generation_ends_at_the_end_of_a_turn(overrides: list[str]) -> None:
     """A model that only says `<|EOT|>`: completions of one token, which count as ended."""
     config = stage(overrides)
-    tokenizer = build_tokenizer(config)
-    model = build_model(config)
+    tokenizer = load_rollout_tokenizer(config.model.init_from)
+    model = load_model(config.model.init_from, "sdpa")
     with torch.no_grad():
         model.model.norm.weight.fill_(1.0)
         model.lm_head.weight.zero_()
@@ -219,6 +218,6 @@ def test_generation_ends_at_the_end_of_a_turn(overrides: list[str]) -> None:
         train_dataset=load_prompts(config.data, tokenizer).rows,
         reward_funcs=[record],
     )
-    trainer.prepare(Throughput(0.0, None), keep_checkpoints=1, title="test")
+    trainer.prepare(config)
     trainer.train()
     assert seen and all(ids == [tokenizer.eos_token_id] for ids in seen)
