@@ -18,8 +18,10 @@ class EvaluationSet(Strict):
         task: name in the report; several sets may share it.
         path: file, directory, glob (JSONL or Parquet), or
             `hub://owner/name[@revision][:config[:split]]`; or a list of them.
-        columns: columns with text, each searched on its own; a list in a column gives one text per
-            element, and a dot leads into a nested column (`choices.text`).
+        columns: columns with text, the question first; a list in a column gives one text per
+            element, and a dot leads into a nested column (`choices.text`). Each text is searched
+            for on its own, and all of an item as one, with and without letters or numbers before
+            those behind the first.
         max_items: an n-gram in more items of the task than this is boilerplate, such as an
             instruction that they share, and is left out. 10 is what NeMo Curator's decontamination
             takes for its own "too common". Raise it where many items share a passage.
@@ -52,6 +54,10 @@ class DecontaminateConfig(Strict):
         min_words: an evaluation text with fewer words than `ngram_size` is searched for as a
             whole, unless it has fewer than this. GPT-3 lowers its n to 8 for tasks of short items;
             with less, everyday phrases match.
+        ngram_characters: the same for Korean, in letters and digits, spaces aside. Our choice: 8 to
+            13 English words are some 6 to 10 eojeol, or 18 to 30 syllables; 20 still finds a
+            question of two lines with a word changed in its middle.
+        min_characters: the shortest Korean text; 8 English words are some 6 eojeol.
         min_matches: different n-grams of a task that a document must hold to count. One, as in
             GPT-3, is the most cautious choice, and boilerplate aside it costs few documents; more
             lets quotations of a passage's single sentence through.
@@ -61,6 +67,8 @@ class DecontaminateConfig(Strict):
     evaluation_sets: list[EvaluationSet] | str
     ngram_size: int = Field(default=13, gt=1, le=64)
     min_words: int = Field(default=8, gt=1)
+    ngram_characters: int = Field(default=20, gt=1, le=256)
+    min_characters: int = Field(default=16, gt=1)
     min_matches: int = Field(default=1, gt=0)
     action: Literal["remove", "flag"] = "remove"
 
@@ -68,7 +76,16 @@ class DecontaminateConfig(Strict):
     def _shorter(self) -> "DecontaminateConfig":
         if self.min_words > self.ngram_size:
             raise ValueError(f"min_words is at most ngram_size, {self.ngram_size}")
+        if self.min_characters > self.ngram_characters:
+            raise ValueError(f"min_characters is at most ngram_characters, {self.ngram_characters}")
         return self
+
+    def sizes(self) -> dict[str, list[int]]:
+        """Longest and shortest n-grams, by what they are of."""
+        return {
+            "words": [self.ngram_size, self.min_words],
+            "characters": [self.ngram_characters, self.min_characters],
+        }
 
     def sets(self) -> list[EvaluationSet]:
         """The evaluation sets, read from their file if need be.

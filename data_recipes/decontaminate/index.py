@@ -3,29 +3,47 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from datatrove.data import DocumentsPipeline
-from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..engine.documents import BATCH_BYTES
 from ..read.files import resolve_files
-from ..text.words import Words
+from ..text.kernels import kernel
+from ..text.ngrams import hash_ngrams, hash_stretches
+from ..text.words import Words, grown
+from .compare import Compared, compare, compared_by, is_korean
 from .config import DecontaminateConfig, EvaluationSet
-from .items import read_items
-from .ngrams import find_ngrams, hash_passages, make_filter
-from .text import compare, compared_by
+from .items import passages, read_items
 
 INDEX = "index"
 _RECORD = "index.json"
 _ARRAYS = ("ngrams", "starts", "owners", "item_tasks", "anchors", "ngram_bits", "anchor_bits")
-# Finds in one batch that are made room for at first.
-_ROOM = 1024
+# Bits of a filter per n-gram: some 6 % of unknown n-grams pass it and are looked up.
+_FILTER_BITS = 16
+
+
+class Find(NamedTuple):
+    """An n-gram of evaluation items that stands in a text.
+
+    Attributes:
+        text: number of the text.
+        ngram: number of the n-gram.
+        units: the words or characters that it was found in.
+        first: the first of them.
+        count: how many they are.
+    """
+
+    text: int
+    ngram: int
+    units: Words
+    first: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class Index:
         starts: where the items of each n-gram start in `owners`, int64 [n + 1].
         owners: items, int32.
         item_tasks: task of each item, int32 [items].
-        anchors: hashes of the first words of short texts, ascending, uint64.
+        anchors: hashes of the first words or characters of short texts, ascending, uint64.
         ngram_bits: filter of `ngrams`.
         anchor_bits: filter of `anchors`.
         record: settings, and what was counted per task.
@@ -61,7 +79,7 @@ class Index:
         """Read an index; its arrays are mapped, and shared by the processes of a machine.
 
         Raises:
-            RecipeError: it is missing or damaged.
+            RecipeError: it is missing or damaged, or was made by other rules for words.
         """
         try:
             record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
@@ -70,31 +88,43 @@ class Index:
             raise RecipeError(
                 f"{directory}: missing or damaged index ({error}); delete it and run the step again"
             ) from error
+        if record["settings"]["words"] != compared_by():
+            raise RecipeError(
+                f"{directory}: made with another release of `regex`, whose words are not those of "
+                "this machine; install the same everywhere, or delete it and run the step again"
+            )
         first = [task["first_item"] for task in record["tasks"].values()]
         return Index(list(record["tasks"]), first, record=record, **arrays)
 
-    def find(self, words: Words, config: DecontaminateConfig) -> np.ndarray:
-        """Places in texts where n-grams of evaluation items stand.
+    def find(self, compared: Compared) -> list[Find]:
+        """Find every place in texts where an n-gram of an evaluation item stands."""
+        sizes = self.record["settings"]["sizes"]
+        return [
+            find
+            for kind, units in _kinds(compared).items()
+            if len(units.hashes)
+            for find in self._find(units, *sizes[kind])
+        ]
 
-        Returns:
-            text, first word, number of words, n-gram; int64 [finds, 4].
-        """
-        room = _ROOM
-        while True:
-            found, count = find_ngrams(
-                words.hashes,
-                words.bounds,
-                config.ngram_size,
-                config.min_words,
-                self.ngrams,
-                self.ngram_bits,
-                self.anchors,
-                self.anchor_bits,
-                room,
-            )
-            if count <= room:
-                return found
-            room = count
+    def _find(self, units: Words, size: int, shortest: int) -> Iterator[Find]:
+        firsts, hashes = _at_places(units, size, self.ngram_bits)
+        lengths = np.full(len(firsts), size)
+        if len(self.anchors):
+            # Short texts are known by their beginning, and then looked up at each of their lengths.
+            heads, beginnings = _at_places(units, shortest, self.anchor_bits)
+            heads = heads[_look_up(beginnings, self.anchors)[0]]
+            own = np.tile(np.arange(shortest, size), len(heads))
+            heads = np.repeat(heads, size - shortest)
+            ends = units.bounds[np.searchsorted(units.bounds, heads, side="right")]
+            inside = heads + own <= ends
+            heads, own = heads[inside], own[inside]
+            firsts, lengths = np.append(firsts, heads), np.append(lengths, own)
+            hashes = np.append(hashes, hash_stretches(units.hashes, heads, own))
+        found, places = _look_up(hashes, self.ngrams)
+        texts = np.searchsorted(units.bounds, firsts[found], side="right") - 1
+        for row in zip(texts, places, firsts[found], lengths[found]):
+            text, ngram, first, count = map(int, row)
+            yield Find(text, ngram, units, first, count)
 
     def items(self, ngram: int) -> np.ndarray:
         """Items that an n-gram stands in, int32."""
@@ -124,30 +154,89 @@ def _settings(config: DecontaminateConfig, sets: list[EvaluationSet]) -> dict[st
     settings = {
         "sets": [s.model_dump() for s in sets],
         "contents": [[_contents(path) for path in s.paths] for s in sets],
-        "ngram_size": config.ngram_size,
-        "min_words": config.min_words,
+        "sizes": config.sizes(),
         "words": compared_by(),
     }
     return json.loads(json.dumps(settings))
 
 
-def _hash_texts(
-    texts: list[str], items: np.ndarray, config: DecontaminateConfig
+def _kinds(compared: Compared) -> dict[str, Words]:
+    return {"words": compared.words, "characters": compared.characters}
+
+
+def _look_up(hashes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the hashes that are known, and their places in `known`, ascending; int64 [n]."""
+    places = np.searchsorted(known, hashes)
+    rows = np.flatnonzero(known[np.minimum(places, len(known) - 1)] == hashes)
+    return rows, places[rows]
+
+
+def _at_places(units: Words, size: int, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First unit and hash of the n-grams that may be in a filter, int64 and uint64 [n]."""
+    ngrams, bounds = hash_ngrams(units.hashes, units.bounds, size)
+    rows = filter_ngrams(ngrams, bits)
+    texts = np.searchsorted(bounds, rows, side="right") - 1
+    return rows - bounds[texts] + units.bounds[texts], ngrams[rows]
+
+
+def _hash_passages(
+    texts: list[str], items: np.ndarray, sizes: dict[str, tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """N-grams of evaluation texts, their items, and anchors; some megabytes at a time."""
+    """Hash what is searched for: n-grams, their items, and anchors; some megabytes at a time."""
     parts, start = [], 0
     while start < len(texts):
-        end, size = start, 0
-        while end < len(texts) and size < BATCH_BYTES:
-            size += len(texts[end])
+        end, room = start, 0
+        while end < len(texts) and room < BATCH_BYTES:
+            room += len(texts[end])
             end += 1
-        words = compare(texts[start:end]).words
-        ngrams, owners, anchors = hash_passages(
-            words.hashes, words.bounds, config.ngram_size, config.min_words
-        )
-        parts.append((ngrams, items[start:end][owners], anchors))
+        korean = np.array([is_korean(text) for text in texts[start:end]])
+        own, wanted = items[start:end], {"characters": korean, "words": ~korean}
+        for kind, units in _kinds(compare(texts[start:end])).items():
+            size, shortest = sizes[kind]
+            ngrams, bounds = hash_ngrams(units.hashes, units.bounds, size)
+            owners = np.repeat(np.arange(end - start), np.diff(bounds))
+            ngrams, owners = ngrams[wanted[kind][owners]], owners[wanted[kind][owners]]
+            # A text of fewer units is one n-gram, if it is not too short.
+            lengths = np.diff(units.bounds)
+            short = np.flatnonzero(wanted[kind] & (lengths >= shortest) & (lengths < size))
+            firsts = units.bounds[short]
+            whole = hash_stretches(units.hashes, firsts, lengths[short])
+            anchors = hash_stretches(units.hashes, firsts, np.full(len(short), shortest))
+            parts.append((np.append(ngrams, whole), own[np.append(owners, short)], anchors))
         start = end
     return tuple(np.concatenate(arrays) for arrays in zip(*parts))
+
+
+def make_filter(values: np.ndarray) -> np.ndarray:
+    """Make a bitmap of known hashes, small enough to be asked at every word.
+
+    Args:
+        values: uint64 [n].
+
+    Returns:
+        uint64 [a power of two].
+    """
+    size = 1 << max(0, len(values) * _FILTER_BITS // 64).bit_length()
+    bits = np.zeros(size, np.uint64)
+    words = (values >> np.uint64(6)) & np.uint64(size - 1)
+    np.bitwise_or.at(bits, words, np.uint64(1) << (values & np.uint64(63)))
+    return bits
+
+
+@kernel
+def filter_ngrams(ngrams: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Rows of the n-grams that a filter lets through: all that are known, and few others; int64."""
+    rows = np.empty(len(ngrams) // 8 + 64, np.int64)
+    mask = np.uint64(len(bits) - 1)
+    count = 0
+    for row in range(len(ngrams)):
+        word = bits[(ngrams[row] >> np.uint64(6)) & mask]
+        if (word >> (ngrams[row] & np.uint64(63))) & np.uint64(1):
+            if count == len(rows):
+                rows = grown(rows, 2 * count)
+            rows[count] = row
+            count += 1
+    return rows[:count]
 
 
 def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
@@ -177,19 +266,21 @@ def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
     record: dict[str, dict[str, int]] = {}
     for number, (task, own) in enumerate(tasks.items()):
         items = [item for s in own for item in read_items(s)]
-        for item, passages in enumerate(items, start=len(item_tasks)):
-            texts += passages
-            owners += [item] * len(passages)
+        for item, columns in enumerate(items, start=len(item_tasks)):
+            own_texts = passages(columns)
+            texts += own_texts
+            owners += [item] * len(own_texts)
         record[task] = {"first_item": len(item_tasks), "items": len(items)}
         item_tasks += [number] * len(items)
-    ngrams, items, anchors = _hash_texts(texts, np.array(owners, np.int32), config)
+    ngrams, items, anchors = _hash_passages(texts, np.array(owners, np.int32), config.sizes())
     limits = np.array([max(s.max_items for s in own) for own in tasks.values()])
     arrays = _arrange(ngrams, items, np.array(item_tasks, np.int32), limits, record)
     for task, counts in record.items():
         if not counts["items_searchable"]:
             raise RecipeError(
                 f"evaluation set {task!r}: none of {counts['items']:,} items can be searched for "
-                f"({counts['items_too_short']:,} have no text of {config.min_words} words, the "
+                f"({counts['items_too_short']:,} have no text of {config.min_words} words or "
+                f"{config.min_characters} Korean characters, the "
                 "n-grams of the others are boilerplate); name other columns, or raise max_items"
             )
     arrays["anchors"] = np.unique(anchors)
@@ -242,21 +333,3 @@ def _arrange(
         "owners": items[keep],
         "item_tasks": item_tasks,
     }
-
-
-class BuildIndex(PipelineStep):
-    """`build_index` as a step of one task, to run where `DecontaminateStep` will."""
-
-    name = "Index of evaluation sets"
-    type = "CLEANING"
-
-    def __init__(self, output_dir: Path, config: DecontaminateConfig) -> None:
-        super().__init__()
-        self.output_dir = output_dir
-        self.config = config
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        build_index(self.config, self.output_dir)
-        yield from ()

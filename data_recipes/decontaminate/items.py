@@ -1,5 +1,6 @@
 """Evaluation sets as lists of texts to search for."""
 
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,19 @@ def read_items(evaluation_set: EvaluationSet) -> list[list[str]]:
             f"evaluation set {evaluation_set.task!r}: no text in {', '.join(evaluation_set.paths)}"
         )
     return items
+
+
+def passages(item: list[str]) -> list[str]:
+    """List what is searched for of an item: each text, and all as one.
+
+    Documents print choices with letters or numbers before them, or without, so both ways are there.
+    """
+    texts = [text for text in item if text.strip()]
+    if len(texts) < 2:
+        return texts
+    first, *choices = texts
+    labels = ([""] * len(choices), string.ascii_uppercase, map(str, range(1, len(choices) + 1)))
+    return texts + [
+        "\n".join([first, *(f"{label} {choice}" for label, choice in zip(own, choices))])
+        for own in labels
+    ]

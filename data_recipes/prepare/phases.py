@@ -5,9 +5,7 @@ from pathlib import Path
 
 from datatrove.pipeline.base import PipelineStep
 
-from ..decontaminate.apply import DecontaminateStep
-from ..decontaminate.index import BuildIndex
-from ..decontaminate.report import WriteReport
+from ..decontaminate.step import BuildIndex, DecontaminateStep, WriteReport
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.step import DedupStep
 from ..deduplicate.whole_documents import whole_document_phases

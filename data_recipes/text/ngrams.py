@@ -77,3 +77,24 @@ def hash_ngrams(words: np.ndarray, bounds: np.ndarray, size: int) -> tuple[np.nd
             words, bounds[text], bounds[text + 1], size, leaving, ngrams, ngram_bounds[text]
         )
     return ngrams, ngram_bounds
+
+
+@kernel
+def hash_stretches(words: np.ndarray, firsts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Hash stretches of words of different lengths, each as one n-gram of its length.
+
+    Args:
+        words: hashes of words, uint64.
+        firsts: first word of each stretch, int64 [n].
+        lengths: its words, int64 [n].
+
+    Returns:
+        uint64 [n].
+    """
+    hashes = np.empty(len(firsts), np.uint64)
+    for i in range(len(firsts)):
+        value = np.uint64(0)
+        for word in range(firsts[i], firsts[i] + lengths[i]):
+            value = value * GOLDEN + words[word]
+        hashes[i] = mix(value)
+    return hashes

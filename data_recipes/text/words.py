@@ -45,13 +45,13 @@ _PROPERTIES = {
     "WB=WSegSpace": _W_SEG_SPACE,
     "WB=Regional_Indicator": _REGIONAL,
 }
-_CLASS, _WHITE, _PICTOGRAPHIC, _WORD_LIKE = 31, 32, 64, 128
+_CLASS, _WHITE, _PICTOGRAPHIC, WORD_LIKE = 31, 32, 64, 128
 _FLAGS = {
     r"\p{White_Space}+": _WHITE,
     r"\p{Extended_Pictographic}+": _PICTOGRAPHIC,
-    r"[\p{Alphabetic}\p{N}]+": _WORD_LIKE,
+    r"[\p{Alphabetic}\p{N}]+": WORD_LIKE,
 }
-_PLAIN_LETTER = _A_LETTER | _WORD_LIKE
+_PLAIN_LETTER = _A_LETTER | WORD_LIKE
 _CODE_POINTS = 0x110000
 _SPACE, _ASCII = 0x20, 0x80
 _SURROGATES = range(0xD800, 0xE000)
@@ -313,7 +313,7 @@ def append_words(
             white &= entry
             value = (value ^ np.uint64(point)) * GOLDEN
             at = following
-        if white & _WHITE or (word_like_only and not flags & _WORD_LIKE):
+        if white & _WHITE or (word_like_only and not flags & WORD_LIKE):
             continue
         if count == len(hashes):
             hashes = grown(hashes, 2 * count)

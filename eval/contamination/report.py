@@ -62,8 +62,7 @@ def make_report(
             "overlapping": dict(sorted(overlapping.items(), key=lambda pair: int(pair[0]))),
         }
     return {
-        "ngram_size": config.ngram_size,
-        "min_words": config.min_words,
+        "sizes": config.sizes(),
         "unknown_parent": unknown_parent,
         "stages": {
             stage: {name: found[name]["documents"] for name in names}
@@ -94,12 +93,15 @@ def table(report: dict[str, Any]) -> list[list[str]]:
 def _page(report: dict[str, Any], model: str) -> str:
     rows = table(report)
     lines = [f"# Evaluation items in the training data of {model}", ""]
+    (words, least_words), (letters, least_letters) = report["sizes"].values()
     lines += [
-        f"An item counts as overlapping if one of its texts has {report['ngram_size']} words in a "
-        "row in common with a document of a source that a stage was trained on (all words of texts "
-        f"of {report['min_words']} to {report['ngram_size'] - 1} words), upper and lower case and "
-        "punctuation aside. Shorter items, and those whose words many items share, cannot be "
-        "searched for. Sources count whole, also where a stage read only a part of them.",
+        f"An item counts as overlapping if one of its texts, or its question and choices as one, "
+        f"has {words} words in a row in common with a document of a source that a stage read, "
+        f"or {letters} letters if it is Korean (all of a text of {least_words} words or "
+        f"{least_letters} letters or more), upper and lower case, punctuation and, in Korean, "
+        "spaces aside. Shorter items, and those whose words many items share, cannot be searched "
+        "for, and neither can paraphrases and translations be found. Sources count whole, also "
+        "where a stage read only a part of them.",
         "",
     ]
     if report["unknown_parent"]:

@@ -13,9 +13,9 @@ from typing import Any
 from tqdm import tqdm
 
 from data_recipes.common.files import write_json_atomically
+from data_recipes.decontaminate.compare import compare
 from data_recipes.decontaminate.config import DecontaminateConfig
 from data_recipes.decontaminate.index import INDEX, Index, build_index
-from data_recipes.decontaminate.text import compare
 from data_recipes.engine.documents import BATCH_BYTES
 
 from .corpora import Corpus, Document
@@ -91,7 +91,7 @@ class Search:
         owners = [n for n, document in enumerate(documents) for _ in document.texts]
         compared = compare([text for document in documents for text in document.texts])
         seen: set[tuple[int, str, int]] = set()
-        for text, first, length, ngram in self.index.find(compared.words, self.config).tolist():
+        for text, ngram, units, first, count in self.index.find(compared):
             for item in self.index.items(ngram):
                 task, number = self.index.task_of(item)
                 if (owners[text], task, number) in seen:
@@ -100,7 +100,7 @@ class Search:
                 find = found.setdefault(task, {}).setdefault(number, _Find())
                 find.documents += 1
                 if len(find.named) < _NAMED:
-                    matched = compared.text(first, length)
+                    matched = compared.passage(units, first, count)
                     find.named.append({"document": documents[owners[text]].name, "text": matched})
 
 

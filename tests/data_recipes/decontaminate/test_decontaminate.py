@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.decontaminate.apply import DecontaminateStep
 from data_recipes.decontaminate.config import SHIPPED, DecontaminateConfig
-from data_recipes.decontaminate.index import INDEX, BuildIndex, Index, build_index
-from data_recipes.decontaminate.report import REPORT, WriteReport
+from data_recipes.decontaminate.index import INDEX, Index, build_index
+from data_recipes.decontaminate.step import REPORT, BuildIndex, DecontaminateStep, WriteReport
 from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.toy import documents
 
@@ -38,6 +37,11 @@ APOSTROPHE = (
     "It isn't clear whether the ferryman's oldest daughter kept his lantern after the storm"
 )
 TOO_SHORT = "What is a noun?"
+# 6 words and 14 letters, too few alone; with their choices they are searched for.
+BRIEF = "Which of these metals is liquid?"
+BRIEF_CHOICES = ["mercury", "iron", "tin"]
+BRIEF_KOREAN = "광합성에 대한 설명으로 옳은 것은?"
+BRIEF_KOREAN_CHOICES = ["빛이 필요하다.", "밤에만 한다.", "뿌리에서 한다."]
 # 16 words, in front of every question of one task.
 INSTRUCTION = (
     "Read the following statement with care and then decide whether it is true or false today:"
@@ -45,17 +49,19 @@ INSTRUCTION = (
 
 
 def write_sets(root: Path) -> list[dict]:
-    """Three tasks: English, four items; Korean in Parquet, two; one with boilerplate, 13."""
+    """Three tasks: English, five items; Korean in Parquet, three; one with boilerplate, 13."""
     english = [
         {"question": ENGLISH, "choices": ["a lighthouse", "none of them"], "answer": 1},
         {"question": SHORT, "choices": [], "answer": 0},
         {"question": APOSTROPHE, "choices": [], "answer": 0},
-        {"question": TOO_SHORT, "choices": ["a word", "a verb"], "answer": 0},
+        {"question": TOO_SHORT, "choices": [], "answer": 0},
+        {"question": BRIEF, "choices": BRIEF_CHOICES, "answer": 0},
     ]
     (root / "english.jsonl").write_text("".join(json.dumps(row) + "\n" for row in english))
     korean = [
         {"body": {"text": KOREAN}, "options": {"text": ["예", "아니요"]}},
         {"body": {"text": KOREAN_13}, "options": {"text": []}},
+        {"body": {"text": BRIEF_KOREAN}, "options": {"text": BRIEF_KOREAN_CHOICES}},
     ]
     pq.write_table(pa.Table.from_pylist(korean), root / "korean.parquet")
     statements = [f"{INSTRUCTION} Statement {n} holds." for n in "abcdefghijkl"]
@@ -93,11 +99,23 @@ HITS = {
     "Korean, 13 words": around(KOREAN_13),
     "Korean in letters": around(unicodedata.normalize("NFD", KOREAN_13)),
     "at the very end": f"End. {ENGLISH}",
+    "HTML": around(ENGLISH.replace(" ", "&nbsp;")),
+    "question and choices": around("\n".join([BRIEF, *BRIEF_CHOICES])),
+    "question and lettered choices": around(f"{BRIEF} (A) mercury (B) iron (C) tin"),
+    "Korean without spaces": around(KOREAN_13.replace(" ", "")),
+    "Korean, other spaces": around(KOREAN_13.replace("처음으로 등대를", "처음 으로등대를")),
+    "Korean, one particle": around(KOREAN_13.replace("사람이", "사람은")),
+    "Korean, one word changed": around(KOREAN.replace("나루터", "뱃길")),
+    "Korean, 20 letters": around(KOREAN_13.replace(" ", "")[:20]),
+    "Korean, circled numbers": around(
+        BRIEF_KOREAN + "".join(f" {n} {c}" for n, c in zip("①②③", BRIEF_KOREAN_CHOICES))
+    ),
 }
 MISSES = {
     "12 words": around(" ".join(ENGLISH.split()[3:15])),
+    # After the last word, "A" of the page would be the letter before the first choice.
     "12 words at two places": around(" ".join(ENGLISH.split()[:12]))
-    + around(" ".join(ENGLISH.split()[-12:])),
+    + around(" ".join(ENGLISH.split()[-13:-1])),
     "paraphrase": around(
         "The old harbour master wrote a letter. According to it, which of the lighthouses on the "
         "northern coast, seven in all, was the first to be built?"
@@ -108,7 +126,9 @@ MISSES = {
     "part of a short item": around(" ".join(SHORT.split()[:9])),
     "too short an item": around(TOO_SHORT),
     "boilerplate": around(INSTRUCTION),
-    "Korean, 12 words": around(" ".join(KOREAN_13.split()[:12])),
+    "Korean, 19 letters": around(KOREAN_13.replace(" ", "")[:19]),
+    "another question of the kind": around(f"{BRIEF} gold, silver, copper"),
+    "another Korean question of the kind": around(f"{BRIEF_KOREAN} ① 산소를 쓴다. ② 열이 난다."),
     "across documents": " ".join(ENGLISH.split()[:10]),
     "across documents, the rest": " ".join(ENGLISH.split()[10:]),
     "nothing but spaces": " \n ",
@@ -125,6 +145,11 @@ def run(root: Path, config: DecontaminateConfig, tasks: int = 1) -> Decontaminat
         own = tasks if work is step else 1
         execute([work], own, ExecutorConfig(workers=own), out / "logs" / str(number))
     return step
+
+
+def letter_ngrams(text: str) -> set[str]:
+    letters = "".join(c for c in text.lower() if c.isalnum())
+    return {letters[i : i + 20] for i in range(len(letters) - 19)}
 
 
 def report_of(root: Path) -> dict:
@@ -158,7 +183,8 @@ def test_hits_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
     assert detail.startswith(
         'english, item 0: "which of the seven lighthouses on the northern coast'
     )
-    assert "english, true_false" in detail and "20 n-grams" in detail
+    assert "english, true_false" in detail and "21 n-grams" in detail
+    assert "item 4" in rejected[HITS["question and lettered choices"]]["detail"]
     assert rejected[HITS["Korean, 13 words"]]["detail"].startswith(f'korean, item 1: "{KOREAN_13}"')
 
 
@@ -172,24 +198,33 @@ def test_the_report_per_task_is_the_one_counted_by_hand(tmp_path: Path) -> None:
     assert report["bytes_removed"] == sum(len(text.encode()) for text in HITS.values())
 
     english, korean, true_false = (report["tasks"][t] for t in ("english", "korean", "true_false"))
-    assert (english["items"], english["items_searchable"], english["items_too_short"]) == (4, 3, 1)
-    assert english["ngrams"] == 10 + 1 + 2 and english["boilerplate_ngrams"] == 0
-    assert (english["items_found"], english["share_found"]) == (3, 1.0)
-    assert english["found"] == [0, 1, 2]
-    # Five texts with the question, the short one and the one with apostrophes.
-    assert english["documents"] == sum(english["documents_by_source"].values()) == 7
-    assert english["examples"][0]["documents"] == 4
+    assert (english["items"], english["items_searchable"], english["items_too_short"]) == (5, 4, 1)
+    # The question of 22 words; with five words of choices, and with two letters (the first begins
+    # as without) or numbers; the short one and the one with apostrophes; the brief one of nine words
+    # with choices, and of 12.
+    ngrams = 10 + 5 + 6 + 7 + 1 + 2 + 1 + 1 + 1
+    assert english["ngrams"] == ngrams and english["boilerplate_ngrams"] == 0
+    assert (english["items_found"], english["share_found"]) == (4, 1.0)
+    assert english["found"] == [0, 1, 2, 4]
+    # Six texts with the question, the short one, the one with apostrophes, two with the brief one.
+    assert english["documents"] == sum(english["documents_by_source"].values()) == 10
+    assert english["examples"][0]["documents"] == 5
     assert english["examples"][0]["text"].startswith("which of the seven lighthouses")
 
-    assert (korean["items"], korean["items_found"], korean["documents"]) == (2, 2, 3)
-    assert korean["ngrams"] == len(KOREAN.split()) - 12 + 1
-    assert {e["text"]: e["documents"] for e in korean["examples"]}[KOREAN_13] == 2
+    assert (korean["items"], korean["items_found"]) == (3, 3)
+    assert korean["documents"] == sum("Korean" in name for name in HITS)
+    brief = [(BRIEF_KOREAN, *BRIEF_KOREAN_CHOICES), (KOREAN, "예", "아니요")]
+    wanted = letter_ngrams(KOREAN_13) | letter_ngrams(KOREAN)
+    for first, *rest in brief:
+        for labels in ("   ", "ABC", "123"):
+            wanted |= letter_ngrams(first + "".join(map("".join, zip(labels, rest))))
+    assert korean["ngrams"] == len(wanted)
 
     # The instruction alone is boilerplate; each statement's own end is not.
     assert (true_false["items"], true_false["items_searchable"]) == (13, 13)
     words = len(INSTRUCTION.split())
     assert true_false["boilerplate_ngrams"] == words - 12 + 1  # with "Statement" after it
-    assert true_false["found"] == [12] and true_false["documents"] == 5
+    assert true_false["found"] == [12] and true_false["documents"] == 6
     assert true_false["ngrams"] == 12 * 2 + 10
 
 
@@ -218,7 +253,7 @@ def test_flagged_documents_are_all_kept(tmp_path: Path) -> None:
     assert flags[HITS["Korean"]] == ["korean"]
     assert {text for text, tasks in flags.items() if tasks} == set(HITS.values())
     assert report_of(tmp_path)["documents_removed"] == 0
-    assert report_of(tmp_path)["tasks"]["english"]["documents"] == 7
+    assert report_of(tmp_path)["tasks"]["english"]["documents"] == 10
 
 
 def test_more_matches_may_be_asked_for(tmp_path: Path) -> None:
@@ -226,7 +261,8 @@ def test_more_matches_may_be_asked_for(tmp_path: Path) -> None:
     config = DecontaminateConfig(evaluation_sets=write_sets(tmp_path), min_matches=2)
     step = run(tmp_path, config)
     rejected = {r["text"] for f in step.outputs.values() for r in rows_of(f.root / "rejected")}
-    single = {"13 words", "short as a whole", "Korean, 13 words", "Korean in letters"}
+    single = {"13 words", "short as a whole", "Korean, 20 letters"}
+    single |= {"question and choices", "question and lettered choices"}
     assert rejected == {text for name, text in HITS.items() if name not in single}
 
 
@@ -247,7 +283,7 @@ def test_sets_of_one_task_are_counted_together(tmp_path: Path) -> None:
     run(tmp_path, DecontaminateConfig(evaluation_sets=sets))
     tasks = report_of(tmp_path)["tasks"]
     assert list(tasks) == ["english", "true_false"]
-    assert (tasks["english"]["items"], tasks["english"]["found"]) == (6, [0, 4])
+    assert (tasks["english"]["items"], tasks["english"]["found"]) == (8, [0, 5])
 
 
 def test_every_ngram_is_found_where_it_stands(tmp_path: Path) -> None:
@@ -286,7 +322,7 @@ def test_every_ngram_is_found_where_it_stands(tmp_path: Path) -> None:
     }
     rejected = {row["text"] for row in rows_of(step.outputs["s"].root / "rejected")}
     assert rejected == contaminated and 100 < len(contaminated) < 1400
-    # More than one call of the kernel makes room for.
+    # More than the kernel makes room for at first.
     finds = [contains(text, n) for text in texts for item in items for n in ngrams(item)]
     assert sum(finds) > 1024
     assert report_of(tmp_path)["tasks"]["t"]["found"] == sorted(found)
@@ -316,7 +352,7 @@ def test_other_sets_are_noticed_and_the_same_ones_kept(tmp_path: Path) -> None:
         ({"columns": ["answer"]}, "row 0: found int where text was expected"),
         ({"columns": ["question.text"]}, "found str where text was expected"),
         ({"path": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
-        ({"columns": ["choices"]}, "'english': none of 4 items can be searched for"),
+        ({"columns": ["choices"]}, "'english': none of 5 items can be searched for"),
     ],
 )
 def test_sets_that_cannot_be_searched_for_are_refused(
@@ -359,3 +395,5 @@ def test_lists_that_are_no_sets_are_refused(tmp_path: Path) -> None:
         DecontaminateConfig(evaluation_sets=[]).sets()
     with pytest.raises(ValueError, match="min_words is at most ngram_size, 7"):
         DecontaminateConfig(evaluation_sets=[], ngram_size=7)
+    with pytest.raises(ValueError, match="min_characters is at most ngram_characters, 9"):
+        DecontaminateConfig(evaluation_sets=[], ngram_characters=9)

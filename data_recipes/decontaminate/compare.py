@@ -1,0 +1,120 @@
+"""Texts as evaluation items and documents are compared: words, or the characters of Korean.
+
+Case, marks, composition, width, invisible characters and HTML entities do not matter. Korean is
+compared by its letters and digits, without spaces: an eojeol changes with its particle, is spaced
+in more than one way, and an exam question of fifty syllables has too few of them.
+"""
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from ..engine.documents import text_buffers
+from ..text.kernels import kernel
+from ..text.words import (
+    GOLDEN,
+    SEED,
+    WORD_LIKE,
+    Words,
+    decode,
+    grown,
+    mix,
+    split_words,
+    word_table,
+    words_version,
+)
+
+# The first lead byte of a Hangul syllable in UTF-8, and the last.
+_HANGUL_LEADS = 0xEA, 0xED
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]+")
+_HANGUL = re.compile("[\uac00-\ud7a3]")
+# Share of Hangul among the visible characters of an evaluation text from which on it is Korean. Our
+# choice: a question about a formula has few words besides it, a name in English text has less.
+_KOREAN_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Normalised texts, cut in two ways.
+
+    Attributes:
+        data: the normalised texts, UTF-8, uint8.
+        words: their words, marks left out.
+        characters: letters and digits of the texts that have Hangul in them, as words of their own;
+            none of the others.
+    """
+
+    data: np.ndarray
+    words: Words
+    characters: Words
+
+    def passage(self, units: Words, first: int, count: int) -> str:
+        """Quote `count` of `units` from `first` on, with what is between them in one line."""
+        stretch = self.data[units.starts[first] : units.ends[first + count - 1]]
+        return " ".join(stretch.tobytes().decode().split())
+
+
+def _normalise(text: str) -> str:
+    if text.isascii() and "&" not in text:
+        return text.lower()
+    text = unicodedata.normalize("NFKC", html.unescape(text))
+    return _INVISIBLE.sub("", text).lower().replace("\u2019", "'")
+
+
+def is_korean(text: str) -> bool:
+    """Whether an evaluation text is compared by its characters."""
+    visible = len("".join(text.split()))
+    return len(_HANGUL.findall(unicodedata.normalize("NFC", text))) > _KOREAN_SHARE * visible
+
+
+def compare(texts: list[str]) -> Compared:
+    """Normalise texts and cut them into words and characters."""
+    normalised = pa.array(map(_normalise, texts), pa.large_string(), size=len(texts))
+    data, offsets = text_buffers(pa.RecordBatch.from_pydict({"text": normalised}))
+    words = split_words(data, offsets, word_like_only=True)
+    return Compared(data, words, Words(*_characters(data, offsets, word_table())))
+
+
+def compared_by() -> dict[str, str | int]:
+    """Say what words depend on: equal here and there, or an index finds nothing."""
+    return {name: value for name, value in words_version().items() if name != "regex"}
+
+
+@kernel
+def _characters(
+    data: np.ndarray, offsets: np.ndarray, table: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Letters and digits of texts with Hangul, as `Words` has words."""
+    texts = len(offsets) - 1
+    hashes = np.empty(1024, np.uint64)
+    starts = np.empty(1024, np.int64)
+    ends = np.empty(1024, np.int64)
+    bounds = np.empty(texts + 1, np.int64)
+    count = 0
+    for text in range(texts):
+        bounds[text] = count
+        at, end = offsets[text], offsets[text + 1]
+        hangul = False
+        for i in range(at, end):
+            if _HANGUL_LEADS[0] <= data[i] <= _HANGUL_LEADS[1]:
+                hangul = True
+                break
+        if not hangul:
+            continue
+        if count + end - at > len(hashes):
+            room = max(2 * len(hashes), count + end - at)
+            hashes, starts, ends = grown(hashes, room), grown(starts, room), grown(ends, room)
+        while at < end:
+            start = at
+            point, at = decode(data, at, end)
+            if table[point] & WORD_LIKE:
+                hashes[count] = mix((SEED ^ np.uint64(point)) * GOLDEN)
+                starts[count] = start
+                ends[count] = at
+                count += 1
+    bounds[texts] = count
+    return hashes[:count], starts[:count], ends[:count], bounds

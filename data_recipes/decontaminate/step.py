@@ -1,0 +1,197 @@
+"""The step that removes or flags documents with text of evaluation sets, and what it reports."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datatrove.data import DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+
+from ..common.files import write_json_atomically
+from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
+from .compare import Compared, compare
+from .config import DecontaminateConfig
+from .index import INDEX, Find, Index, build_index
+
+CONTAMINATED = "contaminated"
+FLAG = pa.field("contaminated_by", pa.list_(pa.string()))
+# Of the matched text in a rejected document's detail, and in the counts.
+_SHOWN_CHARACTERS = 200
+REPORT = "report.json"
+_EXAMPLES = 10
+
+
+class BuildIndex(PipelineStep):
+    """`build_index` as a step of one task, to run where `DecontaminateStep` will."""
+
+    name = "Index of evaluation sets"
+    type = "CLEANING"
+
+    def __init__(self, output_dir: Path, config: DecontaminateConfig) -> None:
+        super().__init__()
+        self.output_dir = output_dir
+        self.config = config
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        build_index(self.config, self.output_dir)
+        yield from ()
+
+
+class DecontaminateStep(ShardStep):
+    """Looks for n-grams of evaluation items in every document.
+
+    With `action: flag`, all documents are kept and gain `contaminated_by`, list of string: the
+    tasks, an empty list for none. Counted, by task: `documents` and `bytes` found, in how many
+    documents each of its `items` was found (by number), and `matches`: the first matched text of
+    each document, with the number of documents.
+
+    Args:
+        inputs: folder of the step before, by source name.
+        output_dir: `<output_dir>/decontaminate`, with the index that `build_index` made.
+        config: the step.
+    """
+
+    name = "Decontamination"
+
+    def __init__(
+        self, inputs: dict[str, Path], output_dir: Path, config: DecontaminateConfig
+    ) -> None:
+        super().__init__(inputs, output_dir)
+        self.config = config
+
+    def setup(self) -> None:
+        """Open the index.
+
+        Raises:
+            RecipeError: it is missing or damaged, or was made by other rules for words.
+        """
+        self._index = Index.load(self.output_dir / INDEX)
+
+    def schema(self, schema: pa.Schema) -> pa.Schema:
+        return schema.append(FLAG) if self.config.action == "flag" else schema
+
+    def _matches(self, compared: Compared) -> dict[int, dict[str, list[tuple[Find, list[int]]]]]:
+        """By text and task: one find of each n-gram with the items it is of, where enough."""
+        matches: dict[int, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
+        for find in self._index.find(compared):
+            for item in self._index.items(find.ngram):
+                task, number = self._index.task_of(item)
+                ngrams = matches[find.text][task]
+                ngrams.setdefault(find.ngram, (find, []))[1].append(number)
+        return {
+            text: enough
+            for text, tasks in matches.items()
+            if (
+                enough := {
+                    task: list(ngrams.values())
+                    for task, ngrams in tasks.items()
+                    if len(ngrams) >= self.config.min_matches
+                }
+            )
+        }
+
+    def process(self, batch: pa.RecordBatch) -> Outcome:
+        texts = batch.column("text").to_pylist()
+        compared = compare(texts)
+        matches = self._matches(compared)
+        reasons: list[str | None] = [None] * len(texts)
+        details = [""] * len(texts)
+        flags: list[list[str]] = [[] for _ in texts]
+        counts: dict[str, dict[str, Any]] = {}
+        for text, tasks in matches.items():
+            flags[text] = sorted(tasks)
+            reasons[text] = CONTAMINATED
+            size = len(texts[text].encode())
+            for task in flags[text]:
+                finds = tasks[task]
+                find, numbers = finds[0]
+                shown = compared.passage(find.units, find.first, find.count)[:_SHOWN_CHARACTERS]
+                if not details[text]:
+                    details[text] = f'{task}, item {numbers[0]}: "{shown}"'
+                found = {str(n) for _, own in finds for n in own}
+                own = counts.setdefault(
+                    task, {"documents": 0, "bytes": 0, "items": {}, "matches": {}}
+                )
+                own["documents"] += 1
+                own["bytes"] += size
+                own["matches"][shown] = own["matches"].get(shown, 0) + 1
+                for number in found:
+                    own["items"][number] = own["items"].get(number, 0) + 1
+            total = sum(map(len, tasks.values()))
+            details[text] += f" ({total} n-grams"
+            details[text] += f"; {', '.join(flags[text])})" if len(tasks) > 1 else ")"
+        if self.config.action == "remove":
+            return decide(batch, reasons, details, tasks=counts)
+        outcome = decide(batch, [None] * len(texts), details, tasks=counts)
+        kept = outcome.kept.append_column(FLAG, pa.array(flags, FLAG.type))
+        return Outcome(kept, outcome.rejected, outcome.counts)
+
+
+def write_report(config: DecontaminateConfig, sources: list[str], output_dir: Path) -> None:
+    """Add up the counts of all shards into `<output_dir>/report.json`.
+
+    Per task: items in all, those that could be searched for and why the others could not, n-grams
+    searched for and left out as boilerplate, items found and their share of the searchable ones,
+    documents and bytes they were found in (in all and by source), and the matched texts that most
+    documents hold first.
+
+    Args:
+        config: the step.
+        sources: names.
+        output_dir: directory of the finished step.
+
+    Raises:
+        RecipeError: there is no index.
+    """
+    tallies = {source: StepFolder(output_dir / source).tally() for source in sources}
+    total = sum(tallies.values(), Tally())
+    tasks = {}
+    for task, known in Index.load(output_dir / INDEX).record["tasks"].items():
+        found: dict[str, Any] = total.counts.get("tasks", {}).get(task, {})
+        matches = sorted(found.get("matches", {}).items(), key=lambda m: (-m[1], m[0]))
+        items = found.get("items", {})
+        tasks[task] = {
+            **{name: count for name, count in known.items() if name != "first_item"},
+            "items_found": len(items),
+            "share_found": len(items) / known["items_searchable"],
+            "documents": found.get("documents", 0),
+            "bytes": found.get("bytes", 0),
+            "documents_by_source": {
+                source: tally.counts.get("tasks", {}).get(task, {}).get("documents", 0)
+                for source, tally in tallies.items()
+            },
+            "examples": [{"text": t, "documents": n} for t, n in matches[:_EXAMPLES]],
+            "found": sorted(map(int, items)),
+        }
+    report = {
+        "action": config.action,
+        "sizes": config.sizes(),
+        "min_matches": config.min_matches,
+        "documents": total.documents_in,
+        "documents_removed": total.documents_rejected,
+        "bytes_removed": total.bytes_rejected,
+        "tasks": tasks,
+    }
+    write_json_atomically(output_dir / REPORT, report)
+
+
+class WriteReport(PipelineStep):
+    """`write_report` as a step of one task, to run after `DecontaminateStep`."""
+
+    name = "Contamination report"
+    type = "CLEANING"
+
+    def __init__(self, sources: list[str], output_dir: Path, config: DecontaminateConfig) -> None:
+        super().__init__()
+        self.sources = sources
+        self.output_dir = output_dir
+        self.config = config
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        write_report(self.config, self.sources, self.output_dir)
+        yield from ()
