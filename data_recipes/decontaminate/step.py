@@ -1,7 +1,9 @@
 """The step that removes or flags documents with text of evaluation sets, and what it reports."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +12,9 @@ from datatrove.pipeline.base import PipelineStep
 
 from ..common.files import write_json_atomically
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
+from ..text.kernels import compile_once
 from .compare import Compared, compare
-from .config import DecontaminateConfig
+from .config import DecontaminateConfig, EvaluationSet
 from .index import INDEX, Find, Index, build_index
 
 CONTAMINATED = "contaminated"
@@ -40,6 +43,21 @@ class BuildIndex(PipelineStep):
         yield from ()
 
 
+def _compile() -> None:
+    with TemporaryDirectory() as directory:
+        items = Path(directory) / "items.jsonl"
+        items.write_text(json.dumps({"q": "a b c"}) + "\n" + json.dumps({"q": "가나다 라마바"}))
+        config = DecontaminateConfig(
+            evaluation_sets=[EvaluationSet(task="t", path=str(items), columns=["q"])],
+            ngram_size=4,
+            min_words=2,
+            ngram_characters=8,
+            min_characters=2,
+        )
+        build_index(config, Path(directory))
+        Index.load(Path(directory) / INDEX).find(compare(["a b c", "가나다 라마바"]))
+
+
 class DecontaminateStep(ShardStep):
     """Looks for n-grams of evaluation items in every document.
 
@@ -61,6 +79,10 @@ class DecontaminateStep(ShardStep):
     ) -> None:
         super().__init__(inputs, output_dir)
         self.config = config
+
+    def compile_kernels(self) -> None:
+        """Compile the kernels of the search, unless an earlier process did."""
+        compile_once("decontaminate", _compile)
 
     def setup(self) -> None:
         """Open the index.

@@ -247,6 +247,7 @@ def _removed(
     rows = rows[units]
     starts, ends = ngrams.starts[units], ngrams.starts[units + 1]
     texts, text_offsets = _gather(data, starts, ends)
+    texts.flags.writeable = text_offsets.flags.writeable = False  # the types of `text_buffers`
     words = split_words(texts, text_offsets)
     spans, span_bounds = _spans(
         units,

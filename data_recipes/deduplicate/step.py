@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import pyarrow as pa
 from datatrove.data import DocumentsPipeline
@@ -17,8 +17,9 @@ from ..common.files import write_json_atomically
 from ..common.progress import Progress
 from ..engine.documents import REJECTION, ShardWriter, read_batches, shard_schema, text_buffers
 from ..engine.steps import StepFolder, Tally
+from ..text.kernels import compile_once
 from .bloom import HEADER, BloomFilter, FilterShape
-from .config import DedupConfig
+from .config import DedupConfig, Mode
 from .estimate import expected_ngrams
 from .ngrams import Ngrams, cut_ngrams
 from .old_both import REMOVED_SCHEMA, Duplicates, find_duplicates, kept_schema, rewrite
@@ -187,6 +188,15 @@ class Behind:
             self._waiting.popleft().result()
 
 
+def _compile() -> None:
+    text = " ".join(["a"] * 20)
+    batch = pa.RecordBatch.from_pydict({name: [text] for name in ("id", "text", "source")})
+    bloom = BloomFilter(FilterShape.of(10, 0.01), 13, 10)
+    for mode in get_args(Mode):
+        ngrams = cut_ngrams(*text_buffers(batch), 13, mode)
+        rewrite(batch, ngrams, find_duplicates(ngrams, mode, 0.8, bloom))
+
+
 class DedupStep(PipelineStep):
     """Removes what was seen before, in the order of sources and shards.
 
@@ -217,6 +227,10 @@ class DedupStep(PipelineStep):
         self.outputs = {name: StepFolder(output_dir / name) for name in inputs}
         self.output_dir = output_dir
         self.config = config
+
+    def compile_kernels(self) -> None:
+        """Compile the kernels of n-grams and filter, unless an earlier process did."""
+        compile_once("deduplicate", _compile)
 
     def work(self, rank: int) -> list[tuple[str, str]]:
         """(source, shard) pairs of one task, in order."""

@@ -36,7 +36,10 @@ def text_buffers(batch: pa.RecordBatch, column: str = "text") -> tuple[np.ndarra
     texts = batch.column(column).cast(pa.large_string())
     _, offsets, data = texts.buffers()
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return np.frombuffer(data or b"", np.uint8), starts
+    text = np.frombuffer(data or b"", np.uint8)
+    # Always, not only where Arrow's buffer is: to numba, read-only arrays are a type of their own.
+    text.flags.writeable = starts.flags.writeable = False
+    return text, starts
 
 
 def text_bytes(batch: pa.RecordBatch) -> np.ndarray:

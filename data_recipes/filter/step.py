@@ -10,8 +10,9 @@ import pyarrow as pa
 from ..engine.documents import text_buffers
 from ..engine.steps import Outcome, ShardStep, add_counts, decide
 from ..text.histograms import by_outcome
+from ..text.kernels import compile_once
 from .kiwi import KiwiWords
-from .language_id import load_detector
+from .language_id import LangidDetector, load_detector
 from .patterns import build
 from .profiles import FilterConfig, Limit, Profile
 from .statistics import STATISTICS, Lists, measure
@@ -159,6 +160,14 @@ class DocumentFilter:
         return np.where(own, scores, 0).astype(np.float64)
 
 
+def _compile() -> None:
+    batch = pa.RecordBatch.from_pydict({"text": ["가 a. "]})
+    data, offsets = text_buffers(batch)
+    lists = Lists(build(["a"]), stop_word_table(["a"]), suffix_trie(["a"]))
+    measure(data, offsets, whitespace_spans(data, offsets), lists, hangul=True)
+    LangidDetector().detect(["a"])
+
+
 class FilterStep(ShardStep):
     """Keeps what passes every check of its language's profile.
 
@@ -177,6 +186,10 @@ class FilterStep(ShardStep):
     def __init__(self, inputs: dict[str, Path], output_dir: Path, config: FilterConfig) -> None:
         super().__init__(inputs, output_dir)
         self.config = config
+
+    def compile_kernels(self) -> None:
+        """Compile the kernels of every statistic, unless an earlier process did."""
+        compile_once("filter", _compile)
 
     def setup(self) -> None:
         """Load the profiles.

@@ -18,6 +18,7 @@ from ..engine.executors import Call, execute
 from ..engine.slurm import Job
 from ..engine.steps import StepFolder, Tally, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
+from ..text.kernels import HasKernels
 from .config import DataConfig
 from .phases import STEPS, phases
 
@@ -159,6 +160,10 @@ def run_step(config: DataConfig, name: str) -> None:
         ]
         if not inputs:
             left = [part.size for part in work[0].step.pending() if part.file]
+        for phase in work:
+            # Here, where the line that says so is seen; workers then load what was compiled.
+            if isinstance(phase.step, HasKernels):
+                phase.step.compile_kernels()
         with show_progress(root, sum(left), name):
             for number, phase in enumerate(work):
                 execute([phase.step], phase.tasks, config.executor, root / "logs" / str(number))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import llvmlite
 import numba
@@ -63,6 +63,27 @@ def kernel(
         return numba.njit(cache=True, nogil=True, inline=inline)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+@runtime_checkable
+class HasKernels(Protocol):
+    """A step whose kernels can be compiled before its workers would each compile them."""
+
+    def compile_kernels(self) -> None:
+        """Compile them in this process, unless an earlier one did."""
+
+
+def compile_once(name: str, work: Callable[[], None]) -> None:
+    """Do a little work for the sake of its kernels, unless an earlier process did.
+
+    Args:
+        name: of the work.
+        work: calls every kernel, with the types that it will have.
+    """
+    mark = cache_dir() / f"{name}.compiled"
+    if not mark.is_file():
+        work()
+        mark.touch()
 
 
 class _Announcement(event.Listener):

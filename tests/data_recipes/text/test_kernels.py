@@ -1,6 +1,7 @@
 """The cache of compiled kernels: no old machine code, and a line while it is made."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -73,3 +74,15 @@ def test_kernels_take_what_they_use_from_files_that_the_cache_knows() -> None:
 
 def test_other_users_of_numba_keep_their_cache() -> None:
     assert not str(numba.config.CACHE_DIR).rpartition("/")[2].startswith("kernels-")
+
+
+def test_what_is_compiled_beforehand_is_all_that_the_steps_need(tmp_path: Path) -> None:
+    items = [{"q": "Which animal sat on the mat near the door of the house?", "c": ["cat", "dog"]}]
+    items.append({"q": "방석에 앉아 있던 동물은 무엇인가?", "c": ["고양이", "강아지"]})
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "tests.data_recipes.text.compiled_steps"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("compiling kernels, once") == 1
+    assert done.stdout.strip().splitlines()[-1] == "[]"
