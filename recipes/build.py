@@ -1,22 +1,29 @@
-"""Builds tokenizer, model and mixture of a stage, and checks that they fit each other."""
+"""Parts of a pretraining stage: tokenizer, mixture, model, trainer, and the export at its end."""
 
 import os
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from accelerate import init_empty_weights
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import split_revision
 from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
-from data_recipes.tokens.mixture import Mixture, check_synthesizers, format_plan
+from data_recipes.tokens.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 
 from .config import StageConfig
+from .engine.bits_per_byte import BitsPerByte
+from .engine.flops import count_parameters, flops_per_token, peak_flops
+from .engine.handover import BASE_USAGE, Trained, save_kormo, write_final
+from .engine.metrics import CURVE, Throughput
+from .engine.quick_eval import add_quick_eval
 from .engine.schedule import Steps
-
-_WINDOWS_LOOKED_AT = 1000
+from .engine.trainer import PretrainTrainer
+from .engine.windows_data import PackedCollator, WindowDataset
+from .rules import StageRules, token_ids
 
 
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
@@ -51,11 +58,10 @@ def build_tokenizer(config: StageConfig) -> PreTrainedTokenizerBase:
 
 
 def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokenizerBase) -> Mixture:
-    """Open the shards, check the mixture, and print it as a table on the first rank.
+    """Open the shards, and print the mixture as a table on the first rank.
 
     Raises:
-        RecipeError: missing or corrupt shards, shards that another tokenizer made, or Korean text
-            that rests on one synthesizer.
+        RecipeError: missing or corrupt shards, or shards that another tokenizer made.
     """
     data, batch = config.data, config.batch
     mixture = Mixture(
@@ -74,55 +80,7 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
     rows = mixture.plan(steps.total * batch.windows_per_step)
     if int(os.environ.get("RANK", "0")) == 0:
         print(format_plan(rows, batch.sequence_length), flush=True)
-    if config.stage == "midtrain_long":
-        _check_short_text(config, mixture)
-    if config.stage == "midtrain_reasoning":
-        _check_reasoning(mixture, think_ids(tokenizer)[0])
-    if config.stage == "stage2" and not data.allow_single_synthesizer:
-        check_synthesizers(rows)
     return mixture
-
-
-def _check_short_text(config: StageConfig, mixture: Mixture) -> None:
-    limit, least = config.data.short_document_tokens, config.data.min_short_share
-    share = mixture.short_share(limit)
-    if share < least:
-        raise RecipeError(
-            f"data.mixture: {share:.1%} of its tokens lie in documents of at most {limit:,} "
-            f"tokens, data.min_short_share asks for {least:.1%}; without, math and code degrade "
-            "(KORMo section 4). Raise the weights of sources with short documents"
-        )
-    if share == 1:
-        raise RecipeError(
-            f"data.mixture: no document is longer than data.short_document_tokens ({limit:,}), so "
-            "there is nothing to learn from longer windows; add a source with long documents"
-        )
-
-
-def _check_reasoning(mixture: Mixture, think: int) -> None:
-    windows = range(_WINDOWS_LOOKED_AT)
-    if not any((mixture.window(i).tokens == think).any() for i in windows):
-        raise RecipeError(
-            f"data.mixture: no <think> in its first {_WINDOWS_LOOKED_AT} windows. Read "
-            "traces with `template: traces` in the data recipe, which writes them as "
-            "`question\\n<think>\\nreasoning\\n</think>\\n\\nanswer`, and give them a weight"
-        )
-
-
-def think_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Ids of `<think>` and `</think>`.
-
-    Raises:
-        RecipeError: they are not single tokens.
-    """
-    ids = tuple(tokenizer.get_added_vocab().get(t) for t in ("<think>", "</think>"))
-    if None in ids:
-        raise RecipeError(
-            f"tokenizer {tokenizer.name_or_path}: <think> and </think> must be added tokens of "
-            "their own; train one with `python -m data_recipes prepare`, or add them and resize "
-            "the embedding"
-        )
-    return ids
 
 
 def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
@@ -194,3 +152,75 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
         for layer in model.model.layers:
             layer.compile()
     return model
+
+
+def build_trainer(
+    config: StageConfig,
+    rules: StageRules,
+    args: TrainingArguments,
+    steps: Steps,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    mixture: Mixture,
+) -> PretrainTrainer:
+    """Put data, measurements and model into the trainer."""
+    batch = config.batch
+    device_peak = None
+    if torch.cuda.is_available():
+        device_peak = peak_flops(torch.cuda.get_device_name())
+    unscored = token_ids(tokenizer, rules.unscored)
+    collator = PackedCollator(config.data.document_masking, unscored)
+    trainer = PretrainTrainer(
+        model=model,
+        args=args,
+        config=config,
+        train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
+        bits_per_byte=BitsPerByte(
+            config.data.shards,
+            config.data.heldout or list(config.data.mixture),
+            batch.sequence_length,
+            config.data.heldout_tokens,
+            tokenizer,
+            collator,
+        ),
+        throughput=Throughput(
+            flops_per_token(model.config, batch.sequence_length),
+            device_peak * args.world_size if device_peak else None,
+            on_cpu=not torch.cuda.is_available(),
+        ),
+        collator=collator,
+    )
+    add_quick_eval(trainer, config, tokenizer)
+    return trainer
+
+
+def export(
+    trainer: PretrainTrainer,
+    config: StageConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    mixture: Mixture,
+    steps: Steps,
+) -> None:
+    """Gather the trained weights and write `final/`; say where everything is."""
+    state_dict = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        rows = mixture.plan(steps.total * config.batch.windows_per_step)
+        trained = Trained(
+            parent=config.model.init_from,
+            parameters=count_parameters(model.config),
+            tokens=steps.total * config.batch.tokens_per_step,
+            data_fingerprint=mixture.fingerprint,
+            tokenizer_sha256=mixture.tokenizer_sha256,
+            languages=sorted({r.language for r in rows}),
+            licences=sorted({r.licence for r in rows}),
+            table=format_plan(rows, config.batch.sequence_length),
+            usage=BASE_USAGE,
+        )
+        save = partial(save_kormo, model.config, model.generation_config, state_dict)
+        final = write_final(config, config.logging.output_dir, save, tokenizer, trained)
+        print(f"model       {final}")
+        print(f"loss curve  {config.logging.output_dir / CURVE}", flush=True)
+    trainer.accelerator.wait_for_everyone()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.destroy_process_group()

@@ -262,13 +262,3 @@ class StageConfig(Strict):
     optimizer: OptimizerConfig
     parallelism: ParallelismConfig
     logging: LoggingConfig
-
-    @model_validator(mode="after")
-    def _short_text(self) -> "StageConfig":
-        given = {self.data.short_document_tokens is not None, self.data.min_short_share is not None}
-        if given != {self.stage == "midtrain_long"}:
-            raise ValueError(
-                "data.short_document_tokens and data.min_short_share belong to midtrain_long, "
-                f"which needs both; this is {self.stage}"
-            )
-        return self

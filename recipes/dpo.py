@@ -15,6 +15,7 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import check_machine, one_device, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
+from recipes.engine.resume import claim_output
 from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.export import DataFacts, export_chat
 from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
@@ -28,7 +29,6 @@ from recipes.post.stage import (
     train_chat,
 )
 from recipes.post.trainers import PairTrainer
-from recipes.run import claim_output
 
 
 def dpo_arguments(config: DPOStageConfig) -> DPOConfig:

@@ -4,19 +4,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
 
-from data_recipes.common.config_files import CONFIGS, find_config, load_config
+from data_recipes.common.config_files import CONFIGS as DATA_CONFIGS
+from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import is_hub_id
 from data_recipes.tokens.best_fit import make_plan, plan_dir, read_record
 from data_recipes.tokens.manifest import MANIFEST
 from data_recipes.tokens.windows import TokenSource
 
+from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, STAGES, StageConfig
+from .engine.handover import FINAL
+from .rules import StageRules
 
 # What `accelerate launch` sets for its children; a stage started from within one is not its rank.
 _LAUNCHER = (
@@ -46,7 +49,7 @@ def _make_data(config: StageConfig) -> None:
     from data_recipes.prepare.config import DataConfig
     from data_recipes.prepare.prepare import prepare
 
-    recipe = load_config(find_config(config.data.recipe, CONFIGS), DataConfig, [])
+    recipe = load_config(find_config(config.data.recipe, DATA_CONFIGS), DataConfig, [])
     if (recipe.shards_dir, recipe.tokenizer_dir) != (config.data.shards, config.data.tokenizer):
         raise RecipeError(
             f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
@@ -72,10 +75,6 @@ def _missing_plans(config: StageConfig) -> list[Path]:
 def _make_plans(config: StageConfig) -> None:
     for plan in _missing_plans(config):
         make_plan(TokenSource(plan.parent), config.batch.sequence_length)
-
-
-def _parent_script(config: StageConfig) -> str:
-    return f"{STAGES[max(0, STAGES.index(config.stage) - 1)]}.py"
 
 
 def run_stage(name: str, size: str) -> None:
@@ -111,13 +110,53 @@ def _ensure(
     make(config)
 
 
-def ensure_inputs(config: StageConfig) -> None:
+def check_parent(init_from: str | None, size: str, stage: str) -> bool:
+    """Say whether the model that a stage starts from is still to be trained.
+
+    Args:
+        init_from: of the stage.
+        size: of the model.
+        stage: the one before.
+
+    Raises:
+        RecipeError: it is missing and nothing here makes it; before anything is made.
+    """
+    if init_from is None or Path(init_from).exists() or is_hub_id(init_from):
+        return False
+    name = f"{size}/{stage}.yaml"
+    if size not in SELF_CONTAINED:
+        raise RecipeError(
+            f"{init_from}: parent model missing; make it with\n  accelerate launch "
+            f"recipes/{stage}.py --config {name}"
+        )
+    output = load_stage(CONFIGS / name, stage).logging.output_dir / FINAL
+    if output.resolve() != Path(init_from).resolve():
+        raise RecipeError(
+            f"model.init_from {init_from}: no such directory, and {name}, which would be trained "
+            f"for it, writes to {output}; correct the path, or train its parent there first"
+        )
+    return True
+
+
+def make_parent(init_from: str, size: str, stage: str) -> None:
+    """Train the stage before, in a process of its own (see `check_parent`).
+
+    Raises:
+        RecipeError: it failed.
+    """
+    print(f"{init_from} is not there: training the {size} {stage} now", flush=True)
+    run_stage(f"{stage}.py", size)
+
+
+def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
     """Have the first rank make what a self-contained stage lacks, while the others wait.
 
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
+    parent = config.model.init_from, config.size, rules.parent or STAGES[0]
     with PartialState().main_process_first():
+        train_parent = check_parent(*parent)
         if missing := _missing_data(config):
             command = f"python -m data_recipes prepare --config {config.data.recipe}"
             _ensure(config, missing[0], "data", _make_data, command)
@@ -127,14 +166,5 @@ def ensure_inputs(config: StageConfig) -> None:
                 f"--sequence-length {config.batch.sequence_length}"
             )
             _ensure(config, missing[0], "packing plan", _make_plans, command)
-        parent = config.model.init_from
-        if parent is None or Path(parent).exists():
-            return
-        if not is_hub_id(parent):
-            script = _parent_script(config)
-            name = f"{config.size}/{Path(script).stem}.yaml"
-            command = f"accelerate launch recipes/{script} --config {name}"
-            train = partial(run_stage, script, config.size)
-            _ensure(config, Path(parent), "parent model", lambda _: train(), command)
-            if not Path(parent).exists():
-                raise RecipeError(f"model.init_from {parent}: {command} does not write there")
+        if train_parent:
+            make_parent(*parent)

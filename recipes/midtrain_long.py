@@ -11,36 +11,21 @@ each other, so only documents longer than the old windows teach anything about t
 Started again after an interruption, it goes on from the last checkpoint.
 """
 
-from recipes.arguments import check_machine, start_processes, training_arguments
-from recipes.build import build_mixture, build_model, build_tokenizer
-from recipes.command_line import exit_on_error, parse_command_line
-from recipes.engine.dry_run import plan_report
-from recipes.engine.schedule import plan_steps
-from recipes.inputs import ensure_inputs
-from recipes.run import build_trainer, claim_output, export, train
+from recipes.command_line import exit_on_error
+from recipes.pretrain import pretrain
+from recipes.rules import StageRules, enough_short_text
+
+RULES = StageRules(
+    stage="midtrain_long",
+    parent="stage2",
+    # Without short text among the long, math and code degrade (section 4).
+    short_text=True,
+    checks=(enough_short_text,),
+)
 
 
 def main() -> None:
-    invocation = parse_command_line("midtrain_long", __doc__)
-    config = invocation.config
-    steps = plan_steps(config)
-    if invocation.dry_run:
-        print(plan_report(config, steps))
-        return
-
-    check_machine(config)
-    start_processes()
-    args = training_arguments(config, steps)
-    claim_output(config.logging.output_dir)
-    ensure_inputs(config)  # at tiny size: data and the stages before, if they are not there
-
-    tokenizer = build_tokenizer(config)
-    mixture = build_mixture(config, steps, tokenizer)
-    model = build_model(config, tokenizer)
-    trainer = build_trainer(config, args, steps, model, tokenizer, mixture)
-
-    train(trainer, config, mixture, steps)
-    export(trainer, config, tokenizer, mixture, steps)
+    pretrain(RULES, __doc__)
 
 
 if __name__ == "__main__":

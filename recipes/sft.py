@@ -19,6 +19,7 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import check_machine, one_device, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
+from recipes.engine.resume import claim_output
 from recipes.post.chats import Chats, build_chats, unpack
 from recipes.post.export import DataFacts, export_chat
 from recipes.post.masks import MaskAudit
@@ -33,7 +34,6 @@ from recipes.post.stage import (
     train_chat,
 )
 from recipes.post.trainers import ChatTrainer
-from recipes.run import claim_output
 
 
 def sft_arguments(config: SFTStageConfig) -> SFTConfig:

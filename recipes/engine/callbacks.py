@@ -1,10 +1,25 @@
-"""What a person watches while a stage trains."""
+"""Progress of training, as a person watches it."""
 
 import sys
+import time
 from typing import Any
 
+import torch
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+# Below this share of a CPU for the training thread, its threads wait for each other more than they
+# compute (our choice).
+_BUSY_PERCENT = 75
+
+
+class MonotonicBar(tqdm):
+    """A bar whose clock nobody can set back; tqdm's stands still until the old time comes again."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._time = time.monotonic
+        self.start_t = self.last_print_t = time.monotonic()
 
 
 class ProgressBar(TrainerCallback):
@@ -12,6 +27,7 @@ class ProgressBar(TrainerCallback):
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
+        self._advised = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -19,7 +35,7 @@ class ProgressBar(TrainerCallback):
         if state.is_world_process_zero:
             # A batch system's log file gets a line a minute instead of ten a second.
             interval = 0.5 if sys.stderr.isatty() else 60
-            self.bar = tqdm(
+            self.bar = MonotonicBar(
                 total=state.max_steps,
                 initial=state.global_step,
                 desc="training",
@@ -49,6 +65,9 @@ class ProgressBar(TrainerCallback):
             shown = {"loss": f"{logs['loss']:.3f}", "tok/s": f"{logs['tokens_per_second']:,.0f}"}
             if "mfu_percent" in logs:
                 shown["MFU"] = f"{logs['mfu_percent']:.0f}%"
+            if (share := logs.get("cpu_percent", 100)) < _BUSY_PERCENT:
+                shown["CPU"] = f"busy, got {share:.0f}%"
+                self._advise(state.global_step)
             self.bar.set_postfix(shown, refresh=False)
         if "heldout_loss" in logs:
             self.bar.write(
@@ -59,6 +78,16 @@ class ProgressBar(TrainerCallback):
             values = "  ".join(f"{k.split('/')[1]} {v:.4f}" for k, v in measured.items())
             self.bar.write(
                 f"step {state.global_step}: held-out bits per byte  {values}", sys.stderr
+            )
+
+    def _advise(self, step: int) -> None:
+        threads = torch.get_num_threads()
+        if threads > 1 and not self._advised:
+            self._advised = True
+            self.bar.write(
+                f"step {step}: this machine is too busy for {threads} threads; fewer may train "
+                "faster (OMP_NUM_THREADS=1)",
+                sys.stderr,
             )
 
     def on_train_end(

@@ -1,8 +1,9 @@
-"""`--dry-run`: what a stage would do and cost, without doing it."""
+"""`--dry-run`: say what a stage would do and cost, without doing it."""
 
 import yaml
 
-from ..build import model_config
+from modeling_kormo import KORMoConfig
+
 from ..config import StageConfig
 from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
 from .schedule import Steps, split_windows
@@ -27,9 +28,8 @@ def _fits(gpu: str, needed: float) -> list[str]:
     return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
 
 
-def plan_report(config: StageConfig, steps: Steps) -> str:
-    """Resolved config and the figures that follow from it."""
-    shape = model_config(config, tokenizer=None)
+def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
+    """Describe a stage: its resolved config and the figures that follow from it."""
     batch, parallelism = config.batch, config.parallelism
     split = split_windows(config, parallelism.gpus)
     parameters = count_parameters(shape)

@@ -1,7 +1,6 @@
 """`final/`: the model directory that one stage hands to the next, with its lineage and card."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from accelerate import init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.commit import git_commit
-from data_recipes.common.files import sha256_file, write_json_atomically
+from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
@@ -195,38 +194,38 @@ def write_final(
     Returns:
         The directory.
     """
-    staging = output_dir / f"{FINAL}.tmp"
-    shutil.rmtree(staging, ignore_errors=True)
-    save_model(staging)
-    tokenizer.save_pretrained(staging)
-
-    parent_lineage = read_lineage(trained.parent) if trained.parent else None
-    weights = sorted(staging.glob("*.safetensors"))
-    lineage = {
-        "stage": config.stage,
-        "size": config.size,
-        "parent": trained.parent,
-        "parent_lineage": parent_lineage,
-        "parameters": trained.parameters,
-        "tokens": trained.tokens,
-        "tokens_in_all": trained.tokens
-        + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
-        "data_fingerprint": trained.data_fingerprint,
-        "tokenizer_sha256": trained.tokenizer_sha256,
-        "languages": trained.languages,
-        "licences": trained.licences,
-        "commit": git_commit(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "python": sys.version.split()[0],
-        "weights_sha256": {p.name: sha256_file(p) for p in weights},
-    }
-    write_json_atomically(staging / LINEAGE, lineage)
-    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    (staging / RECIPE).write_text(resolved, encoding="utf-8")
-    for name in (METRICS, CURVE):
-        shutil.copy(output_dir / name, staging / name)
-    card = _model_card(config, lineage, trained, output_dir)
-    (staging / "README.md").write_text(card, encoding="utf-8")
     final = output_dir / FINAL
-    os.replace(staging, final)
+    with staged_folder(final) as staging:
+        save_model(staging)
+        tokenizer.save_pretrained(staging)
+
+        parent_lineage = read_lineage(trained.parent) if trained.parent else None
+        weights = sorted(staging.glob("*.safetensors"))
+        lineage = {
+            "stage": config.stage,
+            "size": config.size,
+            "parent": trained.parent,
+            "parent_lineage": parent_lineage,
+            "parameters": trained.parameters,
+            "tokens": trained.tokens,
+            "tokens_in_all": trained.tokens
+            + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
+            "data_fingerprint": trained.data_fingerprint,
+            "tokenizer_sha256": trained.tokenizer_sha256,
+            "languages": trained.languages,
+            "licences": trained.licences,
+            "commit": git_commit(),
+            "packages": {name: version(name) for name in _PACKAGES},
+            "python": sys.version.split()[0],
+            "weights_sha256": {p.name: sha256_file(p) for p in weights},
+        }
+        write_json_atomically(staging / LINEAGE, lineage)
+        resolved = yaml.safe_dump(
+            config.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        )
+        (staging / RECIPE).write_text(resolved, encoding="utf-8")
+        for name in (METRICS, CURVE):
+            shutil.copy(output_dir / name, staging / name)
+        card = _model_card(config, lineage, trained, output_dir)
+        (staging / "README.md").write_text(card, encoding="utf-8")
     return final

@@ -1,10 +1,12 @@
 """`metrics.jsonl`, the throughput meter, and the loss curve drawn from them."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import disk_full_is_an_error, open_staged, staged_file
 
 METRICS = "metrics.jsonl"
 CURVE = "loss_curve.png"
@@ -19,8 +21,17 @@ def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
 
 
 def append_metrics(output_dir: Path, values: dict[str, Any]) -> None:
-    """Add one line."""
-    with (output_dir / METRICS).open("a", encoding="utf-8") as handle:
+    """Add one line.
+
+    Raises:
+        RecipeError: the disk is full, or the directory is gone.
+    """
+    path = output_dir / METRICS
+    if not output_dir.is_dir():
+        raise RecipeError(
+            f"{output_dir}: was deleted while the run was writing there; start it again"
+        )
+    with disk_full_is_an_error(path), path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(values) + "\n")
 
 
@@ -30,52 +41,65 @@ def truncate_metrics(output_dir: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             values = json.loads(line)
         except json.JSONDecodeError:
             break  # the line that kill -9 cut off; nothing after it can be older
         if values["step"] <= step:
             kept.append(line + "\n")
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with open_staged(path) as handle:
+        handle.write("".join(kept))
 
 
 class Throughput:
-    """Tokens per second of training proper: evaluation and saving stop the clock.
+    """Measure tokens per second of training proper: evaluation and saving stop the clock.
 
     Args:
         flops_per_token: of the model, as in `recipes/engine/flops.py`.
         peak_flops: FLOP/s of all devices together; `None` if unknown.
+        on_cpu: training computes on the CPU.
     """
 
-    def __init__(self, flops_per_token: float, peak_flops: float | None) -> None:
+    def __init__(
+        self, flops_per_token: float, peak_flops: float | None, on_cpu: bool = False
+    ) -> None:
+        self.on_cpu = on_cpu
         self.flops_per_token = flops_per_token
         self.peak_flops = peak_flops
         self.tokens = 0
         self.waiting = 0.0
         self._running = 0.0
-        self._since: float | None = None
+        self._cpu = 0.0  # of the calling thread, which computes or waits for those that do
+        self._since: tuple[float, float] | None = None
 
     def resume(self) -> None:
+        """Start the clock, unless it runs."""
         if self._since is None:
-            self._since = time.perf_counter()
+            self._since = time.perf_counter(), time.thread_time()
 
     def pause(self) -> None:
+        """Stop the clock, if it runs."""
         if self._since is not None:
-            self._running += time.perf_counter() - self._since
+            self._running += time.perf_counter() - self._since[0]
+            self._cpu += time.thread_time() - self._since[1]
             self._since = None
 
     def drain(self) -> dict[str, float]:
-        """Rates since the last call: tokens/s, share of time spent waiting for data, MFU."""
+        """Return rates since the last call: tokens/s, share of time spent waiting for data, MFU.
+
+        On a CPU also `cpu_percent`: how much of the time the training thread had one. Well below
+        100, other processes have it.
+        """
         self.pause()
         seconds = max(self._running, 1e-9)
         rate = self.tokens / seconds
         rates = {"tokens_per_second": rate, "data_wait_percent": 100 * self.waiting / seconds}
         if self.peak_flops is not None:
             rates["mfu_percent"] = 100 * rate * self.flops_per_token / self.peak_flops
-        self.tokens, self.waiting, self._running = 0, 0.0, 0.0
+        if self.on_cpu:
+            rates["cpu_percent"] = min(100.0, 100 * (self._cpu + self.waiting) / seconds)
+        self.tokens, self.waiting, self._running, self._cpu = 0, 0.0, 0.0, 0.0
         self.resume()
         return rates
 
@@ -106,6 +130,7 @@ def plot_curve(output_dir: Path, title: str) -> Path:
     for axes in (left, right):
         axes.grid(alpha=0.3)
     path = output_dir / CURVE
-    figure.savefig(path, dpi=120)
+    with staged_file(path) as staged:
+        figure.savefig(staged, dpi=120, format="png")
     plt.close(figure)
     return path

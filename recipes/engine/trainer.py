@@ -1,4 +1,20 @@
-"""The pretraining trainer: what HF's `Trainer` leaves open, filled in."""
+"""How a step of pretraining is made: HF's `Trainer`, and what it leaves open filled in.
+
+The loop is HF's (`Trainer._inner_training_loop`). One step of it, in order:
+
+1. fetch (`get_batch_samples`): the micro-batches of the step are read, and their scored labels
+   counted over all ranks. Windows are taken in the order of the mixture (`_get_train_sampler`).
+2. flatten (`PackedCollator` in windows_data.py): the windows of a micro-batch become one row of
+   documents that do not see each other.
+3. forward (`compute_loss`): cross-entropy *summed* over the scored labels of the micro-batch.
+4. divide (`compute_loss`): by the count of the whole step, not of the micro-batch, so that no loss
+   and no gradient depends on how the step is split; then backward adds the gradients up.
+5. clip (`_clip_grad_norm`): after the last micro-batch, to `optimizer.max_grad_norm`.
+6. guard (`_clip_grad_norm`): loss and norm decide, on the device, whether the update is a spike.
+7. step: the fused AdamW applies the update or leaves everything alone; the schedule goes on.
+
+Then the loop logs, evaluates and saves, if it is time to.
+"""
 
 import time
 from pathlib import Path
@@ -29,13 +45,18 @@ def decayed_parameters(model: nn.Module) -> list[str]:
 
 
 def reduce_in_fp32(trainer: Trainer) -> None:
-    """Under FSDP2, reduce gradients in fp32; accelerate does it, and rounds outputs, in bf16."""
+    """Under FSDP2, compute in the dtypes of one GPU under autocast, and reduce gradients in fp32.
+
+    accelerate's own policy reduces gradients in bf16, and casts what each layer is given: rotary
+    cosines, which are fp32 on one GPU, would arrive rounded to bf16. Its outputs are not cast
+    either: fp32 layer inputs would take twice the memory that `--dry-run` plans.
+    """
     if not (trainer.is_fsdp_enabled and trainer.args.bf16):
         return
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
+        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
 
 
@@ -94,10 +115,12 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     # Data
 
     def _get_train_sampler(self, train_dataset: WindowDataset | None = None) -> FromStep:
+        # Overridden because HF would shuffle, and on resuming read and throw away what was seen.
         start = self.start_step * self.config.batch.windows_per_step
         return FromStep(len(self.train_dataset), start)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        # Overridden to time the wait for data, and to keep the count of scored labels for the log.
         self.throughput.resume()
         before = time.perf_counter()
         result = super().get_batch_samples(*args, **kwargs)
@@ -108,9 +131,11 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     # Loss and update
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        # Overridden because HF decays embeddings, and KORMo does not.
         return decayed_parameters(model)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        # Overridden to look at what will be updated: bf16 master weights lose small updates.
         optimizer = super().create_optimizer(model)
         dtypes = {p.dtype for group in optimizer.param_groups for p in group["params"]}
         if dtypes != {torch.float32}:
@@ -141,6 +166,10 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         return loss * (self.args.world_size / num_items_in_batch.clamp(min=1))
 
     def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor:
+        # Overridden because it is the one place of HF's loop that is passed once a step, after all
+        # gradients are there and before the optimizer steps: only here can the step's loss and norm
+        # be known and the update still be skipped. `found_inf` is how a gradient scaler tells the
+        # fused optimizer to; it needs no answer from the device.
         grad_norm = super()._clip_grad_norm(model)
         if hasattr(grad_norm, "full_tensor"):
             grad_norm = grad_norm.full_tensor()
@@ -175,7 +204,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     # Measurements
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Held-out bits per byte per language, logged as `bits_per_byte/<language>`."""
+        """Measure held-out bits per byte by language, logged as `bits_per_byte/<language>`."""
         self.throughput.pause()
         values = self.bits_per_byte(
             self.model_wrapped,
@@ -194,7 +223,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Completes a line and writes it to `metrics.jsonl` and the trackers."""
+        """Complete a line and write it to `metrics.jsonl` and the trackers."""
         if "train_runtime" in logs:
             return
         tokens_per_step = self.config.batch.tokens_per_step
@@ -230,6 +259,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         torch.save(self.guard.state_dict(), staged / _GUARD)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        # Overridden so that a step that was not finite is found before it would be saved.
         self.throughput.pause()
         self.guard.check()
         super()._save_checkpoint(model, trial)
@@ -238,11 +268,12 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.throughput.resume()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        # Overridden to load the guard too, and because HF takes the rate of the first resumed step
+        # from the checkpoint: a branch must have its own.
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             state = torch.load(Path(checkpoint) / _GUARD, map_location="cpu", weights_only=True)
             self.guard.load_state_dict(state)
-            # A branch follows its own schedule from its first step on, not from its second.
             scheduler = self.lr_scheduler
             rates = [
                 base * shape(scheduler.last_epoch)
@@ -264,8 +295,17 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         """
         if self.is_world_process_zero():
             clear_staging(self.output_dir)
+            print(
+                f"writing to {self.output_dir}; if the run is interrupted, start the same command "
+                "again to resume it",
+                flush=True,
+            )
+            if self.args.use_cpu:
+                print(f"training on the CPU with {torch.get_num_threads()} threads", flush=True)
         self.accelerator.wait_for_everyone()
         self.start_step = start_step
+        # The measurement before the first step is the "before" of the model card.
+        self.args.eval_on_start = checkpoint is None and self.args.eval_strategy != "no"
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             self.guard.check()

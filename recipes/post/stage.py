@@ -9,15 +9,14 @@ from transformers import TrainingArguments
 
 from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.references import is_hub_id
 from data_recipes.read.hub import HUB
 
 from ..arguments import process_count, schedule_arguments, shared_arguments
 from ..config import SELF_CONTAINED
-from ..engine.checkpoints import find_newest, record_fingerprint
 from ..engine.handover import read_lineage
+from ..engine.resume import find_newest
 from ..engine.schedule import BatchSplit
-from ..inputs import run_stage
+from ..inputs import check_parent, make_parent
 from .sft_config import ChatStageConfig
 
 # The stage that a self-contained one starts from, if its own parent is missing.
@@ -49,7 +48,9 @@ def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
+    parent = config.model.init_from, config.size, _PARENTS[config.stage]
     with PartialState().main_process_first():
+        train_parent = check_parent(*parent)
         recipe = config.data.recipe
         if missing := _missing(paths):
             if config.size not in SELF_CONTAINED or recipe is None:
@@ -57,19 +58,8 @@ def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
             _make_data(recipe)
             if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
-        parent = config.model.init_from
-        if Path(parent).exists() or is_hub_id(parent):
-            return
-        script = f"{_PARENTS[config.stage]}.py"
-        if config.size not in SELF_CONTAINED:
-            raise RecipeError(
-                f"{parent}: parent model missing; make it with\n  accelerate launch "
-                f"recipes/{script} --config {config.size}/{Path(script).stem}.yaml"
-            )
-        print(f"{parent} is not there: training the {config.size} one now ({script})", flush=True)
-        run_stage(script, config.size)
-        if not Path(parent).exists():
-            raise RecipeError(f"model.init_from {parent}: {script} does not write there")
+        if train_parent:
+            make_parent(*parent)
 
 
 def _missing(paths: list[str]) -> list[str]:
@@ -163,8 +153,6 @@ def train_chat(trainer: Any, config: Any, fingerprint: dict[str, Any]) -> None:
     output_dir = config.logging.output_dir
     checkpoint, _ = find_newest(output_dir, fingerprint, trainer.args.max_steps)
     if trainer.is_world_process_zero():
-        if checkpoint is None:
-            record_fingerprint(output_dir, fingerprint)
         print(
             f"writing to {output_dir}; if the run is interrupted, start the same command again to "
             "resume it",

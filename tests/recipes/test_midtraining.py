@@ -13,8 +13,8 @@ from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.windows import TokenSource
-from recipes.build import think_ids
 from recipes.engine.windows_data import PackedCollator
+from recipes.rules import END_THINK, THINK, token_ids
 
 from ..conftest import Stage
 
@@ -105,7 +105,7 @@ def test_only_the_opening_of_reasoning_is_not_learned(long_data: Path, data_dir:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
-    think, end = think_ids(tokenizer)
+    think, end = token_ids(tokenizer, (THINK, END_THINK))
     window = TokenSource(long_data / "shards" / "traces_en" / "train").window(0, 512)
     plain, masked = PackedCollator()([window]), PackedCollator(unscored=(think,))([window])
     changed = plain["labels"] != masked["labels"]

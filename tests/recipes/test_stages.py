@@ -23,7 +23,7 @@ from tests.conftest import ROOT, Stage, environment
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
 SAME_DATA = "data.allow_single_synthesizer=true"
-TIMINGS = {"tokens_per_second", "data_wait_percent"}
+TIMINGS = {"tokens_per_second", "data_wait_percent", "cpu_percent"}
 Make = Callable[..., Stage]
 
 

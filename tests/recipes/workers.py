@@ -26,18 +26,18 @@ def run_fsdp_stage() -> None:
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
 
-    from recipes import stage1
+    from recipes import arguments, stage1
     from recipes.command_line import exit_on_error
     from recipes.engine.trainer import PretrainTrainer
 
-    original = stage1.training_arguments
+    original = arguments.training_arguments
 
     def as_if_on_gpus(*args):
         arguments = original(*args)
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         return arguments
 
-    stage1.training_arguments = as_if_on_gpus
+    arguments.training_arguments = as_if_on_gpus
     run = PretrainTrainer.run
 
     def check_sharding(self, *args):

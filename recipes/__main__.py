@@ -1,0 +1,60 @@
+"""The command `kormo`: every command of the recipes under one name.
+
+    kormo data prepare --config tiny.yaml
+    kormo train stage2 --dry-run
+    kormo eval --model runs/tiny/stage2/final --suite quick
+
+`kormo COMMAND --help` explains a command. Several processes are started by a launcher:
+`accelerate launch recipes/stage2.py` or `torchrun -m recipes train stage2`.
+"""
+
+import runpy
+import sys
+
+# Words of a command, the module that it runs, and what it is for.
+COMMANDS = {
+    "data": ("data_recipes", "make, filter, synthesize, translate and inspect data"),
+    "train stage1": ("recipes.stage1", "pretraining from random weights"),
+    "train stage2": ("recipes.stage2", "pretraining on higher-quality text"),
+    "train midtrain_long": ("recipes.midtrain_long", "long-context mid-training"),
+    "train midtrain_reasoning": ("recipes.midtrain_reasoning", "reasoning mid-training"),
+    "train sft": ("recipes.sft", "supervised fine-tuning"),
+    "train dpo": ("recipes.dpo", "preference tuning"),
+    "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),
+    "ladder": ("recipes.ladder", "all stages of a small size, and a table of them"),
+    "masks": ("recipes.inspect_masks", "what fine-tuning would learn of its data"),
+    "chat": ("recipes.chat", "talk to a model in the terminal"),
+    "eval": ("eval", "evaluate a model, compare runs"),
+    "eval needle": ("eval.needle", "find a needle in long text"),
+    "eval judge": ("eval.judge", "have a model judge answers"),
+    "eval contamination": ("eval.contamination", "look for test questions in training data"),
+    "export": ("modeling_kormo.export", "write a model as Llama, GGUF or portable KORMo"),
+    "push": ("recipes.push", "upload a model directory to the Hub"),
+    "stages": ("recipes.stage_table", "the README's table of stages"),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {words:<{width}}  {purpose}" for words, (_, purpose) in COMMANDS.items()]
+    return "\n".join(["usage: kormo COMMAND …", "", __doc__.strip(), "", "commands:", *lines])
+
+
+def main() -> None:
+    """Run the module of the longest command that the arguments begin with, as `python -m` would."""
+    words = sys.argv[1:]
+    for count in (2, 1):
+        command = " ".join(words[:count])
+        if command in COMMANDS:
+            sys.argv = [f"kormo {command}", *words[count:]]
+            # Only now: what a command needs is loaded with it.
+            runpy.run_module(COMMANDS[command][0], run_name="__main__", alter_sys=False)
+            return
+    asked = words[:1] in (["-h"], ["--help"])
+    print(_usage(), file=sys.stdout if asked else sys.stderr)
+    if not asked:
+        sys.exit(f"error: no command {' '.join(words[:2])!r}" if words else 2)
+
+
+if __name__ == "__main__":
+    main()
