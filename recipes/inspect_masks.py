@@ -7,6 +7,8 @@
 Exit status 1 if a loss mask breaks the contract.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import os
@@ -14,21 +16,21 @@ import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from rich.text import Text
-from transformers import PreTrainedTokenizerBase
-
-import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.terminal import Terminal
-from data_recipes.read.conversations import read_rows, to_conversation
-from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .command_line import CONFIGS, exit_on_error
-from .post.masks import ChatTokenizer, MaskAudit, Tokens
-from .post.model import load_chat_tokenizer
 from .post.sft_config import SFTStageConfig
+
+if TYPE_CHECKING:
+    from rich.text import Text
+    from transformers import PreTrainedTokenizerBase
+
+    from data_recipes.common.terminal import Terminal
+
+    from .post.masks import Tokens
 
 
 def coloured(
@@ -39,6 +41,8 @@ def coloured(
     Tokens that are text only together, such as the bytes of a syllable, are shown together, as
     learned if one of them is.
     """
+    from modeling_kormo.loss_kormo import IGNORE_INDEX
+
     stretches: list[tuple[bool, str]] = []
     held: list[int] = []
     learned = False
@@ -67,6 +71,14 @@ def main() -> None:
     model = [f"model.init_from={args.model}"] if args.model else []
     path = find_config(Path(args.config), CONFIGS)
     config = load_config(path, SFTStageConfig, [*args.overrides, *model])
+
+    # Only now: these load torch and TRL.
+    from data_recipes.common.terminal import Terminal
+    from data_recipes.read.conversations import read_rows, to_conversation
+
+    from .post.masks import ChatTokenizer, MaskAudit
+    from .post.model import load_chat_tokenizer
+
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
 

