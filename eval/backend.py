@@ -25,7 +25,7 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
 from modeling_kormo.chat_config import END_OF_THINKING, END_OF_TURN, THINK
 
-from .judging import as_turn
+from .reasoning import as_turn
 
 BACKENDS = ("hf", "vllm")
 # Tokens for thinking on top of the answer where a task names none. Our choice: with an answer of

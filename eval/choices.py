@@ -1,8 +1,10 @@
-"""Choices that do not stand in columns of their own, and answers that name a choice."""
+"""The code of the multiple-choice tasks: their rows, and generated answers that name a choice."""
 
 from __future__ import annotations
 
 import ast
+import json
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -12,6 +14,8 @@ from data_recipes.answers.same import is_choice
 from data_recipes.common.errors import RecipeError
 
 LETTERS = "ABCDEFGHIJ"
+_TASKS = Path(__file__).parent / "tasks"
+_SUBJECT_COLUMNS = ("Category", "subject")  # as KMMLU and MMLU name it
 
 
 def names_choice(text: str, gold: int, choices: list[str]) -> bool:
@@ -74,3 +78,28 @@ def options_from_text(rows: datasets.Dataset) -> datasets.Dataset:
             ) from error
 
     return rows.map(parse, with_indices=True)
+
+
+def load_mini_set(folder: str, subject: str, **_: Any) -> dict[str, datasets.Dataset]:
+    """lm-eval's `custom_dataset` of one subject of a set that lies beside its task files.
+
+    Args:
+        folder: of the set, below `eval/tasks`; holds `dev.jsonl` and `test.jsonl`.
+        subject: value of the column that names the subject.
+        **_: the task's metadata, which lm-eval passes too.
+
+    Returns:
+        The splits `dev` and `test`.
+
+    Raises:
+        RecipeError: no question of this subject.
+    """
+    splits = {}
+    for split in ("dev", "test"):
+        path = _TASKS / folder / f"{split}.jsonl"
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [row for row in rows if subject in (row.get(c) for c in _SUBJECT_COLUMNS)]
+        if not rows:
+            raise RecipeError(f"{path}: no question of subject {subject!r}")
+        splits[split] = datasets.Dataset.from_list(rows)
+    return splits

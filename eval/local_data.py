@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
 
+from .subjects import SubjectTask, resolve_subject, subject_entries
 from .suites import check_suite, leaf_entries, load_suite
 
 TASKS = Path(__file__).parent / "tasks"
@@ -63,6 +64,8 @@ def hub_data(config: dict[str, Any]) -> HubData | None:
     Args:
         config: the resolved YAML of a task.
     """
+    if "subject" in config:
+        config = resolve_subject(config)
     path = config.get("dataset_path")
     if config.get("custom_dataset") or not path or path in PACKAGED or Path(path).exists():
         return None
@@ -132,7 +135,9 @@ class _Factory(TaskFactory):
         config = super()._load_full_config(entry, overrides)
         if self._data_dir is None:
             return config
-        if "class" in config and not config.get("dataset_path"):
+        if config.get("class") is SubjectTask:
+            resolve_subject(config)  # refuses the form, of which there is no data
+        elif "class" in config and not config.get("dataset_path"):
             raise RecipeError(
                 f"task {entry.name} loads its data in a Python class of lm-eval, which --data-dir "
                 "cannot replace; run it without --data-dir"
@@ -198,6 +203,12 @@ class LocalTaskManager(TaskManager):
         super().__init__(include_path=[*folders, TASKS], include_defaults=False)
         logging.getLogger("lm_eval.api.task").addFilter(_without_custom_data_hint)
         self._factory = _Factory(data_dir)
+        # Asked for by name, a subject is found in the index; lm-eval's has one task for each file.
+        subjects = list(subject_entries(self._index))
+        self._index |= {entry.name: entry for entry in subjects}
+        self._all_tasks = sorted(self._index)
+        forms = {entry.cfg["task"] for entry in subjects}
+        self._all_subtasks = sorted({*self._all_subtasks, *(e.name for e in subjects)} - forms)
 
 
 def fetch(data: HubData, data_dir: Path) -> int:

@@ -102,7 +102,12 @@ def task_manager(names: Sequence[str], data_dir: Path | None) -> TaskManager:
     from .local_data import LocalTaskManager
 
     ours = LocalTaskManager(data_dir, folders=())
-    return ours if all(name in ours.task_index for name in names) else LocalTaskManager(data_dir)
+    try:
+        for name in names:
+            leaf_entries(ours, name)
+    except RecipeError:  # also a group of ours that holds tasks of lm-eval's
+        return LocalTaskManager(data_dir)
+    return ours
 
 
 def _generates(task: Task) -> bool:

@@ -116,8 +116,13 @@ def leaf_entries(manager: TaskManager, name: str) -> list[Entry]:
     Raises:
         RecipeError: no such name (with a suggestion).
     """
+    from .subjects import subject_of  # loads lm-eval, as the manager has
+
     index = manager.task_index
     if name not in index:
+        theirs = name.removeprefix("kormo_")
+        if theirs.startswith("kmmlu_") and theirs != name:
+            raise RecipeError(f"task {name!r} is lm-eval's own {theirs!r} now; ask for that")
         raise RecipeError(
             f"unknown task {name!r}{suggestion(name, index)} (`lm-eval ls tasks` lists those of "
             "lm-eval, eval/tasks holds ours)"
@@ -131,6 +136,7 @@ def leaf_entries(manager: TaskManager, name: str) -> list[Entry]:
     leaves = []
     for member in [members] if isinstance(members, str) else members:
         inner = member if isinstance(member, str) else member.get("group") or member["task"]
+        inner = subject_of(member, index) or inner
         if isinstance(member, dict) and inner not in index:
             raise RecipeError(
                 f"group {name!r}: {inner!r} is defined inside the group's file, which is not "

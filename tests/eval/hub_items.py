@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.subject_files import FAMILIES, slug, subjects
+import yaml
+
+from eval.local_data import TASKS
 
 Row = dict[str, Any]
 LETTERS = "ABCDEFGHIJ"
@@ -58,6 +60,14 @@ def professional(rng: random.Random) -> Row:
     return {"question": question, "options": texts, "solution": str(gold + 1)}
 
 
+def subjects(folder: str) -> list[str]:
+    """List the subjects of a benchmark below `eval/tasks`, as the Hub names them."""
+    files = [path for path in (TASKS / folder).glob("*.yaml") if path.stem != "subject"]
+    groups = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+    lines = [line for group in groups for line in group["task"] if isinstance(line, dict)]
+    return sorted({line["subject"] for line in lines})
+
+
 def _write(folder: Path, splits: dict[str, int], make: Callable[[random.Random], Row]) -> None:
     folder.mkdir(parents=True)
     rng = random.Random(str(folder.name))
@@ -73,16 +83,12 @@ def write_data(root: Path, rows: int) -> None:
         root: the folder to pass as `data_dir`.
         rows: test questions of a subject; sets without subjects get forty times as many.
     """
-    for family in FAMILIES[:2]:
-        name = "KMMLU-HARD" if family.hub_name is slug else "KMMLU"
-        for _, table in subjects(family.table).values():
-            for subject in table:
-                folder = root / "HAERAE-HUB" / name / family.hub_name(subject)
-                _write(folder, {"dev": 5, "test": rows}, kmmlu)
-    for _, table in subjects("mmlu_subjects.yaml").values():
-        for subject in table:
-            folder = root / "edinburgh-dawg" / "mmlu-redux-2.0" / subject
-            _write(folder, {"test": max(rows, 6)}, mmlu_redux)
+    for subject in subjects("kormo_kmmlu_cot"):
+        for name in (f"KMMLU/{subject}", f"KMMLU-HARD/{subject.lower().replace('-', '_')}"):
+            _write(root / "HAERAE-HUB" / name, {"dev": 5, "test": rows}, kmmlu)
+    for subject in subjects("mmlu_redux"):
+        folder = root / "edinburgh-dawg" / "mmlu-redux-2.0" / subject
+        _write(folder, {"test": max(rows, 6)}, mmlu_redux)
     for place, split, make in (
         ("HAERAE-HUB/K2-Eval/knowledge", "test", k2_eval),
         ("snunlp/KoBALT-700/kobalt_v1", "raw", kobalt),

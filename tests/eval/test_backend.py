@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.train import train_tokenizer
 from eval.backend import KORMoLM, load_backend
-from eval.judging import as_turn
+from eval.reasoning import as_turn
 from tests.random_model import random_model
 
 THOUGHT = "둘을 더한다.\n\n답은 4?\n</think>\n\n"

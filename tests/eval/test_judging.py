@@ -4,7 +4,7 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.toy.items import unique_items
-from eval.judging import Verdict, as_turn, judge, judge_turn
+from eval.reasoning import Verdict, as_turn, judge, judge_turn
 
 ALL_WELL = Verdict(right=True, truncated_thinking=False, other_language=False, as_asked=True)
 

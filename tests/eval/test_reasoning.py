@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from eval.judging import as_turn
 from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
+from eval.reasoning import as_turn
 from eval.suites import check_suite, leaf_entries, load_suite
 
 from .oracle import Guesser, Oracle, chance_interval

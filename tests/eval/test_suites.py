@@ -13,7 +13,7 @@ from eval.suites import SUITES, check_suite, leaf_entries, load_suite, suite_nam
 FOLDERS = [
     *("arc", "super_glue", "gpqa", "hellaswag", "mmlu", "global_mmlu/full/en", "mmlu_pro"),
     *("global_mmlu/full/ko", "openbookqa", "piqa", "siqa", "winogrande"),
-    *("click", "csatqa", "haerae", "kobest"),
+    *("click", "csatqa", "haerae", "kmmlu", "kobest"),
 ]
 TASK = {"task": "kmmlu_mini", "shots": 5, "metric": "acc", "reason": "for a test"}
 

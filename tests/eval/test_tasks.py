@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from eval import subject_files
+from data_recipes.common.errors import RecipeError
 from eval.choices import LETTERS, names_choice, options_from_text
 from eval.local_data import LM_EVAL_TASKS, TASKS, LocalTaskManager, hub_data
+from eval.suites import leaf_entries
 
 from .hub_items import kmmlu
 from .oracle import Guesser, Oracle, chance_interval, gold_index
@@ -20,8 +21,10 @@ from .oracle import Guesser, Oracle, chance_interval, gold_index
 def multiple_choice(manager: Any) -> dict[str, Any]:
     index = manager.task_index
     names = [n for n in manager.all_subtasks if index[n].cfg["output_type"] == "multiple_choice"]
-    assert len(names) > 150
-    return manager.load(names)["tasks"]
+    names = [name for name in names if not name.startswith("kmmlu_") or "mini" in name]
+    tasks = manager.load([*names, "kormo_kmmlu", "kormo_kmmlu_hard"])["tasks"]
+    assert len(tasks) == 6 + 45 + 45 + 57 + 9 + 4
+    return tasks
 
 
 @pytest.fixture(scope="module")
@@ -71,46 +74,94 @@ def test_lm_eval_finds_every_file(manager: Any) -> None:
 
 
 def test_every_hub_set_states_its_licence(manager: Any) -> None:
-    read = [entry.cfg for entry in manager.task_index.values() if hub_data(entry.cfg or {})]
-    assert len(read) > 150
+    ours = [
+        e
+        for e in manager.task_index.values()
+        if LM_EVAL_TASKS not in (e.yaml_path or TASKS).parents
+    ]
+    read = [entry.cfg for entry in ours if hub_data(entry.cfg or {})]
+    assert len(read) > 110
     assert all(config["metadata"].get("licence") for config in read)
 
 
-@pytest.mark.parametrize("family", subject_files.FAMILIES, ids=lambda family: family.group)
-def test_task_files_equal_their_table(family: subject_files.Family) -> None:
-    folder = TASKS / family.folder
-    there = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert there == subject_files.files(family)
+@pytest.mark.parametrize("ours", ["kormo_kmmlu", "kormo_kmmlu_hard"])
+def test_kmmlu_is_that_of_lm_eval_with_five_examples(
+    both: LocalTaskManager, manager: Any, ours: str
+) -> None:
+    loaded = manager.load([ours])
+    theirs = manager.load([ours.removeprefix("kormo_")])
+    assert len(loaded["tasks"]) == 45 and loaded["tasks"].keys() == theirs["tasks"].keys()
+    assert {task.get_config("num_fewshot") for task in loaded["tasks"].values()} == {5}
+    (metric,) = loaded["groups"][ours].aggregate_metric_list
+    assert (metric.metric, metric.weight_by_size) == ("acc", True)
+    name = ours.removeprefix("kormo_") + "_law"
+    assert loaded["tasks"][name].dump_config() | {"num_fewshot": None} == (
+        theirs["tasks"][name].dump_config() | {"num_fewshot": None}
+    )
 
 
-@pytest.mark.parametrize("theirs", ["kmmlu", "kmmlu_hard"])
-def test_subjects_and_groups_are_those_of_lm_eval(both: LocalTaskManager, theirs: str) -> None:
-    index = both.task_index
-    tags = [name for name in both.all_tags if name.startswith(f"{theirs}_")]
-    tags = [name for name in tags if ("hard" in name) == ("hard" in theirs) and "_cot" not in name]
-    tags = [name for name in tags if "direct" not in name]
+def test_subjects_and_groups_are_those_of_lm_eval(manager: Any) -> None:
+    index = manager.task_index
     seen = 0
-    for tag in tags:
-        group = index["kormo_" + tag.removesuffix("_tasks")].cfg["task"]
-        assert sorted(group) == sorted(f"kormo_{name}" for name in index[tag].tags)
-        for name in index[tag].tags:
-            assert hub_data(index[f"kormo_{name}"].cfg) == hub_data(index[name].cfg)
+    for field in ("stem", "applied_science", "humss", "other"):
+        ours = manager.load([f"kormo_kmmlu_cot_{field}"])
+        theirs = sorted(index[f"kmmlu_{field}_tasks"].tags)
+        assert sorted(ours["tasks"]) == [f"kormo_{n.replace('kmmlu', 'kmmlu_cot')}" for n in theirs]
+        for name in theirs:
+            cot = f"kormo_{name.replace('kmmlu', 'kmmlu_cot')}"
+            assert hub_data(index[cot].cfg) == hub_data(index[name].cfg)
             seen += 1
     assert seen == 45
 
 
-@pytest.mark.parametrize("task, shots", [("kmmlu_law", 5), ("kmmlu_hard_law", 5)])
-def test_prompts_and_scores_equal_those_of_lm_eval(
-    both: LocalTaskManager, tiny_model: Any, task: str, shots: int
-) -> None:
-    results = evaluate(tiny_model, [task, f"kormo_{task}"], both, num_fewshot=shots)
-    theirs, ours = (results["samples"][name] for name in (task, f"kormo_{task}"))
-    assert len(theirs) == 6 and theirs[0]["arguments"][0][0].count("정답：") == shots + 1
-    for a, b in zip(theirs, ours, strict=True):
-        assert a["arguments"] == b["arguments"] and a["resps"] == b["resps"]
-    scores = [results["results"][name]["acc,none"] for name in (task, f"kormo_{task}")]
-    assert scores[0] == scores[1]
-    assert len({str(sample["resps"]) for sample in theirs}) > 1  # the model does tell them apart
+def test_the_small_set_is_asked_as_lm_eval_asks_kmmlu(manager: Any) -> None:
+    loaded = manager.load(["kmmlu_law", "kmmlu_mini_math"])["tasks"]
+    theirs, ours = (task.dump_config() for task in loaded.values())
+    for key in ("doc_to_text", "doc_to_choice", "output_type", "fewshot_split", "test_split"):
+        assert ours[key] == theirs[key], key
+    assert ours["doc_to_target"].replace(" ", "") == theirs["doc_to_target"].replace(" ", "")
+
+
+def test_a_subject_is_the_same_task_by_name_and_in_its_group(manager: Any) -> None:
+    for benchmark, subject in (
+        ("kormo_mmlu_redux", "us_foreign_policy"),
+        ("kormo_kmmlu_cot", "korean_history"),
+        ("kmmlu_mini", "unit_conversion"),
+        ("mmlu_mini", "high_school_biology"),
+    ):
+        name = f"{benchmark}_{subject}"
+        (alone,) = manager.load([name])["tasks"].items()
+        inside = manager.load([benchmark])["tasks"][name]
+        assert alone[0] == name and alone[1].task_name == inside.task_name == name
+        assert list(alone[1].eval_docs) == list(inside.eval_docs)
+        assert alone[1].dump_config() | {"metadata": 0} == inside.dump_config() | {"metadata": 0}
+
+
+def test_lm_evals_own_manager_builds_what_ours_builds(datasets_cache: None) -> None:
+    from lm_eval.tasks import TaskManager
+
+    groups = ["kmmlu_mini", "mmlu_mini", "ko_reasoning_mini", "reasoning_mini_en"]
+    stock = TaskManager(include_path=str(TASKS), include_defaults=False).load(groups)
+    ours = LocalTaskManager(folders=[]).load(groups)
+    assert list(stock["tasks"]) == list(ours["tasks"]) and len(stock["tasks"]) == 9 + 4 + 2
+    assert stock["group_map"] == ours["group_map"] and len(stock["groups"]) == 8
+    for name, task in stock["tasks"].items():
+        doc, same = task.eval_docs[0], ours["tasks"][name].eval_docs[0]
+        shots = task.get_config("num_fewshot")
+        for one in (task, ours["tasks"][name]):
+            one.set_fewshot_seed(1)
+        assert task.fewshot_context(doc, shots) == ours["tasks"][name].fewshot_context(same, shots)
+
+
+def test_what_subjects_share_is_no_task(manager: Any) -> None:
+    with pytest.raises(RecipeError, match="kmmlu_mini_subject is what .* share, and no task"):
+        manager.load(["kmmlu_mini_subject"])
+
+
+def test_a_subject_that_became_lm_evals_is_refused_by_name(manager: Any) -> None:
+    for name in ("kormo_kmmlu_law", "kormo_kmmlu_hard_stem"):
+        with pytest.raises(RecipeError, match=f"lm-eval's own '{name[6:]}' now"):
+            leaf_entries(manager, name)
 
 
 def test_the_redux_prompt_is_the_one_of_mmlu(both: LocalTaskManager) -> None:
