@@ -7,16 +7,15 @@
 
 A request names its endpoint. What decides its answer (model, messages, sampling) is hashed to its
 id, under which the store keeps the answer; so a killed run goes on where it was, and a finished one
-needs no server.
+needs no server. `rows` is the engine on top of it: a room says what it asks about a row and what it
+makes of the answers.
 """
 
-from .answers import Answer, Spent
-from .ask import answers_to, ask
+from .asking import answers_to, ask
 from .config import Endpoint, EndpointName, Sampling, check_cap
-from .request import Request, request_id
-from .show import progress_bar
+from .exchange import Answer, Request, Spent, request_id
+from .progress import Totals, progress_bar
 from .store import AnswerStore
-from .totals import Totals
 
 __all__ = [
     "Answer",

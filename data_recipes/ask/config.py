@@ -44,7 +44,7 @@ class Sampling(Strict):
         return extra
 
     def fields(self) -> dict[str, Any]:
-        """The fields of a request's body."""
+        """Return the fields of a request's body."""
         own = self.model_dump(exclude={"extra"}, exclude_none=True)
         return own | self.extra
 
@@ -106,14 +106,14 @@ class Endpoint(Strict):
         return [address.rstrip("/") for address in given]
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Price of an answer; 0 without prices."""
+        """Return the price of an answer; 0 without prices."""
         if not self.has_price:
             return 0.0
         tokens = prompt_tokens * self.prompt_price + completion_tokens * self.completion_price
         return tokens / 1e6
 
-    def headers(self, name: str) -> dict[str, str]:
-        """Headers of every request.
+    def key(self, name: str) -> str:
+        """Read the key from the environment; empty without `api_key_env`.
 
         Args:
             name: of the endpoint, for the message.
@@ -122,14 +122,14 @@ class Endpoint(Strict):
             RecipeError: the variable with the key is not set.
         """
         if self.api_key_env is None:
-            return {}
+            return ""
         key = os.environ.get(self.api_key_env)
         if not key:
             raise RecipeError(
                 f"endpoint {name!r}: the environment variable {self.api_key_env} is not set; "
                 f"`export {self.api_key_env}=…` with the key, or leave api_key_env out"
             )
-        return {"Authorization": f"Bearer {key}"}
+        return key
 
 
 def check_cap(endpoints: dict[str, Endpoint], cap: float | None) -> None:

@@ -1,18 +1,31 @@
 """Prompts as files: Jinja templates whose variables are known beforehand."""
 
 import hashlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import jinja2.meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..common.config_files import find_config
 from ..common.errors import RecipeError
 
-_ENVIRONMENT = jinja2.Environment(
-    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+# Sandboxed, since recipes and their templates are passed on between people.
+_Environment = partial(
+    ImmutableSandboxedEnvironment,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,
 )
+
+
+@lru_cache
+def _compile(sources: tuple[tuple[str, str], ...]) -> jinja2.Template:
+    """Compile the first of some named templates, which may extend the others."""
+    return _Environment(loader=jinja2.DictLoader(dict(sources))).get_template(sources[0][0])
 
 
 class Prompt:
@@ -21,47 +34,76 @@ class Prompt:
     Args:
         template: its file, as given or below `shipped`.
         shipped: directory of those that are shipped.
-        variables: what it must use, all of it and nothing else.
+        variables: what it must use.
+        optional: what it may use besides, and nothing else.
 
     Raises:
         RecipeError: no such file, not a template, or other variables.
     """
 
-    def __init__(self, template: Path, shipped: Path, variables: set[str]) -> None:
-        path = find_config(template, shipped)
-        if not path.is_file():
+    def __init__(
+        self,
+        template: Path,
+        shipped: Path,
+        variables: set[str],
+        optional: frozenset[str] = frozenset(),
+    ) -> None:
+        self.path = find_config(template, shipped)
+        if not self.path.is_file():
             raise RecipeError(
                 f"{template}: no such template; those that are shipped are in {shipped / 'prompts'}"
             )
+        names: set[str] = set()
+        self._sources: tuple[tuple[str, str], ...] = ()
         try:
-            self._source = path.read_text(encoding="utf-8")
-            names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(self._source))
-        except (jinja2.TemplateSyntaxError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not a Jinja template ({error})") from error
-        if names != variables:
+            self._read(self.path, names)
+            _compile(self._sources)
+        except (jinja2.TemplateError, OSError, ValueError) as error:
+            raise RecipeError(f"{self.path}: not a Jinja template ({error})") from error
+        if not variables <= names <= variables | optional:
+            also = f" (and may have {', '.join(sorted(optional))})" if optional else ""
             raise RecipeError(
-                f"{path}: its variables are {', '.join(sorted(names)) or 'none'}; this prompt has "
-                f"to have {', '.join(sorted(variables))}, and no others"
+                f"{self.path}: its variables are {', '.join(sorted(names)) or 'none'}; this prompt "
+                f"has to have {', '.join(sorted(variables))}{also}, and no others"
             )
+
+    def _read(self, path: Path, names: set[str]) -> None:
+        """Read a template and, from beside it, those that it extends."""
+        source = path.read_text(encoding="utf-8")
+        tree = _Environment().parse(source)
+        self._sources += ((path.name, source),)
+        names |= jinja2.meta.find_undeclared_variables(tree)
+        for extended in jinja2.meta.find_referenced_templates(tree):
+            if extended is not None:
+                self._read(path.with_name(extended), names)
 
     @property
     def sha256(self) -> str:
         """Checksum, so that settings know a changed prompt."""
-        return hashlib.sha256(self._source.encode()).hexdigest()
+        return hashlib.sha256("".join(text for _, text in self._sources).encode()).hexdigest()
 
-    def messages(self, **values: str | list[str]) -> list[dict[str, str]]:
-        """The conversation that is sent: the user's turn."""
-        text = _compile(self._source).render(**values).strip()
-        return [{"role": "user", "content": text}]
+    def render(self, **values: Any) -> str:
+        """Fill the template in.
+
+        Raises:
+            RecipeError: it does what a prompt may not, or cannot.
+        """
+        try:
+            return _compile(self._sources).render(**values).strip()
+        except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError) as error:
+            raise RecipeError(f"{self.path}: not a usable prompt ({error})") from error
+
+    def messages(self, **values: Any) -> list[dict[str, str]]:
+        """Build the conversation that is sent: the user's turn."""
+        return [{"role": "user", "content": self.render(**values)}]
 
     def instructions(self, **values: str | list[str]) -> list[str]:
-        """Lines of the prompt without values; `values` says what its variables are like."""
+        """Return the lines of the prompt without values; `values` says what its variables are like.
+
+        Returns:
+            Lines without white space around them, empty ones left out.
+        """
         mark = "\0"
         marked = {name: mark if isinstance(v, str) else [mark] for name, v in values.items()}
-        lines = _compile(self._source).render(**marked).splitlines()
+        lines = _compile(self._sources).render(**marked).splitlines()
         return [line.strip() for line in lines if line.strip() and mark not in line]
-
-
-@lru_cache
-def _compile(source: str) -> jinja2.Template:
-    return _ENVIRONMENT.from_string(source)

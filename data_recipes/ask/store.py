@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..common.errors import RecipeError
-from .answers import Answer, Spent
+from .exchange import Answer, Spent
 
 _COLUMNS = [field.name for field in fields(Answer)]
 _SPENT = [field.name for field in fields(Spent)]
@@ -48,14 +48,14 @@ class AnswerStore:
         self._files: dict[str, sqlite3.Connection] = {}
 
     def get(self, endpoint: str, key: bytes) -> Answer | None:
-        """The answer to a request, if there is one."""
+        """Return the answer to a request, if there is one."""
         with self._open(endpoint) as file:
             select = f"SELECT {', '.join(_COLUMNS)} FROM answers WHERE id = ?"
             row = file.execute(select, (key,)).fetchone()
         return Answer(*row) if row else None
 
     def settled(self, endpoint: str, key: bytes) -> bool:
-        """Whether there is an answer that will not be asked for again."""
+        """Tell whether there is an answer that will not be asked for again."""
         with self._open(endpoint) as file:
             row = file.execute("SELECT status FROM answers WHERE id = ?", (key,)).fetchone()
         return row is not None and row[0] != "failed"
@@ -78,13 +78,8 @@ class AnswerStore:
         with self._open(endpoint) as file:
             file.execute(_PAY, astuple(paid))
 
-    def forget(self, endpoint: str, keys: list[bytes]) -> None:
-        """Drop answers, so that they are asked for again; what was paid stays counted."""
-        with self._open(endpoint) as file, _transaction(file):
-            file.executemany("DELETE FROM answers WHERE id = ?", [(key,) for key in keys])
-
     def spent(self) -> Spent:
-        """What was paid so far, by this run and those before it, over all endpoints."""
+        """Return what was paid so far, by this run and those before it, over all endpoints."""
         total = Spent()
         for path in sorted(self.folder.glob("*.sqlite")):
             with self._open(path.stem) as file:
@@ -100,15 +95,10 @@ class AnswerStore:
                 self._files[endpoint] = _connect(path)
             yield self._files[endpoint]
         except sqlite3.DatabaseError as error:
-            remedy = "delete it to ask for its answers again"
-            if "locked" in str(error):
-                remedy = "another run is at work there; wait for it"
-            elif "full" in str(error):
-                remedy = "free some space and run the same command to go on"
-            raise RecipeError(f"{path}: {error}; {remedy}") from error
+            raise RecipeError(f"{path}: {error}; {_remedy(path, error)}") from error
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         while self._files:
             self._files.popitem()[1].close()
 
@@ -122,6 +112,24 @@ class AnswerStore:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _remedy(path: Path, error: sqlite3.DatabaseError) -> str:
+    code = (error.sqlite_errorcode or 0) & 0xFF  # without what SQLite adds about the place
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another run is at work there; wait for it"
+    if code == sqlite3.SQLITE_FULL:
+        return "free some space and run the same command to go on"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        name = path.name
+        return (
+            "the file is damaged. Its answers were paid for, so save what can be read: "
+            f"`cd {path.parent} && mkdir damaged && mv {name}* damaged && sqlite3 damaged/{name} "
+            # Half a dump ends with a rollback of what it could read.
+            f".dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {name}`; then run the same command, "
+            "which asks for the rest"
+        )
+    return "look at the disk and at who may write there; the answers in it stay"
 
 
 def _connect(path: Path) -> sqlite3.Connection:

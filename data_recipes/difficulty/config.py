@@ -1,14 +1,13 @@
 """Schema of a difficulty recipe."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
 from ..common.config_files import Strict
 from .items import ItemsConfig, ItemType
-from .sandbox import SandboxConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "difficulty"
 _PROMPTS = Path("prompts")
@@ -16,7 +15,6 @@ GRADER = "grader"  # the endpoint's name among the others
 SOLVE_VARIABLES: dict[ItemType, set[str]] = {
     "value": {"question"},
     "choice": {"question", "choices"},
-    "code": {"question"},
     "free": {"question"},
 }
 GRADE_VARIABLES = {"question", "answer", "given"}
@@ -29,15 +27,13 @@ class PromptFiles(Strict):
     Attributes:
         value: question to a solver, with `{{ question }}`.
         choice: likewise, with `{{ choices }}`, lines with their letters.
-        code: likewise.
         free: likewise.
         grade: to the grader, with `{{ question }}`, `{{ answer }}` and `{{ given }}`.
-        label: to a judge, with `{{ question }}` and `{{ answer }}`, empty for code.
+        label: to a judge, with `{{ question }}` and `{{ answer }}`.
     """
 
     value: Path = _PROMPTS / "value.jinja"
     choice: Path = _PROMPTS / "choice.jinja"
-    code: Path = _PROMPTS / "code.jinja"
     free: Path = _PROMPTS / "free.jinja"
     grade: Path = _PROMPTS / "grade.jinja"
     label: Path = _PROMPTS / "label.jinja"
@@ -59,7 +55,6 @@ class DifficultyConfig(Strict):
             Empty, there is no second stage, and all that the solvers left is kept.
         grader: model that compares answers of type free with the right ones.
         prompts: templates.
-        sandbox: limits of programs.
         examples: kept and dropped items that the report shows, each.
         cap: spending at which the run stops, in the currency of the endpoints' prices.
     """
@@ -72,9 +67,23 @@ class DifficultyConfig(Strict):
     judges: dict[EndpointName, Endpoint]
     grader: Endpoint | None = None
     prompts: PromptFiles = PromptFiles()
-    sandbox: SandboxConfig = SandboxConfig()
     examples: int = Field(default=5, ge=0)
     cap: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_code(cls, values: Any) -> Any:
+        prompts = values.get("prompts") if isinstance(values, dict) else None
+        for key, there in (
+            ("sandbox", isinstance(values, dict) and "sandbox" in values),
+            ("prompts.code", isinstance(prompts, dict) and "code" in prompts),
+        ):
+            if there:
+                raise ValueError(
+                    f"{key}: code is no longer judged, since no sandbox here can be trusted with "
+                    "programs of models; remove the key, and items of type code"
+                )
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> "DifficultyConfig":
@@ -106,10 +115,6 @@ class DifficultyConfig(Strict):
             **{f"judges.{name}": judge for name, judge in self.judges.items()},
             **graders,
         }
-
-    @property
-    def answers_dir(self) -> Path:
-        return self.output_dir / "answers"
 
     @property
     def outcomes_dir(self) -> Path:

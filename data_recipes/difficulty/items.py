@@ -7,27 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..toy import LANGUAGES
 from ..toy.items import unique_items
 
-ItemType = Literal["value", "choice", "code", "free"]
+ItemType = Literal["value", "choice", "free"]
 PROVENANCE = "difficulty"  # the column that the filter adds
-
-
-class Case(Strict):
-    """A run of a program.
-
-    Attributes:
-        stdin: what it reads.
-        stdout: what it has to print, white space at the ends of lines aside.
-    """
-
-    stdin: str = ""
-    stdout: str
 
 
 class Item(BaseModel):
@@ -35,14 +23,12 @@ class Item(BaseModel):
 
     Attributes:
         id: unique; by default a hash of the question.
-        type: how answers are checked: `value` by value, `choice` by the letter, `code` by tests,
-            `free` by a grader.
+        type: how answers are checked: `value` by value, `choice` by the letter, `free` by a
+            grader.
         domain: what retention is counted by.
         question: without the choices.
-        answer: the right one; of a choice, its letter. Not for code.
+        answer: the right one; of a choice, its letter.
         choices: of a choice question, in the order of their letters from A on.
-        tests: Python statements that fail on a wrong program, such as `assert f(2) == 4`.
-        cases: or what a program reads and prints.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -50,10 +36,19 @@ class Item(BaseModel):
     type: ItemType
     domain: str = Field(min_length=1)
     question: str = Field(min_length=1)
-    answer: str = ""
+    answer: str
     choices: Annotated[list[str], Field(max_length=10)] = []
-    tests: list[str] = []
-    cases: list[Case] = []
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _no_code(cls, given: Any) -> Any:
+        if given == "code":
+            raise ValueError(
+                "type code is no longer judged: running programs safely is a promise that this "
+                "project cannot keep, and KORMo's filter is of mathematics and STEM; leave these "
+                "items out"
+            )
+        return given
 
     @model_validator(mode="after")
     def _whole(self) -> "Item":
@@ -61,13 +56,8 @@ class Item(BaseModel):
             raise ValueError(
                 f"a column {PROVENANCE!r}: the filter writes one; give rows it has not yet seen"
             )
-        if self.type == "code":
-            if bool(self.tests) == bool(self.cases):
-                raise ValueError("type code: give either `tests` or `cases`")
-        elif not self.answer.strip():
+        if not self.answer.strip():
             raise ValueError(f"type {self.type}: no answer")
-        elif self.tests or self.cases:
-            raise ValueError(f"type {self.type}: tests and cases are for code")
         if self.type == "choice":
             if len(self.choices) < 2:
                 raise ValueError("type choice: fewer than two choices")
@@ -95,7 +85,7 @@ class Item(BaseModel):
         return self.id or hashlib.sha256(self.question.encode()).hexdigest()[:16]
 
     def row(self) -> dict[str, Any]:
-        """Its row as it was read, with an id."""
+        """Return its row as it was read, with an id."""
         return self.model_dump(exclude_unset=True) | {"id": self.key}
 
 
@@ -131,7 +121,7 @@ class ItemsConfig(Strict):
         return self
 
     def read(self) -> Iterator[Item]:
-        """All items, in order.
+        """Yield all items, in order.
 
         Raises:
             RecipeError: no such file, or a row that is no item, with its line.

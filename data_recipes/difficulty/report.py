@@ -1,49 +1,25 @@
 """What the filter did: rows that are kept or undecided, and a report."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..answers import same_answer
-from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, write_json_atomically
+from ..ask.rows import Funnel, Outcome, RowFiles
+from ..common.files import write_json_atomically
 from ..common.statistics import wilson
 from .config import DifficultyConfig
-from .gates import Gate, Outcome
+from .decisions import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
 from .items import PROVENANCE, Item
-from .verdicts import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
+from .stages import LABELS_STAGE
 
 _SHOWN = 300  # characters of a question in the Markdown report
 
 Fate = tuple[Item, list[Outcome]]
 
 
-def fates(config: DifficultyConfig, gates: list[Gate]) -> Iterator[Fate]:
-    """Every item with the outcomes of the gates that it reached.
-
-    Raises:
-        RecipeError: a gate is not through.
-    """
-    rows = [gate.log.rows() for gate in gates]
-    for item in config.items.read():
-        history: list[Outcome] = []
-        for gate, outcomes in zip(gates, rows):
-            outcome = next(outcomes, None)
-            if outcome is None or outcome["id"] != item.key:
-                raise RecipeError(f"{gate.log.path}: not whole; run the same command to go on")
-            history.append(outcome)
-            if outcome["decision"] != KEPT:
-                break
-        yield item, history
-
-
 def one_wrong_answer(item: Item, history: list[Outcome]) -> bool:
-    """Whether all samples of all solvers are one and the same wrong value.
+    """Tell whether all samples of all solvers are one and the same wrong value.
 
     Solvers that err by themselves seldom meet; more often the reference is wrong.
     """
@@ -53,11 +29,15 @@ def one_wrong_answer(item: Item, history: list[Outcome]) -> bool:
     return all(same_answer(given, samples[0][1]) for _, given in samples)
 
 
+def _stage_names(config: DifficultyConfig) -> list[str]:
+    return [*config.solvers, *([LABELS_STAGE] if config.judges else [])]
+
+
 def make_row(config: DifficultyConfig, fate: Fate) -> dict[str, Any]:
-    """The item's row with where it comes from."""
+    """Build the item's row with where it comes from."""
     item, history = fate
     solvers, labels = {}, {}
-    for name, outcome in zip([*config.solvers, "labels"], history):
+    for name, outcome in zip(_stage_names(config), history):
         if "labels" in outcome:
             labels = outcome["labels"]
             continue
@@ -105,50 +85,42 @@ class _Collected:
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def _collect(config: DifficultyConfig, gates: list[Gate]) -> _Collected:
+def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
     """Count, and write the rows that are kept and those that are undecided."""
-    found = _Collected([_Tally() for _ in gates], [Counter() for _ in gates])
+    stages = _stage_names(config)
+    found = _Collected([_Tally() for _ in stages], [Counter() for _ in stages])
     paths = {name: config.output_dir / f"{name}.jsonl" for name in (KEPT, UNDECIDED)}
-    files = {name: _temporary(path).open("wb") for name, path in paths.items()}
-    for fate in fates(config, gates):
-        item, history = fate
-        decision = history[-1]["decision"]
-        row = make_row(config, fate)
-        for number, outcome in enumerate(history):
-            found.gates[number].add(outcome["decision"])
-            labels = [label or UNREADABLE for label in outcome.get("labels", {}).values()]
-            found.samples[number].update(outcome.get("verdicts", labels))
-            if labels:
-                found.labels[" / ".join(labels)] += 1
-        found.domains.setdefault(item.domain, _Tally()).add(decision)
-        where = decision if decision == KEPT else f"{decision} by {gates[len(history) - 1].name}"
-        shown = found.examples.setdefault(where, [])
-        if len(shown) < config.examples:
-            shown.append(row)
-        if decision == KEPT:
-            found.one_wrong_answer += row[PROVENANCE]["one_wrong_answer"]
-        if decision != DROPPED:
-            with disk_full_is_an_error(paths[decision]):
-                files[decision].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-    for name, path in paths.items():
-        with disk_full_is_an_error(path), files[name] as file:
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(_temporary(path), path)
+    with RowFiles(paths) as files:
+        for fate in funnel.fates():
+            item, history = fate
+            decision = history[-1]["decision"]
+            row = make_row(config, fate)
+            for number, outcome in enumerate(history):
+                found.gates[number].add(outcome["decision"])
+                labels = [label or UNREADABLE for label in outcome.get("labels", {}).values()]
+                found.samples[number].update(outcome.get("verdicts", labels))
+                if labels:
+                    found.labels[" / ".join(labels)] += 1
+            found.domains.setdefault(item.domain, _Tally()).add(decision)
+            last = stages[len(history) - 1]
+            where = decision if decision == KEPT else f"{decision} by {last}"
+            shown = found.examples.setdefault(where, [])
+            if len(shown) < config.examples:
+                shown.append(row)
+            if decision == KEPT:
+                found.one_wrong_answer += row[PROVENANCE]["one_wrong_answer"]
+            if decision != DROPPED:
+                files.write(decision, row)
     return found
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
-
-
-def write_report(config: DifficultyConfig, gates: list[Gate]) -> str:
+def write_report(config: DifficultyConfig, funnel: Funnel[Item]) -> str:
     """Write everything but the outcomes; gives the report in Markdown.
 
     Raises:
-        RecipeError: a gate is not through, or the disk is full.
+        RecipeError: a stage is not through, or the disk is full.
     """
-    found = _collect(config, gates)
+    found = _collect(config, funnel)
     total = _Tally()
     for tally in found.domains.values():
         for name, count in asdict(tally).items():
@@ -158,19 +130,20 @@ def write_report(config: DifficultyConfig, gates: list[Gate]) -> str:
         "max_correct": config.max_correct,
         "gates": [
             {
-                "name": gate.name,
-                "models": {name: e.identity for name, e in gate.endpoints.items()},
+                "name": name,
+                "models": {model: e.identity for model, e in stage.endpoints.items()},
                 **asdict(tally),
                 "answers": dict(answers),
-                "spent": asdict(gate.spent()),
+                "spent": asdict(funnel.spent(stage)),
             }
-            for gate, tally, answers in zip(gates, found.gates, found.samples)
+            for name, stage, tally, answers in zip(
+                _stage_names(config), funnel.stages, found.gates, found.samples
+            )
         ],
         "total": total.retention(),
         "domains": {name: found.domains[name].retention() for name in sorted(found.domains)},
         "labels": dict(found.labels),
         "one_wrong_answer": found.one_wrong_answer,
-        "sandbox": config.sandbox.model_dump(),
         "examples": found.examples,
     }
     write_json_atomically(config.output_dir / "report.json", report)
@@ -190,7 +163,7 @@ def _retention_row(name: str, row: dict[str, Any]) -> str:
 def _summary(row: dict[str, Any]) -> list[str]:
     question = " ".join(row["question"].split())
     question = question if len(question) <= _SHOWN else question[:_SHOWN] + "…"
-    lines = [f"- {question}", f"  - right: {row.get('answer') or 'by tests'}"]
+    lines = [f"- {question}", f"  - right: {row['answer']}"]
     for name, solver in row[PROVENANCE]["solvers"].items():
         said = ", ".join(
             f"{verdict} ({given})" if given else verdict
@@ -203,7 +176,7 @@ def _summary(row: dict[str, Any]) -> list[str]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a page."""
+    """Write the report as a page of Markdown."""
     lines = [
         "# Difficulty filter",
         "",

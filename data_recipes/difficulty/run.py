@@ -2,28 +2,21 @@
 
 import argparse
 
-from ..ask.prompts import Prompt
 from ..common.config_files import find_config, load_config
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
-from .config import CONFIGS, GRADE_VARIABLES, LABEL_VARIABLES, DifficultyConfig
-from .gates import Gate, LabelGate, SolverGate, solve_prompts
+from .config import CONFIGS, DifficultyConfig
 from .items import Census, take_census
 from .report import write_report
-from .sandbox import Sandbox
+from .stages import load_prompts, make_funnel
 
 
 def _claim(config: DifficultyConfig) -> None:
     items = config.items.model_dump(mode="json")
     if config.items.path is not None:
         items = {"sha256": sha256_file(config.items.path)}
-    prompts = {
-        **solve_prompts(config),
-        "grade": Prompt(config.prompts.grade, CONFIGS, GRADE_VARIABLES),
-        "label": Prompt(config.prompts.label, CONFIGS, LABEL_VARIABLES),
-    }
     claim(
         config.outcomes_dir,
         {
@@ -33,9 +26,8 @@ def _claim(config: DifficultyConfig) -> None:
                 [name, endpoint.identity, endpoint.sampling.fields()]
                 for name, endpoint in config.endpoints.items()
             ],
-            "prompts": {name: prompt.sha256 for name, prompt in prompts.items()},
+            "prompts": {name: prompt.sha256 for name, prompt in load_prompts(config).items()},
             **config.model_dump(include={"samples", "max_correct"}),
-            "sandbox": config.sandbox.model_dump(exclude={"workers"}),
         },
     )
 
@@ -45,18 +37,6 @@ def _check(config: DifficultyConfig, census: Census) -> None:
         raise RecipeError(
             "grader: items of type free need one, to compare answers with the right ones"
         )
-
-
-def make_gates(config: DifficultyConfig, sandbox: Sandbox | None) -> list[Gate]:
-    """The gates in their order, each fed by the one before it."""
-    gates: list[Gate] = []
-    items = config.items.read
-    for number, name in enumerate(config.solvers, 1):
-        gates.append(SolverGate(config, number, name, items, sandbox))
-        items = gates[-1].left
-    if config.judges:
-        gates.append(LabelGate(config, len(gates) + 1, items))
-    return gates
 
 
 def filter_items(config: DifficultyConfig) -> str:
@@ -70,17 +50,9 @@ def filter_items(config: DifficultyConfig) -> str:
         census = take_census(config.items)
         _check(config, census)
         _claim(config)
-        sandbox = Sandbox(config.sandbox) if "code" in census.types else None
-        gates = make_gates(config, sandbox)
-        total = census.items
-        for gate in gates:
-            cap = config.cap
-            if cap is not None:
-                cap -= sum(other.spent().cost for other in gates if other is not gate)
-                cap = max(0.0, cap)
-            gate.run(total, cap)
-            total = sum(1 for _ in gate.left())
-        return write_report(config, gates)
+        funnel = make_funnel(config)
+        funnel.run(census.items, config.cap)
+        return write_report(config, funnel)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

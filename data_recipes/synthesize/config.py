@@ -1,16 +1,21 @@
 """Schema of a synthesis recipe."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, computed_field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
+from ..ask.prompts import Prompt
 from ..common.config_files import Strict
+from ..common.errors import RecipeError
 from ..engine.executor_config import ExecutorConfig
+from ..filter.profiles import FilterConfig
 from ..read.source import ReadConfig, SourceConfig
-from .styles import Style
-from .validation_config import ValidationConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "synthesize"
+_SEED = "text"
 
 
 class Synthesizer(Endpoint):
@@ -21,6 +26,92 @@ class Synthesizer(Endpoint):
     """
 
     weight: float = Field(default=1.0, gt=0)
+
+
+class Style(Strict):
+    """One way to write about a seed.
+
+    Attributes:
+        template: file of a Jinja template in which `{{ text }}` stands for the seed; as given, or
+            below `data_recipes/configs/synthesize`. What it makes is the user's turn.
+        weight: share of the seeds, in proportion to the other styles.
+    """
+
+    template: Path
+    weight: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _usable(self) -> "Style":
+        try:
+            _ = self._prompt
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @cached_property
+    def _prompt(self) -> Prompt:
+        return Prompt(self.template, CONFIGS, {_SEED})
+
+    @computed_field
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the template, so that rows and settings know a changed prompt."""
+        return self._prompt.sha256
+
+    def prompt(self, seed: str) -> str:
+        """The user's turn for a seed."""
+        return self.messages(seed)[0]["content"]
+
+    def messages(self, seed: str) -> list[dict[str, Any]]:
+        """The conversation that is sent."""
+        return self._prompt.messages(**{_SEED: seed})
+
+    @cached_property
+    def instructions(self) -> list[str]:
+        """Lines of the prompt that are not the seed's."""
+        return self._prompt.instructions(**{_SEED: _SEED})
+
+
+class ValidationConfig(Strict):
+    """Which answers are accepted. Lengths depend on the task, so they have no defaults.
+
+    Attributes:
+        language: that answers are in.
+        reasoning_language: that thoughts are in, for `form: reasoning`.
+        filter: profiles by language, as in the filter step, for language, repetition and damage;
+            `ko_answer` and `en_answer` are made for answers, which are shorter than web pages.
+        min_characters: shortest answer.
+        max_characters: longest answer.
+        min_ratio: shortest answer, in characters per character of the seed.
+        max_ratio: longest answer, likewise.
+        max_copied: largest share of an answer's words that stand in runs of 8 words of the seed.
+        max_foreign_script: largest share of Han characters and of Japanese kana in the letters of a
+            Korean answer, Han in brackets after a word aside, unless the seed has a larger one.
+    """
+
+    language: str
+    reasoning_language: str | None = None
+    filter: FilterConfig
+    min_characters: int = Field(ge=1)
+    max_characters: int = Field(ge=1)
+    min_ratio: float | None = Field(default=None, gt=0)
+    max_ratio: float | None = Field(default=None, gt=0)
+    max_copied: float | None = Field(default=None, ge=0, le=1)
+    max_foreign_script: float = Field(default=0.01, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ValidationConfig":
+        for low, high in (
+            ("min_characters", "max_characters"),
+            ("min_ratio", "max_ratio"),
+        ):
+            least, most = getattr(self, low), getattr(self, high)
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"{low} {least:g} is above {high} {most:g}")
+        for language in {self.language, self.reasoning_language} - {None}:
+            if language not in self.filter.profiles:
+                raise ValueError(f"filter.profiles: none for language {language!r}")
+        return self
 
 
 class FloorConfig(Strict):

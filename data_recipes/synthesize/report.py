@@ -10,15 +10,14 @@ from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from .acceptance import ACCEPTED, Acceptance, reasons
 from .config import SynthesizeConfig
-from .output import KEPT
-from .step import SynthesizeStep
+from .step import KEPT, SynthesizeStep
 
 REPORT, SOURCES = "report.json", "sources.yaml"
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run.
+    """What a run came to.
 
     Attributes:
         outcomes: of all seeds.
@@ -29,7 +28,7 @@ class Report:
     spent: Spent
 
     def table(self) -> str:
-        """Acceptance by synthesizer and style."""
+        """Format acceptance by synthesizer and style."""
         width = max(len(s) + len(style) for s, style, _ in self.outcomes.rows()) + 4
         lines = [f"{'synthesizer, style':<{width}}{'answers':>10}{'accepted':>18}  rejected"]
         for synthesizer, style, outcomes in self.outcomes.rows():
@@ -73,7 +72,7 @@ def collect(config: SynthesizeConfig) -> Report:
 
 
 def sources(config: SynthesizeConfig, outcomes: Acceptance) -> list[dict[str, Any]]:
-    """The output as sources of a data recipe: one per synthesizer that wrote something."""
+    """List the output as sources of a data recipe: one per synthesizer that wrote something."""
     return [
         {
             "name": f"{config.output_dir.name}_{name}",
@@ -81,6 +80,8 @@ def sources(config: SynthesizeConfig, outcomes: Acceptance) -> list[dict[str, An
             "language": config.validation.language,
             "licence": config.licence,
             "synthesizer": name,
+            # Only sources with a template may have `<think>` as a token.
+            **({"template": "{text}"} if config.form == "reasoning" else {}),
         }
         for name in config.synthesizers
         if outcomes.of(name).get(ACCEPTED)

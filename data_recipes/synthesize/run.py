@@ -1,12 +1,11 @@
 """`python -m data_recipes synthesize`: seeds read, asked about, judged, written."""
 
 import argparse
-from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from ..ask import Request
+from ..ask.progress import show_tasks
 from ..common.config_files import find_config
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
@@ -17,12 +16,9 @@ from ..engine.executors import Call, execute
 from ..engine.slurm import Job, submit
 from ..engine.steps import StepFolder, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
-from .config import SynthesizeConfig
-from .follow import show_tasks
+from .config import CONFIGS, SynthesizeConfig
 from .report import finish
-from .seeds import seed_requests
-from .step import SynthesizeStep
-from .styles import CONFIGS
+from .step import SynthesizeStep, progress_dir
 
 
 def _claim(config: SynthesizeConfig) -> None:
@@ -81,7 +77,7 @@ def synthesize(config: SynthesizeConfig) -> None:
         left = [shard for shard in step.shards() if step.record(*shard) is None]
         if left:
             total = sum(step.seeds_in(*shard)[0] for shard in left)
-            with show_tasks(config.text_dir, total):
+            with show_tasks(progress_dir(config), total):
                 execute([step], config.executor.parts, config.executor, config.text_dir / "logs")
         finish(config)
 
@@ -96,21 +92,16 @@ def _jobs(config: SynthesizeConfig) -> list[Job]:
     ]
 
 
-def _requests(config: SynthesizeConfig) -> Iterator[Request]:
-    step = SynthesizeStep(config)
-    shards = (StepFolder(config.read_dir / source).kept(shard) for source, shard in step.shards())
-    return chain.from_iterable(seed_requests(config, shard) for shard in shards)
-
-
 def show(config: SynthesizeConfig, count: int) -> None:
     """Print the first prompts, and ask nothing."""
     with DirectoryLock(config.output_dir):
         _claim(config)
         _read(config)
-    for request in islice(_requests(config), count):
-        seed = request.data
+    step = SynthesizeStep(config)
+    seeds = chain.from_iterable(step.seeds(*shard) for shard in step.shards())
+    for seed in islice(seeds, count):
         print(f"--- {seed.id}: style {seed.style}, synthesizer {seed.synthesizer}")
-        print(request.messages[-1]["content"])
+        print(config.styles[seed.style].prompt(seed.text))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

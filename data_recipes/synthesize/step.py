@@ -1,41 +1,141 @@
-"""The step: shards of seeds in, answers asked for, judged and written.
+"""The step: shards of seeds in, answers asked for, checked and written.
 
-Its unit of work is a shard of seeds. First all of its requests are asked, in whatever order answers
-come; then its files are written in the order of the seeds. So what is written depends on the
-answers alone, and not on how often the run was killed or how many tasks it was dealt into.
+Its unit of work is a shard of seeds, which `ask.rows` asks about. What is written does not depend
+on how many tasks the shards were dealt into.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..ask import Answer, AnswerStore, Request, answers_to, ask, request_id
+from ..ask import Answer, AnswerStore, Request, request_id
+from ..ask.progress import Follow, TaskTotals
+from ..ask.rows import AskMore, Outcome, RowFiles, Stage, ask_about
 from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
+from ..read.templates import trace_text
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
-from .follow import Follower
-from .output import KEPT, REJECTED, RowFiles, make_row
-from .seeds import seed_requests
-from .validation import Draft, Validator, Verdict
+from .seeds import Seed, read_seeds
+from .validation import Draft, Validated, Validator
 
-# Answers that are judged together: as they come, few, so that a floor is noticed soon; and when
+# Answers that are checked together: as they come, few, so that a floor is noticed soon; and when
 # they are written, many, which is faster.
 _AS_THEY_COME, _WRITTEN = 16, 256
+KEPT, REJECTED = "kept", "rejected"
 DUPLICATE = "duplicate"
 
-Judged = tuple[Request, Answer, Verdict]
+
+def make_row(
+    config: SynthesizeConfig, seed: Seed, key: bytes, answer: Answer, checked: Validated
+) -> dict[str, Any]:
+    """Build a row with everything that its text came from.
+
+    `text` comes first and is what readers take; with `form: reasoning` it is the whole document,
+    and its parts stand beside it. Rejected rows say why, and have the server's words as they came.
+    """
+    endpoint = config.synthesizers[seed.synthesizer]
+    text, parts = checked.text, {}
+    if config.form == "reasoning":
+        parts = {"question": seed.text, "reasoning": checked.reasoning, "answer": checked.text}
+        text = trace_text(**parts)
+    row = {
+        "text": text,
+        **parts,
+        "language": config.validation.language,
+        "seed_id": seed.id,
+        "seed_cut": seed.cut,
+        "style": seed.style,
+        "prompt_sha256": config.styles[seed.style].sha256,
+        "synthesizer": seed.synthesizer,
+        "model": answer.model or endpoint.identity,
+        "sampling": endpoint.sampling.fields(),
+        "finish_reason": answer.finish_reason,
+        "usage": {
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+        },
+        "request_id": key.hex(),
+    }
+    if checked.reason is None:
+        return row
+    given = {"text": answer.text, "reasoning": answer.reasoning}
+    return {"reason": checked.reason, "detail": checked.detail, **row, **given}
 
 
-def shard_name(source: str, shard: str) -> str:
-    """Names the files of a shard of seeds."""
-    return f"{source}-{shard}"
+class SeedStage(Stage[Seed]):
+    """What is asked about the seeds of one shard, and the rows that follow.
+
+    Args:
+        config: the recipe.
+        validator: by its rules.
+    """
+
+    def __init__(self, config: SynthesizeConfig, validator: Validator) -> None:
+        self.name = "synthesize"
+        self.endpoints = dict(config.synthesizers)
+        self._config = config
+        self._validator = validator
+        self._known: set[bytes] = set()
+
+    def request(self, seed: Seed) -> Request:
+        """Return the one request of a seed."""
+        messages = self._config.styles[seed.style].messages(seed.text)
+        return Request(seed.synthesizer, messages, data=seed)
+
+    def requests(self, seed: Seed) -> list[Request]:
+        return [self.request(seed)]
+
+    def validate(self, answered: list[tuple[Seed, Answer]]) -> list[Validated]:
+        """Check answers by themselves."""
+        styles = self._config.styles
+        return self._validator.check(
+            [Draft(seed.text, styles[seed.style], answer) for seed, answer in answered]
+        )
+
+    def check(self, rows: list[tuple[Seed, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
+        outcomes = []
+        answered = [(seed, answers[0]) for seed, answers in rows]
+        for (seed, answer), checked in zip(answered, self.validate(answered)):
+            key = request_id(self.endpoints[seed.synthesizer], self.request(seed))
+            if key in self._known:
+                detail = "an earlier seed of the shard has the same text"
+                checked = replace(checked, reason=DUPLICATE, detail=detail)
+            self._known.add(key)
+            row = make_row(self._config, seed, key, answer, checked)
+            outcomes.append({"reason": checked.reason, "row": row})
+        return outcomes
+
+
+class _FloorWatch:
+    """Checks answers as they come, so that a run in which too few are accepted stops soon."""
+
+    def __init__(self, config: SynthesizeConfig, stage: SeedStage, before: Acceptance) -> None:
+        self._floor = config.floor
+        self._stage = stage
+        self._so_far = before + Acceptance()
+        self._waiting: list[tuple[Seed, Answer]] = []
+
+    def seen(self, request: Request, answer: Answer) -> None:
+        self._waiting.append((request.data, answer))
+        if len(self._waiting) == _AS_THEY_COME:
+            self.check()
+
+    def check(self) -> None:
+        for (seed, _), checked in zip(self._waiting, self._stage.validate(self._waiting)):
+            self._so_far.add(seed.synthesizer, seed.style, checked.reason)
+        self._waiting.clear()
+        self._so_far.check(self._floor)
+
+
+def progress_dir(config: SynthesizeConfig) -> Path:
+    """Name the folder in which tasks write how far they are."""
+    return config.text_dir / "progress"
 
 
 class SynthesizeStep(PipelineStep):
@@ -53,7 +153,7 @@ class SynthesizeStep(PipelineStep):
         self.config = config
 
     def shards(self) -> list[tuple[str, str]]:
-        """All (source, shard) pairs with seeds, in order."""
+        """List all (source, shard) pairs with seeds, in order."""
         return [
             (seed.name, shard)
             for seed in self.config.seeds
@@ -61,21 +161,25 @@ class SynthesizeStep(PipelineStep):
         ]
 
     def marker(self, source: str, shard: str) -> Path:
-        """Written last, with what became of the seeds of a shard."""
+        """Name the file that is written last, with what became of the seeds of a shard."""
         return self.config.text_dir / "done" / source / f"{shard}.json"
 
     def record(self, source: str, shard: str) -> dict[str, Any] | None:
-        """What became of the seeds of a shard; `None` before it is done."""
+        """Return what became of the seeds of a shard; `None` before it is done."""
         path = self.marker(source, shard)
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def seeds_in(self, source: str, shard: str) -> tuple[int, int]:
-        """Seeds of a shard, and their bytes."""
+        """Count the seeds of a shard, and their bytes."""
         tally = Tally.read(StepFolder(self.config.read_dir / source).stats(shard))
         return tally.documents_kept, tally.bytes_kept
 
+    def seeds(self, source: str, shard: str) -> Iterator[Seed]:
+        """Yield the seeds of a shard, in order."""
+        return read_seeds(self.config, StepFolder(self.config.read_dir / source).kept(shard))
+
     def answers(self, source: str, shard: str) -> AnswerStore:
-        """The answers to a shard of seeds."""
+        """Open the answers to a shard of seeds."""
         return AnswerStore(self.config.answers_dir / source / shard)
 
     def run(
@@ -88,7 +192,7 @@ class SynthesizeStep(PipelineStep):
             yield from ()
             return
         self._validator = Validator(self.config.validation, self.config.form)
-        self._follow = Follower(self.config.text_dir, rank)
+        self._totals = TaskTotals(progress_dir(self.config), rank)
         acceptance = Acceptance()
         for shard in set(own) - set(work):
             acceptance += Acceptance(self.record(*shard)["outcomes"])
@@ -115,62 +219,46 @@ class SynthesizeStep(PipelineStep):
     def _process(
         self, source: str, shard: str, acceptance: Acceptance, cap: float | None
     ) -> dict[str, Any]:
-        path = StepFolder(self.config.read_dir / source).kept(shard)
-        with self.answers(source, shard) as store:
-            self._ask(seed_requests(self.config, path), store, acceptance, cap)
-            outcomes = self._write(
-                shard_name(source, shard), seed_requests(self.config, path), store
-            )
+        stage = SeedStage(self.config, self._validator)
+        with self.answers(source, shard) as store, self._totals.part() as follow:
+            outcomes = self._write(source, shard, stage, store, acceptance, cap, follow)
             record = {"outcomes": outcomes.counts, **asdict(store.spent())}
         marker = self.marker(source, shard)
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomically(marker, record)
         return record
 
-    def _ask(
+    def _write(
         self,
-        requests: Iterator[Request],
+        source: str,
+        shard: str,
+        stage: SeedStage,
         store: AnswerStore,
-        acceptance: Acceptance,
+        before: Acceptance,
         cap: float | None,
-    ) -> None:
-        """Ask all, and stop when too few answers are accepted."""
-        so_far, waiting = acceptance + Acceptance(), []
-
-        def seen(request: Request, answer: Answer) -> None:
-            waiting.append((request, answer))
-            if len(waiting) == _AS_THEY_COME:
-                for judged, _, verdict in self._judge(waiting):
-                    so_far.add(judged.endpoint, judged.data.style, verdict.reason)
-                waiting.clear()
-                so_far.check(self.config.floor)
-
-        with self._follow.shard() as follow:
-            ask(requests, self.config.synthesizers, store, seen=seen, cap=cap, follow=follow)
-        for judged, _, verdict in self._judge(waiting):
-            so_far.add(judged.endpoint, judged.data.style, verdict.reason)
-        so_far.check(self.config.floor)
-
-    def _judge(self, answered: Iterable[tuple[Request, Answer]]) -> Iterator[Judged]:
-        answered = list(answered)
-        verdicts = self._validator.judge(
-            [Draft(r.data.text, self.config.styles[r.data.style], a) for r, a in answered]
+        follow: Follow,
+    ) -> Acceptance:
+        watch = _FloorWatch(self.config, stage, before)
+        outcomes = Acceptance()
+        asked = ask_about(
+            lambda: self.seeds(source, shard),
+            stage,
+            store,
+            cap=cap,
+            seen=watch.seen,
+            follow=follow,
+            at_once=_WRITTEN,
         )
-        for (request, answer), verdict in zip(answered, verdicts):
-            yield request, answer, verdict
-
-    def _write(self, name: str, requests: Iterator[Request], store: AnswerStore) -> Acceptance:
-        outcomes, known = Acceptance(), set()
-        answered = answers_to(requests, self.config.synthesizers, store)
-        with RowFiles(self.config.text_dir, name, list(self.config.synthesizers)) as files:
-            while some := list(islice(answered, _WRITTEN)):
-                for request, answer, verdict in self._judge(some):
-                    key = request_id(self.config.synthesizers[request.endpoint], request)
-                    if key in known:
-                        detail = "an earlier seed of the shard has the same text"
-                        verdict = Verdict(verdict.text, verdict.reasoning, DUPLICATE, detail)
-                    known.add(key)
-                    row = make_row(self.config, request, answer, verdict)
-                    files.write(KEPT if verdict.reason is None else REJECTED, row)
-                    outcomes.add(request.endpoint, request.data.style, verdict.reason)
+        with RowFiles(self._paths(source, shard)) as files:
+            for seed, outcome in asked:
+                reason = outcome["reason"]
+                files.write(f"{REJECTED if reason else KEPT}/{seed.synthesizer}", outcome["row"])
+                outcomes.add(seed.synthesizer, seed.style, reason)
+            watch.check()
         return outcomes
+
+    def _paths(self, source: str, shard: str) -> dict[str, Path]:
+        """Files of a shard, two per synthesizer, so that one without rows has its empty files."""
+        folders = [f"{o}/{name}" for o in (KEPT, REJECTED) for name in self.config.synthesizers]
+        text = self.config.text_dir
+        return {folder: text / folder / f"{source}-{shard}.jsonl" for folder in folders}

@@ -10,18 +10,14 @@ from ..ask import Answer
 from ..engine.documents import SCHEMA
 from ..filter.profiles import KOREAN
 from ..filter.step import DocumentFilter
-from . import checks
+from . import answer_checks
+from .config import Style, ValidationConfig
 from .phrases import find_phrase
-from .styles import Style
-from .validation_config import ValidationConfig
-
-_THOUGHTS_END = "</think>"
-_THOUGHTS_BEGIN = "<think>"
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An answer on its way to be judged.
+    """An answer on its way to be checked.
 
     Attributes:
         seed: what it was written from, as it stood in the prompt.
@@ -35,8 +31,8 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found.
+class Validated:
+    """An answer without thoughts around it, and what is wrong with it.
 
     Attributes:
         text: the answer without thoughts and without white space around it.
@@ -51,32 +47,8 @@ class Verdict:
     detail: str = ""
 
 
-def split_thoughts(answer: Answer) -> tuple[str, str]:
-    """Thoughts and text, whether the server took them apart or not; no thoughts are empty."""
-    if answer.reasoning:
-        return answer.reasoning.strip(), answer.text.strip()
-    # Many templates write the opening tag into the prompt, so that the answer lacks it.
-    thoughts, end, text = answer.text.partition(_THOUGHTS_END)
-    if not end:
-        return "", answer.text.strip()
-    return thoughts.strip().removeprefix(_THOUGHTS_BEGIN).strip(), text.strip()
-
-
-def undelivered(answer: Answer) -> tuple[str, str] | None:
-    """Why a server's reply is no whole answer, as a name and a sentence; `None` if it is one."""
-    if answer.status == "refused":
-        return "refused_by_server", answer.error
-    if answer.status == "failed":
-        return "no_answer", answer.error
-    if answer.finish_reason == "length":
-        return "truncated", f"stopped after {answer.completion_tokens} tokens"
-    if answer.finish_reason != "stop":
-        return "unfinished", f"finish_reason {answer.finish_reason!r}"
-    return None
-
-
 class Validator:
-    """Judges answers by a recipe's rules.
+    """Checks answers by a recipe's rules.
 
     Args:
         config: the rules.
@@ -92,23 +64,23 @@ class Validator:
         languages = {config.language, config.reasoning_language} - {None}
         self._filters = {name: DocumentFilter(config.filter.profiles[name]) for name in languages}
 
-    def judge(self, drafts: list[Draft]) -> list[Verdict]:
-        """One verdict per draft; a verdict does not depend on the other drafts."""
-        verdicts = [self._one(draft) for draft in drafts]
-        self._by_profile(verdicts, "text", self.config.language, "")
+    def check(self, drafts: list[Draft]) -> list[Validated]:
+        """Check each draft; what is found does not depend on the other drafts."""
+        found = [self._one(draft) for draft in drafts]
+        self._by_profile(found, "text", self.config.language, "")
         if self._reasoning:
-            self._by_profile(verdicts, "reasoning", self.config.reasoning_language, "reasoning_")
-        return verdicts
+            self._by_profile(found, "reasoning", self.config.reasoning_language, "reasoning_")
+        return found
 
-    def _one(self, draft: Draft) -> Verdict:
+    def _one(self, draft: Draft) -> Validated:
         answer = draft.answer
         if self._reasoning:
-            reasoning, text = split_thoughts(answer)
+            reasoning, text = answer.split_thoughts()
         else:
             # Thoughts that were not asked for are taken off, and not kept.
-            reasoning, text = "", split_thoughts(answer)[1]
-        flaw = undelivered(answer) or self._content(draft, reasoning, text)
-        return Verdict(text, reasoning, *(flaw or ()))
+            reasoning, text = "", answer.split_thoughts()[1]
+        flaw = answer.missing() or self._content(draft, reasoning, text)
+        return Validated(text, reasoning, *(flaw or ()))
 
     def _content(self, draft: Draft, reasoning: str, text: str) -> tuple[str, str] | None:
         if not text:
@@ -120,9 +92,9 @@ class Validator:
             )
         if phrase := find_phrase(text, draft.seed):
             return phrase[0], f"says {phrase[1]!r}"
-        if copied := checks.copied_instruction(text, draft.style.instructions):
+        if copied := answer_checks.copied_instruction(text, draft.style.instructions):
             return "copied_prompt", copied
-        if markup := checks.broken_markup(text):
+        if markup := answer_checks.broken_markup(text):
             return "broken_markup", markup
         return self._length(draft.seed, text) or self._compared(draft.seed, text)
 
@@ -142,25 +114,25 @@ class Validator:
     def _compared(self, seed: str, text: str) -> tuple[str, str] | None:
         config = self.config
         if config.max_copied is not None:
-            share = checks.copied_share(text, seed)
+            share = answer_checks.copied_share(text, seed)
             if share > config.max_copied:
                 detail = f"{share:.0%} of its words are the seed's, at most {config.max_copied:.0%}"
                 return "copied_seed", f"{detail} are accepted"
         if config.language == KOREAN:
-            own = checks.foreign_scripts(seed)
-            for name, share in checks.foreign_scripts(text).items():
+            own = answer_checks.foreign_scripts(seed)
+            for name, share in answer_checks.foreign_scripts(text).items():
                 most = max(config.max_foreign_script, own[name])
                 if share > most:
                     return f"foreign_{name}", f"{share:.1%} of its letters, at most {most:.1%}"
         return None
 
-    def _by_profile(self, verdicts: list[Verdict], field: str, language: str, prefix: str) -> None:
-        rows = [i for i, verdict in enumerate(verdicts) if verdict.reason is None]
+    def _by_profile(self, found: list[Validated], field: str, language: str, prefix: str) -> None:
+        rows = [i for i, own in enumerate(found) if own.reason is None]
         if not rows:
             return
         columns = {
             "id": [str(i) for i in rows],
-            "text": [getattr(verdicts[i], field) for i in rows],
+            "text": [getattr(found[i], field) for i in rows],
             "source": ["answers"] * len(rows),
             "language": [language] * len(rows),
             "metadata": [json.dumps({})] * len(rows),
@@ -168,5 +140,5 @@ class Validator:
         judged = self._filters[language].apply(pa.RecordBatch.from_pydict(columns, SCHEMA))
         for i, reason, detail in zip(rows, judged.reasons, judged.details):
             if reason is not None:
-                old = verdicts[i]
-                verdicts[i] = Verdict(old.text, old.reasoning, prefix + reason, detail)
+                old = found[i]
+                found[i] = Validated(old.text, old.reasoning, prefix + reason, detail)

@@ -8,9 +8,8 @@ from ..ask import Answer
 from ..engine.documents import SCHEMA
 from ..filter.profiles import KOREAN
 from ..filter.step import DocumentFilter
-from ..synthesize import checks
+from ..synthesize import answer_checks as checks
 from ..synthesize.phrases import find_phrase
-from ..synthesize.validation import split_thoughts, undelivered
 from .config import CheckConfig
 from .invariants import Flaw, find_flaws
 from .spans import take_apart
@@ -33,9 +32,9 @@ class Checker:
         self._filter = DocumentFilter(config.filter.profiles[KOREAN])
 
     def check(self, source: str, answer: Answer) -> tuple[str, list[Flaw]]:
-        """The translation in an answer, and its flaws."""
-        text = split_thoughts(answer)[1]
-        if missing := undelivered(answer):
+        """Return the translation in an answer, and its flaws."""
+        text = answer.split_thoughts()[1]
+        if missing := answer.missing():
             return text, [Flaw(*missing)]
         if not text:
             return text, [Flaw("empty", "nothing but white space")]

@@ -1,84 +1,39 @@
 """What a translation run leaves: rows by translator, rows set aside, a report."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, BinaryIO
-
-import orjson
+from typing import Any
 
 from ..ask import Spent
-from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, write_json_atomically
+from ..ask.rows import Funnel, RowFiles
+from ..common.files import write_json_atomically
 from ..common.statistics import wilson
 from ..filter.profiles import KOREAN
 from .config import COPIED, TranslateConfig
-from .rounds import Outcome, Prompts, Round
-from .rows import PROVENANCE, Row, read_rows
-from .segments import cut, put_together
+from .rows import PROVENANCE, Row, cut, put_together
+from .stage import Prompts
 
-
-def _fates(config: TranslateConfig, rounds: list[Round]) -> Iterator[tuple[Row, list[Outcome]]]:
-    """Every row with its outcomes, the last of which is the one that counts."""
-    logs = [r.log.rows() for r in rounds]
-    for row in read_rows(config.items):
-        history: list[Outcome] = []
-        for log, own in zip(logs, rounds):
-            outcome = next(log, None)
-            if outcome is None or outcome["id"] != row["id"]:
-                raise RecipeError(f"{own.log.path}: not whole; run the same command to go on")
-            history.append(outcome)
-            if not outcome["flaws"]:
-                break
-        yield row, history
+_ASIDE = ""  # no translator's name
 
 
 def names(config: TranslateConfig) -> list[str]:
-    """Whose rows there are: the translators', and those with nothing to translate."""
+    """Name whose rows there are: the translators', and those with nothing to translate."""
     return [*config.translators, COPIED]
 
 
-class _Files:
-    """`kept/<translator>.jsonl` and `set_aside.jsonl`, under their names when whole."""
-
-    def __init__(self, config: TranslateConfig, opened: ExitStack) -> None:
-        folder = config.output_dir
-        self.paths = {name: folder / "kept" / f"{name}.jsonl" for name in names(config)}
-        self.paths[""] = folder / "set_aside.jsonl"
-        self._files: dict[str, BinaryIO] = {}
-        for name, path in self.paths.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._files[name] = opened.enter_context(self._temporary(path).open("wb"))
-
-    def write(self, name: str, row: Row) -> None:
-        with disk_full_is_an_error(self.paths[name]):
-            self._files[name].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-
-    def finish(self) -> None:
-        for name, path in self.paths.items():
-            with disk_full_is_an_error(path):
-                self._files[name].flush()
-                os.fsync(self._files[name].fileno())
-            os.replace(self._temporary(path), path)
-
-    def _temporary(self, path: Path) -> Path:
-        return path.with_name(path.name + ".tmp")
-
-
-def write_rows(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -> dict[str, Any]:
+def write_rows(config: TranslateConfig, funnel: Funnel[Row], prompts: Prompts) -> dict[str, Any]:
     """Write the rows that are kept and those that are set aside; gives the report.
 
     Raises:
         RecipeError: a round is not through, or the disk is full.
     """
     outcomes: dict[str, Counter[str]] = {name: Counter() for name in names(config)}
+    folder = config.output_dir
+    paths = {name: folder / "kept" / f"{name}.jsonl" for name in names(config)}
+    paths[_ASIDE] = folder / "set_aside.jsonl"
     kept = total = 0
-    with ExitStack() as opened:
-        files = _Files(config, opened)
-        for row, history in _fates(config, rounds):
+    with RowFiles(paths) as files:
+        for row, history in funnel.fates():
             total += 1
             for outcome in history:
                 reasons = {flaw["reason"] for flaw in outcome["flaws"]} or {"accepted"}
@@ -86,7 +41,7 @@ def write_rows(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -
                 outcomes[outcome["translator"]]["judged"] += 1
             last = history[-1]
             if last["flaws"]:
-                files.write("", row | {PROVENANCE: history})
+                files.write(_ASIDE, row | {PROVENANCE: history})
                 continue
             kept += 1
             name = last["translator"]
@@ -100,8 +55,7 @@ def write_rows(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -
             }
             fields = put_together(cut(row, config.fields), last["texts"])
             files.write(name, row | fields | {"language": KOREAN, PROVENANCE: provenance})
-        files.finish()
-    spent = sum((r.spent() for r in rounds), Spent())
+    spent = sum((funnel.spent(stage) for stage in funnel.stages), Spent())
     report = {
         "rows": total,
         "kept": kept,
@@ -114,7 +68,7 @@ def write_rows(config: TranslateConfig, rounds: list[Round], prompts: Prompts) -
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as lines; a row with several flaws counts under each."""
+    """Format the report as lines; a row with several flaws counts under each."""
     low, high = report["interval"]
     lines = []
     for name, counts in report["translators"].items():

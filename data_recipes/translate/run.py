@@ -1,19 +1,16 @@
 """`python -m data_recipes translate`: rows translated, compared with their source, kept or not."""
 
 import argparse
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from ..common.config_files import find_config, load_config
 from ..common.files import sha256_file
 from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
-from .checks import Checker
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows
-from .rounds import Prompts, Round
-from .rows import Row, check_rows, read_rows
+from .rows import check_rows
+from .stage import Prompts, load_prompts, make_funnel
 
 
 def _claim(config: TranslateConfig, prompts: Prompts) -> None:
@@ -50,21 +47,11 @@ def translate(config: TranslateConfig) -> dict[str, Any]:
     """
     with DirectoryLock(config.output_dir):
         total = check_rows(config)
-        prompts = Prompts.of(config)
+        prompts = load_prompts(config)
         _claim(config, prompts)
-        checker = Checker(config.checks, prompts.translate.instructions(text=""))
-        rounds: list[Round] = []
-        rows: Callable[[], Iterator[Row]] = partial(read_rows, config.items)
-        for number in range(len(config.translators)):
-            rounds.append(Round(config, number, rows, prompts, checker))
-            rows = rounds[-1].left
-        for own in rounds:
-            cap = config.cap
-            if cap is not None:
-                cap = max(0.0, cap - sum(r.spent().cost for r in rounds if r is not own))
-            own.run(total, cap)
-            total = sum(1 for _ in own.left())
-        return write_rows(config, rounds, prompts)
+        funnel = make_funnel(config, prompts)
+        funnel.run(total, config.cap)
+        return write_rows(config, funnel, prompts)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

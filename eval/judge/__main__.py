@@ -114,7 +114,7 @@ def main() -> None:
         concurrency=args.concurrency,
         sampling=Sampling(temperature=args.judge_temperature, max_tokens=args.judge_max_tokens),
     )
-    endpoint.headers("judge")  # a missing key is found out before the answers are paid for
+    endpoint.key("judge")  # a missing key is found out before the answers are paid for
     ours = get_answers(_answering(args, args.model, args.model_name), questions, args.out)
     _keep_answers(args.out / "answers.jsonl", ours)
     if args.against is None:

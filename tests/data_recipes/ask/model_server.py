@@ -1,16 +1,16 @@
 """A server with the API of OpenAI's chat completions, and with the faults that servers have."""
 
-import asyncio
 import hashlib
 import json
 import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-from aiohttp import web
 
 from data_recipes.ask import Endpoint, Sampling
 
@@ -30,8 +30,101 @@ def no_fault(prompt: str, tries: int) -> str | None:
     return None
 
 
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    owner: "ModelServer"
+
+    def do_GET(self) -> None:
+        if self.owner.key and self.headers["Authorization"] != f"Bearer {self.owner.key}":
+            self.say({"error": {"message": "no such key"}}, 401)
+        else:
+            self.say({"data": [{"id": self.owner.model}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.owner.enter()
+        try:
+            self.complete(body)
+        finally:
+            self.owner.leave()
+
+    def complete(self, body: dict[str, Any]) -> None:
+        owner = self.owner
+        prompt, fault = owner.note(body)
+        time.sleep(owner.delay)
+        if fault == "hang":
+            owner.over.wait()
+        if fault in ("hang", "drop"):
+            return self.abort()
+        if fault == "500":
+            return self.say(b"<html>oops</html>", 500)
+        if fault == "429":
+            return self.say({"error": "slow down"}, 429, {"Retry-After": "0.05"})
+        if fault and fault.isdigit():
+            return self.say({"error": {"message": "prompt is longer than the context"}}, int(fault))
+        if fault == "not_a_completion":
+            return self.say({"choices": []})
+        written = owner.write(body)
+        choice = {"finish_reason": "stop"}
+        choice |= {"message": {"content": written}} if isinstance(written, str) else written
+        reply = {
+            "model": "another" if fault == "wrong_model" else owner.model,
+            "choices": [choice],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+        }
+        # Fields of the reply itself stand beside those of the choice.
+        reply |= {name: choice.pop(name) for name in ("model", "usage") if name in choice}
+        if fault == "no_usage":
+            del reply["usage"]
+        content = json.dumps(reply).encode()
+        if fault == "truncated":
+            return self.say(content[:-20])
+        owner.count(prompt)
+        if fault == "lost":  # on the way back
+            return self.abort()
+        self.say(content)
+
+    def say(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:  # the client has gone
+            self.close_connection = True
+
+    def abort(self) -> None:
+        # Without lingering, closing resets the connection.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        except OSError:
+            pass
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients are killed on purpose."""
+
+
 class ModelServer:
     """Answers what `write` writes, which gives a text or fields of a choice; see `FAULTS`.
+
+    A fault of digits is an HTTP status.
 
     Attributes:
         asked: how often each prompt was asked.
@@ -50,58 +143,30 @@ class ModelServer:
         self.key = ""
         self.delay = 0.0
         self.url = ""
+        self.over = threading.Event()
+        self._lock = threading.Lock()
 
-    async def _models(self, request: web.Request) -> web.Response:
-        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
-            return web.json_response({"error": {"message": "no such key"}}, status=401)
-        return web.json_response({"data": [{"id": self.model}]})
+    def enter(self) -> None:
+        with self._lock:
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
-        self._busy += 1
-        self.busiest = max(self.busiest, self._busy)
-        try:
-            return await self._answer(request, await request.json())
-        finally:
+    def leave(self) -> None:
+        with self._lock:
             self._busy -= 1
 
-    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    def note(self, body: dict[str, Any]) -> tuple[str, str | None]:
+        """Count a request; gives its prompt and its fault."""
         prompt = body["messages"][-1]["content"]
-        fault = self.faults(prompt, self.asked[prompt])
-        self.asked[prompt] += 1
-        self.bodies.append(body)
-        await asyncio.sleep(self.delay)
-        if fault == "429":
-            text, headers = "slow down", {"Retry-After": "0.05"}
-            return web.json_response({"error": text}, status=429, headers=headers)
-        if fault == "500":
-            return web.Response(text="<html>oops</html>", status=500)
-        if fault == "400":
-            error = {"error": {"message": "prompt is longer than the context"}}
-            return web.json_response(error, status=400)
-        if fault == "hang":
-            await self._over.wait()
-        if fault == "drop":
-            request.transport.abort()
-            return web.Response()
-        if fault == "not_a_completion":
-            return web.json_response({"choices": []})
-        written = self.write(body)
-        choice = {"finish_reason": "stop"}
-        choice |= {"message": {"content": written}} if isinstance(written, str) else written
-        reply = {
-            "model": "another" if fault == "wrong_model" else self.model,
-            "choices": [choice],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5},
-        }
-        if fault == "no_usage":
-            del reply["usage"]
-        content = json.dumps(reply).encode()
-        if fault == "truncated":
-            return web.Response(body=content[:-20], content_type="application/json")
-        self.answered[prompt] += 1
-        if fault == "lost":  # on the way back
-            request.transport.abort()
-        return web.Response(body=content, content_type="application/json")
+        with self._lock:
+            fault = self.faults(prompt, self.asked[prompt])
+            self.asked[prompt] += 1
+            self.bodies.append(body)
+        return prompt, fault
+
+    def count(self, prompt: str) -> None:
+        with self._lock:
+            self.answered[prompt] += 1
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """This server, with waits that suit tests."""
@@ -117,29 +182,15 @@ class ModelServer:
 
     @contextmanager
     def running(self) -> Iterator["ModelServer"]:
-        """Serve from a thread."""
-        loop = asyncio.new_event_loop()
-        started = threading.Event()
-        listening = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-
-        async def serve() -> None:
-            app = web.Application()
-            app.router.add_post("/v1/chat/completions", self._complete)
-            app.router.add_get("/v1/models", self._models)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
-            await runner.setup()
-            await web.SockSite(runner, listening).start()
-            self._over = asyncio.Event()
-            started.set()
-            await self._over.wait()
-            await runner.cleanup()
-
-        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+        """Serve from threads."""
+        server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
+        self.url = f"http://127.0.0.1:{server.server_port}/v1"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
-        assert started.wait(10)
         try:
             yield self
         finally:
-            loop.call_soon_threadsafe(self._over.set)
+            self.over.set()
+            server.shutdown()
+            server.server_close()
             thread.join(10)

@@ -19,11 +19,11 @@ from data_recipes.ask import Answer
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.statistics import wilson
-from data_recipes.difficulty import readings
+from data_recipes.difficulty import decisions
 from data_recipes.difficulty.config import DifficultyConfig
+from data_recipes.difficulty.decisions import decide_by_labels, decide_by_solver
 from data_recipes.difficulty.items import Item
 from data_recipes.difficulty.run import filter_items
-from data_recipes.difficulty.verdicts import decide_by_labels, decide_by_solver
 from tests.conftest import ROOT, environment
 
 from ..ask.model_server import ModelServer
@@ -201,6 +201,8 @@ def test_without_judges_the_solvers_decide(
     [
         ({"samples": 1, "max_correct": 1}, "keeps every item"),
         ({"judges": None}, "judges"),
+        ({"sandbox": {"seconds": 5}}, "sandbox: code is no longer judged"),
+        ({"prompts": {"code": "prompts/value.jinja"}}, "prompts.code: code is no longer judged"),
         ({"prompts": {"value": "prompts/nothing.jinja"}}, "no such template"),
         ({"prompts": {"value": "prompts/choice.jinja"}}, "its variables are choices, question"),
         ({"cap": 0.0001}, "cap"),
@@ -226,7 +228,7 @@ def test_other_settings_do_not_mix(servers: Servers, filtered: Path) -> None:
         ({"type": "essay"}, "items.jsonl:301: type"),
         ({"answer": ""}, "no answer"),
         ({"type": "choice", "choices": ["a", "b"], "answer": "C"}, "none of A, B"),
-        ({"type": "code", "answer": ""}, "either `tests` or `cases`"),
+        ({"type": "code", "answer": "", "tests": ["assert f(1)"]}, "301: type: .*no longer judged"),
         ({"id": "item-7"}, "two items have the id 'item-7'"),
         ({"type": "free"}, "grader"),
         ({"difficulty": {}}, "not yet seen"),
@@ -266,12 +268,12 @@ def test_choices_are_read_by_letter_or_words() -> None:
         (r"\boxed{green}", "unreadable"),
         ("B is what I first thought, but who knows", "unreadable"),
     ):
-        assert readings.judge_choice(item, text)[0] == verdict, text
+        assert decisions.read_choice(item, text)[0] == verdict, text
 
 
 def test_last_line_names_the_label() -> None:
     def said(text: str, finish: str = "stop") -> str | None:
-        return readings.read_label(Answer("answered", text, finish_reason=finish))
+        return decisions.read_label(Answer("answered", text, finish_reason=finish))
 
     assert said("It looks easy.\n\n**Hard**") == "hard"
     assert said("Difficulty: medium.") == "medium"
@@ -282,14 +284,14 @@ def test_last_line_names_the_label() -> None:
     assert said("It is a hard question to say, since a student might know.") is None
 
 
-def test_graders_compare_free_answers_and_programs_run(tmp_path: Path) -> None:
+def test_graders_compare_free_answers(tmp_path: Path) -> None:
     def write(body: dict[str, Any]) -> str:
         prompt = body["messages"][-1]["content"]
         if "Student's answer" in prompt:
             return "incorrect" if "because of cheese" in prompt else "unsure"
         if "moon" in prompt:
             return "It shines because of cheese."
-        return "```python\ndef double(n):\n    return n + 2\n```" if "double" in prompt else "Snow."
+        return "Snow."
 
     items = [
         {
@@ -299,8 +301,6 @@ def test_graders_compare_free_answers_and_programs_run(tmp_path: Path) -> None:
             "answer": "Sunlight",
         },
         {"id": "white", "type": "free", "question": "What is white?", "answer": "Snow"},
-        {"id": "right", "type": "code", "question": "double", "tests": ["assert double(2) == 4"]},
-        {"id": "wrong", "type": "code", "question": "double 3", "tests": ["assert double(3) == 6"]},
     ]
     path = tmp_path / "items.jsonl"
     path.write_text("".join(json.dumps(i | {"domain": "mixed"}) + "\n" for i in items))
@@ -312,11 +312,9 @@ def test_graders_compare_free_answers_and_programs_run(tmp_path: Path) -> None:
                 solvers={"one": endpoint(one), "two": endpoint(two)},
                 judges={},
                 grader=endpoint(one),
-                sandbox={"namespaces": False},
             )
             filter_items(config)
     kept = {row["id"]: row for row in rows(tmp_path / "out" / "kept.jsonl")}
-    assert set(kept) == {"moon", "wrong"}
-    assert "test 1" in kept["wrong"]["difficulty"]["solvers"]["one"]["given"][0]
+    assert set(kept) == {"moon"}
     undecided = rows(tmp_path / "out" / "undecided.jsonl")
     assert [row["difficulty"]["solvers"]["one"]["verdicts"] for row in undecided] == [["ungraded"]]

@@ -22,10 +22,9 @@ from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.prepare.chain import cleaned
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
-from data_recipes.synthesize.assign import assign
 from data_recipes.synthesize.config import SynthesizeConfig
 from data_recipes.synthesize.run import show, synthesize
-from data_recipes.synthesize.seeds import shorten
+from data_recipes.synthesize.seeds import assign, shorten
 from data_recipes.toy import documents
 from tests.conftest import ROOT, environment
 

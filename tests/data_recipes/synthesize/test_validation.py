@@ -4,11 +4,9 @@ import pytest
 
 from data_recipes.ask import Answer
 from data_recipes.common.config_files import load_config
-from data_recipes.synthesize import checks
-from data_recipes.synthesize.config import SynthesizeConfig
-from data_recipes.synthesize.styles import CONFIGS, Style
-from data_recipes.synthesize.validation import Draft, Validator, Verdict, split_thoughts
-from data_recipes.synthesize.validation_config import ValidationConfig
+from data_recipes.synthesize import answer_checks
+from data_recipes.synthesize.config import CONFIGS, Style, SynthesizeConfig, ValidationConfig
+from data_recipes.synthesize.validation import Draft, Validated, Validator
 
 STYLE = Style(template="prompts/korean_rewrite/plain.jinja")
 SEED = (
@@ -45,9 +43,9 @@ def validator() -> Validator:
     return Validator(ValidationConfig.model_validate(RULES), "text")
 
 
-def judge(validator: Validator, text: str, seed: str = SEED, **answer: object) -> Verdict:
+def judge(validator: Validator, text: str, seed: str = SEED, **answer: object) -> Validated:
     fields = {"status": "answered", "text": text, "finish_reason": "stop"} | answer
-    return validator.judge([Draft(seed, STYLE, Answer(**fields))])[0]
+    return validator.check([Draft(seed, STYLE, Answer(**fields))])[0]
 
 
 BAD = {
@@ -146,7 +144,7 @@ def test_what_the_seed_says_is_no_fault_of_the_answer(validator: Validator) -> N
 def test_a_verdict_does_not_depend_on_the_others(validator: Validator) -> None:
     texts = [text for _, text in BAD.values()] + list(GOOD_ANSWERS.values())
     drafts = [Draft(SEED, STYLE, Answer("answered", t, finish_reason="stop")) for t in texts]
-    assert validator.judge(drafts) == [judge(validator, text) for text in texts]
+    assert validator.check(drafts) == [judge(validator, text) for text in texts]
 
 
 def test_thoughts_are_english_and_answers_korean() -> None:
@@ -168,14 +166,14 @@ def test_thoughts_are_english_and_answers_korean() -> None:
 
 def test_thoughts_that_were_not_asked_for_are_taken_off(validator: Validator) -> None:
     assert judge(validator, f"<think>\n\n</think>\n\n{GOOD}").text == GOOD
-    assert split_thoughts(Answer("answered", "no thoughts")) == ("", "no thoughts")
+    assert Answer("answered", "no thoughts").split_thoughts() == ("", "no thoughts")
 
 
 def test_shares_of_foreign_scripts() -> None:
-    assert checks.foreign_scripts("한글 English 123") == {"kana": 0, "han": 0}
-    assert checks.foreign_scripts("한漢") == {"kana": 0, "han": 0.5}
-    assert checks.foreign_scripts("경제(經濟)") == {"kana": 0, "han": 0}
-    assert checks.foreign_scripts("かカ한글") == {"kana": 0.5, "han": 0}
+    assert answer_checks.foreign_scripts("한글 English 123") == {"kana": 0, "han": 0}
+    assert answer_checks.foreign_scripts("한漢") == {"kana": 0, "han": 0.5}
+    assert answer_checks.foreign_scripts("경제(經濟)") == {"kana": 0, "han": 0}
+    assert answer_checks.foreign_scripts("かカ한글") == {"kana": 0.5, "han": 0}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)

@@ -16,12 +16,11 @@ from data_recipes.ask import Answer
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.translate.checks import Checker
-from data_recipes.translate.chrf import chrf
 from data_recipes.translate.config import CONFIGS, TranslateConfig
 from data_recipes.translate.invariants import find_flaws
-from data_recipes.translate.rounds import translator_of
+from data_recipes.translate.rows import cut, put_together
 from data_recipes.translate.run import translate
-from data_recipes.translate.segments import cut, put_together
+from data_recipes.translate.stage import translator_of
 from tests.conftest import ROOT, environment
 
 from ..ask.model_server import ModelServer
@@ -99,16 +98,6 @@ def test_language_length_and_talk() -> None:
     assert reasons("암탉 30마리, 세 알?") == ["ratio"]
     assert reasons(good + " 農夫農夫") == ["foreign_han"]
     assert reasons(KOREAN.format(n=31)) == ["numbers"]
-
-
-def test_chrf_is_that_of_sacrebleu() -> None:
-    sacrebleu = pytest.importorskip("sacrebleu")
-    texts = ["How many eggs are left?", "How many are the eggs that are left over?", "No.", "eggs"]
-    for text in texts:
-        for reference in texts:
-            own = sacrebleu.sentence_chrf(text, [reference]).score
-            assert chrf(text, reference) == pytest.approx(own, abs=1e-6), (text, reference)
-    assert chrf("알", "egg") == 0
 
 
 def number_in(body: dict[str, Any]) -> int:

@@ -1,22 +1,17 @@
-"""The run: requests in, as they are needed; answers into the store; stops that lose nothing."""
+"""Requests in, as they are needed; answers into the store; stops that lose nothing."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import aiohttp
-import orjson
-
 from ..common.errors import RecipeError
-from .answers import Answer
-from .attempts import Caller, Fault, Hopeless, Refused, WrongModel, backoff, pause
+from .client import Client, Fault, Hopeless, Refused, WrongModel, backoff
 from .config import Endpoint, check_cap
-from .request import Request, request_body, request_id
-from .show import progress_bar
+from .exchange import Answer, Request, request_body, request_id
+from .progress import Follow, Totals, progress_bar
 from .store import AnswerStore
-from .totals import Totals
 
-# Requests of one endpoint without an answer, one after another, after which it is taken to be the
+# Requests of one endpoint that failed, one after another, after which it is taken to be the
 # endpoint that is at fault and not they (our choice).
 IN_A_ROW = 20
 # Requests that wait for a free connection of their endpoint, per connection, so that a slow
@@ -34,7 +29,7 @@ def ask(
     seen: Seen | None = None,
     cap: float | None = None,
     total: int | None = None,
-    follow: Callable[[Totals], None] | None = None,
+    follow: Follow | None = None,
 ) -> Totals:
     """Ask until every request has its answer in the store; what is there already is not asked.
 
@@ -59,39 +54,34 @@ def ask(
 
     Raises:
         RecipeError: an endpoint cannot be reached, refuses the key, answers by another model; and,
-            after waiting for what is under way, an endpoint has not answered 20 requests in a row;
-            the cap; whatever `seen` raised. All say what to do.
+            after waiting for what is under way, 20 requests to an endpoint failed in a row; the
+            cap; whatever `seen` raised. All say what to do.
     """
     try:
         check_cap(endpoints, cap)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     with progress_bar(total, follow) as follow:
-        run = _Run(endpoints, store, seen or _unseen, cap, follow)
-        return asyncio.run(run.all(iter(requests)))
+        run = _Run(endpoints, store, seen, cap, follow)
+        return asyncio.run(run.all(requests))
 
 
 def answers_to(
     requests: Iterable[Request], endpoints: dict[str, Endpoint], store: AnswerStore
 ) -> Iterator[tuple[Request, Answer]]:
-    """The requests, in their order, with their answers from the store.
+    """Yield the requests, in their order, with their answers from the store.
 
     Raises:
         RecipeError: one was never asked.
     """
     for request in requests:
-        key = request_id(_endpoint(endpoints, request), request)
-        answer = store.get(request.endpoint, key)
+        answer = store.get(request.endpoint, request_id(_endpoint(endpoints, request), request))
         if answer is None:
             raise RecipeError(
                 f"{store.folder}: a request to {request.endpoint!r} has no answer yet; run the "
                 "command again to ask it"
             )
         yield request, answer
-
-
-def _unseen(request: Request, answer: Answer) -> None:
-    pass
 
 
 def _endpoint(endpoints: dict[str, Endpoint], request: Request) -> Endpoint:
@@ -102,17 +92,17 @@ def _endpoint(endpoints: dict[str, Endpoint], request: Request) -> Endpoint:
     return endpoints[request.endpoint]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    key: bytes
-    request: Request
-    done: asyncio.Event
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Line:
-    caller: Caller
-    queue: asyncio.Queue[_Job | None]
+    """An endpoint at work: its client, and how many requests it may have at a time."""
+
+    client: Client
+    failed: int = 0  # requests, one after another
+
+    def __post_init__(self) -> None:
+        concurrency = self.client.endpoint.concurrency
+        self.sending = asyncio.Semaphore(concurrency)
+        self.read_ahead = asyncio.Semaphore((1 + _WAITING) * concurrency)
 
 
 class _Run:
@@ -120,9 +110,9 @@ class _Run:
         self,
         endpoints: dict[str, Endpoint],
         store: AnswerStore,
-        seen: Seen,
+        seen: Seen | None,
         cap: float | None,
-        follow: Callable[[Totals], None],
+        follow: Follow,
     ) -> None:
         self._endpoints = endpoints
         self._store = store
@@ -132,48 +122,37 @@ class _Run:
         self._spent = store.spent().cost if cap is not None else 0.0
         self._totals = Totals()
         self._under_way: dict[bytes, asyncio.Event] = {}
-        self._in_a_row: dict[str, list[bytes]] = {name: [] for name in endpoints}
         self._error: RecipeError | None = None
 
-    async def all(self, requests: Iterator[Request]) -> Totals:
+    async def all(self, requests: Iterable[Request]) -> Totals:
         self._stop = asyncio.Event()
-        slots = sum(endpoint.concurrency for endpoint in self._endpoints.values())
-        connector = aiohttp.TCPConnector(limit=slots + len(self._endpoints))
-        async with aiohttp.ClientSession(connector=connector) as session:
-            lines = {
-                name: _Line(
-                    Caller(name, endpoint, session), asyncio.Queue(_WAITING * endpoint.concurrency)
-                )
-                for name, endpoint in self._endpoints.items()
-            }
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    for line in lines.values():
-                        for _ in range(line.caller.endpoint.concurrency):
-                            tasks.create_task(self._work(line))
-                    try:
-                        await self._feed(requests, lines)
-                    except RecipeError as error:
-                        self._end(error)
-                    for line in lines.values():
-                        for _ in range(line.caller.endpoint.concurrency):
-                            await line.queue.put(None)
-            except ExceptionGroup as group:
-                # One cause is enough to tell; the others are its like.
-                cause: Exception = group
-                while isinstance(cause, ExceptionGroup):
-                    cause = cause.exceptions[0]
-                raise cause from None
+        lines = {name: _Line(Client(name, own)) for name, own in self._endpoints.items()}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                try:
+                    await self._feed(requests, lines, tasks)
+                except RecipeError as error:
+                    self._end(error)
+        except ExceptionGroup as group:
+            # One cause is enough to tell; the others are its like.
+            cause: Exception = group
+            while isinstance(cause, ExceptionGroup):
+                cause = cause.exceptions[0]
+            raise cause from None
+        finally:
+            for line in lines.values():
+                await line.client.close()
         if self._error is not None:
             raise self._error
         return self._totals
 
-    async def _feed(self, requests: Iterator[Request], lines: dict[str, _Line]) -> None:
+    async def _feed(
+        self, requests: Iterable[Request], lines: dict[str, _Line], tasks: asyncio.TaskGroup
+    ) -> None:
         for number, request in enumerate(requests):
             if number % 64 == 0:
                 await asyncio.sleep(0)  # answers from the store alone would hold the others up
-            endpoint = _endpoint(self._endpoints, request)
-            key = request_id(endpoint, request)
+            key = request_id(_endpoint(self._endpoints, request), request)
             if key in self._under_way:
                 await self._under_way[key].wait()
             if self._stop.is_set():
@@ -184,59 +163,64 @@ class _Run:
                 continue
             self._check_cap()
             line = lines[request.endpoint]
-            await line.caller.reach()
+            await line.client.reach()
+            await line.read_ahead.acquire()
             self._under_way[key] = asyncio.Event()
-            await line.queue.put(_Job(key, request, self._under_way[key]))
+            tasks.create_task(self._work(line, key, request))
 
-    async def _work(self, line: _Line) -> None:
-        while (job := await line.queue.get()) is not None:
-            try:
+    async def _work(self, line: _Line, key: bytes, request: Request) -> None:
+        try:
+            async with line.sending:
                 # When the run is to stop, what waits is not sent.
                 if not self._stop.is_set():
-                    await self._settle(line.caller, job)
-            except Hopeless:
-                raise  # what is under way will fare no better
-            except RecipeError as error:
-                self._end(error)
-            finally:
-                del self._under_way[job.key]
-                job.done.set()
+                    await self._settle(line, key, request)
+        except Hopeless:
+            raise  # what is under way will fare no better
+        except RecipeError as error:
+            self._end(error)
+        finally:
+            self._under_way.pop(key).set()
+            line.read_ahead.release()
 
-    async def _settle(self, caller: Caller, job: _Job) -> None:
+    async def _settle(self, line: _Line, key: bytes, request: Request) -> None:
         self._check_cap()
         try:
-            answer = await self._tries(caller, job.request)
+            answer = await self._tries(line.client, request)
         except Refused as refusal:
             answer = Answer("refused", error=str(refusal))
         if answer is None:  # the run is to stop
             return
-        self._store.add(caller.name, job.key, answer)
-        self._count(answer)
-        self._watch(caller.name, job.key, answer)
-        self._tell(job.request, answer)
+        self._store.add(line.client.name, key, answer)
+        setattr(self._totals, answer.status, getattr(self._totals, answer.status) + 1)
+        self._pay(answer)
+        self._watch(line, answer)
+        self._tell(request, answer)
 
-    async def _tries(self, caller: Caller, request: Request) -> Answer | None:
-        body = orjson.dumps(request_body(caller.endpoint, request))
-        for tries in range(1, caller.endpoint.attempts + 1):
+    async def _tries(self, client: Client, request: Request) -> Answer | None:
+        body = request_body(client.endpoint, request)
+        for tries in range(1, client.endpoint.attempts + 1):
             try:
-                return await caller.once(body)
+                return await client.once(body)
             except Fault as fault:
                 last = fault
             if isinstance(last, WrongModel):
-                self._store.pay(caller.name, last.answer)
+                self._store.pay(client.name, last.answer)
                 self._pay(last.answer)
-                if not caller.right_model:
+                if not client.right_model:
                     raise Hopeless(str(last))
-            if tries < caller.endpoint.attempts:
+            if tries < client.endpoint.attempts:
                 self._totals.retries += 1
-                await pause(self._stop, backoff(caller.endpoint, tries, last))
+                await self._pause(backoff(client.endpoint, tries, last))
                 if self._stop.is_set():
                     return None
-        return Answer("failed", error=f"{caller.endpoint.attempts} attempts; the last: {last}")
+        return Answer("failed", error=f"{client.endpoint.attempts} attempts; the last: {last}")
 
-    def _count(self, answer: Answer) -> None:
-        setattr(self._totals, answer.status, getattr(self._totals, answer.status) + 1)
-        self._pay(answer)
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the run is to stop."""
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            pass
 
     def _pay(self, answer: Answer) -> None:
         self._totals.prompt_tokens += answer.prompt_tokens
@@ -244,27 +228,23 @@ class _Run:
         self._totals.cost += answer.cost
         self._spent += answer.cost
 
-    def _watch(self, name: str, key: bytes, answer: Answer) -> None:
-        row = self._in_a_row[name]
-        if answer.status == "answered":
-            row.clear()
-            return
-        row.append(key)
-        if len(row) >= IN_A_ROW:
-            # They are not at fault, so the next run asks them again.
-            self._store.forget(name, row)
+    def _watch(self, line: _Line, answer: Answer) -> None:
+        """Stop at an endpoint that fails; one that refuses has read the request, and works."""
+        line.failed = line.failed + 1 if answer.status == "failed" else 0
+        if line.failed >= IN_A_ROW:
             raise RecipeError(
-                f"endpoint {name!r}: {len(row)} requests in a row were not answered, the last: "
-                f"{answer.error}. Look at the server and the endpoint's settings, and run the same "
-                "command to go on"
+                f"endpoint {line.client.name!r}: {line.failed} requests in a row were not "
+                f"answered, the last: {answer.error}. Look at the server and the endpoint's "
+                "settings, and run the same command to go on"
             )
 
     def _tell(self, request: Request, answer: Answer) -> None:
         self._follow(self._totals)
-        try:
-            self._seen(request, answer)
-        except RecipeError as error:
-            self._end(error)
+        if self._seen is not None:
+            try:
+                self._seen(request, answer)
+            except RecipeError as error:
+                self._end(error)
 
     def _check_cap(self) -> None:
         if self._cap is not None and self._spent >= self._cap:
