@@ -1,65 +1,217 @@
-"""Command line of the data recipes: `python -m data_recipes STEP …`."""
+"""Command line of the data recipes: `python -m data_recipes COMMAND …`.
+
+Arguments are declared here, and a command's own module is imported once they are read, so that
+`--help` and a mistyped option cost no import of what works on data.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
 
-from . import diversity
-from . import look as report
-from .common.config_files import CONFIGS, find_config
 from .common.errors import RecipeError
-from .common.run_dir import DirectoryLock
-from .debian import collect_debian
-from .difficulty import run as difficulty
-from .engine.executor_config import load_recipe
-from .look import inspect_shards, mixture_report
-from .look import packing_report as packing
-from .prepare.chain import run_step
-from .prepare.config import DataConfig
-from .prepare.dry_run import describe
-from .prepare.phases import STEPS
-from .prepare.prepare import prepare, print_summary, submit_chain
-from .synthesize import run as synthesize
-from .tokenizer import study as tokenizer_study
-from .tokenizer.shards import SPLITS
-from .tokens.manifest import read_manifest, verify_files
-from .toy import generate_corpus
-from .translate import run as translate
+from .prepare import STEPS
 
 
-def _config(args: argparse.Namespace) -> DataConfig:
-    path = find_config(args.config, CONFIGS)
-    return load_recipe(path, DataConfig, args.executor, args.overrides)
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
+    return value
 
 
-def _prepare(args: argparse.Namespace) -> None:
-    config = _config(args)
-    if args.dry_run:
-        print(describe(config, args.gigabytes))
-    elif config.executor.kind == "slurm":
-        submit_chain(config)
-    else:
-        print_summary(prepare(config), config.shards_dir)
+def _above_zero(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
 
 
-def _step(args: argparse.Namespace) -> None:
-    config = _config(args)
-    if config.executor.kind == "slurm":
-        raise RecipeError(
-            "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
-            "with executor.kind=local on a node"
+class _Dropped(argparse.Action):
+    """Refuse an option of earlier versions by name, and say what takes its place (`const`)."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        parser.error(f"{self.option_strings[0]} is gone: {self.const}")
+
+
+def _recipe(folder: str = "", executor: bool = False) -> Callable[[argparse.ArgumentParser], None]:
+    """Return what declares a recipe, and where it runs."""
+
+    def declare(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--config",
+            required=True,
+            help=f"YAML file, or its name in data_recipes/configs{folder}",
         )
-    with DirectoryLock(config.output_dir):
-        run_step(config, args.step)
+        if executor:
+            parser.add_argument(
+                "--executor",
+                help="YAML of where to run, or its name in data_recipes/configs/executors",
+            )
+        parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+    return declare
 
 
-def _corpus(args: argparse.Namespace) -> None:
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    _recipe(executor=True)(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    parser.add_argument(
+        "--gigabytes", type=_positive, help="with --dry-run: text of all sources, 1e9 bytes"
+    )
+
+
+def _mixture(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        required=True,
+        action="append",
+        help="mixture YAML, or its name in data_recipes/configs/mixtures; give it several times "
+        "to see stages together",
+    )
+    parser.add_argument(
+        "--shards", type=Path, metavar="DIR", help="count the tokens of these shards instead"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the mixture")
+    parser.add_argument(
+        "--force-single-synthesizer",
+        action="store_true",
+        help="accept Korean synthetic text from one synthesizer in stage 2",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+
+def _packing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "shards", type=Path, help="a data set, or a directory whose training splits are packed"
+    )
+    parser.add_argument("--sequence-length", type=int, required=True, help="tokens per window")
+
+
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Documents of a step: --config and --step. Paragraphs that deduplication removed: "
+        "--removed too. A token window: --shards and --window."
+    )
+    documents = parser.add_argument_group("documents of a step")
+    documents.add_argument("--config", help="YAML file, or its name in data_recipes/configs")
+    documents.add_argument("--step", help="folder of a step, e.g. filter")
+    documents.add_argument("--source", help="only this source")
+    documents.add_argument("--id", help="this document")
+    documents.add_argument(
+        "-n", "--number", type=_above_zero, default=5, help="documents to draw (5)"
+    )
+    documents.add_argument("--seed", type=int, default=0, help="another one draws others")
+    documents.add_argument("--rejected", action="store_true", help="removed ones, not kept ones")
+    documents.add_argument("--reason", help="removed for this reason; with --rejected")
+    documents.add_argument(
+        "--removed", action="store_true", help="what deduplication took out of kept documents"
+    )
+    documents.add_argument(
+        "--find-origin",
+        action=_Dropped,
+        nargs=0,
+        const="--removed marks the n-grams that were known; search for one with --step read",
+        help=argparse.SUPPRESS,
+    )
+    window = parser.add_argument_group("a token window")
+    window.add_argument("--shards", type=Path, help="<output_dir>/shards/<source>/<split>")
+    window.add_argument("--window", type=int, help="its number, from 0")
+    window.add_argument("--sequence-length", type=int, default=4096, help="tokens (4096)")
+    window.add_argument(
+        "--packing", choices=("concat", "best_fit"), default="concat", help="as trained (concat)"
+    )
+    window.add_argument("--tokenizer", type=Path, help="its directory, if not in the output_dir")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    _recipe()(parser)
+    parser.add_argument("--out", type=Path, help="the page; <output_dir>/report.html by default")
+
+
+def _synthesize(parser: argparse.ArgumentParser) -> None:
+    _recipe("/synthesize", executor=True)(parser)
+    parser.add_argument(
+        "--show", type=int, metavar="N", help="print the first N prompts, ask nothing, and stop"
+    )
+
+
+def _diversity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        default="diversity.yaml",
+        help="YAML of sizes and limits, or its name in data_recipes/configs",
+    )
+    parser.add_argument(
+        "--recipe",
+        help="look at the sources of this data recipe, or its name in data_recipes/configs",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="SOURCE", default=[], help="of the recipe, these sources"
+    )
+    parser.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="look at a file, directory or glob by synthesizer NAME, or by the 'synthesizer' field "
+        "of its rows; give it several times",
+    )
+    parser.add_argument("--language", default="ko", help="of --text")
+    parser.add_argument("--text-column", default="text", help="of --text")
+    parser.add_argument("--seed-column", help="column with the text that a document was made from")
+    parser.add_argument("--model", help="score documents with this language model")
+    parser.add_argument("--device", default="cpu", help="of the model")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/diversity"), help="folder of the report"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+
+
+def _corpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--megabytes", type=_positive, default=8.0, help="of text, 1e6 bytes (8)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _debian(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--languages", nargs="+", default=["ko", "en"], help="codes of Debian's translations"
+    )
+    parser.add_argument(
+        "--everything",
+        action="store_true",
+        help="large manuals and messages of programs too, and nothing removed (400 MB to fetch)",
+    )
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shards", type=Path)
+
+
+Run = Callable[[argparse.Namespace], None]
+
+
+def _in(module: str, function: str = "run") -> Run:
+    """Return a call of a function whose module is imported only then."""
+    return lambda args: getattr(import_module(f"{__package__}.{module}"), function)(args)
+
+
+def _run_corpus(args: argparse.Namespace) -> None:
+    from .toy import generate_corpus
+
     args.out.mkdir(parents=True, exist_ok=True)
     for stem, size in generate_corpus(args.out, args.megabytes, args.seed).items():
         print(f"{args.out / stem}.jsonl  {size:,} bytes of text")
 
 
-def _debian(args: argparse.Namespace) -> None:
+def _run_debian(args: argparse.Namespace) -> None:
+    from .debian import collect_debian
+
     collected = collect_debian(
         args.out, languages=tuple(args.languages), everything=args.everything
     )
@@ -69,85 +221,82 @@ def _debian(args: argparse.Namespace) -> None:
         )
 
 
-def _verify(args: argparse.Namespace) -> None:
-    manifests = sorted(args.shards.rglob("manifest.json"))
-    if not manifests:
-        raise RecipeError(f"{args.shards}: no token data set in or below this directory")
-    for settings in sorted(args.shards.rglob("settings.json")):
-        for split in SPLITS:
-            read_manifest(settings.parent / split)  # refuses a split that was never finished
-    for path in manifests:
-        verify_files(path.parent, read_manifest(path.parent), checksums=True)
-        print(f"{path.parent}: ok")
+# Command: what is called with its arguments, what it does in a line, and its arguments.
+_COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "prepare": (_in("prepare.prepare"), "the whole chain, text to shards", _prepare),
+    **{
+        name: (
+            _in("prepare.prepare", "run_one"),
+            f"only the step `{name}` of a recipe",
+            _recipe(executor=True),
+        )
+        for name in STEPS
+    },
+    "mixture": (
+        _in("look.mixture_report"),
+        "epochs, shares and synthesizers of a mixture",
+        _mixture,
+    ),
+    "packing": (
+        _in("look.packing_report"),
+        "documents cut by concat-and-chunk and by best-fit packing",
+        _packing,
+    ),
+    "tokenizer-study": (
+        _in("tokenizer.study"),
+        "tokenizers compared by bytes per token",
+        _recipe("/tokenizer_study"),
+    ),
+    "inspect": (
+        _in("look.inspect_shards"),
+        "look at documents, removed paragraphs, token windows",
+        _inspect,
+    ),
+    "report": (_in("look.report_page"), "one page of what a recipe did to its text", _report),
+    "synthesize": (
+        _in("synthesize.run"),
+        "text written by language models from seeds",
+        _synthesize,
+    ),
+    "difficulty": (
+        _in("difficulty.run"),
+        "questions that models of two sizes get wrong",
+        _recipe("/difficulty"),
+    ),
+    "translate": (
+        _in("translate.run"),
+        "such questions in Korean, with nothing else changed",
+        _recipe("/translate"),
+    ),
+    "diversity": (
+        _in("diversity.command"),
+        "how varied synthetic text is, by synthesizer",
+        _diversity,
+    ),
+    "corpus": (_run_corpus, "generate the embedded bilingual corpus", _corpus),
+    "debian": (_run_debian, "collect real Korean and English text on Debian", _debian),
+    "verify": (
+        _in("prepare.prepare", "verify"),
+        "compare shards with the checksums in their manifests",
+        _verify,
+    ),
+}
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read a command line (by default the program's own); `command` is the command's name."""
     parser = argparse.ArgumentParser(prog="python -m data_recipes", description=__doc__)
-    steps = parser.add_subparsers(required=True, metavar="STEP")
-
-    recipe = argparse.ArgumentParser(add_help=False)
-    recipe.add_argument(
-        "--config", required=True, help="YAML file, or its name in data_recipes/configs"
-    )
-    recipe.add_argument(
-        "--executor", help="YAML of where to run, or its name in data_recipes/configs/executors"
-    )
-    recipe.add_argument("overrides", nargs="*", metavar="key=value")
-
-    step = steps.add_parser("prepare", parents=[recipe], help="the whole chain, text to shards")
-    step.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
-    step.add_argument(
-        "--gigabytes", type=float, help="with --dry-run: text of all sources, 1e9 bytes"
-    )
-    step.set_defaults(run=_prepare)
-
-    for name in STEPS:
-        step = steps.add_parser(name, parents=[recipe], help=f"only the step `{name}` of a recipe")
-        step.set_defaults(run=_step, step=name)
-
-    for name, module, about in (
-        ("mixture", mixture_report, "epochs, shares and synthesizers of a mixture"),
-        ("packing", packing, "documents cut by concat-and-chunk and by best-fit packing"),
-        ("tokenizer-study", tokenizer_study, "tokenizers compared by bytes per token"),
-        ("inspect", inspect_shards, "look at documents, removed paragraphs, token windows"),
-        ("report", report, "one HTML page of what a recipe did to its text"),
-        ("synthesize", synthesize, "text written by language models from seeds"),
-        ("difficulty", difficulty, "questions that models of two sizes get wrong"),
-        ("translate", translate, "such questions in Korean, with nothing else changed"),
-        ("diversity", diversity, "how varied synthetic text is, by synthesizer"),
-    ):
-        step = steps.add_parser(name, help=about)
-        module.add_arguments(step)
-        step.set_defaults(run=module.run)
-
-    step = steps.add_parser("corpus", help="generate the embedded bilingual corpus")
-    step.add_argument("--out", type=Path, required=True)
-    step.add_argument("--megabytes", type=float, default=8.0)
-    step.add_argument("--seed", type=int, default=0)
-    step.set_defaults(run=_corpus)
-
-    step = steps.add_parser("debian", help="collect real Korean and English text on Debian")
-    step.add_argument("--out", type=Path, required=True)
-    step.add_argument(
-        "--languages", nargs="+", default=["ko", "en"], help="codes of Debian's translations"
-    )
-    step.add_argument(
-        "--everything",
-        action="store_true",
-        help="large manuals and messages of programs too, and nothing removed (400 MB to fetch)",
-    )
-    step.set_defaults(run=_debian)
-
-    step = steps.add_parser("verify", help="compare shards with the checksums in their manifests")
-    step.add_argument("shards", type=Path)
-    step.set_defaults(run=_verify)
-    return parser
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, (_, about, declare) in _COMMANDS.items():
+        declare(commands.add_parser(name, help=about))
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = _parser().parse_args()
+def main(argv: list[str] | None = None) -> None:
+    """Run a command; what a user can mend is one line on stderr, and exit status 1."""
+    args = parse_arguments(argv)
     try:
-        args.run(args)
+        _COMMANDS[args.command][0](args)
     except (RecipeError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -259,11 +259,9 @@ def _table_html(table: Table) -> str:
 def _picture_html(picture: Picture) -> str:
     if isinstance(picture.image, str):
         return f"<figure>{picture.image}</figure>"
+    title = html.escape(visible(picture.title))
     data = base64.b64encode(picture.image).decode()
-    return (
-        f'<figure><img alt="{html.escape(visible(picture.title))}" src="data:image/png;base64,{data}">'
-        "</figure>"
-    )
+    return f'<figure><img alt="{title}" src="data:image/png;base64,{data}"></figure>'
 
 
 def _block_html(block: Block) -> str:

@@ -55,14 +55,6 @@ def filter_items(config: DifficultyConfig) -> str:
         return write_report(config, funnel)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
-    parser.add_argument(
-        "--config", required=True, help="YAML file, or its name in data_recipes/configs/difficulty"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-
-
 def run(args: argparse.Namespace) -> None:
     """The command."""
     config = load_config(find_config(args.config, CONFIGS), DifficultyConfig, args.overrides)

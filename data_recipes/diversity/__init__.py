@@ -3,6 +3,6 @@
 Stage 2 of KORMo collapsed when its Korean came from one synthesizer (paper section 4.3).
 """
 
-from .command import add_arguments, run
+from .command import run
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["run"]

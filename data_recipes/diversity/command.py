@@ -1,7 +1,6 @@
 """The command `python -m data_recipes diversity`."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,42 +13,9 @@ from ..read.source import SourceConfig
 from .config import DiversityConfig
 from .page import render
 from .report import Measured, breaches, measure_all
-from .sample import FIELD, Input, draw_samples
+from .sample import Input, draw_samples
 
 REPORT, PAGE = "diversity.json", "diversity.html"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m data_recipes diversity`."""
-    parser.add_argument(
-        "--config",
-        default="diversity.yaml",
-        help="YAML of sizes and limits, or its name in data_recipes/configs",
-    )
-    parser.add_argument(
-        "--recipe",
-        help="look at the sources of this data recipe, or its name in data_recipes/configs",
-    )
-    parser.add_argument(
-        "--only", nargs="+", metavar="SOURCE", default=[], help="of the recipe, these sources"
-    )
-    parser.add_argument(
-        "--text",
-        action="append",
-        default=[],
-        metavar="[NAME=]PATH",
-        help=f"look at a file, directory or glob by synthesizer NAME, or by the {FIELD!r} field "
-        "of its rows; give it several times",
-    )
-    parser.add_argument("--language", default="ko", help="of --text")
-    parser.add_argument("--text-column", default="text", help="of --text")
-    parser.add_argument("--seed-column", help="column with the text that a document was made from")
-    parser.add_argument("--model", help="score documents with this language model")
-    parser.add_argument("--device", default="cpu", help="of the model")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/diversity"), help="folder of the report"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
 
 
 def inputs_of(args: argparse.Namespace) -> list[Input]:

@@ -6,37 +6,19 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import dill
 from datatrove.executor import SlurmPipelineExecutor
 from datatrove.executor.base import DistributedEnvVars
-from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from .executor_config import ExecutorConfig
-from .executors import run_rank
+from .executors import Job, run_rank
 
 _RECORD = "submitted.json"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One step of a chain.
-
-    Attributes:
-        name: names the Slurm job and its folder of logs.
-        pipeline: run by every task. It is pickled when submitted, before the jobs in front of it
-            have run, so it may look at its inputs only when a task runs.
-        tasks: parts that the work is dealt into.
-    """
-
-    name: str
-    pipeline: list[PipelineStep]
-    tasks: int
 
 
 class _SlurmExecutor(SlurmPipelineExecutor):

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
 from ..common.config_files import CONFIGS, find_config, load_config
 from ..common.errors import RecipeError
@@ -11,41 +10,9 @@ from ..deduplicate.config import DedupConfig
 from ..engine.steps import StepFolder
 from ..prepare import chain
 from ..prepare.config import DataConfig
-from ..tokens.mixture import Packing
 from .inspect_removed import Removed, show_removed
 from .inspect_window import show_window
 from .records import Record, Sample, fetch, finished_steps, one_of, places
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of `inspect`."""
-    parser.description = (
-        "Documents of a step: --config and --step. Paragraphs that deduplication removed: "
-        "--removed too. A token window: --shards and --window."
-    )
-    documents = parser.add_argument_group("documents of a step")
-    documents.add_argument("--config", help="YAML file, or its name in data_recipes/configs")
-    documents.add_argument("--step", help="folder of a step, e.g. filter")
-    documents.add_argument("--source", help="only this source")
-    documents.add_argument("--id", help="this document")
-    documents.add_argument("-n", "--number", type=int, default=5, help="documents to draw")
-    documents.add_argument("--seed", type=int, default=0, help="another one draws others")
-    documents.add_argument("--rejected", action="store_true", help="removed ones, not kept ones")
-    documents.add_argument("--reason", help="removed for this reason; with --rejected")
-    removed = parser.add_argument_group("paragraphs removed by deduplication")
-    removed.add_argument("--removed", action="store_true", help="documents that lost paragraphs")
-    removed.add_argument(
-        "--find-origin", action="store_true", help="search where a matched n-gram came first"
-    )
-    window = parser.add_argument_group("a token window")
-    window.add_argument("--shards", type=Path, help="<output_dir>/shards/<source>/<split>")
-    window.add_argument("--window", type=int, help="its number, from 0")
-    window.add_argument("--sequence-length", type=int, default=4096, help="tokens (4096)")
-    window.add_argument(
-        "--packing", choices=get_args(Packing), default="concat", help="as in training (concat)"
-    )
-    window.add_argument("--tokenizer", type=Path, help="its directory, if not in the output_dir")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
 
 
 def run(args: argparse.Namespace) -> None:

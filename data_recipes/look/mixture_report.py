@@ -173,27 +173,6 @@ def plot_mixtures(plans: list[tuple[MixtureConfig, list[PlannedSource]]], path: 
     plt.close(figure)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m data_recipes mixture`."""
-    parser.add_argument(
-        "--config",
-        required=True,
-        action="append",
-        help="mixture YAML, or its name in data_recipes/configs/mixtures; give it several times "
-        "to see stages together",
-    )
-    parser.add_argument(
-        "--shards", type=Path, metavar="DIR", help="count the tokens of these shards instead"
-    )
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the mixture")
-    parser.add_argument(
-        "--force-single-synthesizer",
-        action="store_true",
-        help="accept Korean synthetic text from one synthesizer in stage 2",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-
-
 def run(args: argparse.Namespace) -> None:
     """Print the plan of each mixture, and draw it if asked.
 

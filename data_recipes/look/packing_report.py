@@ -107,14 +107,6 @@ def _data_sets(shards: Path) -> list[Path]:
     return found
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m data_recipes packing`."""
-    parser.add_argument(
-        "shards", type=Path, help="a data set, or a directory whose training splits are packed"
-    )
-    parser.add_argument("--sequence-length", type=int, required=True, help="tokens per window")
-
-
 def run(args: argparse.Namespace) -> None:
     """Pack every data set that is not packed yet, and print the report.
 

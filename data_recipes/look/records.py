@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ..common.errors import RecipeError
 from ..engine.documents import damaged_shard_is_an_error, read_batches
 from ..engine.steps import StepFolder
-from ..prepare.phases import STEPS
+from ..prepare import STEPS
 
 _NAMED = ("id", "text", "sample", "source", "language", "reason", "detail")
 

@@ -97,15 +97,6 @@ def render(config: DataConfig, run: Run) -> str:
     return environment().get_template("page.html").render(values)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m data_recipes report`."""
-    parser.add_argument(
-        "--config", required=True, help="YAML file, or its name in data_recipes/configs"
-    )
-    parser.add_argument("--out", type=Path, help="the page; <output_dir>/report.html by default")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-
-
 def run(args: argparse.Namespace) -> None:
     """Write the page.
 

@@ -1,4 +1,4 @@
-"""The cleaning chain: which steps a recipe asks for, in their order, and running them.
+"""The cleaning chain: which steps a recipe asks for, what each consists of, and running them.
 
 Each step lies in a folder of its own, bound to its settings and to those of the steps before it.
 A step that was finished is not run again.
@@ -9,30 +9,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from datatrove.pipeline.base import PipelineStep
+
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
 from ..common.run_dir import SETTINGS
-from ..deduplicate.whole_documents import work_dir
-from ..engine.executors import Call, execute
-from ..engine.slurm import Job
+from ..decontaminate.apply import DecontaminateStep
+from ..decontaminate.index import BuildIndex
+from ..decontaminate.report import WriteReport
+from ..deduplicate.config import DedupConfig
+from ..deduplicate.step import DedupStep
+from ..deduplicate.whole_documents import whole_document_phases, work_dir
+from ..engine.executors import Call, Job, execute
 from ..engine.steps import StepFolder, Tally, claim
+from ..filter.step import FilterStep
+from ..quality.apply import QualityStep
+from ..quality.train import TrainClassifiers
 from ..read.step import ReadStep, check_set_aside, source_facts
 from ..text.kernels import HasKernels
+from . import STEPS
 from .config import DataConfig
-from .phases import STEPS, phases
 
 SUMMARY = "summary.json"
 _REASONS = 4  # named in a line of the table
 
 
 def steps_of(config: DataConfig) -> list[str]:
-    """Names of the steps that a recipe has, in order."""
+    """List the cleaning steps that a recipe has, in order."""
     return [name for name in STEPS if getattr(config, name) is not None]
 
 
 def step_before(config: DataConfig, name: str) -> str | None:
-    """The step whose output `name` reads; `None` for the first.
+    """Return the step whose output `name` reads; `None` for the first.
 
     Raises:
         RecipeError: the recipe has no such step.
@@ -46,17 +55,17 @@ def step_before(config: DataConfig, name: str) -> str | None:
 
 
 def folder(config: DataConfig, step: str, source: str) -> StepFolder:
-    """Where a step writes a source."""
+    """Return where a step writes a source."""
     return StepFolder(config.output_dir / step / source)
 
 
 def is_done(config: DataConfig, name: str) -> bool:
-    """Whether a step is finished."""
+    """Tell whether a step is finished."""
     return (config.output_dir / name / SUMMARY).is_file()
 
 
 def check(config: DataConfig) -> None:
-    """What can be known of a recipe's mistakes before anything is read.
+    """Check a recipe for what can be known of its mistakes before anything is read.
 
     Raises:
         RecipeError: a language without profile or classifier, a file that is not there.
@@ -74,6 +83,34 @@ def _inputs(config: DataConfig, name: str) -> dict[str, Path]:
     return {s.name: folder(config, before, s.name).root for s in config.sources} if before else {}
 
 
+def _jobs_of(config: DataConfig, name: str) -> list[Job]:
+    """The jobs of cleaning step `name`, to be run one after another."""
+    output, tasks = config.output_dir / name, config.executor.parts
+    inputs = _inputs(config, name)
+    steps: list[tuple[PipelineStep, int]]
+    if name == "read":
+        steps = [(ReadStep(config.resolved_sources(), output, config.read), tasks)]
+    elif name == "filter":
+        steps = [(FilterStep(inputs, output, config.filter), tasks)]
+    elif name == "quality":
+        steps = [
+            (TrainClassifiers(inputs, output, config.quality), 1),
+            (QualityStep(inputs, output, config.quality), tasks),
+        ]
+    elif name == "decontaminate":
+        steps = [
+            (BuildIndex(output, config.decontaminate), 1),
+            (DecontaminateStep(inputs, output, config.decontaminate), tasks),
+            (WriteReport(list(inputs), output, config.decontaminate), 1),
+        ]
+    elif isinstance(config.deduplicate, DedupConfig):
+        # A filter is one task: what it removes depends on all that it saw before.
+        steps = [(DedupStep(inputs, output, config.deduplicate), config.deduplicate.filters)]
+    else:
+        steps = whole_document_phases(inputs, output, config.deduplicate, tasks)
+    return [Job(f"{name}-{i}", [step], parts) for i, (step, parts) in enumerate(steps)]
+
+
 def _claim(config: DataConfig, name: str) -> None:
     before = step_before(config, name)
     settings: dict[str, Any] = {name: getattr(config, name).model_dump(mode="json")}
@@ -87,7 +124,7 @@ def _claim(config: DataConfig, name: str) -> None:
 
 
 def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
-    """What a step counted, by source, after checking that it adds up.
+    """Read what a step counted, by source, and check that it adds up.
 
     Raises:
         RecipeError: shards of the step before were not worked on, documents do not add up, or a
@@ -152,34 +189,33 @@ def run_step(config: DataConfig, name: str) -> None:
     _claim(config, name)
     root = config.output_dir / name
     if not is_done(config, name):
-        inputs = _inputs(config, name)
-        work = phases(config, name, inputs)
-        left = [
-            StepFolder(path).bytes_left(folder(config, name, source))
-            for source, path in inputs.items()
-        ]
-        if not inputs:
-            left = [part.size for part in work[0].step.pending() if part.file]
-        for phase in work:
+        work = _jobs_of(config, name)
+        if before:
+            left = [
+                StepFolder(path).bytes_left(folder(config, name, source))
+                for source, path in _inputs(config, name).items()
+            ]
+        else:
+            left = [part.size for part in work[0].pipeline[0].pending() if part.file]
+        for step in (step for job in work for step in job.pipeline):
             # Here, where the line that says so is seen; workers then load what was compiled.
-            if isinstance(phase.step, HasKernels):
-                phase.step.compile_kernels()
+            if isinstance(step, HasKernels):
+                step.compile_kernels()
         with show_progress(root, sum(left), name):
-            for number, phase in enumerate(work):
-                execute([phase.step], phase.tasks, config.executor, root / "logs" / str(number))
+            for number, job in enumerate(work):
+                execute(job.pipeline, job.tasks, config.executor, root / "logs" / str(number))
         _finish(config, name)
     print_survival(config, name)
 
 
 def jobs(config: DataConfig) -> list[Job]:
-    """What is left of the chain, as jobs for a cluster that waits for each before the next."""
+    """List what is left of the chain, as jobs for a cluster that waits for each before the next."""
     check(config)
     left = []
     for name in steps_of(config):
         _claim(config, name)
         if not is_done(config, name):
-            work = phases(config, name, _inputs(config, name))
-            left += [Job(f"{name}-{i}", [p.step], p.tasks) for i, p in enumerate(work)]
+            left += _jobs_of(config, name)
             left.append(Job(f"{name}-sums", [Call(partial(_finish, config, name))], 1))
     return left
 
@@ -196,9 +232,15 @@ def _reasons(tally: Tally) -> str:
 
 
 def print_survival(config: DataConfig, name: str) -> None:
-    """One line per source: documents and bytes that a step took in and kept, and why not."""
+    """Print a line per source: documents and bytes that came in and were kept, and why not."""
     for source in config.sources:
         t = folder(config, name, source.name).tally()
+        if changed := t.counts.get("normalised", {}).get("documents"):
+            changes = t.counts["normalised"]["changes"].items()
+            print(
+                f"{name:<14}{source.name:<20}{changed:>12,} of {t.documents_in:,} documents made "
+                f"uniform: {', '.join(f'{change} {number:,}' for change, number in changes)}"
+            )
         if name == "read" and not t.documents_rejected:
             continue
         print(
@@ -209,11 +251,11 @@ def print_survival(config: DataConfig, name: str) -> None:
 
 
 def cleaned(config: DataConfig) -> dict[str, StepFolder]:
-    """Folder of the last step, by source: its kept shards hold the cleaned documents."""
+    """Return the last step's folder, by source: its kept shards hold the cleaned documents."""
     last = steps_of(config)[-1]
     return {s.name: folder(config, last, s.name) for s in config.sources}
 
 
 def settings_of(config: DataConfig) -> dict[str, Any]:
-    """Settings of all steps, for the record of what is made from the text."""
+    """Return the settings of all steps, for the record of what is made from the text."""
     return {name: getattr(config, name).model_dump(mode="json") for name in steps_of(config)}

@@ -1,7 +1,6 @@
 """The chain from text to shards: corpus, cleaning, tokenizer, one shard set per source."""
 
-import os
-import shutil
+import argparse
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -9,19 +8,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..common.config_files import CONFIGS, find_config
 from ..common.errors import RecipeError
-from ..common.files import write_json_atomically
-from ..common.run_dir import DirectoryLock
-from ..engine.executor_config import ExecutorConfig
-from ..engine.executors import Call
-from ..engine.slurm import Job, submit
+from ..common.files import disk_full_is_an_error, staged_folder, write_json_atomically
+from ..common.run_dir import DirectoryLock, check_settings, read_settings
+from ..engine.executor_config import ExecutorConfig, load_recipe
+from ..engine.executors import Call, Job
+from ..engine.slurm import submit
 from ..tokenizer.load import load_tokenizer, padded_vocab_size
-from ..tokenizer.shards import ShardPlan, write_shards
+from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import spread_texts, train_tokenizer
-from ..tokens.manifest import Manifest
+from ..tokens.manifest import Manifest, read_manifest, verify_files
 from ..toy import generate_corpus
-from .chain import SUMMARY, clean, cleaned, jobs, settings_of
+from .chain import SUMMARY, clean, cleaned, jobs, run_step, settings_of
 from .config import DataConfig
+from .dry_run import describe
 
 TRAINING_RECORD = "training.json"
 
@@ -32,9 +33,10 @@ def make_corpus(config: DataConfig) -> None:
     wanted = config.corpus.record()
     if record.is_file() and record.read_text(encoding="utf-8").strip() == wanted:
         return
-    config.text_dir.mkdir(parents=True, exist_ok=True)
-    sizes = generate_corpus(config.text_dir, **config.corpus.model_dump())
-    record.write_text(wanted + "\n", encoding="utf-8")
+    with disk_full_is_an_error(config.text_dir):
+        config.text_dir.mkdir(parents=True, exist_ok=True)
+        sizes = generate_corpus(config.text_dir, **config.corpus.model_dump())
+        record.write_text(wanted + "\n", encoding="utf-8")
     print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
 
 
@@ -65,25 +67,19 @@ def make_tokenizer(config: DataConfig) -> None:
     Raises:
         RecipeError: the directory holds a tokenizer made from other settings.
     """
-    record = config.tokenizer_dir / TRAINING_RECORD
-    wanted = config.tokenizer.model_dump_json()
-    if record.is_file():
-        if record.read_text(encoding="utf-8").strip() != wanted:
-            raise RecipeError(
-                f"{config.tokenizer_dir}: made from other settings; delete {config.output_dir} or "
-                "choose another output_dir"
-            )
+    wanted = config.tokenizer.model_dump(mode="json")
+    made = read_settings(config.tokenizer_dir / TRAINING_RECORD)
+    if made is not None:
+        remedy = f"delete {config.output_dir} or choose another output_dir"
+        check_settings(config.tokenizer_dir, made, wanted, remedy, "made from other settings")
         return
     if config.tokenizer.path:
         tokenizer = load_tokenizer(config.tokenizer.path)
     else:
         tokenizer = train_tokenizer(_tokenizer_texts(config), config.tokenizer.bpe_entries)
-    # The record is the last file of a directory that appears under its name only when whole.
-    staging = config.tokenizer_dir.with_name("tokenizer.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    tokenizer.save_pretrained(staging)
-    (staging / TRAINING_RECORD).write_text(wanted + "\n", encoding="utf-8")
-    os.replace(staging, config.tokenizer_dir)
+    with staged_folder(config.tokenizer_dir) as staging:
+        tokenizer.save_pretrained(staging)
+        write_json_atomically(staging / TRAINING_RECORD, wanted)
     print(
         f"tokenizer: {len(tokenizer):,} tokens in {config.tokenizer_dir}; set "
         f"model.shape.vocab_size to {padded_vocab_size(len(tokenizer))}"
@@ -151,7 +147,7 @@ def _prepare_rest(config: DataConfig, rank: int, world_size: int) -> None:
 
 
 def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:
-    """Table of what `prepare` made."""
+    """Print a table of what `prepare` made."""
     print(f"{'source':<24}{'language':>10}{'documents':>12}{'tokens':>16}{'held out':>14}")
     for name, splits in manifests.items():
         train, heldout = splits["train"], splits["heldout"]
@@ -160,3 +156,56 @@ def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -
             f"{heldout.tokens:>14,}"
         )
     print(f"shards: {shards_dir}")
+
+
+def _config(args: argparse.Namespace) -> DataConfig:
+    path = find_config(args.config, CONFIGS)
+    return load_recipe(path, DataConfig, args.executor, args.overrides)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command `prepare`.
+
+    Raises:
+        RecipeError: a mistake in the recipe, or whatever its steps refuse.
+    """
+    config = _config(args)
+    if args.dry_run:
+        print(describe(config, args.gigabytes))
+    elif config.executor.kind == "slurm":
+        submit_chain(config)
+    else:
+        print_summary(prepare(config), config.shards_dir)
+
+
+def run_one(args: argparse.Namespace) -> None:
+    """Run the command of a single step.
+
+    Raises:
+        RecipeError: as `run`, and for a recipe that is to run on Slurm.
+    """
+    config = _config(args)
+    if config.executor.kind == "slurm":
+        raise RecipeError(
+            "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
+            "with executor.kind=local on a node"
+        )
+    with DirectoryLock(config.output_dir):
+        run_step(config, args.command)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Run the command `verify`.
+
+    Raises:
+        RecipeError: no data set, one that was never finished, or a file that differs.
+    """
+    manifests = sorted(args.shards.rglob("manifest.json"))
+    if not manifests:
+        raise RecipeError(f"{args.shards}: no token data set in or below this directory")
+    for settings in sorted(args.shards.rglob("settings.json")):
+        for split in SPLITS:
+            read_manifest(settings.parent / split)  # refuses a split that was never finished
+    for path in manifests:
+        verify_files(path.parent, read_manifest(path.parent), checksums=True)
+        print(f"{path.parent}: ok")

@@ -12,8 +12,8 @@ from ..common.files import sha256_file
 from ..common.progress import show_progress
 from ..common.run_dir import SETTINGS, DirectoryLock
 from ..engine.executor_config import load_recipe
-from ..engine.executors import Call, execute
-from ..engine.slurm import Job, submit
+from ..engine.executors import Call, Job, execute
+from ..engine.slurm import submit
 from ..engine.steps import StepFolder, claim
 from ..read.step import ReadStep, check_set_aside, source_facts
 from .config import CONFIGS, SynthesizeConfig
@@ -102,20 +102,6 @@ def show(config: SynthesizeConfig, count: int) -> None:
     for seed in islice(seeds, count):
         print(f"--- {seed.id}: style {seed.style}, synthesizer {seed.synthesizer}")
         print(config.styles[seed.style].prompt(seed.text))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
-    parser.add_argument(
-        "--config", required=True, help="YAML file, or its name in data_recipes/configs/synthesize"
-    )
-    parser.add_argument(
-        "--executor", help="YAML of where to run, or its name in data_recipes/configs/executors"
-    )
-    parser.add_argument(
-        "--show", type=int, metavar="N", help="print the first N prompts, ask nothing, and stop"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -241,16 +241,6 @@ def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) 
     plot(rows, config.output_dir / "study.png")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m data_recipes tokenizer-study`."""
-    parser.add_argument(
-        "--config",
-        required=True,
-        help="YAML file, or its name in data_recipes/configs/tokenizer_study",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the study and print its table."""
     path = find_config(args.config, CONFIGS / "tokenizer_study")

@@ -54,14 +54,6 @@ def translate(config: TranslateConfig) -> dict[str, Any]:
         return write_rows(config, funnel, prompts)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
-    parser.add_argument(
-        "--config", required=True, help="YAML file, or its name in data_recipes/configs/translate"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-
-
 def run(args: argparse.Namespace) -> None:
     """The command."""
     config = load_config(find_config(args.config, CONFIGS), TranslateConfig, args.overrides)

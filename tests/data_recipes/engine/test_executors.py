@@ -16,7 +16,7 @@ import pytest
 from data_recipes.common.config_files import CONFIGS
 from data_recipes.common.errors import RecipeError
 from data_recipes.engine.executor_config import ExecutorConfig, RayConfig, load_executor
-from data_recipes.engine.ray_tasks import check_room
+from data_recipes.engine.executors import check_room
 from data_recipes.engine.steps import StepFolder
 from tests.conftest import ROOT, environment
 

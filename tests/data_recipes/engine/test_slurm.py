@@ -12,8 +12,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.deduplicate.config import MinhashConfig
 from data_recipes.deduplicate.whole_documents import whole_document_phases
 from data_recipes.engine.executor_config import ExecutorConfig
-from data_recipes.engine.executors import Call, execute
-from data_recipes.engine.slurm import Job, submit
+from data_recipes.engine.executors import Call, Job, execute
+from data_recipes.engine.slurm import submit
 from data_recipes.engine.steps import StepFolder
 from tests.conftest import ROOT
 

@@ -13,9 +13,9 @@ from lxml import html
 
 from data_recipes.look.report_collect import collect
 from data_recipes.look.report_page import render
+from data_recipes.prepare import STEPS
 from data_recipes.prepare.chain import clean, folder
 from data_recipes.prepare.config import DataConfig
-from data_recipes.prepare.phases import STEPS
 from data_recipes.prepare.prepare import prepare
 from data_recipes.toy import documents
 from tests.conftest import ROOT, environment

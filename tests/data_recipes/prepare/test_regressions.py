@@ -104,12 +104,12 @@ def test_a_folder_named_like_a_file_is_entered(tmp_path: Path) -> None:
 def test_verify_does_not_pass_over_unfinished_data(data_dir: Path, tmp_path: Path) -> None:
     import argparse
 
-    from data_recipes.__main__ import _verify
+    from data_recipes.prepare.prepare import verify
 
     shutil.copytree(data_dir / "shards", tmp_path / "shards")
     (tmp_path / "shards" / "web_ko" / "train" / "manifest.json").unlink()
     with pytest.raises(RecipeError, match="web_ko"):
-        _verify(argparse.Namespace(shards=tmp_path / "shards"))
+        verify(argparse.Namespace(shards=tmp_path / "shards"))
 
 
 def test_infinite_weight_is_an_error(tmp_path: Path) -> None:

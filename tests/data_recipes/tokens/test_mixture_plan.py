@@ -1,6 +1,5 @@
 """Epochs and shares of a mixture; what cannot be met is refused; what is shipped fits together."""
 
-import argparse
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 import yaml
 from matplotlib import image
 
+from data_recipes.__main__ import parse_arguments
 from data_recipes.common.config_files import CONFIGS, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.look import mixture_report
@@ -173,9 +173,7 @@ def test_shipped_mixtures_have_the_published_shares() -> None:
 
 
 def run(*arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    mixture_report.add_arguments(parser)
-    mixture_report.run(parser.parse_args(arguments))
+    mixture_report.run(parse_arguments(["mixture", *arguments]))
 
 
 def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

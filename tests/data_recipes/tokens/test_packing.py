@@ -1,12 +1,12 @@
 """Best-fit windows hold every token once and cut only what cannot fit; bad plans are refused."""
 
-import argparse
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data_recipes.__main__ import parse_arguments
 from data_recipes.common.errors import RecipeError
 from data_recipes.look import packing_report as packing
 from data_recipes.look.packing_report import measure_truncation
@@ -251,9 +251,7 @@ def test_the_command_packs_training_text_and_reports(
     for name in ("a", "b"):
         for split in ("train", "heldout"):
             make_source(tmp_path / name / split)
-    parser = argparse.ArgumentParser()
-    packing.add_arguments(parser)
-    packing.run(parser.parse_args([str(tmp_path), "--sequence-length", "32"]))
+    packing.run(parse_arguments(["packing", str(tmp_path), "--sequence-length", "32"]))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 4 and all("%" in line for line in lines[2:])
     assert [line.split()[:2] for line in lines[2:4]] == [
@@ -263,4 +261,4 @@ def test_the_command_packs_training_text_and_reports(
     assert plan_dir(tmp_path / "b" / "train", 32).is_dir()
     assert not plan_dir(tmp_path / "b" / "heldout", 32).exists()
     with pytest.raises(RecipeError, match="no token data set"):
-        packing.run(parser.parse_args([str(tmp_path / "none"), "--sequence-length", "32"]))
+        packing.run(parse_arguments(["packing", str(tmp_path / "none"), "--sequence-length", "32"]))
