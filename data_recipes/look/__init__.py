@@ -1,5 +1,1 @@
-"""One page that shows what a data recipe did to its text."""
-
-from .report_page import add_arguments, run
-
-__all__ = ["add_arguments", "run"]
+"""Look at what a data recipe did: single documents, and the whole on one page."""

@@ -15,9 +15,7 @@ from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
 from ..common.run_dir import SETTINGS
-from ..decontaminate.apply import DecontaminateStep
-from ..decontaminate.index import BuildIndex
-from ..decontaminate.report import WriteReport
+from ..decontaminate.step import BuildIndex, DecontaminateStep, WriteReport
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.step import DedupStep
 from ..deduplicate.whole_documents import whole_document_phases, work_dir
