@@ -1,6 +1,7 @@
 """A request, the hash by which it is known, and the answer to it."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +9,11 @@ import orjson
 
 from .config import Endpoint
 
+# Of chat formats and tokenizers; a server may take them for its own, wherever they stand.
+CONTROL_TOKEN = re.compile(
+    r"<[|｜][^<>|｜\n]{2,40}[|｜]>|</?think>|\[/?INST\]|<</?SYS>>|</?s>"
+    r"|<(?:start|end)_of_turn>|<unk>|<pad>"
+)
 _BEGIN_THOUGHTS, _END_THOUGHTS = "<think>", "</think>"
 
 
@@ -48,6 +54,11 @@ def request_id(endpoint: Endpoint, request: Request) -> bytes:
     """
     body = request_body(endpoint, request) | {"model": endpoint.identity}
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def break_control_tokens(text: str) -> str:
+    """Put a space into tokens of chat formats, so that they are read as text and nothing else."""
+    return CONTROL_TOKEN.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
 
 
 @dataclass(frozen=True, slots=True)

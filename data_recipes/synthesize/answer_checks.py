@@ -3,14 +3,12 @@
 import re
 import unicodedata
 
+from ..ask.exchange import CONTROL_TOKEN
+
 # Shortest line of a prompt that no answer has by chance, in characters; Korean says as much in
 # fewer. Our choice.
 _INSTRUCTION = 24
 _COPIED_WORDS = 8
-# Of chat formats and tokenizers; `<think>` where thoughts were taken off.
-_CONTROL = re.compile(
-    r"<\|[A-Za-z_]{2,30}\|>|</?think>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<unk>|<pad>"
-)
 _FENCE = re.compile(r"^\s*(```+|~~~+)", re.MULTILINE)
 _TAG = re.compile(r"<(/?)(b|i|u|em|strong|p|div|span|ul|ol|table|h[1-6])\b[^<>]*?(/?)>", re.I)
 _PLACEHOLDER = re.compile(
@@ -41,7 +39,7 @@ def copied_share(text: str, seed: str) -> float:
 
 def broken_markup(text: str) -> str | None:
     """Fences and tags without an end, a fence around everything, tokens of a chat format."""
-    if control := _CONTROL.search(text):
+    if control := CONTROL_TOKEN.search(text):
         return f"has {control[0]!r}, which belongs to a chat format"
     if placeholder := _PLACEHOLDER.search(text):
         return f"has {placeholder[0]!r}, which was to be filled in"

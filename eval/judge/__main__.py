@@ -11,21 +11,20 @@ goes on without asking anything twice.
 
 import argparse
 import json
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
+from data_recipes.common.files import open_staged, write_json_atomically
+from data_recipes.common.run_dir import DirectoryLock
 
 from ..command import run_command
 from .answers import Answering, Answers, get_answers
-from .prompts import Prompts
-from .questions import load_questions
+from .questions import JudgeSet, Question, load_questions, load_set, published, set_names
 from .report import format_pairwise, format_single, pairwise_report, single_report
-from .run import ask_judge
-from .sets import JudgeSet, load_set, published, set_names
+from .verdicts import ask_judge, load_pairwise, load_single, pairwise, single
 
 
 def _arguments() -> argparse.Namespace:
@@ -82,11 +81,9 @@ def _answering(args: argparse.Namespace, model: str, name: str | None) -> Answer
     )
 
 
-def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with open_staged(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _set(args: argparse.Namespace) -> JudgeSet:
@@ -115,20 +112,28 @@ def main() -> None:
         sampling=Sampling(temperature=args.judge_temperature, max_tokens=args.judge_max_tokens),
     )
     endpoint.key("judge")  # a missing key is found out before the answers are paid for
+    with DirectoryLock(args.out, "--out"):
+        print(_run(args, own, questions, endpoint))
+
+
+def _run(
+    args: argparse.Namespace, own: JudgeSet, questions: list[Question], endpoint: Endpoint
+) -> str:
+    """Get answers and verdicts, write them with the results; gives the report."""
+    against = args.against is not None
+    prompt = load_pairwise(own.pairwise) if against else load_single(own.single)
     ours = get_answers(_answering(args, args.model, args.model_name), questions, args.out)
     _keep_answers(args.out / "answers.jsonl", ours)
-    if args.against is None:
-        prompts = Prompts(own.single)
-        judgements = [j for q in questions for j in prompts.single(q, ours[q.id])]
-    else:
+    if against:
         how = _answering(args, args.against, args.against_name)
         theirs = get_answers(how, questions, args.out)
         _keep_answers(args.out / "answers_against.jsonl", theirs)
-        prompts = Prompts(own.pairwise)
-        judgements = [j for q in questions for j in prompts.pairwise(q, ours[q.id], theirs[q.id])]
-    verdicts = ask_judge(judgements, endpoint, args.out)
-    _write_lines(args.out / "verdicts.jsonl", [v.record(endpoint, prompts) for v in verdicts])
-    if args.against is None:
+        judgements = [j for q in questions for j in pairwise(prompt, q, ours[q.id], theirs[q.id])]
+    else:
+        judgements = [j for q in questions for j in single(prompt, q, ours[q.id])]
+    verdicts = ask_judge(judgements, endpoint, prompt, args.out)
+    _write_lines(args.out / "verdicts.jsonl", verdicts)
+    if not against:
         report = single_report(verdicts, published(own.published), args.questions is None)
         text = format_single(report)
     else:
@@ -141,14 +146,13 @@ def main() -> None:
         "against": args.against_name or args.against,
         "judge": args.judge_model,
         "sampling": endpoint.sampling.fields(),
-        "prompt": prompts.path.name,
+        "prompt": prompt.path.name,
     }
     write_json_atomically(args.out / "results.json", {"settings": settings, **report})
-    print(text)
+    return text
 
 
 def _keep_answers(path: Path, answers: Answers) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write_lines(path, [{"id": key, "answers": given} for key, given in answers.items()])
 
 

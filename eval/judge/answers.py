@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from data_recipes.ask import AnswerStore, Endpoint, Request, Sampling, ask
+from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, Sampling
+from data_recipes.ask.exchange import break_control_tokens
+from data_recipes.ask.rows import AskMore, Outcome, Stage, ask_about
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.line_log import LineLog, batches
 from data_recipes.read.conversations import read_rows
 
 from ..local_model import (
@@ -28,6 +30,8 @@ from ..local_model import (
 from .questions import TURNS, Question
 
 Answers = dict[str, list[str]]
+Conversation = tuple[str, list[dict[str, str]]]  # what is asked, for messages, and its messages
+_MODEL = "model"
 _THOUGHT = "</think>"
 
 
@@ -57,7 +61,7 @@ class Answering:
 
 
 def get_answers(how: Answering, questions: list[Question], out: Path) -> Answers:
-    """Answers to all questions; what is in `out` already is not asked again.
+    """Get answers to all questions; what is in `out` already is not asked again.
 
     Raises:
         RecipeError: answers are missing, or the model cannot be had.
@@ -85,10 +89,11 @@ def _from_file(path: Path, questions: list[Question]) -> Answers:
     return {q.id: answers[q.id] for q in questions}
 
 
-def _turns(
-    questions: list[Question], answer: Callable[[list[tuple[str, list[dict[str, str]]]]], list[str]]
-) -> Answers:
-    """All first answers, then all second ones, each with the conversation before it."""
+def _turns(questions: list[Question], answer: Callable[[list[Conversation]], list[str]]) -> Answers:
+    """Get all first answers, then all second ones, each with the conversation before it.
+
+    No token of a chat format in a text can end its turn or begin another.
+    """
     answers: Answers = {q.id: [] for q in questions}
     for turn in range(TURNS):
         conversations = []
@@ -96,10 +101,11 @@ def _turns(
             messages = []
             for said, given in zip(question.turns, answers[question.id]):
                 messages += [
-                    {"role": "user", "content": said},
-                    {"role": "assistant", "content": given},
+                    {"role": "user", "content": break_control_tokens(said)},
+                    {"role": "assistant", "content": break_control_tokens(given)},
                 ]
-            messages.append({"role": "user", "content": question.turns[turn]})
+            asked = break_control_tokens(question.turns[turn])
+            messages.append({"role": "user", "content": asked})
             conversations.append((f"{question.id}, turn {turn + 1}", messages))
         for question, text in zip(questions, answer(conversations), strict=True):
             answers[question.id].append(text.rpartition(_THOUGHT)[2].strip())
@@ -120,87 +126,67 @@ def _from_server(how: Answering, questions: list[Question], out: Path) -> Answer
         sampling=Sampling(temperature=0, max_tokens=how.max_tokens, extra=extra),
     )
 
-    def answer(conversations: list[tuple[str, list[dict[str, str]]]]) -> list[str]:
-        found: dict[str, str] = {}
-        problems: list[str] = []
-
-        def seen(request: Request, given: Any) -> None:
-            if given.status == "answered":
-                found[request.data] = given.text
-            else:
-                problems.append(f"{request.data}: {given.error}")
-
-        requests = [Request("model", messages, data=name) for name, messages in conversations]
-        with AnswerStore(out / "answers") as store:
-            ask(requests, {"model": endpoint}, store, seen=seen, total=len(requests))
-        if problems:
-            raise RecipeError(
-                f"{how.model}: {len(problems):,} questions were not answered, the first: "
-                f"{problems[0]}. Look at the server, and run the same command to go on"
-            )
-        return [found[name] for name, _ in conversations]
+    def answer(conversations: list[Conversation]) -> list[str]:
+        stage = _AnswerStage(endpoint)
+        with AnswerStore(out / stage.name) as store:
+            asked = ask_about(lambda: iter(conversations), stage, store, at_once=len(conversations))
+            return [outcome["text"] for _, outcome in asked]
 
     return _turns(questions, answer)
 
 
-class _Kept:
-    """Answers on disk, one line each, by a hash of all that decides them."""
+class _AnswerStage(Stage[Conversation]):
+    """What a server is asked that answers the questions."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.known: dict[str, str] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        for line in lines:
-            if line.endswith(b"\n"):
-                row = json.loads(line)
-                self.known[row["key"]] = row["answer"]
-        if lines and not lines[-1].endswith(b"\n"):
-            # Half a line, of a run that was killed while it wrote.
-            os.truncate(path, sum(map(len, lines[:-1])))
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = "answers"
+        self.endpoints = {_MODEL: endpoint}
 
-    def add(self, rows: list[dict[str, str]]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                self.known[row["key"]] = row["answer"]
-            file.flush()
-            os.fsync(file.fileno())
+    def requests(self, conversation: Conversation) -> list[Request]:
+        return [Request(_MODEL, conversation[1])]
+
+    def check(
+        self, rows: list[tuple[Conversation, list[Answer]]], ask_more: AskMore
+    ) -> list[Outcome]:
+        problems = [
+            f"{name}: {answer.error}"
+            for (name, _), (answer,) in rows
+            if answer.status != "answered"
+        ]
+        if problems:
+            raise RecipeError(
+                f"{self.endpoints[_MODEL].base_url}: {len(problems):,} questions were not answered,"
+                f" the first: {problems[0]}. Look at the server, and run the same command to go on"
+            )
+        return [{"text": answer.text} for _, (answer,) in rows]
 
 
 def _from_local(how: Answering, questions: list[Question], out: Path) -> Answers:
-    kept = _Kept(out / "answers" / "local.jsonl")
+    log = LineLog(out / "answers" / "local.jsonl")
+    known = {row["key"]: row["answer"] for row in log.rows()}
     settings = [model_identity(how.model), bool(how.thinking), how.max_tokens]
     loaded: list[Callable[[list[list[dict[str, str]]]], list[str]]] = []
 
-    def answer(conversations: list[tuple[str, list[dict[str, str]]]]) -> list[str]:
+    def answer(conversations: list[Conversation]) -> list[str]:
+        # A hash of all that decides an answer.
         keys = [
             hashlib.sha256(json.dumps([settings, messages]).encode()).hexdigest()
             for _, messages in conversations
         ]
-        missing = [n for n, key in enumerate(keys) if key not in kept.known]
+        missing = [n for n, key in enumerate(keys) if key not in known]
         if missing and not loaded:
             loaded.append(_generator(how))
-        for part in tqdm(
-            list(_batches(missing, how.batch)),
-            desc=conversations[0][0].rpartition(", ")[2],
-            file=sys.stderr,
-        ):
-            texts = loaded[0]([conversations[n][1] for n in part])
-            kept.add(
-                [
-                    {"key": keys[n], "question": conversations[n][0], "answer": text}
-                    for n, text in zip(part, texts, strict=True)
-                ]
-            )
-        return [kept.known[key] for key in keys]
+        turn = conversations[0][0].rpartition(", ")[2]
+        parts = list(batches(missing, how.batch))
+        with log:
+            for part in tqdm(parts, desc=turn, file=sys.stderr):
+                texts = loaded[0]([conversations[n][1] for n in part])
+                for n, text in zip(part, texts, strict=True):
+                    known[keys[n]] = text
+                    log.add({"key": keys[n], "question": conversations[n][0], "answer": text})
+        return [known[key] for key in keys]
 
     return _turns(questions, answer)
-
-
-def _batches(numbers: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), size):
-        yield numbers[start : start + size]
 
 
 def _generator(how: Answering) -> Callable[[list[list[dict[str, str]]]], list[str]]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
-from data_recipes.common.statistics import wilson
+from data_recipes.common.statistics import mean_interval, wilson
 
-from .run import Verdict
-from .verdicts import agreed
-
-# Draws of a percentile bootstrap (Efron 1979), seeded so that the interval is the same again.
-_DRAWS = 2_000
+from .verdicts import Verdict, agreed
 
 
 def _mean(values: list[float]) -> float:
@@ -20,77 +15,74 @@ def _mean(values: list[float]) -> float:
 
 
 def interval(values: list[float]) -> list[float] | None:
-    """95 % of the mean, by drawing questions again; `None` for one question, which says nothing.
+    """Compute the 95 % interval of a mean score; `None` for one question, which says nothing.
 
     Args:
         values: one per question: its two turns are not independent.
     """
     if len(values) < 2:
         return None
-    rng = random.Random(0)
-    means = sorted(_mean(rng.choices(values, k=len(values))) for _ in range(_DRAWS))
-    return [means[int(0.025 * _DRAWS)], means[int(0.975 * _DRAWS) - 1]]
+    # Shifted, as scores of 1 alone would be taken for answers that are right or wrong.
+    return [end - 1 for end in mean_interval([value + 1 for value in values])]
 
 
 def _by_question(verdicts: list[Verdict]) -> dict[str, list[Verdict]]:
     questions: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        questions.setdefault(verdict.judgement.question, []).append(verdict)
+        questions.setdefault(verdict["question"], []).append(verdict)
     return questions
 
 
 def _scores(verdicts: list[Verdict], chosen: Callable[[Verdict], bool]) -> dict[str, Any] | None:
     own = [v for v in verdicts if chosen(v)]
-    read = [v for v in own if v.result is not None]
+    read = [v for v in own if v["result"] is not None]
     if not read:
         return None
-    means = [_mean([v.result for v in group]) for group in _by_question(read).values()]
-    overall = _mean([v.result for v in read])
+    means = [_mean([v["result"] for v in group]) for group in _by_question(read).values()]
+    overall = _mean([v["result"] for v in read])
     return {"mean": overall, "interval": interval(means), "verdicts": len(read)}
 
 
 def _counts(verdicts: list[Verdict]) -> dict[str, int]:
     return {
         "verdicts": len(verdicts),
-        "refused": sum(v.status == "refused" for v in verdicts),
-        "unreadable": sum(v.status != "refused" and v.result is None for v in verdicts),
-        "cut_off": sum(v.finish_reason == "length" for v in verdicts),
+        "refused": sum(v["status"] == "refused" for v in verdicts),
+        "unreadable": sum(v["status"] != "refused" and v["result"] is None for v in verdicts),
+        "cut_off": sum(v["finish_reason"] == "length" for v in verdicts),
     }
 
 
 def single_report(
     verdicts: list[Verdict], published: dict[str, float], own_questions: bool
 ) -> dict[str, Any]:
-    """Scores of one model; verdicts that could not be read are counted and left out.
+    """Add up the scores of one model; verdicts that could not be read are counted and left out.
 
     Args:
         verdicts: of both turns of every question.
         published: the card's scores, by model.
         own_questions: whether the questions are this project's, not those of the benchmark.
     """
-    categories = list(dict.fromkeys(v.judgement.category for v in verdicts))
-    turns = list(dict.fromkeys(v.judgement.part for v in verdicts))
+    categories = list(dict.fromkeys(v["category"] for v in verdicts))
+    turns = list(dict.fromkeys(v["part"] for v in verdicts))
     return {
         **_counts(verdicts),
         "overall": _scores(verdicts, lambda v: True),
-        "turns": {t: _scores(verdicts, lambda v, t=t: v.judgement.part == t) for t in turns},
-        "categories": {
-            c: _scores(verdicts, lambda v, c=c: v.judgement.category == c) for c in categories
-        },
+        "turns": {t: _scores(verdicts, lambda v, t=t: v["part"] == t) for t in turns},
+        "categories": {c: _scores(verdicts, lambda v, c=c: v["category"] == c) for c in categories},
         "published": published,
         "own_questions": own_questions,
     }
 
 
 def pairwise_report(verdicts: list[Verdict]) -> dict[str, Any]:
-    """Wins where the judge says the same with places exchanged; otherwise the question is a tie.
+    """Count wins where the judge says the same with places exchanged; otherwise it is a tie.
 
     A question of which one verdict could not be read is left out, and counted.
     """
     outcomes: dict[str, list[str]] = {"ours": [], "theirs": [], "tie": []}
     disagreements = incomplete = 0
     for question, own in _by_question(verdicts).items():
-        results = [v.result for v in own]
+        results = [v["result"] for v in own]
         if None in results:
             incomplete += 1
             continue
@@ -121,7 +113,7 @@ def _row(name: str, own: dict[str, Any] | None) -> str:
 
 
 def format_single(report: dict[str, Any]) -> str:
-    """The report as lines to print."""
+    """Format the report as lines to print."""
     lines = [f"{'':<24}   mean  95 % interval  verdicts"]
     lines += [_row(name, own) for name, own in report["categories"].items()]
     lines += [_row(name, own) for name, own in report["turns"].items()]
@@ -134,7 +126,7 @@ def format_single(report: dict[str, Any]) -> str:
 
 
 def format_pairwise(report: dict[str, Any]) -> str:
-    """The report as lines to print."""
+    """Format the report as lines to print."""
     lines = [
         f"wins {report['wins']}, losses {report['losses']}, ties {report['ties']} of "
         f"{report['questions']} questions; the judge changed its mind with the places in "

@@ -1,12 +1,26 @@
-"""What a judge wrote, read back: a score, or who won."""
+"""What the judge is asked about answers, and its verdicts: a score, or who won."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, request_id
+from data_recipes.ask.exchange import break_control_tokens
+from data_recipes.ask.prompts import Prompt
+from data_recipes.ask.rows import AskMore, Outcome, Stage, ask_about
+from data_recipes.common.errors import RecipeError
+
+from .questions import Question
 
 Winner = Literal["ours", "theirs", "tie"]
+Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `JudgeStage.check`
 
+JUDGE = "judge"
+_HERE = Path(__file__).parent
 _THOUGHT = "</think>"
 # The line that prompts ask for; judges like to make it bold, or add "/10" or 점.
 _SCORE = re.compile(
@@ -17,15 +31,94 @@ _WINNER = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """One question to the judge.
+
+    Attributes:
+        question: its id.
+        category: of the question.
+        part: what is judged: `turn 1`, `turn 2`; of a comparison `as given`, `swapped`.
+        prompt: what the judge reads.
+    """
+
+    question: str
+    category: str
+    part: str
+    prompt: str
+
+
+def _plain(texts: list[str]) -> list[str]:
+    """The texts, in which no token of a chat format can end the judge's turn or begin another."""
+    return [break_control_tokens(text) for text in texts]
+
+
+def load_single(path: Path) -> Prompt:
+    """Load a prompt that grades one answer.
+
+    Raises:
+        RecipeError: it is none.
+    """
+    return Prompt(path, _HERE, {"exchanges"}, frozenset({"turn", "reference"}))
+
+
+def load_pairwise(path: Path) -> Prompt:
+    """Load a prompt that compares two conversations.
+
+    Raises:
+        RecipeError: it is none.
+    """
+    return Prompt(path, _HERE, {"answers_a", "answers_b"}, frozenset({"questions", "references"}))
+
+
+def single(prompt: Prompt, question: Question, answers: list[str]) -> list[Judgement]:
+    """Ask about each answer on its own, with what was said before it."""
+    turns, answers = _plain(question.turns), _plain(answers)
+    return [
+        Judgement(
+            question.id,
+            question.category,
+            f"turn {turn}",
+            prompt.render(
+                turn=turn,
+                exchanges=list(zip(turns[:turn], answers[:turn])),
+                reference=question.references[turn - 1],
+            ),
+        )
+        for turn in range(1, len(turns) + 1)
+    ]
+
+
+def pairwise(
+    prompt: Prompt, question: Question, ours: list[str], theirs: list[str]
+) -> list[Judgement]:
+    """Ask about the whole conversations twice: ours as A, then ours as B."""
+    turns, ours, theirs = map(_plain, (question.turns, ours, theirs))
+    return [
+        Judgement(
+            question.id,
+            question.category,
+            part,
+            prompt.render(
+                questions=turns,
+                references=question.references,
+                answers_a=first,
+                answers_b=second,
+            ),
+        )
+        for part, first, second in (("as given", ours, theirs), ("swapped", theirs, ours))
+    ]
+
+
 def read_score(text: str) -> float | None:
-    """The score on the last line of its form; `None` if there is none from 1 to 10."""
+    """Read the score on the last line of its form; `None` if there is none from 1 to 10."""
     found = _SCORE.findall(text.rpartition(_THOUGHT)[2])
     score = float(found[-1]) if found else None
     return score if score is not None and 1 <= score <= 10 else None
 
 
 def read_winner(text: str, part: str) -> Winner | None:
-    """Who won a comparison; `None` if it does not say.
+    """Read who won a comparison; `None` if it does not say.
 
     Args:
         text: the judge's.
@@ -40,6 +133,73 @@ def read_winner(text: str, part: str) -> Winner | None:
     return "ours" if (letter == "A") == (part != "swapped") else "theirs"
 
 
-def agreed(verdicts: list[Winner]) -> Winner:
+def agreed(winners: list[Winner]) -> Winner:
     """Of both places, the winner that they agree on; otherwise a tie (Zheng et al. 2023, 3.4)."""
-    return verdicts[0] if len(set(verdicts)) == 1 else "tie"
+    return winners[0] if len(set(winners)) == 1 else "tie"
+
+
+class JudgeStage(Stage[Judgement]):
+    """What the judge is asked, and its verdicts.
+
+    Args:
+        endpoint: the judge.
+        prompt: the file that its prompts are made from, for the record.
+    """
+
+    def __init__(self, endpoint: Endpoint, prompt: Prompt) -> None:
+        self.name = "verdicts"
+        self.endpoints = {JUDGE: endpoint}
+        self._prompt = prompt
+
+    def requests(self, judgement: Judgement) -> list[Request]:
+        return [Request(JUDGE, [{"role": "user", "content": judgement.prompt}])]
+
+    def check(self, rows: list[tuple[Judgement, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
+        """Make verdicts, with all that each depends on.
+
+        Raises:
+            RecipeError: a request failed, so that the verdict is missing.
+        """
+        failed = [answer for _, (answer,) in rows if answer.status == "failed"]
+        if failed:
+            raise RecipeError(
+                f"{len(failed):,} of {len(rows):,} verdicts are missing ({failed[0].error}); the "
+                "others are kept, run the same command to go on"
+            )
+        return [self._verdict(judgement, answer) for judgement, (answer,) in rows]
+
+    def _verdict(self, judgement: Judgement, answer: Answer) -> Verdict:
+        endpoint = self.endpoints[JUDGE]
+        result: Any
+        if judgement.part.startswith("turn"):
+            result = read_score(answer.text)
+        else:
+            result = read_winner(answer.text, judgement.part)
+        return {
+            "id": request_id(endpoint, self.requests(judgement)[0]).hex(),
+            "question": judgement.question,
+            "category": judgement.category,
+            "part": judgement.part,
+            "result": result,  # score or winner; `None` if it could not be read
+            "status": answer.status,
+            "finish_reason": answer.finish_reason,
+            "judge": answer.model or endpoint.model,
+            "sampling": endpoint.sampling.fields(),
+            "prompt": self._prompt.path.name,
+            "prompt_sha256": hashlib.sha256(judgement.prompt.encode()).hexdigest(),
+            "text": answer.text,
+        }
+
+
+def ask_judge(
+    judgements: list[Judgement], endpoint: Endpoint, prompt: Prompt, out: Path
+) -> list[Verdict]:
+    """Return every verdict, in order; those that are in `out` already are not asked for again.
+
+    Raises:
+        RecipeError: the judge cannot be reached, or has not answered all.
+    """
+    stage = JudgeStage(endpoint, prompt)
+    with AnswerStore(out / stage.name) as store:
+        asked = ask_about(lambda: iter(judgements), stage, store, at_once=max(1, len(judgements)))
+        return [verdict for _, verdict in asked]
