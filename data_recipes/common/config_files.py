@@ -78,6 +78,19 @@ def find_config(path: str | Path, shipped: Path) -> Path:
     return path if path.is_file() or not (shipped / path).is_file() else shipped / path
 
 
+def find_recipe(name: str, shipped: Path) -> Path:
+    """Find a config file as given, or a shipped one by its name, with or without `.yaml`.
+
+    Raises:
+        RecipeError: there is none; lists those that are shipped.
+    """
+    for path in (find_config(name, shipped), shipped / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))
+    raise RecipeError(f"--config {name}: no such file; shipped are {names}")
+
+
 def apply_override(values: dict[str, Any], override: str) -> None:
     """Set one `dotted.key=value`; the value is read as YAML.
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..common.config_files import find_config, load_config
+from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from ..common.run_dir import DirectoryLock
@@ -57,6 +57,6 @@ def filter_items(config: DifficultyConfig) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """The command."""
-    config = load_config(find_config(args.config, CONFIGS), DifficultyConfig, args.overrides)
+    config = load_config(find_recipe(args.config, CONFIGS), DifficultyConfig, args.overrides)
     print(filter_items(config))
     print(f"kept items: {config.output_dir / 'kept.jsonl'}")

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Any
 
 from ..ask.progress import show_tasks
-from ..common.config_files import find_config
+from ..common.config_files import find_recipe
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from ..common.progress import show_progress
@@ -106,7 +106,7 @@ def show(config: SynthesizeConfig, count: int) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """The command."""
-    path = find_config(args.config, CONFIGS)
+    path = find_recipe(args.config, CONFIGS)
     config = load_recipe(path, SynthesizeConfig, args.executor, args.overrides)
     if args.show is not None:
         show(config, args.show)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ..common.config_files import find_config, load_config
+from ..common.config_files import find_recipe, load_config
 from ..common.files import sha256_file
 from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
@@ -56,6 +56,6 @@ def translate(config: TranslateConfig) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> None:
     """The command."""
-    config = load_config(find_config(args.config, CONFIGS), TranslateConfig, args.overrides)
+    config = load_config(find_recipe(args.config, CONFIGS), TranslateConfig, args.overrides)
     print(table(translate(config)))
     print(f"kept: {config.output_dir / 'kept'}, set aside: {config.output_dir / 'set_aside.jsonl'}")

@@ -7,16 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from data_recipes.common.config_files import load_config
+import data_recipes.difficulty.run as difficulty
+import data_recipes.synthesize.run as synthesis
+import data_recipes.translate.run as translation
+from data_recipes.ask.prompts import Prompt
+from data_recipes.common.config_files import find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.prepare.chain import cleaned
@@ -352,3 +358,26 @@ def test_long_seeds_are_cut_between_words() -> None:
     assert shorten("하나 둘 셋", 5) == "하나 둘"
     assert shorten("하나 둘 셋", 3) == "하나"
     assert shorten("가나다라마", 3) == "가나다"
+
+
+@pytest.mark.parametrize("room", [synthesis, difficulty, translation], ids=lambda r: r.__name__)
+def test_a_name_finds_a_shipped_recipe_or_lists_them(room: ModuleType) -> None:
+    shipped = sorted(path.stem for path in room.CONFIGS.glob("*.yaml"))
+    assert find_recipe(shipped[0], room.CONFIGS) == room.CONFIGS / f"{shipped[0]}.yaml"
+    with pytest.raises(RecipeError, match=f"--config nothere: .*{', '.join(shipped)}"):
+        room.run(Namespace(config="nothere", executor=None, overrides=[], show=None))
+
+
+def test_a_template_cannot_run_code(tmp_path: Path) -> None:
+    owned, path = tmp_path / "owned", tmp_path / "evil.jinja"
+    path.write_text(
+        "{% for c in text.__class__.__mro__[1].__subclasses__() if c.__name__ == 'catch_warnings' "
+        f"%}}{{{{ c()._module.__builtins__['__import__']('os').system('touch {owned}') }}}}"
+        "{% endfor %}"
+    )
+    with pytest.raises(RecipeError, match="evil.jinja: not a usable prompt"):
+        Prompt(path, tmp_path, {"text"}).messages(text="hello")
+    assert not owned.exists()
+    path.write_text("{% for i in range(10**9) %}{{ text }}{% endfor %}")
+    with pytest.raises(RecipeError, match="evil.jinja: not a usable prompt"):
+        Prompt(path, tmp_path, {"text"}).messages(text="hello")

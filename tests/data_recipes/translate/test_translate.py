@@ -232,6 +232,27 @@ def test_killed_it_goes_on(tmp_path: Path) -> None:
         assert killed == (tmp_path / "whole" / "out" / name).read_bytes() != b""
 
 
+@pytest.mark.parametrize("flawed", [0, 1, 2])
+def test_a_flaw_in_any_segment_rejects_the_row(tmp_path: Path, flawed: int) -> None:
+    fields = ["question", "hint", "explanation"]
+
+    def write(body: dict[str, Any]) -> str:
+        number = number_in(body)
+        return KOREAN.format(n=number + (number == 10 + flawed))
+
+    items = tmp_path / "items.jsonl"
+    row = {name: ENGLISH.format(n=10 + place) for place, name in enumerate(fields)}
+    items.write_text(json.dumps({"id": "one", **row}))
+    with ModelServer(write, model="alone").running() as alone:
+        settings = {"fields": dict.fromkeys(fields, "translate"), "items": str(items)}
+        settings["translators"] = {"alone": alone.endpoint().model_dump(mode="json")}
+        translate(load(recipe(tmp_path, alone, alone, **settings)))
+    (aside,) = rows(tmp_path / "out" / "set_aside.jsonl")
+    (flaw,) = aside["translation"][0]["flaws"]
+    assert (flaw["field"], flaw["reason"]) == (fields[flawed], "numbers")
+    assert not rows(tmp_path / "out" / "kept" / "alone.jsonl")
+
+
 def test_back_translation_decides(tmp_path: Path) -> None:
     with (
         ModelServer(careful, model="careful").running() as one,
