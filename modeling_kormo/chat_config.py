@@ -45,6 +45,17 @@ def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     return found
 
 
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """List the tokens that a text must not spell, because they would become real ones.
+
+    Special tokens open and close turns, think tags the reasoning. Tags of tool calls are not among
+    them: published answers and system prompts spell them as the format wants it.
+    """
+    vocabulary = tokenizer.get_vocab()
+    thinking = [token for token in (THINK, END_OF_THINKING) if token in vocabulary]
+    return [*tokenizer.all_special_tokens, *thinking]
+
+
 def chat_generation_config(
     tokenizer: PreTrainedTokenizerBase, temperature: float = TEMPERATURE, top_p: float = TOP_P
 ) -> GenerationConfig:

@@ -24,11 +24,13 @@ from transformers.utils.logging import disable_progress_bar
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import spelled_token
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
     TEMPERATURE,
     TOP_P,
     chat_generation_config,
+    control_tokens,
     token_id,
 )
 
@@ -96,6 +98,8 @@ class Chat:
 
     def ask(self, question: str) -> None:
         """Answer a question on the screen; both go into the history, also if it is stopped."""
+        if self._refuse(question):
+            return
         messages = [*self.history, {"role": "user", "content": question}]
         inputs = self.tokenizer.apply_chat_template(
             messages,
@@ -122,6 +126,12 @@ class Chat:
         self.screen.end(note)
         self.history = [*messages, streamer.message()]
 
+    def _refuse(self, text: str) -> bool:
+        token = spelled_token(text, control_tokens(self.tokenizer))
+        if token:
+            self.screen.say(f"not sent: {token} would be a control token; write it another way")
+        return token is not None
+
     def command(self, line: str) -> bool:
         """Carry out a line that begins with a slash.
 
@@ -137,7 +147,7 @@ class Chat:
         elif name in ("/show", "/fold"):
             self.screen.thinking = name[1:]
             self.screen.say(f"reasoning: {name[1:]}")
-        elif name == "/system":
+        elif name == "/system" and not self._refuse(text):
             self.history = [{"role": "system", "content": text.strip()}] if text.strip() else []
             self.screen.say("a new chat with these instructions" if self.history else "a new chat")
         elif name == "/reset":

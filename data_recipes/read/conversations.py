@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..common.errors import RecipeError
+from ..text.normalise import normalise
 from .files import resolve_files
 from .hub import HUB, hub_rows
+from .templates import END_THINK, THINK
 
 ROLES = ("system", "user", "assistant", "tool")
 # Names under which published data sets keep the chain of thought of a message or row.
@@ -125,17 +127,63 @@ def chat_columns(names: Collection[str]) -> bool:
     return any(name in names for name in _CHATS) or any(set(p) <= set(names) for p in _PAIRS)
 
 
+def split_reasoning(content: str) -> tuple[str, str]:
+    """Split a text that begins with a think block into reasoning and answer.
+
+    A tag that stands anywhere else is something that the text speaks of, and cuts nothing. The chat
+    template has the same rule.
+
+    Returns:
+        Both without the whitespace around them; no reasoning and the text as it is if there is no
+        such block.
+    """
+    opened = content.lstrip().removeprefix(THINK)
+    reasoning, closed, answer = opened.partition(END_THINK)
+    if not closed or not content.lstrip().startswith(THINK):
+        return "", content
+    return reasoning.strip(), answer.strip()
+
+
 def clean_message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message without empty fields, its reasoning under the name that the template knows."""
+    """Return a message without empty fields, its reasoning under the name the template knows."""
     message = {k: v for k, v in message.items() if v is not None}
     message["role"] = _ROLES_OF_OTHERS.get(message.get("role"), message.get("role"))
     reasoning = next((message.pop(k) for k in _REASONING if message.get(k)), None)
     own = {k: v for k, v in message.items() if k not in _REASONING}
-    return own | ({"reasoning_content": reasoning} if reasoning else {})
+    if own["role"] == "assistant" and isinstance(own.get("content"), str) and not reasoning:
+        reasoning, own["content"] = split_reasoning(own["content"])
+    if own.get("tool_calls"):
+        own["tool_calls"] = without_nulls(own["tool_calls"])
+    own |= {"reasoning_content": reasoning} if reasoning else {}
+    texts = ("content", "reasoning_content")
+    return own | {k: normalise(own[k])[0] for k in texts if isinstance(own.get(k), str)}
+
+
+def without_nulls(value: Any) -> Any:
+    """Drop the nulls of objects at every depth: Arrow gives each the keys of all others."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def spelled_token(value: Any, tokens: Collection[str]) -> str | None:
+    """Find a control token spelled anywhere in a value: it would become a real one.
+
+    Args:
+        value: texts in lists and objects of any depth; keys count, too.
+        tokens: as the tokenizer spells them.
+    """
+    if isinstance(value, str):
+        return next((token for token in tokens if token in value), None)
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        return next((found for v in value if (found := spelled_token(v, tokens))), None)
+    return None
 
 
 def to_conversation(row: dict[str, Any], where: str) -> Conversation:
-    """A row as a conversation.
+    """Read a row as a conversation. System messages without a text are left out.
 
     Raises:
         RecipeError: none of the known shapes.
@@ -143,18 +191,28 @@ def to_conversation(row: dict[str, Any], where: str) -> Conversation:
     messages, used = _own_messages(row, where)
     if not all(isinstance(m, dict) for m in messages):
         raise RecipeError(f"{where}: messages must be objects with role and content")
-    tools = row.get("tools") or None
-    if isinstance(tools, str):
-        tools = orjson.loads(tools)
     fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
-    return Conversation([clean_message(m) for m in messages], where, tools, fields)
+    return Conversation(clean_messages(messages), where, read_tools(row), fields)
+
+
+def clean_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clean each message, and leave out system messages without a text."""
+    clean = [clean_message(message) for message in messages]
+    return [m for m in clean if m["role"] != "system" or str(m.get("content", "")).strip()]
+
+
+def read_tools(row: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the schemas in the column `tools`, a list or its JSON."""
+    tools = row.get("tools") or None
+    return without_nulls(orjson.loads(tools) if isinstance(tools, str) else tools)
 
 
 def flaw(conversation: Conversation) -> str | None:
-    """Why a conversation cannot be learned from; `None` if it can.
+    """Say why a conversation cannot be learned from; `None` if it can.
 
     `unknown_role`, `no_text` (a message says nothing), `no_answer` (nothing of the assistant's to
-    learn), `ends_with_question` (the last word is not the assistant's).
+    learn), `ends_with_question` (the last word is not the assistant's), `think_tag` (a think tag
+    stands in a text, where it would be a real one).
     """
     messages = conversation.messages
     if any(m.get("role") not in ROLES for m in messages):
@@ -165,4 +223,6 @@ def flaw(conversation: Conversation) -> str | None:
         return "ends_with_question"
     if not all(m.get("content") or m.get("tool_calls") for m in messages):
         return "no_text"
+    if spelled_token([messages, conversation.tools], (THINK, END_THINK)):
+        return "think_tag"
     return None

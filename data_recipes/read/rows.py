@@ -38,7 +38,7 @@ class SetAside:
         place: as in `Row`; where it begins.
         length: bytes; 0 if that is not known.
         reason: one of broken_json, not_an_object, no_text, not_text, empty, no_trace,
-            invalid_utf8, nul, lone_surrogate, too_long, truncated, corrupt_file.
+            think_tag, invalid_utf8, nul, lone_surrogate, too_long, truncated, corrupt_file.
         detail: a sentence.
         sample: its beginning, at most 200 characters.
     """

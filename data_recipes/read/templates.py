@@ -78,8 +78,8 @@ class Traces:
     """Rows of a chat, in any published shape, as the embedded corpus writes its traces.
 
     Each question with the reasoning and the answer to it; a system prompt before the first, a blank
-    line between them. Reasoning may be a field of its own or stand before `</think>` in the answer.
-    A turn without reasoning is its question and answer; a row without any is set aside.
+    line between them. Reasoning may be a field of its own or a think block that the answer begins
+    with. A turn without reasoning is its question and answer; a row without any is set aside.
     """
 
     remedy = f"Only chats can be read with the template {TRACES!r}; write one with {{column}}"
@@ -98,7 +98,8 @@ class Traces:
         except (RecipeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise NoText("no_text", f"the chat cannot be read ({error})") from error
         if found := flaw(conversation):
-            raise NoText(found if found == "no_text" else "no_trace", f"a chat with {found}")
+            reason = found if found in ("no_text", "think_tag") else "no_trace"
+            raise NoText(reason, f"a chat with {found}")
         text = _exchanges(conversation.messages)
         for name in fields.keys() - conversation.fields.keys():
             del fields[name]
@@ -117,7 +118,10 @@ def _exchanges(messages: list[dict[str, Any]]) -> str:
         if message["role"] != "assistant":
             question = f"{question}\n\n{content}" if question else content
             continue
-        reasoning, answer = _split(message)
+        reasoning, answer = message.get("reasoning_content", ""), content.strip()
+        if not isinstance(reasoning, str):
+            raise NoText("not_text", f"the reasoning is a {type(reasoning).__name__}, not a text")
+        reasoning = reasoning.strip()
         if not answer:
             raise NoText("no_trace", "a turn of the assistant ends in its reasoning")
         if not question:
@@ -130,18 +134,6 @@ def _exchanges(messages: list[dict[str, Any]]) -> str:
     if not reasoned:
         raise NoText("no_trace", "no turn of the assistant has any reasoning")
     return "\n\n".join(parts)
-
-
-def _split(message: dict[str, Any]) -> tuple[str, str]:
-    """Reasoning and answer of a turn; both without the white space around them."""
-    content, reasoning = message["content"], message.get("reasoning_content")
-    if reasoning is None:
-        # Some data sets leave out the opening tag, which their chat template had written.
-        before, closed, after = content.partition(END_THINK)
-        reasoning, content = (before, after) if closed else ("", content)
-    elif not isinstance(reasoning, str):
-        raise NoText("not_text", f"the reasoning is a {type(reasoning).__name__}, not a text")
-    return reasoning.strip().removeprefix(THINK).strip(), content.strip()
 
 
 def form_of(text_column: str, template: str | None) -> Form:

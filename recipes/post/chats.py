@@ -25,7 +25,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import read_rows, to_conversation
 
-from .masks import ChatTokenizer, Tokens, has_reasoning
+from .masks import ChatTokenizer, Tokens
 from .sft_config import ChatDataConfig, ChatSource
 
 # Messages as JSON: Arrow's own columns would give the arguments of a tool call the keys of all
@@ -158,7 +158,7 @@ def _rows(
             yield {
                 "messages": messages,
                 "tools": conversation.tools,
-                "thinking": has_reasoning(messages[-1]),
+                "thinking": bool(messages[-1].get("reasoning_content")),
                 "group": None if group is None else str(group),
                 "left_out": None,
                 "cut": found < len(conversation.messages),

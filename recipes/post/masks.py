@@ -7,15 +7,15 @@ The contract (KORMo's format): of assistant turns, the reasoning, `</think>`, th
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import Conversation, flaw
+from data_recipes.read.conversations import Conversation, flaw, spelled_token
 from modeling_kormo import CHAT_TEMPLATE
+from modeling_kormo.chat_config import control_tokens
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 _TURN = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
@@ -50,11 +50,6 @@ def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
         ) from error
 
 
-def has_reasoning(message: dict[str, Any]) -> bool:
-    """Whether the template shows reasoning in a message, if it is the last one."""
-    return bool(message.get("reasoning_content")) or "</think>" in str(message.get("content"))
-
-
 @dataclass(frozen=True)
 class Tokens:
     """A conversation, tokenised.
@@ -86,7 +81,7 @@ class ChatTokenizer:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.overlong = overlong
-        self.control = tokenizer.all_special_tokens
+        self.control = control_tokens(tokenizer)
 
     def render(self, conversation: Conversation, messages: int) -> Tokens:
         """Tokenise the first `messages` messages.
@@ -111,9 +106,7 @@ class ChatTokenizer:
         """Return how many messages can be learned from, or why the conversation is left out."""
         if reason := flaw(conversation):
             return reason
-        messages = conversation.messages
-        texts = [str(m.get(k, "")) for m in messages for k in ("content", "reasoning_content")]
-        if any(token in text for text in texts for token in self.control):
+        if spelled_token([conversation.messages, conversation.tools], self.control):
             return "control_token"  # it would open or close a turn
         ends = _ends(conversation)
         if self.overlong == "drop":

@@ -12,7 +12,13 @@ from transformers import PreTrainedTokenizerBase
 from trl.trainer.utils import pad
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import Conversation, as_messages, clean_message, read_rows
+from data_recipes.read.conversations import (
+    Conversation,
+    as_messages,
+    clean_messages,
+    read_rows,
+    read_tools,
+)
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .masks import ChatTokenizer, MaskAudit, Tokens
@@ -21,27 +27,48 @@ from .sft_config import ChatSource
 SIDES = ("chosen", "rejected")
 
 
-def _conversations(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversation]]:
-    """Messages before the answers, and both conversations."""
+def read_pair(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversation]]:
+    """Read a row in one of the published shapes.
+
+    The sides are answers to `prompt`, or whole conversations, which then begin with it or are all
+    there is.
+
+    Returns:
+        Number of messages before the answers, and the conversation of each side.
+
+    Raises:
+        RecipeError: no question in common, or one that is not the prompt's.
+    """
     if not all(row.get(side) for side in SIDES):
         raise RecipeError(f"{where}: needs the columns chosen and rejected, and usually prompt")
-    sides = {side: as_messages(row[side], "assistant") for side in SIDES}
-    if row.get("prompt"):
-        prompt = as_messages(row["prompt"], "user")
-    else:
-        # The prompt is what both conversations begin with.
-        first, second = sides.values()
-        same = next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), 0)
-        prompt = first[:same]
-        sides = {side: messages[same:] for side, messages in sides.items()}
-    if not prompt:
+    prompt = clean_messages(as_messages(row.get("prompt") or [], "user"))
+    sides = {side: clean_messages(as_messages(row[side], "assistant")) for side in SIDES}
+    whole = [m[0]["role"] in ("system", "user") if m else False for m in sides.values()]
+    if all(whole):
+        before = _common_question(*sides.values())
+        if not before:
+            raise RecipeError(f"{where}: chosen and rejected have no question in common")
+        common = sides["chosen"][:before]
+        # A prompt in words may be any of the user's turns, one in messages is how they begin.
+        asked = isinstance(row.get("prompt"), str) and prompt[0] in common
+        if prompt and not asked and prompt != common[: len(prompt)]:
+            raise RecipeError(f"{where}: chosen and rejected do not begin with the prompt")
+    elif any(whole):
+        raise RecipeError(f"{where}: one side is a whole conversation, the other an answer only")
+    elif not prompt:
         raise RecipeError(f"{where}: chosen and rejected have no question in common; give prompt")
-    return len(prompt), {
-        side: Conversation(
-            [clean_message(m) for m in (*prompt, *messages)], where, row.get("tools") or None, {}
-        )
-        for side, messages in sides.items()
-    }
+    else:
+        before = len(prompt)
+        sides = {side: [*prompt, *answer] for side, answer in sides.items()}
+    tools = read_tools(row)
+    return before, {side: Conversation(m, where, tools, {}) for side, m in sides.items()}
+
+
+def _common_question(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> int:
+    """Number of equal messages at the start, up to the last of the user's among them."""
+    pairs = enumerate(zip(first, second))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+    return max((i + 1 for i in range(same) if first[i]["role"] == "user"), default=0)
 
 
 class PairTokenizer:
@@ -56,7 +83,7 @@ class PairTokenizer:
 
     def __call__(self, row: dict[str, Any], where: str) -> dict[str, Tokens] | str:
         """Both sides, or the reason why the pair is left out."""
-        before, sides = _conversations(row, where)
+        before, sides = read_pair(row, where)
         found = {}
         for side, conversation in sides.items():
             tokens = self.tokenize(conversation)

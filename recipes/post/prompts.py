@@ -10,13 +10,16 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from data_recipes.answers import extract_answer
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import read_rows
+from data_recipes.read.conversations import ROLES, clean_messages, read_rows, spelled_token
+from modeling_kormo.chat_config import control_tokens
 
 from .grpo_config import GRPODataConfig
 from .rewards import LANGUAGES
 
-_ROLES = ("system", "user", "assistant", "tool")
+# Words of an answer that is no value, at most (our choice: names and short expressions).
+_MOST_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,11 @@ class Prompts:
 
     Attributes:
         rows: `prompt` (rendered text), `answer`, `language`, `thinking`.
-        too_long: rows dropped because of their length.
+        left_out: rows that are not used, by reason.
     """
 
     rows: Dataset
-    too_long: int
+    left_out: Counter[str]
 
     @property
     def fingerprint(self) -> str:
@@ -74,10 +77,11 @@ class Prompts:
             for row in self.rows.remove_columns("prompt")
         )
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
-        return f"{len(self.rows):,} prompts ({listed}); {self.too_long:,} too long and dropped"
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in sorted(self.left_out.items()))
+        return f"{len(self.rows):,} prompts ({listed}); left out: {left_out or 'none'}"
 
 
-def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, str]]:
+def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, Any]]:
     messages = row.get("messages")
     if messages is None:
         question = row.get(column)
@@ -86,20 +90,19 @@ def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, st
                 f"{where}: no `messages` and no text in {column!r}; add one, or set "
                 "data.question_column"
             )
-        return [{"role": "user", "content": question}]
-    good = isinstance(messages, list) and all(
-        isinstance(m, dict) and m.get("role") in _ROLES and isinstance(m.get("content"), str)
-        for m in messages
+        messages = [{"role": "user", "content": question}]
+    if isinstance(messages, list) and all(isinstance(m, dict) for m in messages):
+        messages = clean_messages(messages)
+        good = all(m["role"] in ROLES and isinstance(m.get("content"), str) for m in messages)
+        if good and messages and messages[-1]["role"] == "user":
+            return messages
+    raise RecipeError(
+        f"{where}: `messages` must be a list of role and content that ends with the user's question"
     )
-    if not good or not messages or messages[-1]["role"] != "user":
-        raise RecipeError(
-            f"{where}: `messages` must be a list of role and content that ends with the user's "
-            "question"
-        )
-    return messages
 
 
 def _answer(row: dict[str, Any], column: str, where: str) -> str:
+    """The value that is wanted; of a worked solution as GSM8K has them, that behind `####`."""
     answer = row.get(column)
     usable = isinstance(answer, (str, int, float)) and not isinstance(answer, bool)
     if not usable or not str(answer).strip():
@@ -107,7 +110,16 @@ def _answer(row: dict[str, Any], column: str, where: str) -> str:
             f"{where}: no answer in {column!r} (given: {answer!r}), so nothing can be checked; add "
             "it, remove the row, or set data.answer_column"
         )
-    return str(answer)
+    text = str(answer).rpartition("####")[2].strip()
+    # A name or an expression is compared as it stands; a sentence no completion would ever say.
+    value = extract_answer(text) or (text if len(text.split()) <= _MOST_WORDS else None)
+    if value is None:
+        raise RecipeError(
+            f"{where}: the answer in {column!r} cannot be read as a value or a choice (given: "
+            f"{str(answer)[:80]!r}), so no completion could earn its reward; set "
+            "data.answer_column to the column with the value alone, or remove the row"
+        )
+    return value
 
 
 def _thinking(row: dict[str, Any], where: str) -> bool:
@@ -129,7 +141,9 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
     Raises:
         RecipeError: names the file and line of a row that cannot be used; no row is short enough.
     """
-    kept, too_long, shortest = [], 0, None
+    kept, shortest = [], None
+    left_out: Counter[str] = Counter()
+    control = control_tokens(tokenizer)
     for path in data.paths:
         for where, row in read_rows(str(path)):
             language = row.get("language")
@@ -139,9 +153,13 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
                     f"{', '.join(LANGUAGES)}"
                 )
             thinking = _thinking(row, where)
+            messages = _messages(row, data.question_column, where)
+            if spelled_token(messages, control):
+                left_out["control_token"] += 1
+                continue
             answer = _answer(row, data.answer_column, where)
             prompt = tokenizer.apply_chat_template(
-                _messages(row, data.question_column, where),
+                messages,
                 tokenize=False,
                 add_generation_prompt=True,
                 enable_thinking=thinking,
@@ -149,12 +167,13 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
             length = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
             shortest = min(shortest or length, length)
             if length > data.max_prompt_tokens:
-                too_long += 1
+                left_out["too_long"] += 1
                 continue
             kept.append(
                 {"prompt": prompt, "answer": answer, "language": language, "thinking": thinking}
             )
     if not kept:
+        too_long = left_out["too_long"]
         reason = (
             f"all {too_long:,} prompts are longer than data.max_prompt_tokens "
             f"({data.max_prompt_tokens:,}; the shortest has {shortest:,}); raise it"
@@ -162,4 +181,4 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
             else f"no rows in {', '.join(map(str, data.paths))}"
         )
         raise RecipeError(f"data: {reason}")
-    return Prompts(Dataset.from_list(kept), too_long)
+    return Prompts(Dataset.from_list(kept), left_out)

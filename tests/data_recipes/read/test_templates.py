@@ -117,7 +117,6 @@ def test_traces_read_like_the_embedded_ones(tmp_path: Path) -> None:
     rows = [
         {"messages": chat(item.question, item.answer, reasoning_content=item.reasoning)},
         {"conversation": chat(item.question, inline)},
-        {"messages": chat(item.question, inline.removeprefix("<think>"), reasoning_content=None)},
         {"question": item.question, "answer": inline},
         {"prompt": item.question, "completion": item.answer, "reasoning": item.reasoning},
         {
@@ -146,7 +145,12 @@ def test_turns_follow_each_other(tmp_path: Path) -> None:
     ("row", "reason"),
     [
         ({"messages": chat("q", "a")}, "no_trace"),
-        ({"messages": chat("q", "<think>r</think>")}, "no_trace"),
+        ({"messages": chat("q", "<think>r</think>")}, "no_text"),
+        # An answer that speaks of the tags has no reasoning before them.
+        ({"messages": chat("q", "`<think>` opens and `</think>` closes it.")}, "think_tag"),
+        ({"messages": chat("q", "r</think>a")}, "think_tag"),
+        ({"messages": chat("q", "<think>say </think> later</think>a")}, "think_tag"),
+        ({"messages": chat("what is </think>?", "a", reasoning_content="r")}, "think_tag"),
         ({"messages": chat("q", "a", reasoning_content="r")[1:]}, "no_trace"),
         ({"messages": chat("q", "a", reasoning_content="r")[:1]}, "no_trace"),
         ({"messages": chat("q", "a", reasoning_content="r", tool_calls=[{}])}, "no_trace"),

@@ -1,6 +1,6 @@
 """Conversations of every kind, and by hand what is rendered and which parts of it are learned."""
 
-from data_recipes.read.conversations import Conversation
+from data_recipes.read.conversations import Conversation, to_conversation
 
 # A stretch of text, and whether it carries loss.
 Golden = list[tuple[str, bool]]
@@ -27,7 +27,7 @@ def says(text: str, reasoning: str | None = None) -> dict[str, str]:
 
 
 def conversation(*messages: dict, tools: list[dict] | None = None) -> Conversation:
-    return Conversation(list(messages), "case", tools, {})
+    return to_conversation({"messages": list(messages), "tools": tools}, "case")
 
 
 CASES: dict[str, tuple[Conversation, Golden]] = {
