@@ -14,6 +14,22 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+# Arguments that transformers hands down to every layer and that do not change its attention.
+_NO_EFFECT = frozenset(
+    (
+        "cache_position",
+        "cu_seq_lens_k",
+        "is_causal",
+        "max_length_k",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+        "position_ids",
+        "return_dict",
+        "use_cache",
+    )
+)
+
 
 @lru_cache(maxsize=1)
 def _varlen_options() -> frozenset[str]:
@@ -30,15 +46,22 @@ def _varlen_cuda(
     cu_seq_lens: torch.Tensor,
     max_length: int,
     scaling: float,
+    window: int | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     options = _varlen_options()
     kwargs: dict[str, object] = {}
-    if "is_causal" in options:
+    if "window_size" in options:
+        # Keys to the left of a query, without its own; none to the right: causal.
+        kwargs["window_size"] = (-1 if window is None else window - 1, 0)
+    elif window is None:
         kwargs["is_causal"] = True
     else:
-        kwargs["window_size"] = (-1, 0)
+        raise ValueError(
+            f"varlen_attn of torch {torch.__version__} has no sliding windows: update torch, or "
+            "set model.attention to sdpa"
+        )
     if "scale" in options:
         kwargs["scale"] = scaling
     if query.shape[1] != key.shape[1]:
@@ -53,29 +76,83 @@ def _varlen_cuda(
     )
 
 
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float,
+    mask: torch.Tensor | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """Compute SDPA, with a sink in the softmax of each head if there are any.
+
+    Args:
+        query: [batch, heads, queries, dim].
+        key: [batch, kv_heads, keys, dim].
+        value: as `key`.
+        scaling: softmax scale.
+        mask: bool, broadcasts to [batch, heads, queries, keys]; causal without.
+        sinks: [heads], logits to which attention may flow without any value; `None` for none.
+    """
+    grouped = query.shape[1] != key.shape[1]
+    if sinks is None:
+        return scaled_dot_product_attention(
+            query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+        )
+    # A sink is one more key, whose value is zero and whose score is the sink's logit.
+    batch, heads, queries, keys = (*query.shape[:3], key.shape[2])
+    if mask is None:
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
+    bias = torch.zeros(batch, heads, queries, keys, dtype=query.dtype, device=query.device)
+    bias = bias.masked_fill(~mask, torch.finfo(query.dtype).min)
+    columns = sinks.to(query.dtype).view(1, -1, 1, 1).expand(batch, -1, queries, 1)
+    key, value = (nn.functional.pad(x, (0, 0, 0, 1)) for x in (key, value))
+    return scaled_dot_product_attention(
+        query, key, value, torch.cat([bias, columns], -1), scale=scaling, enable_gqa=grouped
+    )
+
+
+def _window_mask(tokens: int, window: int, device: torch.device) -> torch.Tensor:
+    """Bool [tokens, tokens]: a token sees itself and the `window - 1` before it."""
+    full = torch.ones(tokens, tokens, dtype=torch.bool, device=device)
+    return full.tril().triu(1 - window)
+
+
 def _varlen_by_document(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     cu_seq_lens: torch.Tensor,
     scaling: float,
+    window: int | None,
+    sinks: torch.Tensor | None,
 ) -> torch.Tensor:
     # [tokens, heads, dim] -> [1, heads, tokens, dim]
     query, key, value = (x.transpose(0, 1).unsqueeze(0) for x in (query, key, value))
     bounds = cu_seq_lens.tolist()
-    documents = [
-        scaled_dot_product_attention(
-            query[:, :, start:end],
-            key[:, :, start:end],
-            value[:, :, start:end],
-            is_causal=True,
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        for start, end in zip(bounds, bounds[1:])
-        if end > start
-    ]
+    documents = []
+    for start, end in zip(bounds, bounds[1:]):
+        if end > start:
+            own = (x[:, :, start:end] for x in (query, key, value))
+            # A document that the window holds is causal, which needs no mask in memory.
+            narrow = window is not None and window < end - start
+            mask = _window_mask(end - start, window, query.device) if narrow else None
+            documents.append(_attend(*own, scaling, mask, sinks))
     return torch.cat(documents, dim=2).squeeze(0).transpose(0, 1)
+
+
+def _refuse_unknown(arguments: dict[str, object]) -> None:
+    """Refuse what would change attention and is not computed here.
+
+    Raises:
+        ValueError: names the arguments.
+    """
+    asked = sorted(n for n, v in arguments.items() if n not in _NO_EFFECT and v is not None)
+    if asked:
+        raise ValueError(
+            f"varlen attention does not know {', '.join(asked)}, which this model asks for; set "
+            "model.attention to eager or flex_attention"
+        )
 
 
 def varlen_attention_forward(
@@ -88,6 +165,8 @@ def varlen_attention_forward(
     dropout: float = 0.0,
     cu_seq_lens_q: torch.Tensor | None = None,
     max_length_q: int | None = None,
+    sliding_window: int | None = None,
+    s_aux: torch.Tensor | None = None,
     **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention inside each document of a flattened batch.
@@ -104,14 +183,27 @@ def varlen_attention_forward(
         dropout: must be 0 for packed batches.
         cu_seq_lens_q: int32 [documents + 1], cumulative lengths; repeated ends are empty documents.
         max_length_q: an upper bound of the document lengths.
+        sliding_window: a token sees itself and so many less one before it; the mask has it already
+            where there is one.
+        s_aux: attention sinks, [heads]; computed document by document on every device.
 
     Returns:
         Output [1, tokens, heads, head_dim] and `None` (no attention weights).
 
     Raises:
-        ValueError: a packed batch with more than one row, or attention dropout.
+        ValueError: a packed batch with more than one row, attention dropout, attention that is not
+            causal, or an argument that is not known here and not `None`.
     """
+    _refuse_unknown(kwargs)
     if cu_seq_lens_q is None:
+        if s_aux is not None:
+            if dropout:
+                raise ValueError("varlen attention has no dropout beside attention sinks")
+            mask = attention_mask
+            if mask is not None and mask.dtype != torch.bool:
+                mask = mask == 0
+            output = _attend(query, key, value, scaling, mask, s_aux)
+            return output.transpose(1, 2).contiguous(), None
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -121,15 +213,21 @@ def varlen_attention_forward(
         )
     if dropout:
         raise ValueError("varlen attention has no dropout: set attention_dropout to 0")
+    if kwargs.get("is_causal") is False or not getattr(module, "is_causal", True):
+        raise ValueError("varlen attention is causal; this module's is not: use sdpa or eager")
     # [1, heads, tokens, dim] -> [tokens, heads, dim]
     query, key, value = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-    if query.is_cuda and query.dtype != torch.float32:
+    if query.is_cuda and query.dtype != torch.float32 and s_aux is None:
         if max_length_q is None:
             raise ValueError("varlen attention on CUDA needs max_length_q (an int)")
         query, key, value = (x.contiguous() for x in (query, key, value))
-        output = _varlen_cuda(query, key, value, cu_seq_lens_q, max_length_q, scaling)
+        output = _varlen_cuda(
+            query, key, value, cu_seq_lens_q, max_length_q, scaling, sliding_window
+        )
     else:
-        output = _varlen_by_document(query, key, value, cu_seq_lens_q, scaling)
+        output = _varlen_by_document(
+            query, key, value, cu_seq_lens_q, scaling, sliding_window, s_aux
+        )
     return output.unsqueeze(0), None
 
 
