@@ -33,13 +33,9 @@ from recipes.post.trainers import PairTrainer
 
 def dpo_arguments(config: DPOStageConfig) -> DPOConfig:
     """Translate a config into TRL's arguments."""
-    preference = config.preference
-    with_sft = preference.sft_weight > 0
     args = DPOConfig(
         **chat_arguments(config),
-        beta=preference.beta,
-        loss_type=[preference.loss_type, "sft"] if with_sft else preference.loss_type,
-        loss_weights=[1.0, preference.sft_weight] if with_sft else None,
+        beta=config.preference.beta,
         max_length=None,  # over-long pairs are left out, none is cut
         remove_unused_columns=False,
     )

@@ -85,7 +85,7 @@ def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:
         **shared_arguments(config, _split(config), logging.save_every, config.data.seed),
         "gradient_checkpointing": config.model.activation_checkpointing,
         "per_device_eval_batch_size": config.batch.micro_batch,
-        "include_num_input_tokens_seen": "all",
+        "include_num_input_tokens_seen": "non_padding",
         "eval_strategy": "steps",
         "eval_steps": logging.eval_every,
     }

@@ -3,18 +3,27 @@
 import math
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import trl.trainer.dpo_trainer
+import trl.trainer.grpo_trainer
+from accelerate import Accelerator
+from accelerate.utils.fsdp_utils import fsdp2_prepare_auto_wrap_policy
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOTrainer, GRPOTrainer, SFTTrainer
+from trl.models import prepare_fsdp
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
+from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from ..engine.callbacks import ProgressBar
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
@@ -26,6 +35,37 @@ from ..engine.trainer import decayed_parameters, reduce_in_fp32
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
 _LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
+
+
+# What is summed over the pairs of preference tuning: losses in nats, rewards, right orders, counts.
+_PAIR_SUMS = (
+    *("loss", "nll", "rewards/chosen", "rewards/rejected", "rewards/accuracies"),
+    *("logps/chosen", "logps/rejected", "pairs", "tokens"),
+)
+
+
+def shard_reference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Shard a reference model layer by layer, as the policy is.
+
+    TRL shards it at its root only: every forward would gather all of it in one piece.
+    """
+    plugin = accelerator.state.fsdp_plugin
+    if plugin.fsdp_version == 2:
+        wraps = fsdp2_prepare_auto_wrap_policy(plugin, model)
+        for module in list(model.modules())[:0:-1]:
+            if wraps is not None and wraps(module):
+                fully_shard(
+                    module,
+                    reshard_after_forward=plugin.reshard_after_forward,
+                    offload_policy=plugin.cpu_offload,
+                    mp_policy=plugin.mixed_precision_policy or MixedPrecisionPolicy(),
+                )
+    return prepare_fsdp(model, accelerator)
+
+
+# Both trainers make and prepare their reference in the constructor, and have no other hook for it.
+trl.trainer.dpo_trainer.prepare_fsdp = shard_reference
+trl.trainer.grpo_trainer.prepare_fsdp = shard_reference
 
 
 class ChatMeasurements(WholeCheckpoints):
@@ -45,7 +85,6 @@ class ChatMeasurements(WholeCheckpoints):
                 "model.adapter: adapters are not sharded; launch without FSDP "
                 "(recipes/configs/accelerate/one_gpu.yaml, or --multi_gpu)"
             )
-        reduce_in_fp32(self)
         self.throughput = self._throughput(config)
         self.keep_checkpoints = config.logging.keep_checkpoints
         self.title = f"{config.size} {config.stage}"
@@ -54,6 +93,11 @@ class ChatMeasurements(WholeCheckpoints):
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
         self.add_callback(ProgressBar())
+
+    def create_accelerator_and_postprocess(self) -> None:
+        # Here and not after the constructor, in which TRL prepares the reference.
+        super().create_accelerator_and_postprocess()
+        reduce_in_fp32(self)
 
     def _throughput(self, config: Any) -> Throughput:
         """The meter of tokens per second, and of MFU where FLOPs and GPU are known."""
@@ -82,7 +126,7 @@ class ChatMeasurements(WholeCheckpoints):
         before = time.perf_counter()
         result = super().get_batch_samples(*args, **kwargs)
         self.throughput.waiting += time.perf_counter() - before
-        if result[1] is not None:
+        if result[1] is not None and "labels" in result[0][0]:
             self._learned += result[1]
         return result
 
@@ -130,6 +174,25 @@ class ChatMeasurements(WholeCheckpoints):
             plot_curve(Path(self.args.output_dir), self.title)
         self.throughput.resume()
 
+    @contextmanager
+    def measuring(self) -> Iterator[nn.Module]:
+        """Lend the model for a measurement: no gradients, no dropout, no time counted."""
+        self.throughput.pause()
+        model, training = self.model_wrapped, self.model_wrapped.training
+        model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            yield model
+        model.train(training)
+        self.throughput.resume()
+
+    def report(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Log a measurement, and clear the request for it, which would be answered again."""
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
     def run(self, checkpoint: Path | None) -> None:
         """Train to the end, from a checkpoint if there is one."""
         if self.is_world_process_zero():
@@ -145,13 +208,9 @@ class ChatTrainer(ChatMeasurements, SFTTrainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Mean loss over the learned tokens of the held-out conversations, in nats."""
-        self.throughput.pause()
-        model = self.model_wrapped
-        training = model.training
-        model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            windows, world_size = self.eval_dataset, self.args.world_size
+        windows, world_size = self.eval_dataset, self.args.world_size
+        with self.measuring() as model:
             # Not through a loader, which repeats windows until they divide. Sharded models talk in
             # every forward, so a process without a window of its own runs one, uncounted.
             for first in range(0, len(windows), world_size):
@@ -162,32 +221,148 @@ class ChatTrainer(ChatMeasurements, SFTTrainer):
                 if own < len(windows):
                     sums[0] -= outputs.log_probs.double().sum()
                     sums[1] += outputs.label_mask.sum()
-        model.train(training)
         nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
-        metrics = {"heldout_loss": nats / tokens}
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        self.throughput.resume()
-        return metrics
+        return self.report({"heldout_loss": nats / tokens})
 
 
 class PairTrainer(ChatMeasurements, DPOTrainer):
-    """DPO on pairs that are tokenised and masked already."""
+    """DPO on pairs that are tokenised and masked already.
+
+    TRL takes the mean of each micro-batch, so that its loss and metrics depend on how a step is
+    split. Here all are summed over pairs or tokens and divided once, by the counts of the step
+    over all ranks and micro-batches, as in pretraining.
+    """
+
+    def prepare(self, config: Any) -> None:
+        super().prepare(config)
+        self.preference = config.preference
+        self.loss_is_scaled_for_ga = True  # by the counts of the whole step
+        self._log_sums = torch.zeros(len(_PAIR_SUMS), dtype=torch.float64, device=self.args.device)
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
 
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, torch.Tensor]], device: torch.device
+    ) -> torch.Tensor:
+        """Count pairs of the step, which are returned, and the chosen sides' learned tokens."""
+        counts = [
+            torch.stack([torch.tensor(len(mask)), mask[:, 1:].sum()])
+            for batch in batch_samples
+            for mask in [batch["completion_mask"].chunk(2)[0]]
+        ]
+        own = torch.stack(counts).sum(0).to(device) if counts else torch.zeros(2, device=device)
+        pairs, self._chosen_tokens = self.accelerator.reduce(own, reduction="sum")
+        return pairs
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Loss of a micro-batch as its part of the step's."""
+        sums = self._sums(model, inputs)
+        self._log_sums += sums.detach()
+        loss = sums[0] / num_items_in_batch.clamp(min=1)
+        loss = loss + self.preference.sft_weight * sums[1] / self._chosen_tokens.clamp(min=1)
+        # Gradients are averaged over ranks, so the sum over ranks needs their number back.
+        return loss.float() * self.args.world_size
+
+    def _sums(self, model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Sums over the pairs of a batch, named by `_PAIR_SUMS`; float64, the first two with
+        gradients."""
+        mask = inputs["completion_mask"]
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            labels=inputs["input_ids"].masked_fill(mask == 0, IGNORE_INDEX),
+            fused_lm_head=True,
+            use_cache=False,
+        )
+        learned, lengths = mask[:, 1:], mask.sum(1).clamp(min=1)
+        by_token = outputs.log_probs[:, -learned.shape[1] :]
+        log_probs = by_token.sum(1)
+        reference = torch.cat(self.compute_ref_log_probs(self.ref_model or model, inputs))
+        ratios = log_probs - reference
+        self._largest_ratio = ratios.detach().abs().max()
+        beta = self.preference.beta
+        if self.preference.loss_type == "ipo":
+            chosen, rejected = (ratios / lengths).chunk(2)  # a mean per token, as its authors say
+            losses = (chosen - rejected - 1 / (2 * beta)) ** 2
+        else:
+            chosen, rejected = ratios.chunk(2)
+            losses = -nn.functional.logsigmoid(beta * (chosen - rejected))
+        chosen_nll = -by_token.chunk(2)[0].sum()
+        rewards = beta * ratios.detach()
+        better, worse = rewards.chunk(2)
+        sums = [
+            *(losses.sum(), chosen_nll),
+            *(better.sum(), worse.sum(), (better > worse).sum()),
+            *(half.sum() for half in log_probs.detach().chunk(2)),
+            *(torch.tensor(len(losses), device=mask.device), learned.chunk(2)[0].sum()),
+        ]
+        return torch.stack([value.double() for value in sums])
+
+    def _means(self, sums: torch.Tensor) -> dict[str, float]:
+        """Metrics from sums over all ranks."""
+        named = dict(zip(_PAIR_SUMS, self.accelerator.reduce(sums, reduction="sum").tolist()))
+        pairs, tokens = named.pop("pairs"), max(1.0, named.pop("tokens"))
+        loss, nll = named.pop("loss") / pairs, named.pop("nll") / tokens
+        means = {name: value / pairs for name, value in named.items()}
+        means["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
+        return {"loss": loss + self.preference.sft_weight * nll, "chosen_nll": nll, **means}
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs |= self._means(self._log_sums)
+            self._log_sums.zero_()
+        super().log(logs, start_time)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        self.throughput.pause()
-        metrics = super().evaluate(*args, **kwargs)
-        self.throughput.resume()
-        return metrics
+        """Measure on the held-out pairs, each of which counts once.
+
+        Raises:
+            RecipeError: before the first step the reference is not the model.
+        """
+        size, pairs = self.args.per_device_eval_batch_size, self.eval_dataset
+        batches = [range(i, min(i + size, len(pairs))) for i in range(0, len(pairs), size)]
+        sums = torch.zeros_like(self._log_sums)
+        with self.measuring() as model:
+            # As in `ChatTrainer.evaluate`, a process without a batch of its own runs one.
+            for first in range(0, len(batches), self.args.world_size):
+                own = first + self.args.process_index
+                rows = [pairs[i] for i in batches[min(own, len(batches) - 1)]]
+                found = self._sums(model, self._prepare_inputs(self.data_collator(rows)))
+                if self.state.global_step == 0:
+                    self._check_reference(found)
+                sums += found * (own < len(batches))
+        return self.report({f"heldout_{k}": v for k, v in self._means(sums).items()})
+
+    def _check_reference(self, sums: torch.Tensor) -> None:
+        """Before the first step model and reference are the same weights, and must say the same."""
+        likelihood = -sums[_PAIR_SUMS.index("logps/chosen")].item()
+        if self._largest_ratio.item() > 1e-4 * max(1.0, likelihood):
+            raise RecipeError(
+                f"the reference differs from the model before the first step, by "
+                f"{self._largest_ratio.item():.3f} nats in an answer: they compute in different "
+                "precision; launch with a config of recipes/configs/accelerate"
+            )
 
 
 class RewardTrainer(ChatMeasurements, GRPOTrainer):
     """`GRPOTrainer` for rendered prompts."""
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        divergence = self._metrics["train"].get("kl", [])
+        # In the first step model and reference are the same weights, and must say the same.
+        if self.state.global_step == 1 and divergence and max(map(abs, divergence)) > 1e-4:
+            raise RecipeError(
+                f"the reference differs from the model in the first step: KL {divergence}; launch "
+                "with a config of recipes/configs/accelerate"
+            )
+        super().log(logs, start_time)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict]:
         # The chat template has no BOS, which the tokenizer would put before plain text.

@@ -282,6 +282,34 @@ def test_two_processes_learn_what_one_does(
                 assert a[key] == pytest.approx(b[key], rel=1e-3), (stage, a["step"], key)
 
 
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_nothing_depends_on_how_a_step_is_split(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Losses, gradients, held-out figures and tokens are equal for every micro-batch."""
+    logs = []
+    extra = ["preference.sft_weight=0.5", "preference.beta=0.3"] if stage == "dpo" else []
+    for micro_batch in (1, 2, 4):
+        run = tmp_path / str(micro_batch)
+        settings = ["schedule.epochs=0.5", f"batch.micro_batch={micro_batch}", *extra]
+        # Held-out pairs do not divide by any of these but one.
+        settings.append("data.heldout_rows=11")
+        start(
+            monkeypatch,
+            {"sft": sft, "dpo": dpo}[stage],
+            [*overrides(stage, base, sources, run), *settings],
+        )
+        logs.append(log_of(run))
+    one, *others = logs
+    assert sum("heldout_loss" in line for line in one) >= 2 and len(one) > 4
+    noted = {"loss", "grad_norm", "tokens"} | {k for k in one[0] if k.startswith("heldout_")}
+    assert {"heldout_rewards/accuracies"} <= noted or stage == "sft"
+    for other in others:
+        for a, b in zip(one, other, strict=True):
+            for key in noted & a.keys():
+                assert b[key] == pytest.approx(a[key], rel=2e-5, abs=2e-6), (a["step"], key)
+
+
 def test_dpo_prefers_the_chosen_and_resumes(
     base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
