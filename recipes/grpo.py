@@ -11,15 +11,18 @@ again after an interruption, it goes on from the last checkpoint.
 
 from functools import partial
 
-import yaml
-
 import modeling_kormo  # noqa: F401  (registers the model)
 from recipes.arguments import check_machine, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
 from recipes.engine.quick_eval import add_quick_eval
 from recipes.engine.resume import claim_output
 from recipes.post.export import DataFacts, export_chat
-from recipes.post.grpo_stage import check_generation, grpo_arguments, grpo_fingerprint
+from recipes.post.grpo_stage import (
+    check_generation,
+    grpo_arguments,
+    grpo_fingerprint,
+    grpo_plan,
+)
 from recipes.post.model import load_chat_tokenizer, load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
 from recipes.post.rewards import answer_reward, format_reward, language_reward
@@ -30,27 +33,25 @@ from recipes.post.trainers import RewardTrainer
 def main() -> None:
     invocation = parse_command_line("grpo", __doc__)
     config = invocation.config
+    if invocation.dry_run:
+        print(grpo_plan(config))
+        return
+
+    check_machine(config)
+    check_generation(config)
+    start_processes()
+    claim_output(config.logging.output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [str(path) for path in config.data.paths])
     tokenizer = load_rollout_tokenizer(config.model.init_from)
     prompts = load_prompts(config.data, tokenizer)
     per_step, seed = config.batch.prompts_per_step, config.data.seed
     rows = prompts.in_order(config.schedule.steps, per_step, seed)
-    if invocation.dry_run:
-        print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        print(prompts.counts())
-        return
-
-    check_machine(config)
-    check_generation(config)
-    start_processes()
     end_id = tokenizer.eos_token_id
-    args = grpo_arguments(config, end_id)
-    claim_output(config.logging.output_dir)
     print(prompts.counts(), flush=True)
     trainer = RewardTrainer(
         model=load_model(config.model.init_from, config.model.attention),
-        args=args,
+        args=grpo_arguments(config, end_id),
         processing_class=tokenizer,
         train_dataset=rows,
         # In the order of their weights in `grpo_arguments`.

@@ -69,6 +69,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+def release_outputs() -> None:
+    """Let go of the output directories of earlier runs in this process, as its end would."""
+    from recipes.engine import resume
+
+    while resume._locks:
+        resume._locks.pop().close()
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of about a megabyte of the embedded corpus, and their tokenizer."""

@@ -1,9 +1,11 @@
 """What reinforcement learning has of its own beside the other chat stages: checks and arguments."""
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from trl import GRPOConfig
 
 from data_recipes.common.errors import RecipeError
@@ -12,7 +14,18 @@ from ..arguments import one_device, process_count, shared_arguments
 from ..engine.handover import read_lineage
 from ..engine.schedule import BatchSplit
 from .grpo_config import GRPOOptimizerConfig, GRPOStageConfig
-from .prompts import Prompts
+from .model import load_rollout_tokenizer
+from .prompts import Prompts, load_prompts
+
+
+def grpo_plan(config: GRPOStageConfig) -> str:
+    """Describe a run for `--dry-run`: the config, and its prompts if data and model are there."""
+    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
+    inputs = [*config.data.paths, Path(config.model.init_from)]
+    if missing := [str(path) for path in inputs if not path.exists()]:
+        return "\n".join([*lines, f"not on this machine: {', '.join(missing)}"])
+    prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
+    return "\n".join([*lines, prompts.counts()])
 
 
 def check_generation(config: GRPOStageConfig) -> None:

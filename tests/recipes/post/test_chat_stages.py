@@ -38,7 +38,7 @@ from recipes.post.model import load_chat_model, load_chat_tokenizer
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
 from recipes.post.sft_config import ChatSource, SFTStageConfig
 
-from ...conftest import ROOT, environment
+from ...conftest import ROOT, environment, release_outputs
 
 SHAPE = {
     "vocab_size": 1280,
@@ -112,11 +112,12 @@ def overrides(stage: str, model: Path, sources: Path, output: Path, *extra: str)
 
 def start(monkeypatch: pytest.MonkeyPatch, script: object, arguments: list[str]) -> None:
     monkeypatch.setattr("sys.argv", ["stage.py", *arguments])
+    release_outputs()
     script.main()
 
 
 def log_of(output: Path) -> list[dict]:
-    timings = {"tokens_per_second", "data_wait_percent"}
+    timings = {"tokens_per_second", "data_wait_percent", "cpu_percent"}
     return [{k: v for k, v in m.items() if k not in timings} for m in read_metrics(output)]
 
 

@@ -16,9 +16,10 @@ from recipes.post.grpo_stage import grpo_arguments
 from recipes.post.model import load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
 from recipes.post.trainers import RewardTrainer
+from tests.conftest import release_outputs
 from tests.recipes.post.grpo_hand_made import stage
 
-TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent"}
+TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent", "cpu_percent"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def _one_thread() -> Iterator[None]:
 
 def start(monkeypatch: pytest.MonkeyPatch, overrides: list[str], *extra: str) -> None:
     monkeypatch.setattr("sys.argv", ["grpo.py", *overrides, *extra])
+    release_outputs()
     grpo.main()
 
 
@@ -158,6 +160,11 @@ def test_dry_run_trains_nothing(
     shown = capsys.readouterr().out
     assert "generations_per_prompt: 4" in shown and "4 prompts" in shown
     assert not stage(overrides).logging.output_dir.exists()
+    # Nor does it with a parent that is missing: at tiny that would train four other stages.
+    absent = ["size=tiny", "model.init_from=runs/nowhere/final", "data.paths=[runs/nowhere.jsonl]"]
+    monkeypatch.setattr("subprocess.run", None)
+    start(monkeypatch, [*overrides, *absent], "--dry-run")
+    assert "not on this machine: runs/nowhere.jsonl, runs/nowhere/final" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("size", ["tiny", "1b"])
