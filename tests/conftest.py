@@ -1,5 +1,6 @@
 """Fixtures that more than one room needs: a small data set, and ways to start a stage."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 import yaml
 
 from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from recipes.config import StageConfig
@@ -57,6 +59,19 @@ class Stage:
         if ranks > 1:
             launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
         return [*launcher, script, *self.overrides, *extra]
+
+    def main(self, *extra: str) -> None:
+        """Run it in this process, which has loaded torch already: for what it refuses or plans."""
+        name = f"recipes.{self.script}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [f"{self.script}.py", *self.overrides, *extra])
+            importlib.import_module(name).main()
+
+    def refusal(self, *extra: str) -> str:
+        """Run it in this process until it refuses; what it says."""
+        with pytest.raises(RecipeError) as refused:
+            self.main(*extra)
+        return str(refused.value)
 
     def run(self, *extra: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,6 +1,7 @@
 """YAML files with a base, `key=value` overrides and a typed schema; unknown keys are errors."""
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -25,7 +26,9 @@ Schema = TypeVar("Schema", bound=Strict)
 
 
 class _Loader(yaml.SafeLoader):
-    """A key given twice is an error; YAML itself would take the last one."""
+    """YAML with two differences: a key given twice is an error, where PyYAML takes the last one;
+    and `1e9` is a number, as in YAML 1.2, where PyYAML sees text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
@@ -35,6 +38,13 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"key {key!r} is given twice", node.start_mark
                 )
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
 
 
 def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise RecipeError(f"override {override!r}: write it as key=value, e.g. batch.micro_batch=4")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"override {override!r}: not a YAML value ({error})") from error
     *parents, last = key.strip().split(".")

@@ -73,10 +73,10 @@ def find_damage(directory: Path) -> str | None:
     """
     damage: list[str | None] = [None]
     listed: dict[str, Any] = {}
-    missing = [name for name in _NEEDED if not any(directory.glob(name))]
-    if missing:
-        damage = [f"{missing[0]} is missing"]
-    elif (directory / FILES).is_file():
+    if not (directory / FILES).is_file():
+        missing = [name for name in _NEEDED if not any(directory.glob(name))]
+        damage = [f"{missing[0]} is missing" if missing else None]
+    else:
         try:
             listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
             sizes = {name: facts["bytes"] for name, facts in listed.items()}

@@ -29,14 +29,14 @@ def claim_output(output_dir: Path) -> None:
     Raises:
         RecipeError: output that is finished, cannot be written, or is another run's.
     """
-    if (output_dir / FINAL).is_dir():
-        raise RecipeError(
-            f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} to "
-            f"train again, or choose another {_OPTION}"
-        )
-    if PartialState().is_main_process:
-        _locks.append(DirectoryLock(output_dir, _OPTION))
     try:
+        if (output_dir / FINAL).is_dir():
+            raise RecipeError(
+                f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} "
+                f"to train again, or choose another {_OPTION}"
+            )
+        if PartialState().is_main_process:
+            _locks.append(DirectoryLock(output_dir, _OPTION))
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output_dir):
             pass

@@ -52,6 +52,7 @@ def run_fsdp_stage() -> None:
             print("sharded", flush=True)
 
     PretrainTrainer.run = check_sharding
+    spy_on_dtypes()
     exit_on_error(stage1.main)
 
 
@@ -68,6 +69,30 @@ def run_chat_stages() -> None:
         sys.argv = [sys.argv[0], *json.loads(arguments)]
         exit_on_error(stage.main)
     end()
+
+
+def spy_on_dtypes() -> None:
+    """Print once what arrives in the layers: hidden states, queries and rotary cosines."""
+    from modeling_kormo import modeling_kormo
+
+    original = modeling_kormo.apply_rotary_pos_emb
+    forward = modeling_kormo.KORMoDecoderLayer.forward
+    seen: dict[str, torch.dtype] = {}
+
+    def rotate(q, k, cos, sin, *args):
+        if "queries" not in seen:
+            seen.update(queries=q.dtype, cosines=cos.dtype)
+            if os.environ["RANK"] == "0":
+                shown = (f"{name} {str(t).removeprefix('torch.')}" for name, t in seen.items())
+                print("dtypes", ", ".join(shown), flush=True)
+        return original(q, k, cos, sin, *args)
+
+    def layer(self, hidden, *args, **kwargs):
+        seen.setdefault("hidden", hidden.dtype)
+        return forward(self, hidden, *args, **kwargs)
+
+    modeling_kormo.apply_rotary_pos_emb = rotate
+    modeling_kormo.KORMoDecoderLayer.forward = layer
 
 
 def run_fixed_batch() -> None:
@@ -119,8 +144,26 @@ def run_fixed_batch() -> None:
         output.write_text(json.dumps(losses))
 
 
+def fail() -> None:
+    """Ranks that end in an error; the argument is what each says, the first's first."""
+    from data_recipes.common.errors import RecipeError
+    from recipes.command_line import exit_on_error
+
+    def main() -> None:
+        message = sys.argv[2:][int(os.environ["RANK"])]
+        if message == "waits":
+            import time
+
+            time.sleep(60)
+        raise RecipeError(message)
+
+    exit_on_error(main)
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "fixed-batch":
+    if sys.argv[1] == "fail":
+        fail()
+    elif sys.argv[1] == "fixed-batch":
         run_fixed_batch()
     elif sys.argv[1] == "chat-stages":
         run_chat_stages()

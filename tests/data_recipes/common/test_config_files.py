@@ -62,3 +62,17 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         read_yaml(write(tmp_path / "b.yaml", "- 1\n"))
     with pytest.raises(RecipeError, match=r"nobase\.yaml"):
         read_yaml(write(tmp_path / "c.yaml", "base: nobase.yaml\n"))
+
+
+def test_an_exponent_makes_a_number(tmp_path: Path) -> None:
+    class Counts(Strict):
+        tokens: int
+        rate: float
+        name: str
+
+    path = write(tmp_path / "a.yaml", "tokens: 1.8e12\nrate: 7e-4\nname: e9\n")
+    assert load_config(path, Counts, []) == Counts(tokens=1_800_000_000_000, rate=7e-4, name="e9")
+    assert load_config(path, Counts, ["tokens=+2E3", "rate=1e3"]).tokens == 2000
+    for bad in ("1e-1", "1.5e0"):
+        with pytest.raises(RecipeError, match="tokens"):
+            load_config(path, Counts, [f"tokens={bad}"])

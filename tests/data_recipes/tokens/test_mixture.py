@@ -43,9 +43,10 @@ def test_shares_hold_in_a_cycle_and_in_every_stretch(shards: Path) -> None:
 def test_a_source_is_seen_whole_before_it_is_repeated(shards: Path) -> None:
     mixture = Mixture(shards, WEIGHTS, LENGTH, seed=1)
     size = mixture.sources["b"].windows(LENGTH)
-    draws = [d for i in range(CYCLE) if (d := mixture.locate(i))[0] == "b"]
-    epochs = [[n for _, epoch, n in draws if epoch == e] for e in range(len(draws) // size)]
-    assert len(epochs) > 5
+    # Over two cycles of the mixture: the second goes on where the first ended.
+    draws = [n for i in range(2 * CYCLE) if (name := mixture.locate(i))[0] == "b" for n in name[2:]]
+    epochs = [draws[first : first + size] for first in range(0, len(draws), size)]
+    assert len(epochs) == 50
     for order in epochs:
         assert sorted(order) == list(range(size))
     assert len({tuple(order) for order in epochs}) == len(epochs)

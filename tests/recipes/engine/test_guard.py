@@ -36,6 +36,14 @@ def test_nothing_is_skipped_before_half_the_window() -> None:
         assert guard.judge(value, value, step) == 0
 
 
+def test_spikes_are_skipped_from_half_the_window_on() -> None:
+    guard = SpikeGuard(6.0, WINDOW, torch.device("cpu"))
+    for step in range(WINDOW // 2):
+        value = torch.tensor(3.0 + 0.1 * (step % 3))
+        assert guard.judge(value, value, step) == 0
+    assert guard.judge(torch.tensor(3000.0), torch.tensor(3.0), WINDOW // 2) == 1
+
+
 def test_a_lasting_change_of_level_is_accepted_in_the_end() -> None:
     guard = warmed_up()
     decisions = [guard.judge(torch.tensor(9.0), torch.tensor(9.0), i) for i in range(WINDOW)]

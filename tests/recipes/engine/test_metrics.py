@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_recipes.common.errors import RecipeError
 from recipes.engine import metrics
 from recipes.engine.metrics import (
     Throughput,
@@ -39,6 +40,24 @@ def test_throughput_counts_running_time_only(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_unknown_gpu_has_no_mfu() -> None:
     assert "mfu_percent" not in Throughput(6.0, None).drain()
+
+
+def test_a_thread_that_gets_half_a_cpu_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, cpu = [100.0], [5.0]
+    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(metrics.time, "thread_time", lambda: cpu[0])
+    meter = Throughput(6.0, None, on_cpu=True)
+    for got, waiting, percent in ((10.0, 0.0, 100), (5.0, 0.0, 50), (5.0, 5.0, 100)):
+        meter.resume()
+        now[0] += 10.0
+        cpu[0] += got
+        meter.waiting = waiting  # for data: not for a CPU
+        assert meter.drain()["cpu_percent"] == pytest.approx(percent)
+
+
+def test_a_run_whose_directory_was_deleted_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="was deleted while the run was writing there"):
+        append_metrics(tmp_path / "gone", {"step": 1})
 
 
 def test_truncation_drops_later_lines_and_a_broken_end(tmp_path: Path) -> None:

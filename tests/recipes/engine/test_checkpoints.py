@@ -1,0 +1,106 @@
+"""A checkpoint is what was written, or is named and passed over."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate import PartialState
+from safetensors import SafetensorError
+
+from data_recipes.common.errors import RecipeError
+from recipes.engine.checkpoints import (
+    FILES,
+    WholeCheckpoints,
+    find_damage,
+    newest_whole,
+    write_file_list,
+)
+
+PARTS = ["trainer_state.json", "scheduler.pt", "optimizer.pt", "rng_state.pth", "model.safetensors"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with two checkpoints."""
+    PartialState(cpu=True)
+    for step in (3, 6):
+        checkpoint = tmp_path / f"checkpoint-{step}"
+        checkpoint.mkdir()
+        for name in PARTS:
+            (checkpoint / name).write_bytes(f"{name} of step {step}".encode() * 100)
+        write_file_list(checkpoint)
+    return tmp_path
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "lost optimizer": ("optimizer.pt", Path.unlink, "optimizer.pt is missing"),
+    "lost random state": ("rng_state.pth", Path.unlink, "rng_state.pth is missing"),
+    "half": ("model.safetensors", lambda p: os.truncate(p, 7), "has 7 bytes, not"),
+    "empty": ("trainer_state.json", lambda p: os.truncate(p, 0), "has 0 bytes, not"),
+    "a bit": ("model.safetensors", flip, "model.safetensors is not what was written"),
+    "the list": (FILES, lambda p: os.truncate(p, 9), f"{FILES} is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
+    run: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, damage, message = DAMAGE[case]
+    assert newest_whole(run) == run / "checkpoint-6"
+    damage(run / "checkpoint-6" / name)
+    assert newest_whole(run) == run / "checkpoint-3"
+    shown = capsys.readouterr().out
+    assert f"{run / 'checkpoint-6'} is damaged" in shown and message in shown
+
+
+def test_without_a_whole_one_the_run_does_not_start_over(run: Path) -> None:
+    for step in (3, 6):
+        flip(run / f"checkpoint-{step}" / "optimizer.pt")
+    with pytest.raises(RecipeError, match="no whole checkpoint is older"):
+        newest_whole(run)
+
+
+def test_a_checkpoint_of_before_the_lists_is_taken_if_nothing_is_missing(run: Path) -> None:
+    checkpoint = run / "checkpoint-6"
+    (checkpoint / FILES).unlink()
+    assert find_damage(checkpoint) is None
+    # HF's trainer would start a fresh optimizer, and warm up again, without a word.
+    (checkpoint / "optimizer.pt").unlink()
+    assert find_damage(checkpoint) == "optimizer* is missing"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_the_disk"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.0 GiB"), False),
+        (RuntimeError("NCCL error: remote process exited or there was a network error"), False),
+    ],
+)
+def test_only_what_the_disk_did_is_called_a_full_disk(
+    tmp_path: Path, error: Exception, is_the_disk: bool
+) -> None:
+    class Failing:
+        def _save_checkpoint(self, model: object, trial: object) -> None:
+            raise error
+
+    class Saving(WholeCheckpoints, Failing):
+        keep_checkpoints = 2
+        args = SimpleNamespace(output_dir=str(tmp_path), should_save=True)
+        state = SimpleNamespace(global_step=1000)
+
+    with pytest.raises(RecipeError if is_the_disk else type(error)) as raised:
+        Saving()._save_checkpoint(None, None)
+    assert ("run the same command to go on" in str(raised.value)) == is_the_disk

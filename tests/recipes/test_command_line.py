@@ -1,0 +1,91 @@
+"""How a command of several processes starts and ends."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from data_recipes.common.config_files import load_config
+from recipes.command_line import CONFIGS, load_stage
+from recipes.config import StageConfig
+from tests.conftest import ROOT, environment
+
+WORKER = ROOT / "tests" / "recipes" / "workers.py"
+HOST = socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        (["no such shards", "no such shards"], ["rank 0 on {}: no such shards"]),
+        (["waits", "no such shards"], ["rank 1 on {}: no such shards"]),
+    ],
+)
+def test_each_rank_says_what_happened_to_it_once(says: list[str], expected: list[str]) -> None:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [sys.executable, *command, str(WORKER), "fail", *says],
+        capture_output=True,
+        text=True,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+    )
+    found = re.findall(r"^error: (.*)$", result.stderr, re.M)
+    assert result.returncode and found == [line.format(HOST) for line in expected], result.stderr
+
+
+def test_a_rank_without_a_launcher_is_not_silent() -> None:
+    result = subprocess.run(
+        [sys.executable, str(WORKER), "fail", "", "the disk is full"],
+        capture_output=True,
+        text=True,
+        env={**environment(), "PYTHONPATH": str(ROOT), "RANK": "1"},
+    )
+    assert result.stderr.strip() == f"error: rank 1 on {HOST}: the disk is full"
+
+
+def test_accelerate_that_starts_one_process_of_two_is_refused() -> None:
+    launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "--config_file"]
+    launch += [str(CONFIGS / "accelerate" / "cpu.yaml"), "--num_processes", "2"]
+    result = subprocess.run(
+        [sys.executable, *launch, str(ROOT / "recipes" / "stage1.py")],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert result.returncode and "asked for several processes and started one" in result.stderr
+    # What it names instead is what the tests of two ranks start: torchrun.
+    assert "torchrun --nproc_per_node 2 recipes/stage1.py" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_spin_for_a_moment_unless_the_user_says_otherwise(
+    given: dict[str, str], expected: str
+) -> None:
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = "import os, sys, recipes.command_line; print(os.environ.get('GOMP_SPINCOUNT'),"
+    script += " 'torch' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=clean | given,
+    )
+    assert result.stdout.split() == [expected, "False"], result.stderr
+
+
+def test_a_count_of_tokens_may_be_written_with_an_exponent() -> None:
+    path = CONFIGS / "10b" / "stage1.yaml"
+    config = load_stage(path, "stage1", ["schedule.total_tokens=1e9"])
+    assert config == load_config(path, StageConfig, ["schedule.total_tokens=1_000_000_000"])
+    assert isinstance(config.schedule.total_tokens, int)
