@@ -9,30 +9,24 @@ answer its reasoning, `</think>`, words and end of turn, not the prompt, `<think
 block. Started again after an interruption, it goes on from the last checkpoint.
 """
 
-from trl import DPOConfig
+from __future__ import annotations
 
-import modeling_kormo  # noqa: F401  (registers the model)
-from recipes.arguments import check_machine, one_device, start_processes
+from typing import TYPE_CHECKING
+
 from recipes.command_line import exit_on_error, parse_command_line
-from recipes.engine.quick_eval import add_quick_eval
-from recipes.engine.resume import claim_output
 from recipes.post.dpo_config import DPOStageConfig
-from recipes.post.export import DataFacts, export_chat
-from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
-from recipes.post.pairs import PreferenceCollator, build_pairs
-from recipes.post.stage import (
-    chat_arguments,
-    chat_fingerprint,
-    chat_plan,
-    ensure_chat_inputs,
-    set_length,
-    train_chat,
-)
-from recipes.post.trainers import PairTrainer
+
+if TYPE_CHECKING:
+    from trl import DPOConfig
 
 
 def dpo_arguments(config: DPOStageConfig) -> DPOConfig:
     """Translate a config into TRL's arguments."""
+    from trl import DPOConfig
+
+    from recipes.arguments import one_device
+    from recipes.post.stage import chat_arguments
+
     args = DPOConfig(
         **chat_arguments(config),
         beta=config.preference.beta,
@@ -45,6 +39,23 @@ def dpo_arguments(config: DPOStageConfig) -> DPOConfig:
 def main() -> None:
     invocation = parse_command_line("dpo", __doc__)
     config = invocation.config
+
+    # Only now: these load torch and TRL, and a mistake above is told without them.
+    from recipes.arguments import check_machine, start_processes
+    from recipes.engine.quick_eval import add_quick_eval
+    from recipes.engine.resume import claim_output
+    from recipes.post.export import DataFacts, export_chat
+    from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+    from recipes.post.pairs import PreferenceCollator, build_pairs
+    from recipes.post.stage import (
+        chat_fingerprint,
+        chat_plan,
+        ensure_chat_inputs,
+        set_length,
+        train_chat,
+    )
+    from recipes.post.trainers import PairTrainer
+
     if invocation.dry_run:
         print(chat_plan(config))
         return

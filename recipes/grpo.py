@@ -11,28 +11,30 @@ again after an interruption, it goes on from the last checkpoint.
 
 from functools import partial
 
-import modeling_kormo  # noqa: F401  (registers the model)
-from recipes.arguments import check_machine, start_processes
 from recipes.command_line import exit_on_error, parse_command_line
-from recipes.engine.quick_eval import add_quick_eval
-from recipes.engine.resume import claim_output
-from recipes.post.export import DataFacts, export_chat
-from recipes.post.grpo_stage import (
-    check_generation,
-    grpo_arguments,
-    grpo_fingerprint,
-    grpo_plan,
-)
-from recipes.post.model import load_chat_tokenizer, load_model, load_rollout_tokenizer
-from recipes.post.prompts import load_prompts
-from recipes.post.rewards import answer_reward, format_reward, language_reward
-from recipes.post.stage import ensure_chat_inputs, train_chat
-from recipes.post.trainers import RewardTrainer
 
 
 def main() -> None:
     invocation = parse_command_line("grpo", __doc__)
     config = invocation.config
+
+    # Only now: these load torch and TRL, and a mistake above is told without them.
+    from recipes.arguments import check_machine, start_processes
+    from recipes.engine.quick_eval import add_quick_eval
+    from recipes.engine.resume import claim_output
+    from recipes.post.export import DataFacts, export_chat
+    from recipes.post.grpo_stage import (
+        check_generation,
+        grpo_arguments,
+        grpo_fingerprint,
+        grpo_plan,
+    )
+    from recipes.post.model import load_chat_tokenizer, load_model, load_rollout_tokenizer
+    from recipes.post.prompts import load_prompts
+    from recipes.post.rewards import answer_reward, format_reward, language_reward
+    from recipes.post.stage import ensure_chat_inputs, train_chat
+    from recipes.post.trainers import RewardTrainer
+
     if invocation.dry_run:
         print(grpo_plan(config))
         return

@@ -12,32 +12,28 @@ language model with a chat template. Started again after an interruption, it goe
 checkpoint.
 """
 
-from transformers import PreTrainedTokenizerBase
-from trl import SFTConfig
+from __future__ import annotations
 
-import modeling_kormo  # noqa: F401  (registers the model)
-from recipes.arguments import check_machine, one_device, start_processes
+from typing import TYPE_CHECKING
+
 from recipes.command_line import exit_on_error, parse_command_line
-from recipes.engine.quick_eval import add_quick_eval
-from recipes.engine.resume import claim_output
-from recipes.post.chats import Chats, build_chats, unpack
-from recipes.post.export import DataFacts, export_chat
-from recipes.post.masks import MaskAudit
-from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.sft_config import SFTStageConfig
-from recipes.post.stage import (
-    chat_arguments,
-    chat_fingerprint,
-    chat_plan,
-    ensure_chat_inputs,
-    set_length,
-    train_chat,
-)
-from recipes.post.trainers import ChatTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from trl import SFTConfig
+
+    from recipes.post.chats import Chats
+    from recipes.post.trainers import ChatTrainer
 
 
 def sft_arguments(config: SFTStageConfig) -> SFTConfig:
     """Translate a config into TRL's arguments."""
+    from trl import SFTConfig
+
+    from recipes.arguments import one_device
+    from recipes.post.stage import chat_arguments
+
     args = SFTConfig(
         **chat_arguments(config),
         assistant_only_loss=True,
@@ -52,6 +48,10 @@ def build_trainer(
     config: SFTStageConfig, args: SFTConfig, tokenizer: PreTrainedTokenizerBase, chats: Chats
 ) -> ChatTrainer:
     """Make the trainer; in its constructor TRL renders, tokenises, masks and packs the chats."""
+    from recipes.post.model import load_chat_model, lora_config
+    from recipes.post.stage import set_length
+    from recipes.post.trainers import ChatTrainer
+
     trainer = ChatTrainer(
         model=load_chat_model(config, tokenizer),
         args=args,
@@ -68,6 +68,17 @@ def build_trainer(
 def main() -> None:
     invocation = parse_command_line("sft", __doc__)
     config = invocation.config
+
+    # Only now: these load torch and TRL, and a mistake above is told without them.
+    from recipes.arguments import check_machine, start_processes
+    from recipes.engine.quick_eval import add_quick_eval
+    from recipes.engine.resume import claim_output
+    from recipes.post.chats import build_chats, unpack
+    from recipes.post.export import DataFacts, export_chat
+    from recipes.post.masks import MaskAudit
+    from recipes.post.model import load_chat_tokenizer
+    from recipes.post.stage import chat_fingerprint, chat_plan, ensure_chat_inputs, train_chat
+
     if invocation.dry_run:
         print(chat_plan(config))
         return

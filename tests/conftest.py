@@ -17,6 +17,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from recipes.config import StageConfig
+from recipes.engine import resume
 
 ROOT = Path(__file__).parent.parent
 # Numbers that keep a run of 12 steps to a few seconds, and its loss far from chaos.
@@ -65,7 +66,12 @@ class Stage:
         name = f"recipes.{self.script}"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [f"{self.script}.py", *self.overrides, *extra])
-            importlib.import_module(name).main()
+            try:
+                importlib.import_module(name).main()
+            finally:
+                # Held until the process ends, which is not now.
+                while resume._locks:
+                    resume._locks.pop().close()
 
     def refusal(self, *extra: str) -> str:
         """Run it in this process until it refuses; what it says."""

@@ -18,16 +18,6 @@ from .model import load_rollout_tokenizer
 from .prompts import Prompts, load_prompts
 
 
-def grpo_plan(config: GRPOStageConfig) -> str:
-    """Describe a run for `--dry-run`: the config, and its prompts if data and model are there."""
-    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
-    inputs = [*config.data.paths, Path(config.model.init_from)]
-    if missing := [str(path) for path in inputs if not path.exists()]:
-        return "\n".join([*lines, f"not on this machine: {', '.join(missing)}"])
-    prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
-    return "\n".join([*lines, prompts.counts()])
-
-
 def check_generation(config: GRPOStageConfig) -> None:
     """Make sure that this machine and installation can generate the completions.
 
@@ -59,6 +49,21 @@ def _split(config: GRPOStageConfig) -> BatchSplit:
             "micro_batch that divides them"
         )
     return BatchSplit(batch.micro_batch, batch.completions_per_step // at_once)
+
+
+def grpo_plan(config: GRPOStageConfig) -> str:
+    """Describe a run for `--dry-run`: the resolved config, and the prompts if they are here.
+
+    Raises:
+        RecipeError: fewer prompts than a step takes.
+    """
+    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)]
+    needed = [*map(str, config.data.paths), config.model.init_from]
+    if missing := [path for path in needed if not Path(path).exists()]:
+        return "\n".join([*lines, f"prompts           {missing[0]}: not on this machine"])
+    prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
+    prompts.in_order(config.schedule.steps, config.batch.prompts_per_step, config.data.seed)
+    return "\n".join([*lines, prompts.counts()])
 
 
 def grpo_arguments(config: GRPOStageConfig, end_id: int) -> GRPOConfig:

@@ -13,7 +13,7 @@ from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, environment
 
 # Those that still load torch to say what they can do.
-HEAVY = {"export", "chat", "data", "eval", "eval needle", "train sft", "train dpo", "train grpo"}
+HEAVY = {"export", "chat", "eval", "eval needle"}
 
 
 def kormo(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -46,6 +46,7 @@ def test_a_mistake_in_the_config_is_told_without_torch(no_torch: Path) -> None:
     for stage, mistake, message in (
         ("stage2", "batch.micro_bach=3", "did you mean 'micro_batch'"),
         ("stage1", "schedule.decay_tokens=999_999_999", "exceed the stage"),
+        ("sft", "optimizer.learning_rate=many", "optimizer.learning_rate"),
     ):
         result = kormo("train", stage, "--dry-run", mistake, cwd=ROOT, path=no_torch)
         assert result.returncode == 1 and message in result.stderr, result.stderr

@@ -38,6 +38,8 @@ def long_data(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "language": language,
                 "licence": "Apache-2.0",
                 "synthesizer": f"{genre} grammar",
+                # Control tokens of a text are tokens only where a template is declared.
+                **({"template": "{text}"} if genre == "traces" else {}),
             }
             for genre in genres
             for language in ("en", "ko")

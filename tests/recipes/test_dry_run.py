@@ -1,0 +1,22 @@
+"""A dry run plans: it starts nothing and writes nothing, whatever is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from recipes.command_line import CONFIGS
+from tests.conftest import Stage
+
+STAGES = ["stage1", "stage2", "midtrain_long", "midtrain_reasoning", "sft", "dpo", "grpo"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_dry_run_starts_nothing_and_writes_nothing(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("something was started"))
+    for config in sorted(CONFIGS.glob(f"*/{stage}.yaml")):
+        Stage(stage, []).main("--config", str(config), "--dry-run")
+        assert f"stage: {stage}\n" in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
