@@ -1,11 +1,11 @@
 """lm-eval models that ask through the chat template and keep the think block.
 
 lm-eval's own classes cut a think block away before a task sees the answer, or, where it never
-closed, hand it over as the answer. Here a task that sets `keep_thinking` in its generation settings
-gets the turn with its think block (`eval.judging`); other generative tasks get the answer, which is
+closed, hand it over as the answer. Here a task that says `keep_thinking` in its metadata gets the
+turn with its think block (`eval.reasoning`); other generative tasks get the answer, which is
 empty if thinking did not end. The setting `max_think_toks` limits the thinking of any task.
 
-    lm = load_backend("hf")(pretrained="runs/tiny/sft/final", batch_size=16)
+    lm = KORMoLM(pretrained="runs/tiny/sft/final", batch_size=16)
     lm.thinking = True
     lm_eval.simple_evaluate(lm, tasks=["ko_reasoning_mini"], apply_chat_template=True, ...)
 """
@@ -27,7 +27,6 @@ from modeling_kormo.chat_config import END_OF_THINKING, END_OF_TURN, THINK
 
 from .reasoning import as_turn
 
-BACKENDS = ("hf", "vllm")
 # Tokens for thinking on top of the answer where a task names none. Our choice: with an answer of
 # 2,048 tokens this stays below the 20,480 of SFT, beyond which nothing was trained.
 MAX_THINK_TOKENS = 16_384
@@ -39,6 +38,10 @@ class ThinkingMixin(TemplateLM):
     tokenizer: PreTrainedTokenizerBase
     add_bos_token: bool | None
     _name: str
+    # Of the task that is asked; `eval.measure` takes both from its metadata. Settings of the same
+    # name in a task's generation_kwargs come first.
+    keep_thinking: bool = False
+    max_think_toks: int = MAX_THINK_TOKENS
     _thinking: bool | None = None
     _plain_bos: bool | None
     _prompt_end: str
@@ -115,8 +118,9 @@ class ThinkingMixin(TemplateLM):
         """The request as the parent class is to have it."""
         prompt, settings = request.args
         settings = dict(normalize_gen_kwargs(settings, self.max_gen_toks))
-        judged = settings.pop("keep_thinking", False)
-        think_tokens = settings.pop("max_think_toks", MAX_THINK_TOKENS)
+        judged = self._keeps_thinking(settings)
+        settings.pop("keep_thinking", None)
+        think_tokens = settings.pop("max_think_toks", self.max_think_toks)
         if self._thinking is None:
             if judged:
                 raise RecipeError(
@@ -133,6 +137,9 @@ class ThinkingMixin(TemplateLM):
             settings["until"] = []
         settings |= self._stop_arguments()
         return dataclasses.replace(request, arguments=(prompt, settings))
+
+    def _keeps_thinking(self, settings: dict[str, Any]) -> bool:
+        return bool(settings.get("keep_thinking", self.keep_thinking))
 
     def _is_chat(self, prompt: str, judged: bool) -> bool:
         if judged or self._thinking:
@@ -170,7 +177,7 @@ class ThinkingMixin(TemplateLM):
             # The template leaves it to the model to open the block.
             before, opened, after = text.partition(THINK)
             text = after if opened and not before.strip() else END_OF_THINKING + text
-        if settings.get("keep_thinking"):
+        if self._keeps_thinking(settings):
             return as_turn(text, bool(self._thinking))
         if not self._thinking:
             return text
@@ -230,23 +237,3 @@ class KORMoLM(ThinkingMixin, HFLM):
     def _stop_arguments(self) -> dict[str, Any]:
         # Not through the model's generation config: the model may be one in training.
         return {"eos_token_id": self._stop_ids}
-
-
-def load_backend(name: str) -> type[ThinkingMixin]:
-    """The class of a backend, by name.
-
-    Raises:
-        RecipeError: unknown, or not installed.
-    """
-    if name == "hf":
-        return KORMoLM
-    if name == "vllm":
-        try:
-            from .backend_vllm import KORMoVLLM
-        except ImportError as error:
-            raise RecipeError(
-                f"the vllm backend cannot be imported ({error}); install it on a GPU machine with "
-                '`pip install "lm-eval[vllm]"`, or use the hf backend'
-            ) from error
-        return KORMoVLLM
-    raise RecipeError(f"backend {name!r}: choose one of {', '.join(BACKENDS)}")

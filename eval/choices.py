@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,24 @@ def score_kmmlu(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """lm-eval's `process_results` for generated answers to questions in KMMLU's schema."""
     choices = [doc[letter] for letter in "ABCD"]
     return {"acc": float(names_choice(results[0], int(doc["answer"]) - 1, choices))}
+
+
+def gpqa_main(rows: datasets.Dataset) -> datasets.Dataset:
+    """lm-eval's `process_docs` of GPQA, with the choices in an order that the question decides.
+
+    Returns:
+        The rows with the columns `choice1` to `choice4` and `answer`, e.g. `(B)`.
+    """
+    from lm_eval.tasks.gpqa.n_shot.utils import preprocess
+
+    def shuffled(row: dict[str, Any]) -> dict[str, str]:
+        right = preprocess(row["Correct Answer"])
+        choices = [right, *(preprocess(row[f"Incorrect Answer {n}"]) for n in (1, 2, 3))]
+        random.Random(row["Question"]).shuffle(choices)
+        columns = {f"choice{number}": choice for number, choice in enumerate(choices, start=1)}
+        return {**columns, "answer": f"({LETTERS[choices.index(right)]})"}
+
+    return rows.map(shuffled)
 
 
 def options_from_text(rows: datasets.Dataset) -> datasets.Dataset:

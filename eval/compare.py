@@ -3,7 +3,6 @@
 python -m eval compare runs/eval/base runs/eval/sft
 """
 
-import argparse
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -126,15 +125,3 @@ def format_comparison(first: Path, second: Path, rows: list[tuple[str, Differenc
         f"correction for {len(rows)} comparisons. Differences in points.",
     ]
     return "\n".join(lines)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `python -m eval compare`."""
-    parser.add_argument("first", type=Path, metavar="RUN_A", help="directory of a run (its --out)")
-    parser.add_argument("second", type=Path, metavar="RUN_B", help="directory of another")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Print the comparison."""
-    rows = compare_runs(args.first, args.second)
-    print(format_comparison(args.first, args.second, rows))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lm_eval.api.task import Task
 from transformers import AutoConfig
 
 import modeling_kormo  # noqa: F401  (registers the model)
@@ -14,7 +15,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.common.references import split_revision
 
-from .backend import ThinkingMixin, load_backend
+from .backend import MAX_THINK_TOKENS, KORMoLM, ThinkingMixin
 from .plan import Unit
 
 Backend = Literal["hf", "vllm"]
@@ -113,6 +114,26 @@ def _check(options: ModelOptions) -> None:
             raise RecipeError(f"--batch-size {options.batch_size}: a number of rows, or auto")
 
 
+def load_backend(name: str) -> type[ThinkingMixin]:
+    """The class of a backend, by name.
+
+    Raises:
+        RecipeError: unknown, or not installed.
+    """
+    if name == "hf":
+        return KORMoLM
+    if name == "vllm":
+        try:
+            from .backend_vllm import KORMoVLLM
+        except ImportError as error:
+            raise RecipeError(
+                f"the vllm backend cannot be imported ({error}); install it on a GPU machine with "
+                '`pip install "lm-eval[vllm]"`, or use the hf backend'
+            ) from error
+        return KORMoVLLM
+    raise RecipeError(f"backend {name!r}: choose hf or vllm")
+
+
 def rows_in_memory(vocab_size: int) -> int:
     """Rows at a time that a CPU's memory surely holds, by the logits of that many prompts."""
     return max(1, min(_MOST_ROWS, _LOGIT_BYTES // (4 * _PROMPT * vocab_size)))
@@ -161,6 +182,9 @@ def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMix
     return lm
 
 
-def set_thinking(lm: ThinkingMixin, unit: Unit) -> None:
-    """Make the model read and answer as a unit asks for."""
+def set_thinking(lm: ThinkingMixin, unit: Unit, task: Task) -> None:
+    """Make the model read and answer as a unit and its task ask for."""
     lm.thinking = unit.think if unit.chat else None
+    metadata = task.config.metadata or {}
+    lm.keep_thinking = metadata.get("keep_thinking", False)
+    lm.max_think_toks = metadata.get("max_think_toks", MAX_THINK_TOKENS)

@@ -23,6 +23,21 @@ COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How generated answers are drawn.
+
+    Attributes:
+        seed: of the first answer to each question; those after it take the next numbers.
+        repeats: answers to each question.
+        settings: of generation, over the tasks' own (lm-eval's `generation_kwargs`).
+    """
+
+    seed: int = 0
+    repeats: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Unit:
     """One task of lm-eval in one way of asking: what is run, saved and resumed as a whole.
 
@@ -79,11 +94,13 @@ class Plan:
     Attributes:
         rows: in the order of the report.
         tasks: by name, with the shots of the plan.
+        clusters: by name of a task, the column of its questions that depend on each other.
         groups: by name.
     """
 
     rows: list[Row] = field(default_factory=list)
     tasks: dict[str, Task] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
 
     @property
@@ -99,7 +116,7 @@ class Plan:
 
 def task_manager(names: Sequence[str], data_dir: Path | None) -> TaskManager:
     """A task manager that knows `names`; lm-eval's own tasks are read only if they are needed."""
-    from .local_data import LocalTaskManager
+    from .task_manager import LocalTaskManager
 
     ours = LocalTaskManager(data_dir, folders=())
     try:
@@ -207,6 +224,14 @@ def _add(
                 f"task {task.task_name} is asked for with {shots[task.task_name]} and with "
                 f"{row.shots} shots; evaluate the suites one by one, each with its own --out"
             )
+        cluster = row.cluster or (task.config.metadata or {}).get("cluster")
+        if cluster is not None:
+            if len(task.eval_docs) and cluster not in task.eval_docs[0]:
+                raise RecipeError(
+                    f"task {task.task_name}: no column {cluster!r}, which is to name its clusters; "
+                    f"there are {', '.join(task.eval_docs[0])}"
+                )
+            plan.clusters[task.task_name] = cluster
         # Not by simple_evaluate's num_fewshot, which leaves tasks alone whose file says 0.
         task.set_config("num_fewshot", row.shots)
     for chat, thinks in _modes(row, all(map(_generates, members)), think):

@@ -87,18 +87,16 @@ def judge(completion: str, wanted: str, thinking: bool, language: str) -> Verdic
 
 
 def judge_turn(turn: str, wanted: str, language: str) -> Verdict:
-    """Judge a turn that `as_turn` made.
+    """Judge a turn that `as_turn` made, or what another backend hands over.
 
-    Raises:
-        RecipeError: it comes from a backend that throws the think block away.
+    lm-eval's own model classes and API servers say not whether thinking was asked for: what stands
+    behind the last `</think>` is the answer, and a block that never closed is none.
     """
     for mark, thinking in ((_NOT_ASKED, False), (_ASKED, True)):
         if turn.startswith(mark):
             return judge(turn[len(mark) :], wanted, thinking, language)
-    raise RecipeError(
-        "these answers came without their think block, so a truncated one would count as an "
-        "answer; evaluate with eval.backend (KORMoLM), not with lm-eval's own model class"
-    )
+    thinking = THINK in turn or END_OF_THINKING in turn
+    return judge(turn, wanted, thinking, language)
 
 
 def _in_other_language(answer: str, language: str) -> bool:

@@ -7,27 +7,64 @@ next one.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
+import torch
 
+from data_recipes.common.commit import git_commit
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 
-from .environment import describe_environment
 from .measure import describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings
-from .plan import Plan, Unit
+from .plan import Plan, Sampling, Unit
 from .run_dir import RESULTS, RunDir, read_results
 
-# Of tasks that sample their answers.
-_SEED = 0
+# Those that decide what a model answers and how it is scored.
+_PACKAGES = ("torch", "transformers", "tokenizers", "lm_eval", "datasets", "vllm")
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as handle:
+            names = (line.partition(":")[2].strip() for line in handle if "model name" in line)
+            return next(names, platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def describe_environment(device: str) -> dict[str, str]:
+    """Versions, commit and hardware.
+
+    Args:
+        device: as torch names it.
+    """
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue  # vLLM, where it is not used
+    on_gpu = device.startswith("cuda")
+    return {
+        "commit": git_commit() or "not in git",
+        "python": sys.version.split()[0],
+        **packages,
+        "device": torch.cuda.get_device_name(torch.device(device)) if on_gpu else _cpu(),
+        "threads": str(torch.get_num_threads()),
+        "system": platform.platform(terse=True),
+    }
+
+
+_DEFAULTS = asdict(Sampling())
 
 
 @dataclass
@@ -61,7 +98,7 @@ def _duration(seconds: float) -> str:
 
 
 def evaluate_plan(
-    plan: Plan, options: ModelOptions, out: Path, limit: int | None
+    plan: Plan, options: ModelOptions, out: Path, sampling: Sampling, limit: int | None
 ) -> dict[str, Any]:
     """Run what has not been run, and write `results.json`.
 
@@ -69,6 +106,7 @@ def evaluate_plan(
         plan: what to run.
         options: the model.
         out: directory of the run.
+        sampling: how answers are drawn.
         limit: questions per task, at most.
 
     Returns:
@@ -82,7 +120,9 @@ def evaluate_plan(
             "the evaluation is one process: start it with `python -m eval`, not with a launcher; "
             "to use several GPUs, --backend vllm --gpus N"
         )
-    settings = model_settings(options) | {"limit": limit}
+    # Only what is set, so that a directory of an older version is gone on with.
+    drawn = {key: value for key, value in asdict(sampling).items() if value != _DEFAULTS[key]}
+    settings = model_settings(options) | {"limit": limit} | drawn
     directory = RunDir(out, settings)
     try:
         saved = {unit.key: directory.finished(unit) for unit in plan.units}
@@ -94,7 +134,7 @@ def evaluate_plan(
                 + (f" ({done} of {len(saved)} tasks are done)" if done else ""),
                 flush=True,
             )
-            saved |= _run_all(plan, todo, options, directory, limit)
+            saved |= _run_all(plan, todo, options, directory, sampling, limit)
         results = _merge(out, plan, saved) | {
             "name": options.name,
             "settings": settings,
@@ -107,7 +147,12 @@ def evaluate_plan(
 
 
 def _run_all(
-    plan: Plan, todo: list[Unit], options: ModelOptions, directory: RunDir, limit: int | None
+    plan: Plan,
+    todo: list[Unit],
+    options: ModelOptions,
+    directory: RunDir,
+    sampling: Sampling,
+    limit: int | None,
 ) -> dict[str, dict[str, Any]]:
     quiet_libraries()
     lm = load_model(
@@ -119,9 +164,10 @@ def _run_all(
     done: dict[str, dict[str, Any]] = {}
     eta = Eta()
     for number, unit in enumerate(todo):
-        set_seed(_SEED)
         start = time.perf_counter()
-        result, records = run_unit(lm, plan.tasks[unit.task], unit, limit)
+        result, records = run_unit(
+            lm, plan.tasks[unit.task], unit, limit, sampling, plan.clusters.get(unit.task)
+        )
         result["environment"] = environment
         directory.save(unit, result, json_lines(records))
         done[unit.key] = directory.finished(unit)
@@ -138,7 +184,7 @@ def _run_all(
 
 def _merge(out: Path, plan: Plan, saved: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Rows of this plan, after those of earlier ones in the same directory."""
-    rows = [describe_row(row, plan, saved) for row in plan.rows]
+    rows = [describe_row(row, plan, saved, out) for row in plan.rows]
     units = saved
     if (out / RESULTS).is_file():
         earlier = read_results(out)

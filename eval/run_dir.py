@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
+from data_recipes.common.files import open_staged, write_json_atomically
+from data_recipes.common.run_dir import DirectoryLock, bind_settings, check_settings
 
 from .plan import Unit
 
 RESULTS = "results.json"
-_SETTINGS = "settings.json"
 # Of a finished task, what must be as the plan has it.
 _ASKED = ("task", "shots", "chat", "think")
+_REMEDY = "undo the change, or choose another --out"
+_OTHERWISE = "evaluated with other settings"
 
 
 class RunDir:
@@ -35,53 +35,28 @@ class RunDir:
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
-        self._lock = self._claim()
+        self._lock = DirectoryLock(path, option="--out")
         try:
-            self._settle(settings)
-        except RecipeError:
+            (path / "tasks").mkdir(exist_ok=True)
+            bind_settings(path, settings, _REMEDY, what=_OTHERWISE)
+        except BaseException:
             self._lock.close()
             raise
-
-    def _claim(self) -> IO[str]:
-        try:
-            (self.path / "tasks").mkdir(parents=True, exist_ok=True)
-            # Held while the object lives, and let go by the system however the process ends.
-            lock = (self.path / ".lock").open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RecipeError(
-                f"--out {self.path}: another evaluation is writing there; wait for it, or choose "
-                "another directory"
-            ) from error
-        except OSError as error:
-            raise RecipeError(
-                f"--out {self.path}: cannot be written to ({error.strerror}); choose another "
-                "directory or free space"
-            ) from error
-        return lock
-
-    def _settle(self, settings: dict[str, Any]) -> None:
-        path = self.path / _SETTINGS
-        if not path.is_file():
-            write_json_atomically(path, settings)
-            return
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        _refuse_differences(self.path, recorded, settings)
 
     def _file(self, unit: Unit) -> Path:
         return self.path / "tasks" / f"{unit.key}.json"
 
     def finished(self, unit: Unit) -> dict[str, Any] | None:
-        """What was saved of a unit; `None` if it has not been run.
+        """Read what was saved of a unit; `None` if it has not been run.
 
         Raises:
-            RecipeError: it was asked in another way.
+            RecipeError: it was asked in another way, or the file is damaged.
         """
         path = self._file(unit)
         if not path.is_file():
             return None
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        _refuse_differences(path, {k: saved[k] for k in _ASKED}, asdict(unit))
+        saved = _read_json(path, "delete it, and the same command asks this task again", _ASKED)
+        check_settings(path, {k: saved[k] for k in _ASKED}, asdict(unit), _REMEDY, _OTHERWISE)
         return saved
 
     def save(self, unit: Unit, result: dict[str, Any], samples: Iterable[str]) -> None:
@@ -92,12 +67,8 @@ class RunDir:
             result: figures.
             samples: one JSON object per question.
         """
-        temporary = self.path / "tasks" / f"{unit.key}.jsonl.tmp"
-        with temporary.open("w", encoding="utf-8") as handle:
+        with open_staged(samples_file(self.path, unit.key)) as handle:
             handle.writelines(f"{line}\n" for line in samples)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, samples_file(self.path, unit.key))
         write_json_atomically(self._file(unit), asdict(unit) | result)
 
     def close(self) -> None:
@@ -105,47 +76,46 @@ class RunDir:
         self._lock.close()
 
 
-def _refuse_differences(where: Path, was: dict[str, Any], is_: dict[str, Any]) -> None:
-    differences = [
-        f"{key}: was {was.get(key)!r}, is {is_.get(key)!r}"
-        for key in sorted({*was, *is_})
-        if was.get(key) != is_.get(key)
-    ]
-    if differences:
-        raise RecipeError(
-            "\n  ".join(
-                [
-                    f"{where}: evaluated with other settings; undo the change, or choose another "
-                    "--out:",
-                    *differences,
-                ]
-            )
-        )
+def _read_json(path: Path, remedy: str, keys: Iterable[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if missing := sorted(set(keys) - set(content)):
+            raise ValueError(f"no {', '.join(missing)}")
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"{path}: damaged ({error}); {remedy}") from error
+    return content
 
 
 def samples_file(run: Path, key: str) -> Path:
-    """Where the questions and answers of a unit are."""
+    """Return where the questions and answers of a unit are."""
     return run / "tasks" / f"{key}.jsonl"
 
 
 def read_samples(run: Path, key: str) -> Iterator[dict[str, Any]]:
-    """Questions and answers of a unit, in the order of the data.
+    """Yield questions and answers of a unit, in the order of the data.
 
     Raises:
-        RecipeError: they are not there.
+        RecipeError: they are not there, or damaged.
     """
     path = samples_file(run, key)
     if not path.is_file():
         raise RecipeError(f"{path}: missing; run the evaluation into {run} again")
     with path.open(encoding="utf-8") as handle:
-        yield from map(json.loads, handle)
+        for number, line in enumerate(handle, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise RecipeError(
+                    f"{path}: damaged in line {number} ({error}); delete it and "
+                    f"{path.with_suffix('.json').name}, and run the evaluation into {run} again"
+                ) from error
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """`results.json` of a finished run.
+    """Read `results.json` of a finished run.
 
     Raises:
-        RecipeError: no such file.
+        RecipeError: no such file, or a damaged one.
     """
     path = run / RESULTS
     if not path.is_file():
@@ -153,4 +123,5 @@ def read_results(run: Path) -> dict[str, Any]:
             f"{path}: no such file; give the --out directory of an evaluation that has ended "
             "(started again, the same command goes on with one that has not)"
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    remedy = "delete it and start the evaluation again: finished tasks are kept"
+    return _read_json(path, remedy, ("rows",))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import datasets
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.config.task import TaskConfig
 from lm_eval.tasks._index import Entry
@@ -58,13 +59,22 @@ class SubjectTask(ConfigurableTask):
             config: of the form, with the group's settings over it. `subject` names the
                 configuration on the Hub, unless the form or the line give a `dataset_name`, or is
                 passed to the form's `custom_dataset`. `description` has the subject's alias in the
-                place of `{}`.
+                place of `{}`. `examples` names the data set (`path`, `split`) of solved examples.
 
         Raises:
             RecipeError: the form itself was asked for.
         """
+        self._examples = config.get("examples")
         super().__init__(config=resolve_subject(config))
         self._config = _SubjectConfig(**vars(self.config))
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Load the subject's questions, and its examples where another data set has them."""
+        super().download(dataset_kwargs, **kwargs)
+        if self._examples:
+            options = {"name": self.DATASET_NAME} | self._examples
+            split = options["split"]
+            self.dataset = {**self.dataset, split: datasets.load_dataset(**options)}
 
 
 def resolve_subject(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,6 +90,7 @@ def resolve_subject(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     resolved = {key: value for key, value in config.items() if key != "class"}
     subject = resolved.pop("subject")
+    resolved.pop("examples", None)
     resolved["task"] = subject_task(resolved["task"], subject)
     if resolved.get("custom_dataset"):
         resolved["dataset_kwargs"] = {**resolved.get("dataset_kwargs", {}), "subject": subject}

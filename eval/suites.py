@@ -28,6 +28,8 @@ class SuiteTask(Strict):
         metric: lm-eval's name of the metric, with its filter after a comma unless that is `none`.
         published: row of the model card's table that this task reproduces, if any.
         think: whether the model thinks before it answers; only for generated answers.
+        cluster: column of the questions that depend on each other, as those about one passage do;
+            their interval is wider. Without it a task's own `metadata` may name one.
         reason: why these shots and this metric.
     """
 
@@ -36,6 +38,7 @@ class SuiteTask(Strict):
     metric: str = Field(pattern=r"^[^,\s]+(,[^,\s]+)?$")
     published: str | None = None
     think: Literal["off", "on", "both"] = "off"
+    cluster: str | None = None
     reason: str = Field(min_length=1)
 
     @property

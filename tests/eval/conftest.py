@@ -37,7 +37,7 @@ def hub_dir(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> P
 @pytest.fixture(scope="session")
 def manager(hub_dir: Path) -> Any:
     """Knows this project's tasks and reads the made-up questions."""
-    from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
+    from eval.task_manager import LM_EVAL_TASKS, LocalTaskManager
 
     return LocalTaskManager(hub_dir, folders=[LM_EVAL_TASKS / "kmmlu"])
 

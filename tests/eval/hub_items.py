@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from eval.local_data import TASKS
+from eval.task_manager import TASKS
 
 Row = dict[str, Any]
 LETTERS = "ABCDEFGHIJ"
 
 
-def _question(rng: random.Random, choices: int) -> tuple[str, list[str], int]:
-    """A sum, choices that differ, and the index of the right one."""
+def question_of(rng: random.Random, choices: int) -> tuple[str, list[str], int]:
+    """Make a sum, choices that differ, and the index of the right one."""
     a, b = rng.randrange(10, 500), rng.randrange(10, 500)
     gold = rng.randrange(choices)
     numbers = rng.sample([n for n in range(1000, 2000) if n != a + b], choices)
@@ -26,23 +26,23 @@ def _question(rng: random.Random, choices: int) -> tuple[str, list[str], int]:
 
 
 def kmmlu(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, 4)
+    question, texts, gold = question_of(rng, 4)
     row = {"question": question, "answer": gold + 1, **dict(zip("ABCD", texts, strict=True))}
     return {**row, "Category": "시험", "Human Accuracy": 0.5}
 
 
 def mmlu_redux(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, 4)
+    question, texts, gold = question_of(rng, 4)
     return {"question": question, "choices": texts, "answer": gold, "error_type": "ok"}
 
 
 def k2_eval(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, 4)
+    question, texts, gold = question_of(rng, 4)
     return {"question": question, "gold_answer": gold, **dict(zip("abcd", texts, strict=True))}
 
 
 def kobalt(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, 10)
+    question, texts, gold = question_of(rng, 10)
     listed = "\n".join(f"{letter}: {text}" for letter, text in zip(LETTERS, texts, strict=True))
     return {"ID": "x", "Class": "Syntax", "Question": f"{question}\n{listed}\n", "Level": 1} | {
         "Answer": LETTERS[gold]
@@ -50,13 +50,27 @@ def kobalt(rng: random.Random) -> Row:
 
 
 def clinical(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, rng.choice([4, 5]))
+    question, texts, gold = question_of(rng, rng.choice([4, 5]))
     options = {f"option_{letter.lower()}": text for letter, text in zip(LETTERS, texts)}
-    return {"question": question, "options": str(options), "answer": LETTERS[gold]}
+    exam = f"혈청 칼륨 {rng.randrange(20, 90) / 10} mEq/L"
+    return {"question": question, "exam": exam, "options": str(options), "answer": LETTERS[gold]}
+
+
+def law(rng: random.Random) -> Row:
+    row = clinical(rng)
+    del row["exam"]
+    return row
+
+
+def gpqa(rng: random.Random) -> Row:
+    question, texts, gold = question_of(rng, 4)
+    right = texts.pop(gold)
+    wrong = {f"Incorrect Answer {n}": text for n, text in enumerate(texts, start=1)}
+    return {"Question": f"{question}\n", "Correct Answer": right, **wrong}
 
 
 def professional(rng: random.Random) -> Row:
-    question, texts, gold = _question(rng, rng.choice([4, 5]))
+    question, texts, gold = question_of(rng, rng.choice([4, 5]))
     return {"question": question, "options": texts, "solution": str(gold + 1)}
 
 
@@ -68,7 +82,7 @@ def subjects(folder: str) -> list[str]:
     return sorted({line["subject"] for line in lines})
 
 
-def _write(folder: Path, splits: dict[str, int], make: Callable[[random.Random], Row]) -> None:
+def write_rows(folder: Path, splits: dict[str, int], make: Callable[[random.Random], Row]) -> None:
     folder.mkdir(parents=True)
     rng = random.Random(str(folder.name))
     for split, rows in splits.items():
@@ -85,16 +99,19 @@ def write_data(root: Path, rows: int) -> None:
     """
     for subject in subjects("kormo_kmmlu_cot"):
         for name in (f"KMMLU/{subject}", f"KMMLU-HARD/{subject.lower().replace('-', '_')}"):
-            _write(root / "HAERAE-HUB" / name, {"dev": 5, "test": rows}, kmmlu)
+            write_rows(root / "HAERAE-HUB" / name, {"dev": 5, "test": rows}, kmmlu)
     for subject in subjects("mmlu_redux"):
         folder = root / "edinburgh-dawg" / "mmlu-redux-2.0" / subject
-        _write(folder, {"test": max(rows, 6)}, mmlu_redux)
+        write_rows(folder, {"test": max(rows, 6)}, mmlu_redux)
+        if not (root / "cais" / "mmlu" / subject).exists():
+            write_rows(root / "cais" / "mmlu" / subject, {"dev": 5}, mmlu_redux)
     for place, split, make in (
         ("HAERAE-HUB/K2-Eval/knowledge", "test", k2_eval),
         ("snunlp/KoBALT-700/kobalt_v1", "raw", kobalt),
         ("snuh/ClinicalQA/default", "train", clinical),
-        ("snuh/KorMedLawQA/default", "train", clinical),
+        ("snuh/KorMedLawQA/default", "train", law),
+        ("Idavidrein/gpqa/gpqa_main", "train", gpqa),
         ("LGAI-EXAONE/KMMLU-Pro/kmmlu_pro", "test", professional),
         ("LGAI-EXAONE/KMMLU-Redux/default", "test", professional),
     ):
-        _write(root / place, {split: 40 * rows}, make)
+        write_rows(root / place, {split: 40 * rows}, make)

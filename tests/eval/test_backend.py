@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.train import train_tokenizer
-from eval.backend import KORMoLM, load_backend
+from eval.backend import KORMoLM
+from eval.model import load_backend
 from eval.reasoning import as_turn
 from tests.random_model import random_model
 
@@ -163,7 +164,7 @@ def test_a_random_model_runs_from_question_to_score(
 ) -> None:
     import lm_eval
 
-    from eval.local_data import LocalTaskManager
+    from eval.task_manager import LocalTaskManager
 
     lm.thinking = thinking
     results = lm_eval.simple_evaluate(
@@ -172,7 +173,7 @@ def test_a_random_model_runs_from_question_to_score(
         task_manager=LocalTaskManager(folders=[]),
         apply_chat_template=True,
         limit=3,
-        gen_kwargs="max_gen_toks=4,max_think_toks=4",
+        gen_kwargs={"max_gen_toks": 4, "max_think_toks": 4, "keep_thinking": True},
         bootstrap_iters=0,
     )
     for name in ("ko_reasoning_mini", "reasoning_mini_en"):
@@ -236,7 +237,7 @@ def test_a_tokenizer_without_the_end_of_thinking_cannot_think(
 
 def test_backends_by_name() -> None:
     assert load_backend("hf") is KORMoLM
-    with pytest.raises(RecipeError, match="choose one of hf, vllm"):
+    with pytest.raises(RecipeError, match="choose hf or vllm"):
         load_backend("hg")
     with pytest.raises(RecipeError, match="lm-eval\\[vllm\\]"):
         load_backend("vllm")

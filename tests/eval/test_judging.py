@@ -2,7 +2,6 @@
 
 import pytest
 
-from data_recipes.common.errors import RecipeError
 from data_recipes.toy.items import unique_items
 from eval.reasoning import Verdict, as_turn, judge, judge_turn
 
@@ -60,6 +59,19 @@ def test_a_turn_keeps_whether_thinking_was_asked_for(completion: str, thinking: 
     assert judge_turn(turn, "17", "ko") == judge(completion, "17", thinking, "ko")
 
 
-def test_a_text_without_its_think_block_is_refused() -> None:
-    with pytest.raises(RecipeError, match="eval.backend"):
-        judge_turn("답은 17입니다.", "17", "ko")
+@pytest.mark.parametrize(
+    ("text", "right", "truncated"),
+    [
+        ("답은 17입니다.", True, False),
+        ("3을 더합니다.\n</think>\n\n답은 17입니다.", True, False),
+        ("<think>\n3을 더합니다.\n</think>\n\n답은 17입니다.", True, False),
+        ("답은 18입니다.\n</think>\n\n답은 17입니다.", True, False),
+        ("답은 17입니다.\n</think>\n\n답은 18입니다.", False, False),
+        ("<think>\n답은 17입니다.", False, True),
+    ],
+)
+def test_what_other_backends_hand_over_is_judged_by_its_answer(
+    text: str, right: bool, truncated: bool
+) -> None:
+    verdict = judge_turn(text, "17", "ko")
+    assert (verdict.right, verdict.truncated_thinking) == (right, truncated)

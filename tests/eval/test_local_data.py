@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from eval.local_data import LM_EVAL_TASKS, HubData, LocalTaskManager, fetch, main
+from eval.local_data import fetch, main
+from eval.task_manager import LM_EVAL_TASKS, HubData, LocalTaskManager
 
 from .oracle import Oracle
 
@@ -105,7 +106,7 @@ def test_what_was_fetched_is_read(
     shutil.copytree(haerae / "HAERAE-HUB" / "HAE_RAE_BENCH" / "history", hub / "owner" / "name")
     monkeypatch.chdir(hub)
     data = HubData("owner/name", None)
-    half = out / "owner" / "name" / "default.part"  # what a killed run leaves
+    half = out / "owner" / "name" / "default.tmp"  # what a killed run leaves
     half.mkdir(parents=True)
     (half / "test.parquet").write_bytes(b"half")
     assert fetch(data, out) == 5

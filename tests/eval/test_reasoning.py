@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
 from eval.reasoning import as_turn
 from eval.suites import check_suite, leaf_entries, load_suite
+from eval.task_manager import LM_EVAL_TASKS, LocalTaskManager
 
 from .oracle import Guesser, Oracle, chance_interval
 

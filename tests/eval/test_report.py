@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eval.__main__ import main
-from eval.report import collect, markdown, page
+from eval.report import build_page, collect
 from eval.run_dir import read_results, read_samples
 
 from .chat_models import LIMIT, save_model
@@ -32,6 +32,20 @@ class Closed(HTMLParser):
         assert self.open.pop() == tag
 
 
+def markdown(run: Path) -> str:
+    return build_page(collect([run])).to_markdown()
+
+
+def page(run: Path) -> str:
+    return build_page(collect([run])).to_html()
+
+
+def percent(row: dict) -> str:
+    """A score as tables have it."""
+    low, high = (100 * end for end in row["interval"])
+    return f"{100 * row['value']:.1f} ({low:.1f} to {high:.1f})"
+
+
 def with_published(run: Path, out: Path, **changes: object) -> Path:
     """A copy of a run whose KMMLU-like row stands for the card's."""
     shutil.copytree(run, out)
@@ -42,10 +56,10 @@ def with_published(run: Path, out: Path, **changes: object) -> Path:
 
 
 def test_scores_and_errors_are_those_of_the_run(whole_run: Path) -> None:
-    text, html = markdown(collect([whole_run])), page(collect([whole_run]))
+    text, html = markdown(whole_run), page(whole_run)
     for row in read_results(whole_run)["rows"]:
-        score = f"{100 * row['value']:.1f} ± {100 * row['stderr']:.1f}"
-        assert re.search(rf"\| {re.escape(row['label'])} \|.*\| {score} \|", text)
+        score = percent(row)
+        assert re.search(rf"\| {re.escape(row['label'])} \|.*\| {re.escape(score)} \|", text)
         assert score in html
     assert "달력" in html and "달력" in text  # the subjects, in Korean
     assert "## Thinking" in text and "Beside published" not in text
@@ -72,14 +86,14 @@ def test_wrong_answers_are_shown_as_they_are(whole_run: Path) -> None:
 def test_published_scores_stand_beside_what_was_measured_alike(
     whole_run: Path, tmp_path: Path
 ) -> None:
-    same = markdown(collect([with_published(whole_run, tmp_path / "same")]))
+    same = markdown(with_published(whole_run, tmp_path / "same"))
     assert re.search(r"\| kmmlu_mini \|.*\| 46.5 \| 38.5 \|", same)
-    other = markdown(collect([with_published(whole_run, tmp_path / "other", shots=0)]))
+    other = markdown(with_published(whole_run, tmp_path / "other", shots=0))
     assert "46.5" not in other
     unknown = with_published(whole_run, tmp_path / "unknown", published="click")
-    assert "55.3?" in markdown(collect([unknown]))
+    assert "55.3?" in markdown(unknown)
     thought = with_published(whole_run, tmp_path / "thought", think=True)
-    assert "46.5" not in markdown(collect([thought]))
+    assert "46.5" not in markdown(thought)
 
 
 def test_what_a_model_writes_cannot_change_the_page(whole_run: Path, tmp_path: Path) -> None:
@@ -89,9 +103,9 @@ def test_what_a_model_writes_cannot_change_the_page(whole_run: Path, tmp_path: P
     for record in records:
         record["responses"] = [["<script>alert(1)</script>\n```\n| a | b |\u202e"]]
     path.write_text("\n".join(json.dumps(record) for record in records) + "\n")
-    html, text = page(collect([run])), markdown(collect([run]))
+    html, text = page(run), markdown(run)
     assert "<script>" not in html and "&lt;script&gt;" in html and "\u202e" not in html
-    assert "````text\n<script>" in text
+    assert "````\n<script>" in text
 
 
 def test_runs_beside_each_other(
@@ -106,7 +120,7 @@ def test_runs_beside_each_other(
         next(r for r in read_results(run)["rows"] if r["task"] == "mmlu_mini")
         for run in (out, whole_run)
     )
-    expected = [f"{100 * r['value']:.1f} ± {100 * r['stderr']:.1f}" for r in (ours, theirs)]
+    expected = [percent(row) for row in (ours, theirs)]
     line = next(line for line in printed.splitlines() if line.startswith("mmlu_mini"))
     assert re.split(r" {2,}", line)[-2:] == expected
     with pytest.raises(SystemExit, match="no such file"):
@@ -127,9 +141,10 @@ def test_a_ladder_is_one_report_with_a_plot(
     parser = Closed()
     parser.feed(html)
     assert not parser.open and parser.addresses
-    assert all(address.startswith("data:image/png;base64,") for address in parser.addresses)
+    pictures = [one for one in parser.addresses if not one.startswith("#")]
+    assert pictures and all(one.startswith("data:image/png;base64,") for one in pictures)
     thinking = collect([out / "random", out / "second"]).thinking
-    assert [(own.run, own.task) for own in thinking] == [
+    assert [(run, task) for run, task, _ in thinking] == [
         ("random", "ko_reasoning_mini"),
         ("second", "ko_reasoning_mini"),
     ]

@@ -14,9 +14,9 @@ from transformers import AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
-from eval.local_data import LocalTaskManager
 from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
+from eval.task_manager import LocalTaskManager
 
 from ..conftest import ROOT, environment
 from .chat_models import LIMIT, quick, save_model

@@ -1,13 +1,19 @@
 """Suites name tasks that exist and metrics that these report; mistakes are found at the start."""
 
+import operator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from eval.local_data import LM_EVAL_TASKS, LocalTaskManager
-from eval.suites import SUITES, check_suite, leaf_entries, load_suite, suite_names
+from eval.suites import SUITES, SuiteTask, check_suite, leaf_entries, load_suite, suite_names
+from eval.task_manager import LM_EVAL_TASKS, LocalTaskManager
+
+from .hub_items import write_data
+from .oracle import Guesser, Oracle, chance_interval
+from .suite_items import write_suites
 
 # Where the tasks of the card lie; all of lm-eval's would take ten seconds to read.
 FOLDERS = [
@@ -29,7 +35,7 @@ def write(path: Path, *tasks: dict) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name, rows, columns", [("en", 14, 13), ("ko", 9, 9)])
+@pytest.mark.parametrize("name, rows, columns", [("en", 14, 13), ("ko", 10, 9)])
 def test_the_suites_of_the_card(
     known: LocalTaskManager, name: str, rows: int, columns: int
 ) -> None:
@@ -96,3 +102,60 @@ def test_a_suite_is_named_after_its_file(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="named after its file"):
         load_suite(tmp_path / "two.yaml")
     assert (SUITES / "ko.yaml").is_file()
+
+
+@pytest.fixture(scope="module")
+def on_made_up_rows(
+    datasets_cache: None, tmp_path_factory: pytest.TempPathFactory
+) -> LocalTaskManager:
+    """Every task of the suites, lm-eval's too, on made-up questions."""
+    root = tmp_path_factory.mktemp("suites")
+    write_suites(root, rows=2)
+    write_data(root, rows=2)
+    return LocalTaskManager(root, folders=[LM_EVAL_TASKS / folder for folder in FOLDERS])
+
+
+def _row_tasks(manager: LocalTaskManager, name: str, row: SuiteTask) -> dict[str, Any]:
+    """The tasks of a row, with its shots."""
+    # The subjects of a benchmark have one form; the first six stand for all.
+    tasks = manager.load([entry.name for entry in leaf_entries(manager, row.task)[:6]])["tasks"]
+    for task in tasks.values():
+        task.set_config("num_fewshot", row.shots)
+        task.set_fewshot_seed(seed=1)
+    return tasks
+
+
+def _written(task: Any, doc: dict[str, Any]) -> str:
+    """An answer as lm-eval's only generated task of these suites reads it."""
+    return f"Let's see. The answer is ({doc['answer']})."
+
+
+@pytest.mark.parametrize("name", ["en", "ko"])
+def test_an_oracle_and_a_guesser_on_every_row_of_a_suite(
+    on_made_up_rows: LocalTaskManager, name: str
+) -> None:
+    from lm_eval import evaluate
+
+    rows = load_suite(name).tasks
+    for row in rows:
+        tasks = _row_tasks(on_made_up_rows, name, row)
+        metric = row.metric_key
+
+        def score(model: Any, tasks: dict[str, Any] = tasks, metric: str = metric) -> float:
+            found = evaluate(model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0)["results"]
+            sizes = [own["sample_len"] for own in found.values()]
+            values = [own[metric] for own in found.values()]
+            return sum(map(operator.mul, values, sizes)) / sum(sizes)
+
+        assert score(Oracle(tasks, say=_written)) == 1.0, row.task
+        if next(iter(tasks.values())).OUTPUT_TYPE == "generate_until":
+            continue
+        chances = []
+        for task in tasks.values():
+            chances += [1 / _choices(task, doc) for doc in task.eval_docs]
+        low, high = chance_interval(chances)
+        assert len(chances) >= 16 and low <= score(Guesser(tasks)) <= high, row.task
+
+
+def _choices(task: Any, doc: dict[str, Any]) -> int:
+    return len(task.doc_to_choice(doc))

@@ -10,8 +10,8 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from eval.choices import LETTERS, names_choice, options_from_text
-from eval.local_data import LM_EVAL_TASKS, TASKS, LocalTaskManager, hub_data
 from eval.suites import leaf_entries
+from eval.task_manager import LM_EVAL_TASKS, TASKS, LocalTaskManager, hub_data
 
 from .hub_items import kmmlu
 from .oracle import Guesser, Oracle, chance_interval, gold_index
@@ -23,7 +23,7 @@ def multiple_choice(manager: Any) -> dict[str, Any]:
     names = [n for n in manager.all_subtasks if index[n].cfg["output_type"] == "multiple_choice"]
     names = [name for name in names if not name.startswith("kmmlu_") or "mini" in name]
     tasks = manager.load([*names, "kormo_kmmlu", "kormo_kmmlu_hard"])["tasks"]
-    assert len(tasks) == 6 + 45 + 45 + 57 + 9 + 4
+    assert len(tasks) == 7 + 45 + 45 + 57 + 9 + 4
     return tasks
 
 
@@ -151,6 +151,38 @@ def test_lm_evals_own_manager_builds_what_ours_builds(datasets_cache: None) -> N
         for one in (task, ours["tasks"][name]):
             one.set_fewshot_seed(1)
         assert task.fewshot_context(doc, shots) == ours["tasks"][name].fewshot_context(same, shots)
+
+
+def test_redux_shows_the_examples_of_mmlu(both: LocalTaskManager) -> None:
+    task = both.load(["kormo_mmlu_redux_anatomy"])["tasks"]["kormo_mmlu_redux_anatomy"]
+    theirs = both.load(["mmlu_anatomy"])["tasks"]["mmlu_anatomy"]
+    questions = [doc["question"] for doc in theirs.fewshot_docs()]
+    assert [doc["question"] for doc in task.fewshot_docs()] == questions
+    assert not set(questions) & {doc["question"] for doc in task.eval_docs}
+
+
+def test_clinical_questions_come_with_their_findings(manager: Any) -> None:
+    task = manager.load(["kormo_kr_clinical_qa"])["tasks"]["kormo_kr_clinical_qa"]
+    for doc in list(task.eval_docs)[:5]:
+        text = task.doc_to_text(doc)
+        question, exam, options = (
+            text.index(p) for p in (doc["question"].strip(), doc["exam"], "A. ")
+        )
+        assert question < exam < options
+    from data_recipes.decontaminate.config import DecontaminateConfig
+
+    sets = DecontaminateConfig(evaluation_sets="evaluation_sets.yaml").sets()
+    (columns,) = [one.columns for one in sets if one.task == "kr_clinical_qa"]
+    assert {"question", "exam", "options"} <= set(columns)
+
+
+def test_the_choices_of_gpqa_stay_where_they_are(manager: Any) -> None:
+    # lm-eval's own task shuffles them anew whenever its questions are read.
+    task = manager.load(["kormo_gpqa_main"])["tasks"]["kormo_gpqa_main"]
+    once, again = list(task.eval_docs), list(task.eval_docs)
+    assert once == again and len({doc["answer"] for doc in once}) == 4
+    for doc in once:
+        assert doc[f"choice{'ABCD'.index(doc['answer'][1]) + 1}"] == doc["Correct Answer"]
 
 
 def test_what_subjects_share_is_no_task(manager: Any) -> None:
