@@ -320,7 +320,7 @@ def test_the_right_choice_is_the_one_that_is_right(multiple_choice: dict[str, An
         for doc in list(task.eval_docs)[:6]:
             prompt = task.doc_to_text(doc)
             first, second = re.search(r"(\d+) 더하기 (\d+)", prompt).groups()
-            (letter,) = re.findall(rf"\n([A-J])[.:] {int(first) + int(second)}\n", prompt)
+            (letter,) = re.findall(rf"\n\(?([A-J])[.:)] {int(first) + int(second)}\n", prompt)
             assert LETTERS[gold_index(task, doc)] == letter, name
             checked += 1
     assert checked > 500
