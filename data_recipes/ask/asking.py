@@ -175,6 +175,7 @@ class _Run:
                 if not self._stop.is_set():
                     await self._settle(line, key, request)
         except Hopeless:
+            self._stop.set()
             raise  # what is under way will fare no better
         except RecipeError as error:
             self._end(error)

@@ -97,6 +97,15 @@ def _shown(reply: bytes) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
+def _unreachable(error: BaseException | None) -> BaseException | None:
+    """Return the cause of an error that says that nothing listens at an address, if it has one."""
+    import aiohttp
+
+    while error is not None and not isinstance(error, aiohttp.ClientConnectorError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _is_tokens(value: Any) -> bool:
     return type(value) is int and 0 <= value < _MOST_TOKENS
 
@@ -133,7 +142,7 @@ def read_reply(endpoint: Endpoint, reply: bytes) -> Answer:
         ("usage", all(map(_is_tokens, tokens))),
     ):
         if not fits:
-            raise Fault(f"not a chat completion (`{name}` is none): {_shown(reply)}")
+            raise Fault(f"not a chat completion (bad `{name}`): {_shown(reply)}")
     return replace(answer, cost=endpoint.cost(*tokens))
 
 
@@ -166,6 +175,7 @@ class Client:
         if self._servers:
             return
         # A second of imports, which `--help` and a finished run do without.
+        import aiohttp
         import httpx2
         import openai
 
@@ -177,12 +187,11 @@ class Client:
                 api_key=self._key or "none",  # it does not go without
                 max_retries=0,
                 timeout=openai.Timeout(self.endpoint.timeout_seconds, connect=_CONNECT_SECONDS),
-                http_client=httpx2.AsyncClient(
-                    follow_redirects=True,
-                    limits=httpx2.Limits(max_keepalive_connections=self.endpoint.concurrency),
-                    # Addresses are reached directly: the servers of a cluster are not behind the
-                    # proxy that its nodes have for the internet.
-                    trust_env=False,
+                # aiohttp takes a quarter of the CPU of the library's default, whose pool looks at
+                # all of its connections at every request. Addresses are reached directly: the
+                # servers of a cluster are not behind the proxy that its nodes have.
+                http_client=openai.DefaultAioHttpClient(
+                    limits=httpx2.Limits(max_connections=None), trust_env=False
                 ),
             )
             self._servers.append(server)
@@ -191,15 +200,14 @@ class Client:
                     await server.models.with_raw_response.list(extra_headers=self._headers)
             except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
                 raise self._no_access(address, error) from error
-            except openai.APITimeoutError:
-                pass  # it is there, and tries of a request are patient with what else it does
             except openai.APIConnectionError as error:
-                if type(error.__cause__).__name__ == "ConnectError":
+                if cause := _unreachable(error):
                     raise RecipeError(
-                        f"endpoint {self.name!r}: nothing answers at {address} "
-                        f"({error.__cause__}); start the server, or correct base_url"
+                        f"endpoint {self.name!r}: nothing answers at {address} ({cause}); start "
+                        "the server, or correct base_url"
                     ) from error
-            except (openai.OpenAIError, TimeoutError):
+                # It is there, and tries of a request are patient with what else it does.
+            except (openai.OpenAIError, aiohttp.ClientError, TimeoutError):
                 pass
 
     async def close(self) -> None:
@@ -218,25 +226,28 @@ class Client:
             Refused: none will.
             Hopeless: neither will any other request.
         """
+        import aiohttp
+        import httpx2
         import openai
 
         # In turn, so that another try goes to another server.
         turn = next(self._turn) % len(self._servers)
-        model, messages = body["model"], body["messages"]
-        sampling = {k: v for k, v in body.items() if k not in ("model", "messages")}
         try:
             # The library's own time-out is of each wait for a byte, not of the whole answer.
             async with asyncio.timeout(self.endpoint.timeout_seconds):
-                reply = await self._servers[turn].chat.completions.with_raw_response.create(
-                    model=model,
-                    messages=messages,
-                    extra_body=sampling,
-                    extra_headers=self._headers,
+                # Not `chat.completions.create`, which takes the messages apart at every request
+                # and reads replies leniently.
+                reply = await self._servers[turn].post(
+                    "/chat/completions",
+                    body=body,
+                    cast_to=httpx2.Response,
+                    options={"headers": self._headers},
                 )
-        except (TimeoutError, openai.APITimeoutError) as error:
+        except TimeoutError as error:
             raise Fault(f"no answer within {self.endpoint.timeout_seconds:g} s") from error
-        except openai.APIConnectionError as error:
-            cause = error.__cause__
+        # Not all of aiohttp's own errors become the library's.
+        except (openai.APIConnectionError, aiohttp.ClientError) as error:
+            cause = _unreachable(error) or error.__cause__ or error
             raise Fault(f"connection lost ({type(cause).__name__}: {cause})") from error
         except openai.APIStatusError as error:
             status, said = error.status_code, _shown(error.response.content)
@@ -246,7 +257,7 @@ class Client:
             if status in _NO_ACCESS:
                 raise self._no_access(self.endpoint.servers[turn], error) from error
             raise Refused(f"HTTP {status}: {said}") from error
-        answer = read_reply(self.endpoint, reply.http_response.content)
+        answer = read_reply(self.endpoint, reply.content)
         self._check(answer)
         return answer
 

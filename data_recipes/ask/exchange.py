@@ -11,7 +11,7 @@ from .config import Endpoint
 
 # Of chat formats and tokenizers; a server may take them for its own, wherever they stand.
 CONTROL_TOKEN = re.compile(
-    r"<[|｜][^<>|｜\n]{2,40}[|｜]>|</?think>|\[/?INST\]|<</?SYS>>|</?s>"
+    r"<[|｜][^<>|｜\n]{2,40}[|｜]>|</?(?:think|tool_call|tool_response)>|\[/?INST\]|<</?SYS>>|</?s>"
     r"|<(?:start|end)_of_turn>|<unk>|<pad>"
 )
 _BEGIN_THOUGHTS, _END_THOUGHTS = "<think>", "</think>"
