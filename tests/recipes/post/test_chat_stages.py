@@ -33,10 +33,12 @@ from modeling_kormo.export import save_portable
 from recipes import dpo, sft
 from recipes.engine.metrics import read_metrics
 from recipes.post.chats import build_chats, unpack
+from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.masks import ChatTokenizer
-from recipes.post.model import load_chat_model, load_chat_tokenizer
+from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
 from recipes.post.sft_config import ChatSource, SFTStageConfig
+from recipes.post.trainers import PairTrainer
 
 from ...conftest import ROOT, environment, release_outputs
 
@@ -309,6 +311,60 @@ def test_nothing_depends_on_how_a_step_is_split(
         for a, b in zip(one, other, strict=True):
             for key in noted & a.keys():
                 assert b[key] == pytest.approx(a[key], rel=2e-5, abs=2e-6), (a["step"], key)
+
+
+@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo"])
+def test_the_preference_loss_is_the_papers(
+    base: Path, sources: Path, tmp_path: Path, loss_type: str
+) -> None:
+    """Beta, the weight of the chosen answers' own loss and the form of the loss all take part."""
+    beta, weight = 0.3, 0.7
+    settings = [f"preference={{beta: {beta}, sft_weight: {weight}, loss_type: {loss_type}}}"]
+    arguments = overrides("dpo", base, sources, tmp_path / "run", *settings)
+    config = load_config(SFT.with_name("dpo.yaml"), DPOStageConfig, arguments)
+    tokenizer = load_chat_tokenizer(str(base))
+    pairs = build_pairs(config.data.sources, tokenizer, 400, 12, 0)
+    model, reference = (load_chat_model(config, tokenizer) for _ in range(2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    trainer = PairTrainer(
+        model=model,
+        ref_model=reference,
+        args=dpo.dpo_arguments(config),
+        data_collator=PreferenceCollator(tokenizer.pad_token_id),
+        train_dataset=pairs.train,
+        eval_dataset=pairs.heldout,
+        processing_class=tokenizer,
+    )
+    trainer.prepare(config)
+    batch = trainer.data_collator([pairs.train[i] for i in range(3)])
+
+    def answers(own: torch.nn.Module) -> torch.Tensor:
+        kwargs = {k: batch[k] for k in ("input_ids", "attention_mask")}
+        logits = own(**kwargs, use_cache=False).logits[:, :-1].log_softmax(-1)
+        taken = logits.gather(2, batch["input_ids"][:, 1:, None])[..., 0]
+        return (taken * batch["completion_mask"][:, 1:]).sum(1)
+
+    with torch.no_grad():
+        ratios, chosen = answers(model) - answers(reference), answers(model)[:3]
+        if loss_type == "ipo":
+            ratios = ratios / batch["completion_mask"].sum(1)
+            losses = (ratios[:3] - ratios[3:] - 1 / (2 * beta)) ** 2
+        else:
+            losses = -torch.nn.functional.logsigmoid(beta * (ratios[:3] - ratios[3:]))
+        nll = -chosen.sum() / batch["completion_mask"][:3, 1:].sum()
+        wanted = losses.mean() + weight * nll
+        count = trainer._get_num_items_in_batch([batch], torch.device("cpu"))
+        found = trainer.compute_loss(trainer.model, batch, num_items_in_batch=count)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_every_setting_of_an_adapter_is_taken(base: Path, sources: Path, tmp_path: Path) -> None:
+    adapter = "model.adapter={rank: 3, alpha: 7, dropout: 0.25}"
+    arguments = overrides("sft", base, sources, tmp_path / "run", adapter)
+    lora = lora_config(load_config(SFT, SFTStageConfig, arguments))
+    assert (lora.r, lora.lora_alpha, lora.lora_dropout) == (3, 7, 0.25)
 
 
 def test_dpo_prefers_the_chosen_and_resumes(

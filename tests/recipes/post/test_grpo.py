@@ -153,6 +153,67 @@ def test_tokenizers_that_cannot_chat_are_refused(chat_model: Path, tmp_path: Pat
         load_rollout_tokenizer(str(tmp_path / "plain"))
 
 
+def test_every_setting_reaches_the_trainer(overrides: list[str]) -> None:
+    """Values other than the defaults and than each other, as no two may be exchanged."""
+    config = stage(
+        overrides,
+        "rewards={answer: 0.9, language: 0.3, format: 0.1}",
+        "optimizer={learning_rate: 2e-4, weight_decay: 0.2, max_grad_norm: 0.7, "
+        "loss_type: dr_grpo, kl_beta: 0.04, beta1: 0.8, beta2: 0.9, epsilon: 1e-6}",
+        "generation.temperature=0.8",
+        "schedule={steps: 7, warmup_steps: 2}",
+    )
+    args = grpo_arguments(config, end_id=5)
+    found = {
+        "reward_weights": [0.9, 0.3, 0.1],
+        "learning_rate": 2e-4,
+        "weight_decay": 0.2,
+        "max_grad_norm": 0.7,
+        "loss_type": "dr_grpo",
+        "beta": 0.04,
+        "adam_beta1": 0.8,
+        "adam_beta2": 0.9,
+        "adam_epsilon": 1e-6,
+        "temperature": 0.8,
+        "max_steps": 7,
+        "warmup_steps": 2,
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        # Advantages are divided by the standard deviation of their group.
+        "scale_rewards": "group",
+        "shuffle_dataset": False,
+    }
+    assert {name: getattr(args, name) for name in found} == found
+
+
+def test_rewards_are_weighted_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+) -> None:
+    start(monkeypatch, overrides, "rewards={answer: 0.9, language: 0.3, format: 0.1}")
+    for line in log_of(tmp_path / "run"):
+        parts = [line[f"rewards/{name}_reward/mean"] for name in ("answer", "language", "format")]
+        wanted = sum(w * part for w, part in zip((0.9, 0.3, 0.1), parts))
+        assert line["reward"] == pytest.approx(wanted, abs=1e-5)
+    assert any(line["rewards/language_reward/mean"] for line in log_of(tmp_path / "run"))
+
+
+def test_nothing_depends_on_how_a_step_is_split(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+) -> None:
+    logs = []
+    for micro_batch in (8, 4, 2):
+        run = tmp_path / str(micro_batch)
+        extra = [f"batch.micro_batch={micro_batch}", f"logging.output_dir={run}"]
+        start(monkeypatch, overrides, *extra, "optimizer.kl_beta=0.1")
+        logs.append(log_of(run))
+    for other in logs[1:]:
+        for a, b in zip(logs[0], other, strict=True):
+            for key in ("loss", "grad_norm", "reward", "kl"):
+                assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-5), (a["step"], key)
+
+
 def test_dry_run_trains_nothing(
     monkeypatch: pytest.MonkeyPatch, overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
