@@ -57,10 +57,10 @@ def grpo_plan(config: GRPOStageConfig) -> str:
     Raises:
         RecipeError: fewer prompts than a step takes.
     """
-    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)]
+    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
     needed = [*map(str, config.data.paths), config.model.init_from]
     if missing := [path for path in needed if not Path(path).exists()]:
-        return "\n".join([*lines, f"prompts           {missing[0]}: not on this machine"])
+        return "\n".join([*lines, f"not on this machine: {', '.join(missing)}"])
     prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
     prompts.in_order(config.schedule.steps, config.batch.prompts_per_step, config.data.seed)
     return "\n".join([*lines, prompts.counts()])
