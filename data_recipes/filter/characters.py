@@ -22,8 +22,10 @@ CONJOINING_JAMO = 256  # letters that a decomposed syllable (NFD) is made of
 CONTROL = 512  # controls but tab and line ends, private use, noncharacters
 NUMBER = 1024  # categories N*
 SYMBOL = 2048  # neither letter, mark, number, white space nor CONTROL
+CODE = 4096  # what programs and formulas are full of, and other text is not
 
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_CODE = "{}[]<>=;\\$^_"
 _SYLLABLES = (0xAC00, 0xD7A4)
 # Blocks: Hangul Compatibility Jamo, its half-width forms.
 _COMPATIBILITY = ((0x3131, 0x318F), (0xFFA0, 0xFFDD))
@@ -53,6 +55,7 @@ def character_table() -> np.ndarray:
     for flag, members in (
         (BREAK, _BREAKS),
         (PUNCTUATION, PUNCTUATION_SET),
+        (CODE, _CODE),
         (TERMINAL, TERMINAL_PUNCTUATION),
     ):
         table[[ord(c) for c in members]] |= flag

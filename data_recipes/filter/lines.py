@@ -17,7 +17,7 @@ from ..text.words import GOLDEN, SEED, decode, mix
 from .characters import BREAK, SPACE, TERMINAL, character_table, head
 
 _LINE_FEED, _RETURN, _FULL_STOP, _HASH, _HYPHEN = 0x0A, 0x0D, 0x2E, 0x23, 0x2D
-_BULLET, _ELLIPSIS = 0x2022, 0x2026
+_BULLET, _ELLIPSIS, _PIPE = 0x2022, 0x2026, 0x7C
 # Bytes with which a line break begins that is no line feed: 1 alone, 2 perhaps.
 _ODD_BREAKS = np.zeros(256, np.uint8)
 _ODD_BREAKS[[0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E]] = 1
@@ -46,6 +46,7 @@ class Line(IntEnum):
     ELLIPSIS_LINES = 14
     HASHES = 15
     ELLIPSES = 16
+    TABLE_LINES = 17
 
 
 _ROWS = len(Line)
@@ -97,41 +98,44 @@ def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int,
 
 
 @kernel
-def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int]:
-    """Whether a line starts with a bullet, and whether it ends in an ellipsis."""
+def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int, int]:
+    """Whether a line starts with a bullet, ends in an ellipsis, and is a row of a table."""
     at, end = _edges(data, at, end, table)
     if at == end:
-        return 0, 0
+        return 0, 0, 0
     first = decode(data, at, end)[0]
     last = decode(data, head(data, at, end), end)[0]
     stops = 0
     while stops < 3 and end - stops > at and data[end - stops - 1] == _FULL_STOP:
         stops += 1
-    return int(first == _BULLET or first == _HYPHEN), int(stops == 3 or last == _ELLIPSIS)
+    bullet, ellipsis = first == _BULLET or first == _HYPHEN, stops == 3 or last == _ELLIPSIS
+    return int(bullet), int(ellipsis), int(first == _PIPE)
 
 
 @kernel
 def _split_lines(
     data: np.ndarray, at: int, end: int, last: bool, table: np.ndarray
-) -> tuple[int, int, int]:
-    """Lines that `str.splitlines` cuts a line into, of them those with bullets and ellipses.
+) -> tuple[int, int, int, int]:
+    """Lines that `str.splitlines` cuts a line into, of them those with bullets, ellipses, bars.
 
     The line has a line feed behind it, or is the `last` of its text.
     """
-    lines = bullets = ellipses = 0
+    lines = bullets = ellipses = rows = 0
     start, broken_by = at, 0
     while at < end:
         here = at
         point, at = decode(data, at, end)
         if table[point] & BREAK:
-            bullet, ellipsis = _marks(data, start, here, table)
+            bullet, ellipsis, row = _marks(data, start, here, table)
             lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
+            rows += row
             start, broken_by = at, point
     # Nothing between a return and a line feed, or before the end of the text, is no line.
     if start < end or not last and broken_by != _RETURN:
-        bullet, ellipsis = _marks(data, start, end, table)
+        bullet, ellipsis, row = _marks(data, start, end, table)
         lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
-    return lines, bullets, ellipses
+        rows += row
+    return lines, bullets, ellipses, rows
 
 
 @kernel
@@ -235,13 +239,14 @@ def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) 
                     if seen:
                         own[Line.DUPLICATE_FILLED_CHARACTERS] += characters
             if odd:
-                lines, bullets, ellipsis_lines = _split_lines(data, at, stop, over, table)
+                lines, bullets, ellipsis_lines, rows = _split_lines(data, at, stop, over, table)
             else:
                 lines = 1 if characters or not over else 0
-                bullets, ellipsis_lines = _marks(data, at, stop, table)
+                bullets, ellipsis_lines, rows = _marks(data, at, stop, table)
             own[Line.SPLIT_LINES] += lines
             own[Line.BULLET_LINES] += bullets
             own[Line.ELLIPSIS_LINES] += ellipsis_lines
+            own[Line.TABLE_LINES] += rows
             if over:
                 break
             at = stop + 1

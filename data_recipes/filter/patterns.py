@@ -75,6 +75,21 @@ def marked_characters(data: np.ndarray, offsets: np.ndarray, automaton: Automato
     return _marked(data, offsets, automaton.moves, automaton.found)
 
 
+def count_phrases(
+    data: np.ndarray, offsets: np.ndarray, automaton: Automaton
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the phrases of each document: all of them, and the different ones; int64 [documents].
+
+    Of phrases that end at the same place, the longest counts.
+
+    Args:
+        data: UTF-8, uint8 [bytes].
+        offsets: where each document starts, int64 [documents + 1].
+        automaton: the phrases.
+    """
+    return _count(data, offsets, automaton.moves, automaton.found)
+
+
 @kernel(inline="always")
 def _lower(byte: int) -> int:
     return byte + 32 if 0x41 <= byte <= 0x5A else byte
@@ -100,3 +115,22 @@ def _marked(
         if hit:
             marked[document] += characters
     return marked
+
+
+@kernel
+def _count(
+    data: np.ndarray, offsets: np.ndarray, moves: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    every = np.zeros(len(offsets) - 1, np.int64)
+    different = np.zeros(len(offsets) - 1, np.int64)
+    last = np.full(len(found), -1, np.int64)
+    for document in range(len(every)):
+        state = 0
+        for at in range(offsets[document], offsets[document + 1]):
+            state = moves[state, _lower(data[at])]
+            if found[state]:
+                every[document] += 1
+                if last[state] != document:
+                    last[state] = document
+                    different[document] += 1
+    return every, different

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     BeforeValidator,
     Field,
@@ -29,15 +30,26 @@ _LISTS = {
     "stop_words": "stop_words",
     "suffix_word_frac": "suffixes",
     "boilerplate_frac": "boilerplate",
+    "spam_ratio": "spam",
+    "function_word_frac": "function_words",
+    "broken_article_frac": "articles",
+    "unfinished_frac": "particles",
 }
 
 
 # Keys of a profile that are no more, with what to do instead.
 _DROPPED = {
-    "word_lists": "phrases of unwanted lines go into `boilerplate`",
+    "word_lists": "phrases go into `spam`, which counts by density, or `boilerplate`, by line",
     "datatrove": "run datatrove's filter over your files first, and read what it writes",
     "perplexity": "the quality step sorts out word salad",
 }
+
+
+def _known(name: str) -> None:
+    if name not in STATISTICS:
+        close = difflib.get_close_matches(name, STATISTICS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(STATISTICS)}"
+        raise ValueError(f"unknown statistic {name!r}; {hint}")
 
 
 class Limit(Strict):
@@ -52,6 +64,12 @@ class Limit(Strict):
     min: float | None = None
     max: float | None = None
     source: str = Field(min_length=1)
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Which values lie within it, bool."""
+        low = -np.inf if self.min is None else self.min
+        high = np.inf if self.max is None else self.max
+        return (values >= low) & (values <= high)
 
     @model_validator(mode="after")
     def _some_and_ordered(self) -> "Limit":
@@ -71,6 +89,8 @@ class LanguageId(Strict):
             (`lid.176.ftz`, GlotLID, OpenLID, your own).
         label: the language as the model calls it, without fastText's `__label__`.
         min: lowest probability of that language that is kept; it must be the most likely one.
+        sure: statistics by which a document is in the language whatever the model says, each with
+            its least value: Hangul is enough for Korean, also between Han characters.
         sample_chars: characters at the beginning of a document that are looked at. On Debian's text
             500 find as many documents of the language as 2,000 do (py3langid).
         source: where the number comes from.
@@ -79,6 +99,7 @@ class LanguageId(Strict):
     model: str = BUILT_IN
     label: str = Field(min_length=1)
     min: float = Field(gt=0, le=1)
+    sure: dict[str, float] = {}
     sample_chars: int = Field(default=500, gt=0)
     source: str = Field(min_length=1)
 
@@ -98,6 +119,20 @@ class LanguageId(Strict):
         return None if self.model == BUILT_IN else sha256_file(Path(self.model))
 
 
+class Kind(Strict):
+    """Limits for documents of a kind that the others do not fit: verse, notes, formulas.
+
+    Attributes:
+        when: statistics that tell the kind, each with the values that it has.
+        limits: take the place of the profile's own on the same statistics; `null` for none.
+        language_id: whether the language of such documents is identified.
+    """
+
+    when: dict[str, Limit] = Field(min_length=1)
+    limits: dict[str, Limit | None] = {}
+    language_id: bool = True
+
+
 class Profile(Strict):
     """How documents of one language are judged.
 
@@ -113,7 +148,13 @@ class Profile(Strict):
         stop_words: words of which prose has many.
         suffixes: endings (of Korean eojeol: particles and verb endings).
         boilerplate: phrases that only lines about the page itself have.
+        spam: phrases that advertisements are full of, for `spam_ratio`.
+        function_words: small words (pronouns, prepositions, auxiliaries) of which sentences have
+            many and lists few; a capital first letter is allowed for.
+        articles: words that are never followed by one of `function_words` in a sentence.
+        particles: endings that no sentence ends in.
         limits: limits by statistic.
+        kinds: by name, other limits for documents of some kind; the first that fits is taken.
     """
 
     language: str = Field(min_length=1)
@@ -123,7 +164,12 @@ class Profile(Strict):
     stop_words: list[str] = []
     suffixes: list[str] = []
     boilerplate: list[str] = []
+    spam: list[str] = []
+    function_words: list[str] = []
+    articles: list[str] = []
+    particles: list[str] = []
     limits: dict[str, Limit] = {}
+    kinds: dict[str, Kind] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -133,22 +179,15 @@ class Profile(Strict):
                 raise ValueError(f"`{key}` is no more: {instead}")
         return values
 
-    @field_validator("stop_words", "suffixes", "boilerplate")
+    @field_validator(
+        "stop_words", "suffixes", "boilerplate", "spam", "function_words", "articles", "particles"
+    )
     @classmethod
     def _nothing_empty(cls, phrases: list[str]) -> list[str]:
         for phrase in phrases:
             if not phrase.strip() or "\n" in phrase:
                 raise ValueError(f"{phrase!r}: empty, or with a line end in it")
         return phrases
-
-    @field_validator("limits")
-    @classmethod
-    def _known(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
-        for name in set(limits) - set(STATISTICS):
-            close = difflib.get_close_matches(name, STATISTICS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(STATISTICS)}"
-            raise ValueError(f"unknown statistic {name!r}; {hint}")
-        return limits
 
     @model_validator(mode="after")
     def _one_word_unit(self) -> "Profile":
@@ -171,9 +210,17 @@ class Profile(Strict):
             )
         if self.words == "kiwi" and self.suffixes:
             raise ValueError("suffixes: Kiwi takes endings off as words; use `stop_words`")
-        for statistic, field in _LISTS.items():
-            if statistic in self.limits and not getattr(self, field):
-                raise ValueError(f"limits.{statistic}: needs the list `{field}`, which is empty")
+        used = dict.fromkeys(self.limits, "limits")
+        for name, kind in self.kinds.items():
+            used |= dict.fromkeys((*kind.when, *kind.limits), f"kinds.{name}")
+        for statistic, where in used.items():
+            _known(statistic)
+            field = _LISTS.get(statistic)
+            if field and not getattr(self, field):
+                raise ValueError(f"{where}.{statistic}: needs the list `{field}`, which is empty")
+        if self.language_id is not None:
+            for statistic in self.language_id.sure:
+                _known(statistic)
         return self
 
 

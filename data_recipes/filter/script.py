@@ -8,6 +8,7 @@ from ..text.kernels import kernel
 from ..text.words import decode
 from .characters import (
     ALPHA,
+    CODE,
     COMPATIBILITY_JAMO,
     CONJOINING_JAMO,
     CONTROL,
@@ -47,7 +48,8 @@ class Script(IntEnum):
     REPLACEMENTS = 10
     MOJIBAKE = 11
     URLS = 12
-    LONGEST_RUN = 13  # without white space, in characters; URLs do not count
+    CODE = 13
+    LONGEST_RUN = 14  # without white space, in characters; URLs do not count
 
 
 _ROWS = len(Script)
@@ -79,7 +81,7 @@ def _count(
     counts = np.zeros((_ROWS, documents), np.int64)
     for document in range(documents):
         at, end = offsets[document], offsets[document + 1]
-        visible = letters = numbers = symbols = hangul = rare = unspaced = 0
+        visible = letters = numbers = symbols = code = hangul = rare = unspaced = 0
         compatibility = conjoining = controls = replacements = urls = longest = 0
         syllables = 0  # Hangul in a row
         run, is_url, colon_slashes, leading_w = 0, False, 0, True
@@ -116,6 +118,7 @@ def _count(
                 letters += flags & ALPHA != 0
                 numbers += flags & NUMBER != 0
                 symbols += flags & SYMBOL != 0
+                code += flags & CODE != 0
                 compatibility += flags & COMPATIBILITY_JAMO != 0
                 conjoining += flags & CONJOINING_JAMO != 0
                 # "://" anywhere in the run, or "www." at its head.
@@ -164,5 +167,6 @@ def _count(
         counts[Script.REPLACEMENTS, document] = replacements
         counts[Script.MOJIBAKE, document] = max(utf, euc) + misread_hangul
         counts[Script.URLS, document] = urls
+        counts[Script.CODE, document] = code
         counts[Script.LONGEST_RUN, document] = longest
     return counts

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from .lines import Line, count_lines
-from .patterns import Automaton, marked_characters
+from .patterns import Automaton, count_phrases, marked_characters
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
 from .script import Script, count_script
-from .words import Spans, StopWords, Suffixes, count_stop_words, count_suffixed, measure_words
+from .words import (
+    Spans,
+    StopWords,
+    Suffixes,
+    count_stop_words,
+    count_suffixed,
+    find_words,
+    measure_words,
+)
+
+# Fewer different phrases than this are the subject of a text, not what it is for. Our choice.
+_FEWEST_SPAM_PHRASES = 4
 
 # Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
 # are 0. "Characters" are code points, "words" whatever the profile's word unit is.
@@ -20,6 +31,7 @@ STATISTICS: dict[str, tuple[str, str]] = {
     "hash_word_ratio": ("fraction", "number signs per word"),
     "ellipsis_word_ratio": ("fraction", "ellipses, `...` or `…`, per word"),
     "bullet_line_frac": ("fraction", "lines that start with • or -"),
+    "table_line_frac": ("fraction", "lines that start with |"),
     "ellipsis_line_frac": ("fraction", "lines that end in an ellipsis"),
     "alpha_word_frac": ("fraction", "words with a letter"),
     "stop_words": ("count", "different words of the profile's `stop_words`"),
@@ -44,8 +56,13 @@ STATISTICS: dict[str, tuple[str, str]] = {
     # Ours
     "symbol_frac": ("fraction", "visible characters that are neither letter, digit nor mark"),
     "number_frac": ("fraction", "visible characters that are digits"),
+    "code_frac": ("fraction", "visible characters of code and formulas: {}[]<>=;\\$^_"),
     "url_frac": ("fraction", "visible characters in URLs"),
     "boilerplate_frac": ("fraction", "characters in lines with one of `boilerplate`"),
+    "spam_ratio": ("fraction", "phrases of `spam` per word; 0 with fewer than four different ones"),
+    "function_word_frac": ("fraction", "words in `function_words`"),
+    "broken_article_frac": ("fraction", "words of `articles` before one of `function_words`"),
+    "unfinished_frac": ("fraction", "sentences whose last word ends in one of `particles`"),
     "longest_run": ("count", "characters without white space in a row, URLs aside"),
     "mojibake_frac": ("fraction", "visible characters read in the wrong encoding"),
     "replacement_frac": ("fraction", "visible characters that are U+FFFD"),
@@ -66,6 +83,10 @@ class Lists:
     boilerplate: Automaton | None = None
     stop_words: StopWords | None = None
     suffixes: Suffixes | None = None
+    spam: Automaton | None = None
+    function_words: StopWords | None = None
+    articles: StopWords | None = None
+    particles: Suffixes | None = None
 
 
 def measure(
@@ -80,8 +101,7 @@ def measure(
         data: UTF-8, uint8 [bytes].
         offsets: where each document starts, int64 [documents + 1].
         spans: words of each document.
-        lists: for `boilerplate_frac`, `stop_words` and `suffix_word_frac`, which are left out
-            without them.
+        lists: for the statistics that need one, which are left out without it.
         hangul: suffixes are looked for in words with Hangul alone.
 
     Returns:
@@ -104,6 +124,7 @@ def measure(
         "hash_word_ratio": _per(line[Line.HASHES], all_words),
         "ellipsis_word_ratio": _per(line[Line.ELLIPSES], all_words),
         "bullet_line_frac": _per(line[Line.BULLET_LINES], line[Line.SPLIT_LINES]),
+        "table_line_frac": _per(line[Line.TABLE_LINES], line[Line.SPLIT_LINES]),
         "ellipsis_line_frac": _per(line[Line.ELLIPSIS_LINES], line[Line.SPLIT_LINES]),
         "alpha_word_frac": _per(alpha_words, all_words),
         "dup_para_frac": _per(line[Line.DUPLICATE_PARAGRAPHS], line[Line.PARAGRAPHS]),
@@ -118,6 +139,7 @@ def measure(
         "newline_word_ratio": _per(line[Line.LINE_FEEDS], all_words),
         "symbol_frac": _per(script[Script.SYMBOLS], visible),
         "number_frac": _per(script[Script.NUMBERS], visible),
+        "code_frac": _per(script[Script.CODE], visible),
         "url_frac": _per(script[Script.URLS], visible),
         "longest_run": script[Script.LONGEST_RUN].astype(np.float64),
         "mojibake_frac": _per(script[Script.MOJIBAKE], visible),
@@ -135,6 +157,22 @@ def measure(
     if lists.boilerplate is not None:
         marked = marked_characters(data, offsets, lists.boilerplate)
         found["boilerplate_frac"] = _per(marked, characters - line[Line.LINE_FEEDS])
+    if lists.spam is not None:
+        every, different = count_phrases(data, offsets, lists.spam)
+        every[different < _FEWEST_SPAM_PHRASES] = 0
+        found["spam_ratio"] = _per(every, all_words)
+    if lists.function_words is not None:
+        small = find_words(words, lists.function_words)
+        found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)
+        if lists.articles is not None:
+            articles = find_words(words, lists.articles)
+            broken = articles & np.append(small[1:], False)
+            found["broken_article_frac"] = _per(
+                _sums(broken, spans.bounds), _sums(articles, spans.bounds)
+            )
+    if lists.particles is not None:
+        ends, unfinished = count_suffixed(spans, words, lists.particles, hangul, last=True)
+        found["unfinished_frac"] = _per(unfinished, ends)
     if lists.stop_words is not None:
         stop = count_stop_words(words, spans.bounds, lists.stop_words)
         found["stop_words"] = stop.astype(np.float64)
@@ -142,6 +180,12 @@ def measure(
         looked_at, suffixed = count_suffixed(spans, words, lists.suffixes, hangul)
         found["suffix_word_frac"] = _per(suffixed, looked_at)
     return {name: found[name] for name in STATISTICS if name in found}
+
+
+def _sums(words: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """How many words of each document are true, int64 [documents]."""
+    total = np.append(0, np.cumsum(words))
+    return total[bounds[1:]] - total[bounds[:-1]]
 
 
 def _per(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from .language_id import LangidDetector, load_detector
 from .patterns import build
 from .profiles import FilterConfig, Limit, Profile
 from .statistics import STATISTICS, Lists, measure
-from .words import stop_word_table, suffix_trie, whitespace_spans, word_spans
+from .words import StopWords, stop_word_table, suffix_trie, whitespace_spans, word_spans
 
 EMPTY, LANGUAGE = "empty", "language"
 
@@ -110,29 +110,60 @@ class DocumentFilter:
             boilerplate=build(profile.boilerplate) if profile.boilerplate else None,
             stop_words=stop_word_table(profile.stop_words) if profile.stop_words else None,
             suffixes=suffix_trie(profile.suffixes) if profile.suffixes else None,
+            spam=build(profile.spam) if profile.spam else None,
+            function_words=_either_case(profile.function_words),
+            articles=_either_case(profile.articles),
+            particles=suffix_trie(profile.particles) if profile.particles else None,
         )
+        # By kind, and last those of documents of no kind.
+        self._limits = [
+            {
+                name: limit
+                for name, limit in (profile.limits | kind.limits).items()
+                if limit is not None
+            }
+            for kind in profile.kinds.values()
+        ] + [profile.limits]
 
     def apply(self, batch: pa.RecordBatch) -> Filtered:
         """Decide on documents, all of the profile's language."""
         texts = batch.column("text").to_pylist()
         reasons = Reasons.none(len(texts))
-        values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for row, text in enumerate(texts):
             if not text.strip():
                 reasons.reject(row, EMPTY, "nothing but white space")
-        if self._detector is not None:
-            rows = reasons.passed()
-            values["language_score"] = (self._identify(texts, rows, reasons), rows)
         rows = reasons.passed()
         found = self.measure(batch, texts, rows)
-        reasons.apply_limits(found, self.profile.limits, rows)
-        values |= {name: (own, rows) for name, own in found.items()}
+        kinds = self._kinds(found, len(rows))
+        values = {name: (own, rows) for name, own in found.items()}
+        if self._detector is not None:
+            own = np.flatnonzero(self._to_identify(found, kinds))
+            values["language_score"] = self._identify(texts, rows[own], reasons), rows[own]
+        for number, limits in enumerate(self._limits):
+            own = np.flatnonzero(kinds == number)
+            part = {name: found[name][own] for name in limits}
+            reasons.apply_limits(part, limits, rows[own])
         kept = np.array([reason is None for reason in reasons.reasons], bool)
         histograms = {
             name: by_outcome(STATISTICS.get(name, ("fraction",))[0], own, kept[rows])
             for name, (own, rows) in values.items()
         }
         return Filtered(reasons.reasons, reasons.details, histograms)
+
+    def _kinds(self, found: dict[str, np.ndarray], documents: int) -> np.ndarray:
+        """Number of the first kind that each document is of, int64; one past the last for none."""
+        kinds = np.full(documents, len(self.profile.kinds))
+        for number, kind in reversed(list(enumerate(self.profile.kinds.values()))):
+            within = [limit.holds(found[name]) for name, limit in kind.when.items()]
+            kinds[np.logical_and.reduce(within)] = number
+        return kinds
+
+    def _to_identify(self, found: dict[str, np.ndarray], kinds: np.ndarray) -> np.ndarray:
+        """Documents whose language is not certain from other signs, bool."""
+        asked = np.array([*(k.language_id for k in self.profile.kinds.values()), True])[kinds]
+        for name, least in self.profile.language_id.sure.items():
+            asked &= found[name] < least
+        return asked
 
     def measure(
         self, batch: pa.RecordBatch, texts: list[str], rows: np.ndarray
@@ -160,10 +191,17 @@ class DocumentFilter:
         return np.where(own, scores, 0).astype(np.float64)
 
 
+def _either_case(words: list[str]) -> StopWords | None:
+    both = [form for word in words for form in (word, word.capitalize())]
+    return stop_word_table(both) if both else None
+
+
 def _compile() -> None:
     batch = pa.RecordBatch.from_pydict({"text": ["가 a. "]})
     data, offsets = text_buffers(batch)
-    lists = Lists(build(["a"]), stop_word_table(["a"]), suffix_trie(["a"]))
+    words, phrases = stop_word_table(["a"]), build(["a"])
+    suffixes = suffix_trie(["a"])
+    lists = Lists(phrases, words, suffixes, phrases, words, words, suffixes)
     measure(data, offsets, whitespace_spans(data, offsets), lists, hangul=True)
     LangidDetector().detect(["a"])
 
@@ -171,9 +209,8 @@ def _compile() -> None:
 class FilterStep(ShardStep):
     """Keeps what passes every check of its language's profile.
 
-    Counted: `histograms` of every statistic, of kept and rejected documents. A statistic is known
-    of the documents that passed the checks before it was measured: language identification sees
-    all but empty ones.
+    Counted: `histograms` of every statistic, of kept and rejected documents that are not empty, and
+    of the language's probability where it was asked for.
 
     Args:
         inputs: folder of the step before, by source name.

@@ -13,6 +13,7 @@ from .characters import ALPHA, HANGUL, NUMBER, PUNCTUATION, SPACE, character_tab
 _POWERS = 256
 
 SYMBOLS_ONLY, HAS_ALPHA, HAS_HANGUL = 1, 2, 4
+_FULL_STOP, _QUESTION, _EXCLAMATION = 0x2E, 0x3F, 0x21
 
 
 @dataclass(frozen=True)
@@ -236,8 +237,13 @@ def count_stop_words(words: WordMeasures, bounds: np.ndarray, stop: StopWords) -
     return _stop_words(words.hashes, bounds, stop.keys)
 
 
+def find_words(words: WordMeasures, listed: StopWords) -> np.ndarray:
+    """Which words are in a list, bool [words]."""
+    return _find(words.hashes, listed.keys)
+
+
 def count_suffixed(
-    spans: Spans, words: WordMeasures, suffixes: Suffixes, hangul: bool
+    spans: Spans, words: WordMeasures, suffixes: Suffixes, hangul: bool, last: bool = False
 ) -> np.ndarray:
     """Words that end in a suffix after something else, symbols behind them aside.
 
@@ -246,6 +252,7 @@ def count_suffixed(
         words: the same, measured.
         suffixes: the endings.
         hangul: look at words with Hangul alone; otherwise at those with a letter.
+        last: look at the last words of sentences alone, those with `.`, `?` or `!` at their end.
 
     Returns:
         int64 [2, documents]: the words that were looked at, and those of them with a suffix.
@@ -260,8 +267,21 @@ def count_suffixed(
         suffixes.moves,
         suffixes.complete,
         wanted,
+        last,
         character_table(),
     )
+
+
+@kernel
+def _find(hashes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(hashes), np.bool_)
+    mask = np.uint64(len(keys) - 1)
+    for word in range(len(hashes)):
+        place = mix(hashes[word]) & mask
+        while keys[place] and keys[place] != hashes[word]:
+            place = (place + np.uint64(1)) & mask
+        found[word] = keys[place] != 0
+    return found
 
 
 @kernel
@@ -290,12 +310,16 @@ def _suffixed(
     moves: np.ndarray,
     complete: np.ndarray,
     wanted: int,
+    last_only: bool,
     table: np.ndarray,
 ) -> np.ndarray:
     counts = np.zeros((2, len(bounds) - 1), np.int64)
     for document in range(len(bounds) - 1):
         for word in range(bounds[document], bounds[document + 1]):
             if not flags[word] & wanted:
+                continue
+            mark = data[ends[word] - 1]
+            if last_only and mark != _FULL_STOP and mark != _QUESTION and mark != _EXCLAMATION:
                 continue
             counts[0, document] += 1
             start, at = starts[word], ends[word]
