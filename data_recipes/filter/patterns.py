@@ -12,6 +12,8 @@ import numpy as np
 from ..text.kernels import kernel
 
 _LINE_FEED = 0x0A
+# Longer lines are paragraphs, which may speak of a phrase. Our choice.
+_LONGEST_MARKED = 160
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def build(phrases: list[str]) -> Automaton:
 def marked_characters(data: np.ndarray, offsets: np.ndarray, automaton: Automaton) -> np.ndarray:
     """Characters of the lines that hold a phrase, line ends left out, int64 [documents].
 
+    Lines of more than 160 characters are paragraphs, and do not count.
+
     Args:
         data: UTF-8, uint8 [bytes].
         offsets: where each document starts, int64 [documents + 1].
@@ -105,14 +109,14 @@ def _marked(
         for at in range(offsets[document], offsets[document + 1]):
             byte = data[at]
             if byte == _LINE_FEED:
-                if hit:
+                if hit and characters <= _LONGEST_MARKED:
                     marked[document] += characters
                 state, characters, hit = 0, 0, False
                 continue
             characters += byte & 0xC0 != 0x80
             state = moves[state, _lower(byte)]
             hit |= found[state]
-        if hit:
+        if hit and characters <= _LONGEST_MARKED:
             marked[document] += characters
     return marked
 

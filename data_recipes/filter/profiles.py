@@ -31,6 +31,7 @@ _LISTS = {
     "suffix_word_frac": "suffixes",
     "boilerplate_frac": "boilerplate",
     "spam_ratio": "spam",
+    "pitch_ratio": "pitch",
     "function_word_frac": "function_words",
     "broken_article_frac": "articles",
     "unfinished_frac": "particles",
@@ -149,6 +150,7 @@ class Profile(Strict):
         suffixes: endings (of Korean eojeol: particles and verb endings).
         boilerplate: phrases that only lines about the page itself have.
         spam: phrases that advertisements are full of, for `spam_ratio`.
+        pitch: phrases with which a reader is talked into something, for `pitch_ratio`.
         function_words: small words (pronouns, prepositions, auxiliaries) of which sentences have
             many and lists few; a capital first letter is allowed for.
         articles: words that are never followed by one of `function_words` in a sentence.
@@ -165,6 +167,7 @@ class Profile(Strict):
     suffixes: list[str] = []
     boilerplate: list[str] = []
     spam: list[str] = []
+    pitch: list[str] = []
     function_words: list[str] = []
     articles: list[str] = []
     particles: list[str] = []

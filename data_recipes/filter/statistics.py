@@ -19,7 +19,7 @@ from .words import (
 )
 
 # Fewer different phrases than this are the subject of a text, not what it is for. Our choice.
-_FEWEST_SPAM_PHRASES = 4
+_FEWEST_SPAM_PHRASES = 3
 
 # Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
 # are 0. "Characters" are code points, "words" whatever the profile's word unit is.
@@ -59,7 +59,11 @@ STATISTICS: dict[str, tuple[str, str]] = {
     "code_frac": ("fraction", "visible characters of code and formulas: {}[]<>=;\\$^_"),
     "url_frac": ("fraction", "visible characters in URLs"),
     "boilerplate_frac": ("fraction", "characters in lines with one of `boilerplate`"),
-    "spam_ratio": ("fraction", "phrases of `spam` per word; 0 with fewer than four different ones"),
+    "spam_ratio": (
+        "fraction",
+        "phrases of `spam` per word; 0 with less than three different ones",
+    ),
+    "pitch_ratio": ("fraction", "phrases of `pitch` per word"),
     "function_word_frac": ("fraction", "words in `function_words`"),
     "broken_article_frac": ("fraction", "words of `articles` before one of `function_words`"),
     "unfinished_frac": ("fraction", "sentences whose last word ends in one of `particles`"),
@@ -84,6 +88,7 @@ class Lists:
     stop_words: StopWords | None = None
     suffixes: Suffixes | None = None
     spam: Automaton | None = None
+    pitch: Automaton | None = None
     function_words: StopWords | None = None
     articles: StopWords | None = None
     particles: Suffixes | None = None
@@ -161,6 +166,8 @@ def measure(
         every, different = count_phrases(data, offsets, lists.spam)
         every[different < _FEWEST_SPAM_PHRASES] = 0
         found["spam_ratio"] = _per(every, all_words)
+    if lists.pitch is not None:
+        found["pitch_ratio"] = _per(count_phrases(data, offsets, lists.pitch)[0], all_words)
     if lists.function_words is not None:
         small = find_words(words, lists.function_words)
         found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)

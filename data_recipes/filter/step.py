@@ -111,6 +111,7 @@ class DocumentFilter:
             stop_words=stop_word_table(profile.stop_words) if profile.stop_words else None,
             suffixes=suffix_trie(profile.suffixes) if profile.suffixes else None,
             spam=build(profile.spam) if profile.spam else None,
+            pitch=build(profile.pitch) if profile.pitch else None,
             function_words=_either_case(profile.function_words),
             articles=_either_case(profile.articles),
             particles=suffix_trie(profile.particles) if profile.particles else None,
@@ -201,7 +202,7 @@ def _compile() -> None:
     data, offsets = text_buffers(batch)
     words, phrases = stop_word_table(["a"]), build(["a"])
     suffixes = suffix_trie(["a"])
-    lists = Lists(phrases, words, suffixes, phrases, words, words, suffixes)
+    lists = Lists(phrases, words, suffixes, phrases, phrases, words, words, suffixes)
     measure(data, offsets, whitespace_spans(data, offsets), lists, hangul=True)
     LangidDetector().detect(["a"])
 

@@ -25,6 +25,11 @@ LISTS = Lists(
     boilerplate=build(["무단 전재", "Cookie Policy", "ÄRGER"]),
     stop_words=stop_word_table(["the", "of", "이"]),
     suffixes=suffix_trie(["은", "가", "서", "과", "를", "다", "이", "만", "을"]),
+    spam=build(["casino", "free spins", "대출", "꽁머니"]),
+    pitch=build(["you ", "하세요"]),
+    function_words=stop_word_table(["the", "of", "is"]),
+    articles=stop_word_table(["the", "a"]),
+    particles=suffix_trie(["을", "는"]),
 )
 
 
@@ -56,6 +61,15 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("무단 전재 금지\n본문 열두 글자다\n", "boilerplate_frac", 8 / 17),
         ("OUR COOKIE POLICY\närger\nxy", "boilerplate_frac", 22 / 24),
         ("", "mean_word_length", 0),
+        ("f(x) = {a};\n$y_1$ \\alpha", "code_frac", 8 / 20),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\nend", "table_line_frac", 3 / 4),
+        ("Casino free spins, 대출 casino here", "spam_ratio", 4 / 6),
+        ("casino free spins casino here", "spam_ratio", 0),
+        ("Will you or you go? 하세요", "pitch_ratio", 3 / 6),
+        ("the cat is of a kind", "function_word_frac", 3 / 6),
+        ("the of cats, a cat, the is", "broken_article_frac", 2 / 3),
+        ("나는 물을. 간다! 오는? 끝 집을", "unfinished_frac", 2 / 3),
+        ("무단 전재 " + "가" * 200 + "\n무단 전재", "boilerplate_frac", 5 / 211),
         # "오래" has no suffix; marks and quotation marks behind the word do not hide one.
         (KOREAN, "suffix_word_frac", 10 / 11),
         ('"집은" 산이… 가, 이 다. abc가 2가', "suffix_word_frac", 4 / 7),

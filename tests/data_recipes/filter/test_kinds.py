@@ -1,0 +1,67 @@
+"""What the shipped profiles keep and drop of many kinds of text, written before their rules."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from data_recipes.filter.profiles import load_profile
+from data_recipes.filter.step import DocumentFilter
+from scripts.tune_filters import batches_of
+
+PROFILES = {"en": "en", "ko": "ko_eojeol"}
+# No rule on words and lines can tell these: the quality classifier sorts them out, or nothing.
+BEYOND_RULES = {"word_salad", "machine_translation"}
+# Documents of a kind that may be judged wrongly.
+TOLERATED = {("en", "boilerplate"): 1}
+
+ROWS = [
+    json.loads(line) for line in (Path(__file__).parent / "kinds.jsonl").read_bytes().splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, tuple[str | None, str]]:
+    """Reason and detail by id."""
+    found = {}
+    for language, profile in PROFILES.items():
+        rows = [row for row in ROWS if row["language"] == language]
+        own = DocumentFilter(load_profile(profile))
+        results = [own.apply(b) for b in batches_of([row["text"] for row in rows], language)]
+        reasons = [pair for r in results for pair in zip(r.reasons, r.details)]
+        found |= dict(zip((row["id"] for row in rows), reasons, strict=True))
+    return found
+
+
+def test_good_text_of_every_kind_is_kept_and_spam_is_not(
+    judged: dict[str, tuple[str | None, str]],
+) -> None:
+    wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in ROWS:
+        reason, _ = judged[row["id"]]
+        if (reason is None) != row["keep"] and row["kind"] not in BEYOND_RULES:
+            wrong[row["language"], row["kind"]].append(f"{row['id']}: {reason}")
+    assert len({(row["language"], row["kind"]) for row in ROWS}) > 40
+    assert not [w for kind, own in wrong.items() if len(own) > TOLERATED.get(kind, 0) for w in own]
+
+
+@pytest.mark.parametrize("language", PROFILES)
+def test_a_short_text_is_called_short(language: str) -> None:
+    """And not repetitive, though every n-gram of a short text is a large share of it."""
+    text = {
+        "en": "The dog ran to the river. The dog ran home.",
+        "ko": "개가 강으로 뛰었다. 개가 왔다.",
+    }
+    own = DocumentFilter(load_profile(PROFILES[language]))
+    (batch,) = batches_of([text[language]], language)
+    assert own.apply(batch).reasons == ["low_words"]
+
+
+def test_one_phrase_of_spam_says_nothing() -> None:
+    own = DocumentFilter(load_profile("en"))
+    good = next(r["text"] for r in ROWS if r["kind"] == "news" and r["language"] == "en")
+    (batch,) = batches_of(
+        [f"{good} The casino on the pier is closed, and you can call it a day."], "en"
+    )
+    assert own.apply(batch).reasons == [None]
