@@ -1,0 +1,218 @@
+"""Imports point one way, have no circles, and an entry point loads no more than it needs."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, environment
+
+_PACKAGES = ("recipes", "eval", "data_recipes", "modeling_kormo")
+# From the ground up; a room may use those below it.
+_FLOORS = (
+    ("common", "text", "answers", "debian"),
+    ("engine", "tokens", "ask"),
+    ("read",),
+    ("filter", "deduplicate", "decontaminate"),
+    ("quality", "toy"),
+    ("tokenizer",),
+    ("prepare",),
+    ("synthesize", "look"),
+    ("difficulty", "translate", "diversity"),
+    ("__main__",),
+)
+_FLOOR = {room: number for number, rooms in enumerate(_FLOORS) for room in rooms}
+# What training and evaluation may take of the data recipes when they are imported.
+_TAKEN = ("common", "tokens", "tokenizer.load", "answers", "ask", "read")
+# Contamination is measured as text is decontaminated. Needles are hidden in long documents of the
+# embedded corpus, and the answers' script is told as the filters tell it.
+_EXCEPTIONS = (
+    "eval.contamination -> data_recipes.engine.documents",
+    *(
+        f"eval.contamination -> data_recipes.decontaminate.{m}"
+        for m in ("compare", "config", "index")
+    ),
+    "eval.needle -> data_recipes.engine.documents",
+    "eval.needle -> data_recipes.filter.script",
+    "eval.needle -> data_recipes.toy.long_documents",
+    "eval -> data_recipes.toy.items",
+)
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a package by that of its folder."""
+    found = {}
+    for package in _PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Statements that run when a module is imported."""
+    found = []
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+            continue
+        found.append(statement)
+        for name in ("body", "orelse", "finalbody"):
+            found += _statements(getattr(statement, name, []))
+        for handler in getattr(statement, "handlers", []):
+            found += _statements(handler.body)
+    return found
+
+
+def _imports(name: str, path: Path) -> set[str]:
+    modules, found = _modules(), set()
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for statement in _statements(ast.parse(path.read_text(encoding="utf-8")).body):
+        if isinstance(statement, ast.Import):
+            found |= {alias.name for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            base = statement.module.split(".") if statement.module else []
+            if statement.level:
+                base = [*package[: len(package) - statement.level + 1], *base]
+            dotted = ".".join(base)
+            # `from package import module` imports the module, and the package around it.
+            inner = {f"{dotted}.{alias.name}" for alias in statement.names} & modules.keys()
+            found |= inner or {dotted}
+    return {other for other in found & modules.keys() if other != name}
+
+
+@cache
+def _edges() -> dict[str, set[str]]:
+    return {name: _imports(name, path) for name, path in _modules().items()}
+
+
+def _room(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_imports_point_one_way() -> None:
+    assert len(_modules()) > 100
+    wrong = []
+    for name, others in _edges().items():
+        for other in others:
+            here, there = (_PACKAGES.index(n.split(".")[0]) for n in (name, other))
+            upwards = there < here
+            if name.startswith("data_recipes.") and other.startswith("data_recipes."):
+                rooms = _room(name), _room(other)
+                upwards = rooms[0] != rooms[1] and _FLOOR[rooms[0]] <= _FLOOR[rooms[1]]
+            if upwards:
+                wrong.append(f"{name} -> {other}")
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_training_and_evaluation_take_little_of_the_data_recipes() -> None:
+    allowed = [f"data_recipes.{name}" for name in _TAKEN]
+    wrong = [
+        f"{name} -> {other}"
+        for name, others in _edges().items()
+        if name.startswith(("recipes", "eval"))
+        for other in others
+        if other.startswith("data_recipes.")
+        and not any(other == own or other.startswith(f"{own}.") for own in allowed)
+        and f"{name.rpartition('.')[0]} -> {other}" not in _EXCEPTIONS
+    ]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_no_circles() -> None:
+    edges, state, circles = _edges(), defaultdict(int), []
+
+    def visit(name: str, above: list[str]) -> None:
+        if state[name] == 1:
+            circles.append(" -> ".join([*above[above.index(name) :], name]))
+        if state[name]:
+            return
+        state[name] = 1
+        for other in sorted(edges[name]):
+            visit(other, [*above, name])
+        state[name] = 2
+
+    for name in edges:
+        visit(name, [])
+    assert not circles, "\n".join(circles)
+
+
+_LOADED = """
+import json, runpy, sys
+sys.argv = json.loads(sys.argv[1])
+module, as_program = sys.argv.pop(0), sys.argv.pop(0)
+try:
+    if as_program == "help":
+        sys.argv = ["program", *sys.argv]
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+    else:
+        __import__(module)
+except SystemExit as end:
+    assert not end.code, end
+print("\\n" + json.dumps(sorted(sys.modules)))
+"""
+
+
+def _loaded(module: str, *arguments: str, program: bool = False) -> set[str]:
+    given = json.dumps([module, "help" if program else "", *arguments])
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, given],
+        cwd=ROOT,
+        env=environment() | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+_FACTORY = ("numba", "fasttext", "py3langid", "datatrove")
+# What an entry point may load of the data recipes, and of libraries may not.
+_ENTRY_POINTS = {
+    "recipes.stage1": ({"common", "tokens", "tokenizer"}, _FACTORY),
+    "recipes.stage2": ({"common", "tokens", "tokenizer"}, _FACTORY),
+    "recipes.sft": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "recipes.dpo": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),
+    "recipes.chat": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "eval.commands": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
+    "eval.contamination": (
+        {"common", "answers", "decontaminate", "engine", "read", "text", "tokens", "tokenizer"},
+        ("fasttext", "py3langid", "torch"),
+    ),
+    "eval.judge": ({"common", "ask", "answers", "read", "text", "tokenizer"}, _FACTORY),
+    "eval.needle": ({"common", "answers", "tokenizer", "read", "text"}, ("numba", "datatrove")),
+}
+
+
+@pytest.mark.parametrize("module", _ENTRY_POINTS)
+def test_an_entry_point_loads_its_rooms_alone(module: str) -> None:
+    rooms, libraries = _ENTRY_POINTS[module]
+    loaded = _loaded(module)
+    assert module in loaded
+    own = {_room(name) for name in loaded if name.startswith("data_recipes.")}
+    assert own <= rooms, sorted(n for n in loaded if _room(n) in own - rooms)
+    assert not loaded & set(libraries)
+
+
+_COMMANDS = ("prepare", "filter", "inspect", "report", "mixture", "synthesize", "corpus")
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        *(("data_recipes", (name,)) for name in _COMMANDS),
+        *((f"recipes.{name}", ()) for name in ("stage1", "stage2")),
+    ],
+)
+def test_help_imports_nothing_heavy(module: str, command: tuple[str, ...]) -> None:
+    loaded = _loaded(module, *command, "--help", program=True)
+    heavy = {"torch", "transformers", "lm_eval", "datasets", "pyarrow", "scipy", *_FACTORY}
+    assert not loaded & heavy
