@@ -35,7 +35,7 @@ _EXCEPTIONS = (
     "eval.contamination -> data_recipes.engine.documents",
     *(
         f"eval.contamination -> data_recipes.decontaminate.{m}"
-        for m in ("compare", "config", "index")
+        for m in ("compare", "config", "index", "items")
     ),
     "eval.needle -> data_recipes.engine.documents",
     "eval.needle -> data_recipes.filter.script",
