@@ -24,9 +24,9 @@ quickstart: $(VENV)/.installed
 ladder: $(VENV)/.installed
 	$(BIN)/python -m recipes.ladder
 
-# Installs what the tests need and runs them, a file of tests at a time on each core.
+# Installs what the tests need and runs them on all cores.
 test: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
