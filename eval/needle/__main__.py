@@ -12,16 +12,17 @@ import argparse
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
-from ..local_model import check_chat_template, load_model, load_tokenizer, model_identity
-from .haystack import own_text
-from .measure import Grid, Needles, bind, check_length
-from .report import write_report
-from .styles import LANGUAGES, STYLES, check_facts
+
+if TYPE_CHECKING:
+    from .measure import Grid
+
+# Not from `styles`, which loads the embedded corpus before the arguments are read.
+LANGUAGES, STYLE_NAMES = ("en", "ko"), ("general", "recall")
 
 # Room for a sentence with some numbers; thinking needs more.
 _ANSWER_TOKENS, _THINKING_TOKENS = 64, 2048
@@ -49,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=10, help="prompts per cell (%(default)s)")
     parser.add_argument(
         "--style",
-        choices=list(STYLES),
+        choices=STYLE_NAMES,
         default="general",
         help="recall: facts in the form that the tiny model learned (%(default)s)",
     )
@@ -77,6 +78,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _own_texts(given: list[str], languages: list[str]) -> dict[str, str]:
+    from .haystack import own_text
+
     texts = {}
     for text in given:
         language, equals, path = text.partition("=")
@@ -91,6 +94,9 @@ def _own_texts(given: list[str], languages: list[str]) -> dict[str, str]:
 
 
 def _grid(args: argparse.Namespace) -> Grid:
+    from .measure import Grid
+    from .styles import STYLES, check_facts
+
     check_facts(STYLES[args.style], args.needles, args.distractors)
     if args.thinking and not args.chat:
         raise RecipeError("--thinking: only a chat model thinks; add --chat")
@@ -116,7 +122,9 @@ def _grid(args: argparse.Namespace) -> Grid:
 
 
 def settings_of(grid: Grid, model: str) -> dict[str, Any]:
-    """What an answer depends on, besides its cell."""
+    """Tell what an answer depends on, besides its cell."""
+    from ..local_model import model_identity
+
     changing = ("languages", "lengths", "depths", "batch", "texts")
     return {
         "model": model_identity(model),
@@ -129,7 +137,12 @@ def settings_of(grid: Grid, model: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure a model by its arguments on the command line."""
     args = _arguments()
+    from ..local_model import check_chat_template, load_model, load_tokenizer
+    from .measure import Needles, bind, check_length
+    from .report import write_report
+
     grid = _grid(args)
     tokenizer = load_tokenizer(args.model)
     if args.chat:

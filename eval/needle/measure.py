@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
+from data_recipes.common.run_dir import bind_settings
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
 
 from ..local_model import end_ids, greedy
@@ -26,7 +27,6 @@ from .styles import STYLES
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SETTINGS = "settings.json"
 _CELLS = "cells"
 
 
@@ -80,19 +80,14 @@ def bind(out: Path, settings: dict[str, Any]) -> None:
     Raises:
         RecipeError: it holds cells asked with others.
     """
-    path = out / SETTINGS
-    settings = json.loads(json.dumps(settings))
-    if path.is_file() and any((out / _CELLS).glob("*.json")):
-        old = json.loads(path.read_text(encoding="utf-8"))
-        differ = sorted(k for k in old.keys() | settings.keys() if old.get(k) != settings.get(k))
-        if differ:
-            raise RecipeError(
-                f"{out}: holds answers given with other settings ({', '.join(differ)}); choose "
-                "another --out, or delete it"
-            )
-        return
+    bind_settings(
+        out,
+        settings,
+        "choose another --out, or delete it",
+        finished=[f"{_CELLS}/*.json"],
+        what="holds answers given with other settings",
+    )
     (out / _CELLS).mkdir(parents=True, exist_ok=True)
-    write_json_atomically(path, settings)
 
 
 def check_length(config: Any, lengths: list[int], max_tokens: int) -> None:

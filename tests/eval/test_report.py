@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from eval.__main__ import main
+from eval.published import load_published
 from eval.report import build_page, collect
 from eval.run_dir import read_results, read_samples
+from eval.task_manager import LocalTaskManager
 
+from ..conftest import ROOT
 from .chat_models import LIMIT, save_model
 
 
@@ -150,3 +153,39 @@ def test_a_ladder_is_one_report_with_a_plot(
     ]
     with pytest.raises(SystemExit, match="share the name random"):
         main(["ladder", str(model), str(model), f"--out={out}"])
+
+
+def test_a_whole_suite_has_an_average_beside_the_cards(whole_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    results = read_results(run)
+    published = load_published()
+    row = results["rows"][0]
+    names = list(published.korean)
+    results["rows"] = [
+        row | {"task": name, "label": name, "published": name, "value": number / 10}
+        for number, name in enumerate(names)
+    ]
+    (run / "results.json").write_text(json.dumps(results))
+    mean = 100 * sum(range(len(names))) / 10 / len(names)
+    line = next(x for x in markdown(run).splitlines() if "average of the card's 9 Korean" in x)
+    assert f"| {mean:.1f} |" in line
+    beside = [x for x in markdown(run).splitlines() if "average of the card's 9 Korean" in x][1]
+    assert f"| {next(iter(published.averages('korean').values())):.1f}? |" in beside
+    results["rows"].pop()
+    (run / "results.json").write_text(json.dumps(results))
+    assert "average of" not in markdown(run)
+
+
+def test_the_report_and_the_docs_say_how_a_task_differs(whole_run: Path, tmp_path: Path) -> None:
+    docs = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    index = LocalTaskManager(folders=[]).task_index
+    said = {
+        (e.cfg["metadata"] or {}).get("protocol") for e in index.values() if "metadata" in e.cfg
+    }
+    said.discard(None)
+    assert len(said) == 6 and all(one in docs for one in said)
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    results = read_results(run)
+    results["units"][results["rows"][0]["units"][0]]["protocol"] = "asked otherwise"
+    (run / "results.json").write_text(json.dumps(results))
+    assert "kmmlu_mini: asked otherwise" in markdown(run)

@@ -202,3 +202,69 @@ def test_an_unfinished_write_is_not_taken_for_a_result(model: Path, tmp_path: Pa
     [record] = read_samples(tmp_path / "run", "mmlu_mini_high_school_geography")
     assert record["doc_id"] == 0
     assert json.loads((tasks / "mmlu_mini_high_school_geography.json").read_text())["items"] == 1
+
+
+def test_sampled_answers_are_repeated_seeded_and_averaged(model: Path, tmp_path: Path) -> None:
+    asked = [f"--model={model}", "--task=ko_reasoning_mini", "--task=mmlu_mini", "--limit=3"]
+    drawn = ["--gen-kwargs", "do_sample=true", "temperature=2.0", "max_gen_toks=4"]
+    for name, *more in (("a", "--seed=1"), ("b", "--seed=1"), ("c", "--seed=2")):
+        main([*asked, *drawn, "--repeats=2", f"--out={tmp_path / name}", *more])
+    a, b, c = (answers(tmp_path / name) for name in "abc")
+    assert a == b and a["ko_reasoning_mini"] != c["ko_reasoning_mini"]
+    for mine, other in zip(a["ko_reasoning_mini"], c["ko_reasoning_mini"], strict=True):
+        assert len(mine["responses"]) == len(other["responses"]) == 2
+        # The second answer of seed 1 is the first of seed 2.
+        assert mine["responses"][1] == other["responses"][0]
+    unit = next(unit for unit in a if unit.startswith("mmlu_mini"))
+    assert a[unit] == c[unit]  # likelihoods are asked once
+    message = fails(*asked, *drawn, "--repeats=3", "--seed=1", f"--out={tmp_path / 'a'}")
+    assert "repeats: was 2, is 3" in message
+
+
+def test_repeats_score_the_mean_and_its_error_over_questions() -> None:
+    from data_recipes.common.statistics import mean_interval
+    from eval.measure import _record, interval_of
+
+    def sample(doc_id: int, right: float) -> dict:
+        return {
+            **{"doc_id": doc_id, "doc_hash": "h", "filter": "none", "arguments": [("?",)]},
+            **{"target": "1", "resps": [["1"]], "filtered_resps": ["1"]},
+            **{"metrics": ["right"], "right": right, "doc": {"kind": doc_id // 2}},
+        }
+
+    pairs = [(1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.0, 1.0)]
+    records = [_record([sample(n, own) for own in pair], None) for n, pair in enumerate(pairs)]
+    means = [record["metrics"]["right"] for record in records]
+    assert means == [0.5, 1.0, 0.0, 0.5]
+    assert interval_of([records], "right,none") == mean_interval(means)
+    # Of 6 wrong ones nothing is known to within 39 points (Wilson), not to within 0.
+    wrong = [_record([sample(n, 0.0)], None) for n in range(6)]
+    low, high = interval_of([wrong], "right,none")
+    assert low == 0 and high == pytest.approx(0.3903, abs=1e-4)
+    # Two clusters of equal questions are two questions.
+    twice = [_record([sample(n, float(n // 2))], "kind") for n in range(4)]
+    alone = [_record([sample(n, float(n // 2))], None) for n in range(4)]
+    assert interval_of([twice], "right,none") == mean_interval([0.0, 0.0, 1.0, 1.0], [0, 0, 1, 1])
+    (low, high), (low_alone, high_alone) = (
+        interval_of([one], "right,none") for one in (twice, alone)
+    )
+    assert high - low > high_alone - low_alone
+
+
+def test_a_damaged_file_is_named_with_its_remedy(
+    model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    (run / "results.json").write_text('{"rows": [')
+    message = fails("compare", run, run)
+    assert "results.json: damaged" in message and "finished tasks are kept" in message
+    (run / "results.json").unlink()
+    unit = next((run / "tasks").glob("*.json"))
+    unit.write_text("{}")
+    assert f"{unit}: damaged" in (message := fails(*quick(model, run))) and "delete it" in message
+    unit.unlink()
+    main(quick(model, run))
+    assert scores(run) == scores(whole_run)
+    samples = unit.with_suffix(".jsonl")
+    samples.write_text(samples.read_text()[:-20])
+    assert f"{samples}: damaged in line {LIMIT}" in fails("compare", run, run)
