@@ -8,6 +8,8 @@ Writes results.json, heatmap_ko.png and heatmap_en.png. A run that was stopped g
 cells that are missing; more lengths can be added later.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 from dataclasses import asdict
