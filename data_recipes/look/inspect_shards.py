@@ -31,14 +31,10 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.config is None or args.step is None:
         raise RecipeError("inspect: give --config and --step, or --shards and --window")
-    if args.number < 1:
-        raise RecipeError(f"-n {args.number}: at least 1")
     if args.removed and (args.rejected or args.reason):
         raise RecipeError("--removed shows what kept documents lost; leave --rejected out")
     if args.reason and not args.rejected:
         raise RecipeError("--reason: kept documents have none; add --rejected")
-    if args.find_origin and not args.removed:
-        raise RecipeError("--find-origin: goes with --removed")
     config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
     steps = finished_steps(config.output_dir)
     one_of("finished step", args.step, steps, str(config.output_dir))
@@ -53,12 +49,11 @@ def run(args: argparse.Namespace) -> None:
         before = {s: chain.folder(config, step, s) for s in config.languages}
         show_removed(
             terminal,
-            Removed(before, steps[args.step], config.deduplicate),
+            Removed(before, steps[args.step]),
             list(sources),
             args.id,
             args.number,
             args.seed,
-            args.find_origin,
         )
         return
     records = _documents(sources, args)

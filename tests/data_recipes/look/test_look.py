@@ -14,7 +14,7 @@ from lxml import html
 from data_recipes.look.report_collect import collect
 from data_recipes.look.report_page import render
 from data_recipes.prepare import STEPS
-from data_recipes.prepare.chain import clean, folder
+from data_recipes.prepare.chain import folder
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.toy import documents
@@ -154,16 +154,15 @@ def test_inspect_shows_what_was_removed_and_why(recipe: Path) -> None:
     assert missing.returncode == 1 and "ids look like" in missing.stderr
 
 
-def test_inspect_shows_where_a_paragraph_came_first(recipe: Path) -> None:
-    shown = run(
-        *("inspect", "--config", str(recipe), "--step", "deduplicate", "--removed"),
-        *("--source", "b", "--find-origin", "-n", "50"),
-    )
-    config = load(recipe)
-    clean(config)
-    kept = rows_of(folder(config, "filter", "a").root / "kept")
-    first, *_ = (row["id"] for row in kept if SENTENCE in row["text"])
-    assert f"first in {first}" in shown.stdout, shown.stderr
+def test_options_that_are_gone_or_say_nothing_are_refused_by_name() -> None:
+    for arguments, said in (
+        (("inspect", "--removed", "--find-origin"), "--find-origin is gone: --removed marks"),
+        (("inspect", "-n", "0"), "0: must be at least 1"),
+        (("corpus", "--out", "x", "--megabytes", "0"), "--megabytes: 0: must be a number above 0"),
+        (("prepare", "--config", "x", "--gigabytes", "-3"), "--gigabytes: -3: must be a number"),
+    ):
+        refused = run(*arguments)
+        assert refused.returncode == 2 and said in refused.stderr
 
 
 def test_inspect_shows_a_window(recipe: Path) -> None:
