@@ -296,6 +296,9 @@ def test_reasoning_rows_are_documents_of_their_parts(server: ModelServer, tmp_pa
             validation=validation,
         )
     )
+    # Its think tags are tokens only in a source that has a template.
+    (made,) = yaml.safe_load((tmp_path / "out" / "sources.yaml").read_text())["sources"]
+    assert made["template"] == "{text}"
     (row,) = rows(tmp_path / "out", "kept")
     assert row["text"] == f"What is two and two?\n<think>\n{thoughts}\n</think>\n\n{answer}"
     assert (row["question"], row["reasoning"], row["answer"]) == (
