@@ -9,7 +9,7 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.quality.config import ThresholdConfig
-from data_recipes.quality.measure import area_under_curve, choose_threshold, draw, measure, table
+from data_recipes.quality.report import area_under_curve, choose_threshold, draw, measure, table
 
 POSITIVE = np.array([0.9, 0.8, 0.8, 0.4], np.float32)
 NEGATIVE = np.array([0.8, 0.3, 0.2, 0.1], np.float32)
