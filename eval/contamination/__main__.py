@@ -5,7 +5,8 @@
     python -m eval.contamination --model runs/10b/sft/final --suite ko --data-dir DIR --out DIR2
 
 Follows the lineage in `final/` to the data of every stage, pretraining and chat. Writes
-report.json and report.md. A run that was stopped goes on with the sources that are missing.
+report.json, report.md and report.html. A run that was stopped goes on with the sources that are
+missing.
 """
 
 import argparse

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.files import write_json_atomically
+from data_recipes.common.page import Bullets, Heading, Page, Paragraph, Table
 from data_recipes.decontaminate.config import DecontaminateConfig
 from data_recipes.decontaminate.index import Index
 from data_recipes.decontaminate.items import read_items
@@ -90,48 +91,54 @@ def table(report: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _page(report: dict[str, Any], model: str) -> str:
-    rows = table(report)
-    lines = [f"# Evaluation items in the training data of {model}", ""]
+def _items(own: dict[str, Any]) -> list[str]:
+    """Say of some items of a task where they were found."""
+    lines = []
+    for item, entry in list(own["overlapping"].items())[:_SHOWN_ITEMS]:
+        lines.append(f"item {item} ({', '.join(entry['stages'])}): {entry['text']}")
+        for name, find in entry["where"].items():
+            first = find["named"][0]
+            more = f" and {find['documents'] - 1:,} more" if find["documents"] > 1 else ""
+            lines.append(f'– in {name}, {first["document"]}{more}: "{first["text"]}"')
+    if len(own["overlapping"]) > _SHOWN_ITEMS:
+        lines.append(f"and {len(own['overlapping']) - _SHOWN_ITEMS:,} more items, in {REPORT}")
+    return lines
+
+
+def build_page(report: dict[str, Any], model: str) -> Page:
+    """Lay out the report."""
     (words, least_words), (letters, least_letters) = report["sizes"].values()
-    lines += [
-        f"An item counts as overlapping if one of its texts, or its question and choices as one, "
-        f"has {words} words in a row in common with a document of a source that a stage read, "
-        f"or {letters} letters if it is Korean (all of a text of {least_words} words or "
-        f"{least_letters} letters or more), upper and lower case, punctuation and, in Korean, "
-        "spaces aside. Shorter items, and those whose words many items share, cannot be searched "
-        "for, and neither can paraphrases and translations be found. Sources count whole, also "
-        "where a stage read only a part of them.",
-        "",
-    ]
+    page = Page(f"Evaluation items in the training data of {model}")
+    page.add(
+        Paragraph(
+            f"An item counts as overlapping if one of its texts, or its question and choices as "
+            f"one, has {words} words in a row in common with a document of a source that a stage "
+            f"read, or {letters} letters if it is Korean (all of a text of {least_words} words or "
+            f"{least_letters} letters or more), upper and lower case, punctuation and, in Korean, "
+            "spaces aside. Shorter items, and those whose words many items share, cannot be "
+            "searched for, and neither can paraphrases and translations be found. Sources count "
+            "whole, also where a stage read only a part of them."
+        )
+    )
     if report["unknown_parent"]:
-        lines += [
-            f"**Not searched:** what {report['unknown_parent']} was trained on before these "
-            "stages. Its data is not known here.",
-            "",
-        ]
-    lines += ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows[1:]]
+        page.add(
+            Paragraph(
+                f"Not searched: what {report['unknown_parent']} was trained on before these "
+                "stages. Its data is not known here.",
+                tone="bad",
+            )
+        )
+    head, *rows = table(report)
+    page.add(Table([head[0], *(f"{name}>" for name in head[1:])], rows))
     for task, own in report["tasks"].items():
-        if not own["overlapping"]:
-            continue
-        lines += ["", f"## {task}", ""]
-        for item, entry in list(own["overlapping"].items())[:_SHOWN_ITEMS]:
-            lines.append(f"- item {item} ({', '.join(entry['stages'])}): {entry['text']}")
-            for name, find in entry["where"].items():
-                first = find["named"][0]
-                lines.append(
-                    f"  - {name}, {first['document']}"
-                    + (f" and {find['documents'] - 1:,} more" if find["documents"] > 1 else "")
-                    + f': "{first["text"]}"'
-                )
-        if len(own["overlapping"]) > _SHOWN_ITEMS:
-            more = len(own["overlapping"]) - _SHOWN_ITEMS
-            lines.append(f"- and {more:,} more items, in {REPORT}")
-    return "\n".join([*lines, ""])
+        if own["overlapping"]:
+            page.add(Heading(task), Bullets(_items(own)))
+    return page
 
 
 def write_report(report: dict[str, Any], model: str, out: Path) -> None:
-    """Write `report.json` and `report.md`."""
+    """Write `report.json`, and `report.md` and `report.html` for people."""
     write_json_atomically(out / REPORT, report)
-    (out / PAGE).write_text(_page(report, model), encoding="utf-8")
+    page = build_page(report, model)
+    for name in (PAGE, "report.html"):
+        page.write(out / name)
