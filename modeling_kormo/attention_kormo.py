@@ -26,6 +26,7 @@ _NO_EFFECT = frozenset(
         "output_router_logits",
         "position_ids",
         "return_dict",
+        "seq_idx",  # the same boundaries again, for layers that are no attention
         "use_cache",
     )
 )

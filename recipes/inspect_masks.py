@@ -86,11 +86,12 @@ def main() -> None:
     rows: list[Tokens] = []
     for path in [args.data] if args.data else [s.path for s in config.data.sources]:
         for where, row in itertools.islice(read_rows(path), config.data.audit_rows):
-            found = tokenize(to_conversation(row, where))
+            conversation = to_conversation(row, where)
+            found = tokenize.samples(conversation)
             if isinstance(found, str):
                 left_out[found] += 1
             else:
-                rows.append(found)
+                rows += [tokenize.render(conversation, end) for end in found]
     if not rows:
         raise RecipeError(f"no conversation is left ({dict(left_out)})")
 

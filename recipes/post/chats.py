@@ -95,8 +95,8 @@ def build_chats(
 def _write_chats(
     config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int, directory: Path
 ) -> None:
-    fitting = ChatTokenizer(tokenizer, length, config.overlong)
-    rows, left_out = _read(config, fitting, directory / "rows")
+    tokenize = ChatTokenizer(tokenizer, length, config.overlong)
+    rows, left_out = _read(config, tokenize, directory / "rows")
     groups = rows["group"][:] if config.balance else None
     chosen = select(rows["thinking"][:], groups, config.thinking_share, config.seed)
     if len(chosen) < len(rows):
@@ -111,12 +111,12 @@ def _write_chats(
 
 
 def _read(
-    config: ChatDataConfig, fitting: ChatTokenizer, directory: Path
+    config: ChatDataConfig, tokenize: ChatTokenizer, directory: Path
 ) -> tuple[Dataset, Counter[str]]:
     """All conversations that fit, and how many do not for which reason."""
     try:
         rows = Dataset.from_generator(
-            partial(_rows, fitting=fitting, balance=config.balance, seed=config.seed),
+            partial(_rows, tokenize=tokenize, balance=config.balance, seed=config.seed),
             gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
             features=_FEATURES,
             cache_dir=str(directory),
@@ -135,14 +135,14 @@ def _read(
 
 
 def _rows(
-    sources: list[dict[str, Any]], fitting: ChatTokenizer, balance: str | None, seed: int
+    sources: list[dict[str, Any]], tokenize: ChatTokenizer, balance: str | None, seed: int
 ) -> Iterator[dict[str, Any]]:
     for source in map(ChatSource.model_validate, sources):
         for number, (where, row) in enumerate(read_rows(source.path)):
             if number == source.max_rows:
                 break
             conversation = to_conversation(row, where)
-            found = fitting.fit(conversation)
+            found = tokenize.samples(conversation)
             if isinstance(found, str):
                 yield {**dict.fromkeys(_FEATURES), "messages": [], "left_out": found, "cut": False}
                 continue
@@ -152,18 +152,21 @@ def _rows(
                     f"data.balance: {where} has no {balance!r}; label every row, or leave "
                     "data.balance out"
                 )
-            messages = conversation.messages[:found]
-            # The text decides over held out or not: copies land on the same side.
-            text = f"{seed}/".encode() + orjson.dumps([messages, conversation.tools])
-            yield {
-                "messages": messages,
-                "tools": conversation.tools,
-                "thinking": bool(messages[-1].get("reasoning_content")),
-                "group": None if group is None else str(group),
-                "left_out": None,
-                "cut": found < len(conversation.messages),
-                "key": int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1,
-            }
+            messages, tools = conversation.messages[: found[-1]], conversation.tools
+            # The text of the whole decides over held out or not: copies, and all samples of a
+            # conversation, land on the same side.
+            text = f"{seed}/".encode() + orjson.dumps([messages, tools])
+            key = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
+            for end in found:
+                yield {
+                    "messages": messages[:end],
+                    "tools": tools,
+                    "thinking": bool(messages[end - 1].get("reasoning_content")),
+                    "group": None if group is None else str(group),
+                    "left_out": None,
+                    "cut": end == found[-1] < len(conversation.messages),
+                    "key": key,
+                }
 
 
 def select(

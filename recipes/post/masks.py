@@ -1,12 +1,14 @@
 """What carries loss in a conversation: marked by the chat template, and audited from token ids.
 
-The contract (KORMo's format): of assistant turns, the reasoning, `</think>`, the answer and
-`<|EOT|>` are learned; `<think>`, an empty think block, headers and other roles are not.
+The contract (KORMo's format): of assistant turns after the last question, the reasoning,
+`</think>`, the answer and `<|EOT|>` are learned; `<think>`, an empty think block, headers, other
+roles and earlier answers are not.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -102,16 +104,33 @@ class ChatTokenizer:
         labels = [i if m else IGNORE_INDEX for i, m in zip(ids, found["assistant_masks"])]
         return Tokens(ids, labels, conversation.where)
 
-    def fit(self, conversation: Conversation) -> int | str:
-        """Return how many messages can be learned from, or why the conversation is left out."""
+    @cached_property
+    def scores_all_turns(self) -> bool:
+        """Whether the template scores earlier answers, too, as those of other families do."""
+        turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        one, two = (self.render(Conversation(turn * n, "", None, {}), 2 * n) for n in (1, 2))
+        scored = (sum(label != IGNORE_INDEX for label in tokens.labels) for tokens in (one, two))
+        return next(scored) != next(scored)
+
+    def samples(self, conversation: Conversation) -> list[int] | str:
+        """Say what is learned from a conversation.
+
+        Returns:
+            Numbers of messages, one for each training sample, or why it is left out. Each answer
+            is a sample of its own if the template scores the last alone: an earlier one stands
+            without its think block, which no prompt at inference has.
+        """
         if reason := flaw(conversation):
             return reason
         if spelled_token([conversation.messages, conversation.tools], self.control):
             return "control_token"  # it would open or close a turn
         ends = _ends(conversation)
         if self.overlong == "drop":
-            ends = ends[:1]
-        return next((end for end in ends if self._fits(conversation, end)), "too_long")
+            ends = [] if not self._fits(conversation, ends[0]) else ends
+        fitting = next((n for n, end in enumerate(ends) if self._fits(conversation, end)), None)
+        if fitting is None:
+            return "too_long"
+        return ends[fitting : fitting + 1] if self.scores_all_turns else ends[fitting:][::-1]
 
     def _fits(self, conversation: Conversation, end: int) -> bool:
         try:
@@ -127,8 +146,8 @@ class ChatTokenizer:
 
     def __call__(self, conversation: Conversation) -> Tokens | str:
         """Tokenise what fits of a conversation, or say why it is left out."""
-        found = self.fit(conversation)
-        return found if isinstance(found, str) else self.render(conversation, found)
+        found = self.samples(conversation)
+        return found if isinstance(found, str) else self.render(conversation, found[-1])
 
 
 def _ends(conversation: Conversation) -> list[int]:
@@ -195,13 +214,10 @@ class MaskAudit:
     Args:
         tokenizer: if its chat template is of another format than KORMo's, only what holds for any
             format is checked.
-        answers_only: of a conversation, only what follows the last question is learned, as in
-            preference tuning.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, answers_only: bool = False) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
-        self.answers_only = answers_only
         vocabulary = tokenizer.get_vocab()
         template = tokenizer.chat_template or ""
         self.kormo = _TURN[0] in template and all(token in vocabulary for token in _TURN)
@@ -268,7 +284,7 @@ class MaskAudit:
                 header += 1
             role = self.tokenizer.decode(ids[place + 1 : header + 1]).strip()
             answer = "<tool_response>" in self.tokenizer.decode(ids[header + 1 : stop])
-            if self.answers_only and role == "user" and not answer:
+            if role == "user" and not answer:
                 learned[:place] = [False] * place
             if role == "assistant":
                 start = header + 1

@@ -195,7 +195,7 @@ def build_pairs(
             f"data.heldout_rows is {heldout:,}, but there are only {len(keyed):,} pairs "
             f"({dict(left_out)} left out)"
         )
-    audit = MaskAudit(tokenizer, answers_only=True)(
+    audit = MaskAudit(tokenizer)(
         (pair[side] for pair in keyed.values() for side in SIDES), left_out
     )
     audit.check()

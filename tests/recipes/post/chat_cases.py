@@ -66,8 +66,7 @@ CASES: dict[str, tuple[Conversation, Golden]] = {
     "several turns, first with, then without": (
         conversation(user("a?"), says("b.", "think of a"), user("c?"), says("d.")),
         [
-            ("<|BOT|>user\na?<|EOT|>\n<|BOT|>assistant\n", False),
-            ("b.<|EOT|>", True),
+            ("<|BOT|>user\na?<|EOT|>\n<|BOT|>assistant\nb.<|EOT|>", False),
             ("\n<|BOT|>user\nc?<|EOT|>\n<|BOT|>assistant\n<think>\n\n</think>\n\n", False),
             ("d.<|EOT|>", True),
             ("\n", False),
@@ -76,8 +75,7 @@ CASES: dict[str, tuple[Conversation, Golden]] = {
     "several turns, first without, then with": (
         conversation(user("a?"), says("b."), user("c?"), says("d.", "think of c")),
         [
-            ("<|BOT|>user\na?<|EOT|>\n<|BOT|>assistant\n", False),
-            ("b.<|EOT|>", True),
+            ("<|BOT|>user\na?<|EOT|>\n<|BOT|>assistant\nb.<|EOT|>", False),
             ("\n<|BOT|>user\nc?<|EOT|>\n<|BOT|>assistant\n<think>\n", False),
             ("think of c\n</think>\n\nd.<|EOT|>", True),
             ("\n", False),
@@ -152,9 +150,9 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "{%- generation -%}{{- '<|BOT|>assistant\\n' -}}{%- endgeneration -%}",
         "several turns, first with, then without",
     ),
-    "earlier turns are not learned": (
-        "{%- generation -%}{{- answer -}}{%- endgeneration -%}\n        {%- elif reasoning -%}",
+    "earlier turns are learned": (
         "{{- answer -}}\n        {%- elif reasoning -%}",
+        "{%- generation -%}{{- answer -}}{%- endgeneration -%}\n        {%- elif reasoning -%}",
         "several turns, first without, then with",
     ),
 }
