@@ -4,8 +4,8 @@
         --lengths 256 512 1024 2048 --out runs/tiny/needle
     python -m eval.needle --model MODEL --chat --lengths 4096 16384 65536 --needles 3 --out DIR
 
-Writes results.json, heatmap_ko.png and heatmap_en.png. A run that was stopped goes on with the
-cells that are missing; more lengths can be added later.
+Writes results.json, report.md, report.html and a heatmap per language. A run that was stopped goes
+on with the cells that are missing; more lengths can be added later.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.files import write_json_atomically
+from data_recipes.common.page import Bullets, Details, Heading, Page, Picture, Table
 from data_recipes.common.statistics import wilson
 
 RESULTS = "results.json"
@@ -121,8 +122,30 @@ def draw_heatmap(cells: list[dict[str, Any]], language: str, title: str, path: P
     plt.close(figure)
 
 
+def build_page(results: dict[str, Any], out: Path) -> Page:
+    """Lay out the report, with the heatmaps that lie in `out`."""
+    page = Page(f"Needle in a haystack: {results['settings']['model']['name']}")
+    page.add(Bullets(list(results["findings"].values())))
+    rows = [
+        [language, f"{int(length):,}", f"{own['right']:,} of {own['items']:,}"]
+        + [f"{own['share']:.1%}", f"{own['interval'][0]:.1%} to {own['interval'][1]:.1%}"]
+        + [f"{own['answers_in_other_language'] / own['items']:.1%}"]
+        for language, lengths in results["lengths"].items()
+        for length, own in lengths.items()
+    ]
+    columns = ["language", "tokens>", "right>", "share>", "95 % interval>"]
+    page.add(Table([*columns, "in another language>"], rows))
+    for language in results["findings"]:
+        name = f"heatmap_{language}.png"
+        title = f"share of right answers in {language} by length and depth"
+        page.add(Heading(language), Picture((out / name).read_bytes(), title, file=name))
+    settings = [[key, str(value)] for key, value in results["settings"].items()]
+    page.add(Details("Settings", [Table(["setting", "value"], settings)]))
+    return page
+
+
 def write_report(cells: list[dict[str, Any]], settings: dict[str, Any], out: Path) -> dict:
-    """Write `results.json` and a heatmap per language.
+    """Write `results.json`, a heatmap per language, and `report.md` and `report.html`.
 
     Args:
         cells: as `Needles.measure` returns them.
@@ -138,4 +161,7 @@ def write_report(cells: list[dict[str, Any]], settings: dict[str, Any], out: Pat
     for language in results["findings"]:
         title = f"{language}, {settings['style']} ({facts})\n{settings['model']['name']}"
         draw_heatmap(results["cells"], language, title, out / f"heatmap_{language}.png")
+    page = build_page(results, out)
+    for name in ("report.md", "report.html"):
+        page.write(out / name)
     return results

@@ -236,6 +236,9 @@ def test_the_report_is_written(tokenizer: PreTrainedTokenizerBase, out: Path) ->
     assert (out / "heatmap_ko.png").stat().st_size > 5_000
     assert (out / "heatmap_en.png").read_bytes().startswith(b"\x89PNG")
     assert results["lengths"]["ko"]["700"]["items"] == 6
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert results["findings"]["ko"] in text and "| ko | 700 | 6 of 6 | 100.0% |" in text
+    assert "data:image/png;base64," in (out / "report.html").read_text(encoding="utf-8")
     # Wilson's, by hand for 6 of 6.
     assert results["lengths"]["ko"]["700"]["interval"] == pytest.approx([0.610, 1.0], abs=1e-3)
 
