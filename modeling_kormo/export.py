@@ -1,18 +1,23 @@
 """Ways out: `trust_remote_code` directories, the Llama layout and GGUF.
 
-`python -m modeling_kormo.export --as llama MODEL OUT` writes a plain `LlamaForCausalLM` checkpoint
+`kormo export --as llama MODEL OUT` writes a plain `LlamaForCausalLM` checkpoint
 (two norms renamed), which serving engines and other tools read without knowing KORMo; `--as gguf`
 writes `OUT/model.gguf` for llama.cpp. `--adapter DIR` merges a LoRA adapter into MODEL first.
 """
 
-import argparse
-import sys
+import json
+import runpy
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
-from transformers.utils.logging import disable_progress_bar
+from transformers import (
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from .adapter import merge_adapter
 from .configuration_kormo import KORMoConfig
@@ -66,6 +71,43 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
     return llama
 
 
+def save_llama(model: KORMoForCausalLM, directory: Path) -> None:
+    """Write a Llama checkpoint that engines on transformers 4 read as those on 5 do.
+
+    transformers 5 writes the rotary embedding as `rope_parameters` alone; 4 looks for `rope_theta`
+    and `rope_scaling`, and without them takes a base of 10,000 and no scaling, without a word.
+
+    Args:
+        model: its generation config, which names the tokens that end a turn, goes along.
+        directory: written to.
+    """
+    to_llama(model).save_pretrained(directory)
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    rope = dict(config["rope_parameters"])
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    config["torch_dtype"] = config["dtype"]
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+    """Write tokenizer files that transformers 4 and 5 load.
+
+    5 names the class `TokenizersBackend` and has a list of extra special tokens under a name that
+    means something else to 4, which knows it as `additional_special_tokens`.
+    """
+    tokenizer.save_pretrained(directory)
+    path = directory / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(config.get("extra_special_tokens"), list):
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def export(
     model_name: str, out: Path, layout: str, dtype: torch.dtype, adapter: Path | None = None
 ) -> None:
@@ -73,7 +115,7 @@ def export(
 
     Args:
         model_name: directory or Hub id.
-        out: directory, empty or absent.
+        out: an empty directory, or a new one.
         layout: `llama`, `kormo` or `gguf`.
         dtype: of what is written.
         adapter: LoRA adapter to merge first; its tokenizer is taken if it has one, because that
@@ -82,8 +124,6 @@ def export(
     Raises:
         ValueError, OSError: input that cannot be exported.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty; choose another directory")
     for package, wanted in (("gguf", layout == "gguf"), ("peft", adapter is not None)):
         if wanted and find_spec(package) is None:
             raise ValueError(f"this needs the package {package}: pip install '.[export]'")
@@ -99,32 +139,18 @@ def export(
             f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size} rows; "
             "take the tokenizer that it was trained with"
         )
-    if layout == "kormo":
-        save_portable(model, out)
-    elif layout == "llama":
-        to_llama(model).save_pretrained(out)
-    else:
+    if layout == "gguf":  # the tokenizer is in the file
         out.mkdir(parents=True, exist_ok=True)
         write_gguf(to_llama(model), tokenizer, out / "model.gguf", dtype)
-        return  # the tokenizer is in the file
-    tokenizer.save_pretrained(out)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--as", dest="layout", choices=("llama", "kormo", "gguf"), required=True)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16")
-    parser.add_argument("--adapter", type=Path, metavar="DIR", help="LoRA adapter to merge first")
-    parser.add_argument("model", help="model directory or Hub id")
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args()
-    disable_progress_bar()
-    try:
-        export(args.model, args.out, args.layout, getattr(torch, args.dtype), args.adapter)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {args.model}: {error}")
-    print(f"{args.out}: {args.layout} layout, {args.dtype}")
+        return
+    if layout == "kormo":
+        save_portable(model, out)
+    else:
+        save_llama(model, out)
+    save_tokenizer(tokenizer, out)
 
 
 if __name__ == "__main__":
-    main()
+    # The command `kormo export` under its old name. It lives above this package, with the locks and
+    # staged folders of the other commands, and where the package stands alone there is none.
+    runpy.run_module("recipes.export", run_name="__main__")

@@ -28,7 +28,7 @@ COMMANDS = {
     "eval needle": ("eval.needle", "find a needle in long text"),
     "eval judge": ("eval.judge", "have a model judge answers"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
-    "export": ("modeling_kormo.export", "write a model as Llama, GGUF or portable KORMo"),
+    "export": ("recipes.export", "write a model as Llama, GGUF or portable KORMo"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
     "stages": ("recipes.stage_table", "the README's table of stages"),
 }

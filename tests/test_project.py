@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.__main__ import COMMANDS
 from recipes.command_line import parse_command_line
 from recipes.stage_table import chat_table, stage_table
 from tests.conftest import ROOT, environment
@@ -39,6 +40,8 @@ def test_every_command_in_the_documents_parses() -> None:
                 subprocess.run(
                     ["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True
                 )
+            elif words[0] == "kormo":
+                assert any(" ".join(words[1:n]) in COMMANDS for n in (2, 3)), command
             else:
                 assert words[0] == "python", command
     assert launched >= 8

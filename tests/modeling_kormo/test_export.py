@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from modeling_kormo import KORMoForCausalLM
-from modeling_kormo.export import save_portable, to_llama
+from modeling_kormo.export import save_llama, save_portable, save_tokenizer, to_llama
 
 from .test_reference import load
 
@@ -80,17 +80,42 @@ def test_training_resume_restores_every_weight(build: Build, tmp_path: Path) -> 
         assert torch.equal(ours, theirs), name
 
 
-def test_export_command(build: Build, data_dir: Path, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
+@pytest.mark.parametrize("scaling", [{}, {"rope_type": "linear", "factor": 4.0}])
+def test_llama_config_has_both_spellings_of_rope(
+    build: Build, tmp_path: Path, scaling: dict
+) -> None:
+    """transformers 4, and engines on it, read `rope_theta` and `rope_scaling` only."""
+    rope = {"rope_type": "default", "rope_theta": 500_000.0} | scaling
+    model = build(rope_parameters=rope)
+    model.generation_config.eos_token_id = [5, 6]
+    save_llama(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["rope_theta"] == 500_000 and config["rope_scaling"] == (scaling or None)
+    assert config["torch_dtype"] == config["dtype"] == "float32"
+    assert config["rope_parameters"] == rope
+    again = LlamaForCausalLM.from_pretrained(tmp_path)
+    assert again.config.rope_parameters == model.config.rope_parameters
+    # Without these a served chat model does not know where a turn ends.
+    assert again.generation_config.eos_token_id == [5, 6]
+    ids = torch.randint(3, 96, (1, 30))
+    torch.testing.assert_close(again(ids).logits, model(ids).logits, rtol=0, atol=2e-5)
 
-    save_portable(build(vocab_size=1280), tmp_path / "in")
-    AutoTokenizer.from_pretrained(data_dir / "tokenizer").save_pretrained(tmp_path / "in")
-    command = [sys.executable, "-m", "modeling_kormo.export", "--as", "llama"]
-    command += [str(tmp_path / "in"), str(tmp_path / "out")]
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    assert LlamaForCausalLM.from_pretrained(tmp_path / "out").dtype == torch.bfloat16
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 1 and "not empty" in again.stderr
+
+def test_tokenizer_files_name_what_transformers_4_knows(data_dir: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    save_tokenizer(tokenizer, tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert config["additional_special_tokens"] == ["<|BOT|>", "<|EOT|>"]
+    assert "extra_special_tokens" not in config
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert set(again.all_special_tokens) == set(tokenizer.all_special_tokens)
+    text = "안녕?<|EOT|>\n<think>"
+    assert again(text).input_ids == tokenizer(text).input_ids
+    turn = [{"role": "user", "content": "안녕?"}]
+    assert again.apply_chat_template(turn, tokenize=False) == tokenizer.apply_chat_template(
+        turn, tokenize=False
+    )
 
 
 @pytest.mark.parametrize("option", ["cross_entropy", "fused_linear_cross_entropy"])

@@ -1,0 +1,64 @@
+"""Write a model as a Llama, GGUF or portable KORMo checkpoint.
+
+    kormo export --as llama runs/tiny/sft/final exported/llama
+    kormo export --as gguf --adapter runs/lora/final KORMo-Team/KORMo-10B-base exported/gguf
+
+`--as llama` writes a plain `LlamaForCausalLM` checkpoint, which serving engines and other tools
+read without knowing KORMo; `--as gguf` writes `OUT/model.gguf` for llama.cpp; `--as kormo` loads
+with `trust_remote_code` where this package is not installed.
+"""
+
+import argparse
+from pathlib import Path
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import staged_folder
+from data_recipes.common.run_dir import DirectoryLock
+from recipes.command_line import exit_on_error
+
+
+def export_command(argv: list[str] | None = None) -> None:
+    """Read the arguments, then export into a folder that appears under its name when whole.
+
+    Raises:
+        RecipeError: a model that cannot be exported, a folder that is not empty or that another
+            export is writing, a full disk.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--as", dest="layout", choices=("llama", "kormo", "gguf"), required=True)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="LoRA adapter to merge first")
+    parser.add_argument("model", help="model directory or Hub id")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    out: Path = args.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out} is not empty; choose another directory")
+    if args.model.startswith((".", "/")) and not Path(args.model).is_dir():
+        raise RecipeError(f"{args.model}: no such model directory")
+
+    # torch and transformers take seconds to load: a mistake above is told without them.
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from modeling_kormo.export import export
+
+    disable_progress_bar()
+    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"):
+        with staged_folder(out) as staging:
+            try:
+                dtype = getattr(torch, args.dtype)
+                export(args.model, staging, args.layout, dtype, args.adapter)
+            except ValueError as error:
+                raise RecipeError(f"{args.model}: {error}") from error
+    print(f"{out}: {args.layout} layout, {args.dtype}")
+
+
+def main() -> None:
+    exit_on_error(export_command)
+
+
+if __name__ == "__main__":
+    main()

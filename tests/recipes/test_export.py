@@ -1,0 +1,69 @@
+"""`kormo export` writes a whole model or none, and says in one line why not."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+import modeling_kormo.export as ways_out
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.run_dir import DirectoryLock
+from modeling_kormo.export import save_portable
+from recipes.export import export_command
+from tests.conftest import ROOT, environment
+from tests.random_model import random_model
+
+
+@pytest.fixture
+def model_dir(data_dir: Path, tmp_path: Path) -> Path:
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    save_portable(random_model(tokenizer, 1280), tmp_path / "in")
+    tokenizer.save_pretrained(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def test_the_documented_command(model_dir: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "modeling_kormo.export", "--as", "llama"]
+    command += [str(model_dir), str(tmp_path / "out")]
+    run = {"capture_output": True, "text": True, "cwd": ROOT, "env": environment()}
+    done = subprocess.run(command, **run)
+    assert done.returncode == 0, done.stderr
+    assert LlamaForCausalLM.from_pretrained(tmp_path / "out").dtype == torch.bfloat16
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["rope_theta"] == 500_000
+    again = subprocess.run(command, **run)
+    assert again.returncode == 1 and "not empty" in again.stderr and "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize("layout", ["llama", "kormo", "gguf"])
+def test_a_full_disk_leaves_nothing_under_the_name(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    name = {"llama": "save_llama", "kormo": "save_portable", "gguf": "write_gguf"}[layout]
+
+    def full(*arguments: object) -> None:
+        target = next(a for a in arguments if isinstance(a, Path))
+        folder = target if target.is_dir() else target.parent
+        (folder / "half").write_bytes(b"x")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ways_out, name, full)
+    with pytest.raises(RecipeError, match=r"out: the disk is full .* to go on"):
+        export_command(["--as", layout, str(model_dir), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.tmp"))
+
+
+def test_two_exports_to_one_place_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path, "OUT", ".out.lock"):
+        with pytest.raises(RecipeError, match=f"in use by process {os.getpid()} on "):
+            export_command(["--as", "llama", str(model_dir), str(tmp_path / "out")])
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="nowhere: no such model directory"):
+        export_command(["--as", "llama", str(tmp_path / "nowhere"), str(tmp_path / "out")])
