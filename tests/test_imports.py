@@ -178,11 +178,14 @@ _FACTORY = ("numba", "fasttext", "py3langid", "datatrove")
 _ENTRY_POINTS = {
     "recipes.stage1": ({"common", "tokens", "tokenizer"}, _FACTORY),
     "recipes.stage2": ({"common", "tokens", "tokenizer"}, _FACTORY),
+    # What a stage loads once its arguments are read.
+    "recipes.build": ({"common", "tokens", "tokenizer"}, _FACTORY),
+    "recipes.inputs": ({"common", "tokens", "tokenizer"}, _FACTORY),
     "recipes.sft": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.dpo": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),
     "recipes.chat": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
-    "eval.commands": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
+    "eval.run": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
     "eval.contamination": (
         {"common", "answers", "decontaminate", "engine", "read", "text", "tokens", "tokenizer"},
         ("fasttext", "py3langid", "torch"),
