@@ -10,8 +10,7 @@ from typing import Any
 
 import datasets
 
-from data_recipes.answers import extract_answer, same_answer
-from data_recipes.answers.same import is_choice
+from data_recipes.answers import choose, extract_answer
 from data_recipes.common.errors import RecipeError
 
 LETTERS = "ABCDEFGHIJ"
@@ -28,20 +27,11 @@ def names_choice(text: str, gold: int, choices: list[str]) -> bool:
         choices: their texts, in order.
 
     Returns:
-        True if the answer is the choice's letter, its number (from 1, as ② or 2번), or, when no
-        other choice says the same, its text.
+        True if the answer is the choice's mark (B, ②, 2번, (나)), or, when no other choice says the
+        same, its text.
     """
     answer = extract_answer(text)
-    if answer is None:
-        return False
-    number = f"{gold + 1}번"
-    if same_answer(answer, LETTERS[gold]):
-        return True
-    if is_choice(answer):
-        return same_answer(answer, number)
-    said = [index for index, choice in enumerate(choices) if same_answer(answer, choice)]
-    # A bare number that is the value of a choice names that choice, not the one of this number.
-    return said == [gold] if said else same_answer(answer, number)
+    return answer is not None and choose(answer, choices) == gold
 
 
 def score_kmmlu(doc: dict[str, Any], results: list[str]) -> dict[str, float]:

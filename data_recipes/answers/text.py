@@ -10,10 +10,14 @@ _FRACTION_SIGNS = re.compile(r"[¼-¾⅐-⅞]")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|operatorname|boxed|fbox|mbox)\s*\{([^{}]*)\}"
 )
-_SPACING = re.compile(r"\\(?:left|right|displaystyle|quad|qquad|[,;:!]|\s)|~")
-_ENDINGS = re.compile(r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야)$")
+# Not the line end of a matrix, whose second backslash a blank follows.
+_SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|quad|qquad|[,;:!]|\s)|~")
+_ENDINGS = re.compile(
+    r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야|이죠|(?:이|가)\s*(?:됩니다|된다|돼요))$"
+    r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠)$"
+)
 _LEADING = re.compile(
-    r"^(?:[a-zA-Z]\s*=\s*(?=\S)|(?:총|모두|전부|전체)\s+|(?:a total of|exactly|it is|it's)\s+)",
+    r"^(?:(?:=>?|∴|⇒|→|\\therefore)\s*|(?:총|모두|전부|전체)\s+|(?:a total of|exactly|it is|it's)\s+)",
     re.I,
 )
 _UNIT_IN_BRACKETS = re.compile(r"(\d)\s*\(([가-힣]{1,6})\)$")
@@ -26,12 +30,14 @@ def clean(text: str) -> str:
     text = text.strip().translate(_SYMBOLS)
     text = _FRACTION_SIGNS.sub(lambda match: f" {match.group()}", text)
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
-    text = text.replace("{,}", ",")
+    text = text.replace("{,}", ",").replace("{:}", ":")
     for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         inner = text[len(opening) : -len(closing)]
         if len(text) > len(opening + closing) and text.startswith(opening):
             if text.endswith(closing) and opening not in inner:
                 text = inner
+    if text.count("$") > 2 and text.count("$") % 2 == 0 and re.search(r"[\\=]", text):
+        text = text.replace("$", "")  # several formulas, not prices
     text = _SPACING.sub(" ", text)
     text = re.sub(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})", "°", text)
     for command, plain in (
@@ -59,7 +65,8 @@ def strip_ends(text: str) -> str:
     """Without quotes, full stops, verb endings, and words that only lead up to a value."""
     for _ in range(3):
         before = text
-        text = text.strip(_QUOTES).rstrip("!?。;").strip(_QUOTES)
+        text = text.strip(_QUOTES).rstrip("?。;").strip(_QUOTES)
+        text = re.sub(r"(?<=[^\w)}])!+$|(?<=[가-힣])!+$", "", text)  # 5! is 120
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1]
         text = _ENDINGS.sub("", text)
@@ -96,7 +103,7 @@ def without_particle(word: str) -> str | None:
 
 def words(text: str) -> str:
     """Words in the form in which they are compared: no case, articles or outer punctuation."""
-    text = re.sub(r"^(?:the|a|an)\s+", "", text.casefold().strip(" .,!?"))
+    text = re.sub(r"^(?:the|a|an)\s+", "", text.casefold().strip(" .,?"))
     text = _SUBSCRIPT.sub(r"\1\2", text)
     if re.fullmatch(r"\([^(),]*\)", text):
         text = text[1:-1]

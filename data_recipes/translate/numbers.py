@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ..answers.number_words import read_english, read_korean
-from ..answers.units import UNITS
+from ..answers.numbers import read_english, read_korean
+from ..answers.quantity import UNITS
 
 Unit = tuple[str, Fraction]
 

@@ -1,16 +1,21 @@
 """The answer checker on answers as people and models write them."""
 
+import json
 import re
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from data_recipes.answers import extract_answer, same_answer
+from data_recipes.answers import choose, compare_answers, extract_answer, same_answer
 
+HERE = Path(__file__).parent
 TABLE: dict[str, dict[str, list[list[str]]]] = yaml.safe_load(
-    (Path(__file__).parent / "answer_cases.yaml").read_text(encoding="utf-8")
+    (HERE / "answer_cases.yaml").read_text(encoding="utf-8")
 )
 SAME, DIFFERENT, NOT_READ = (
     [tuple(pair) for kind in TABLE.values() for pair in kind.get(verdict, [])]
@@ -41,6 +46,14 @@ EXTRACTED = [
     ("8 + 9를 계산한다.\n\n17", "17"),
     ("8 + 9\n17명입니다.", "17명"),
     ("계산하면\n$\\frac{1}{2}$", "$\\frac{1}{2}$"),
+    ("따라서 답은 42이다. 검산: 40+2=42이므로 답은 맞다.", "42"),
+    ("정답은 **B**(나)입니다.", "B(나)"),
+    ("The answer is:\n\n\\[ 42 \\]", "$$42$$"),
+    ("답은 아래와 같다.\n\n**42**", "42"),
+    ("답은 12. 아니, 다시 계산하면 14이다.", "14"),
+    ("답은 \\boxed{18} </think>\n\n잘 모르겠습니다.", None),
+    ("따라서 17개는 아니다.", None),
+    ("이제 사과가 4", None),
     ("I do not know.", None),
     ("", None),
     ("It could be 16, 17 or 18 apples, I think.", None),
@@ -103,12 +116,97 @@ def test_extracted(text: str, answer: str | None) -> None:
         "\\binom{99}{9}" * 10,
         "시간 반" * 60,
         "(" + "2^64*" * 30 + "1)^64",
+        "9^{9^{9}}",
+        "(9^{99})^{99}",
+        "99999!",
+        "((9!)!)!",
+        "\\sum_{i=1}^{10^9} i",
+        "\\int_0^1 x^x dx",
+        "x^{99}+y^{99}=(x+y)^{99}",
+        "2^{\\binom{99}{49}}",
     ],
 )
 def test_hostile_input_ends_soon(hostile: str) -> None:
+    same_answer("\\sqrt{2}", "\\sqrt{3}")  # the parser is imported once, and builds its tables
     start = time.perf_counter()
     extract_answer(hostile)
     assert not same_answer(hostile, "17")
     assert not same_answer("17", hostile)
     same_answer(hostile, hostile)
     assert time.perf_counter() - start < 0.5
+
+
+# table, wrongly accepted, wrongly rejected of those that are right and undebated
+@pytest.mark.parametrize(("table", "accepted", "rejected"), [("audit", 0, 1), ("blind", 0, 3)])
+def test_answers_in_their_sentences(table: str, accepted: int, rejected: int) -> None:
+    lines = (HERE / f"{table}_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if not row["debated"]]
+    assert len(rows) > 100
+    wrong: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        answer = extract_answer(row["answer"])
+        equal = answer is not None and same_answer(answer, row["gold"])
+        if equal != row["equal"]:
+            wrong[equal].append(f"{row['gold']!r} <- {row['answer']!r}")
+    assert (len(wrong[True]), len(wrong[False])) == (accepted, rejected), wrong
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "verdict"),
+    [
+        ("x-1", "x+1", False),
+        ("\\int x dx", "\\frac{x^2}{2}", None),
+        ("9^{9^{9}}", "3", None),
+        ("서울특별시", "서울", None),
+        ("부산", "서울", False),
+        ("18", "17", False),
+        ("계산할 수 없다", "17", None),
+        ("(1,2]", "[1,2]", False),
+        ("x > 2", "x \\geq 2", False),
+        ("2x - y + 3 = 0", "y = 2x + 3", True),
+        ("B", "C", False),
+    ],
+)
+def test_what_no_checker_can_decide_is_undecided(
+    given: str, wanted: str, verdict: bool | None
+) -> None:
+    assert compare_answers(given, wanted) is verdict
+
+
+@pytest.mark.parametrize(
+    "answer", ["C", "(C)", "③", "3번", "(다)", "C. 서울", "③ 서울", "서울", "3"]
+)
+def test_every_mark_of_a_choice_counts(answer: str) -> None:
+    assert choose(answer, ["부산", "대구", "서울", "인천"]) == 2
+
+
+def test_a_number_among_choices() -> None:
+    numbers = ["3", "2", "5", "7"]
+    assert choose("3", numbers) == 0  # the value, not the third
+    assert choose("③", numbers) == 2
+    assert choose("4", numbers) == 3  # no choice has this value
+    assert choose("A 또는 B", numbers) is None
+    assert choose("9", numbers) is None
+
+
+@pytest.mark.parametrize("given", ["3", "1", "3번", "③", "(다)", "C"])
+def test_another_choice_is_no_choice_two(given: str) -> None:
+    assert not same_answer(given, "②")
+
+
+def test_formulas_are_compared_in_a_thread_too() -> None:
+    verdicts = []
+    pairs = [("\\frac{n^2+n}{2}", "n(n+1)/2"), ("[0,1)\\cup(2,3]", "[0,1) \\cup (2,3]")]
+    thread = threading.Thread(target=lambda: verdicts.extend(same_answer(*pair) for pair in pairs))
+    thread.start()
+    thread.join()
+    assert verdicts == [True, True]
+
+
+def test_no_computer_algebra_is_imported_for_numbers() -> None:
+    code = (
+        "import sys; from data_recipes.answers import extract_answer, same_answer; "
+        "assert same_answer(extract_answer('정답은 17명입니다.'), '17'); "
+        "assert not {'sympy', 'math_verify', 'latex2sympy2_extended'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

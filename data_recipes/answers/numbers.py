@@ -1,7 +1,11 @@
-"""Numbers in words, Korean (Sino-Korean, native, mixed with digits) and English."""
+"""Numbers in digits and in words, Korean (Sino-Korean, native, mixed with digits) and English."""
+
+from __future__ import annotations
 
 import re
 from fractions import Fraction
+
+from .mathematics import Number, add, negate, read_constant
 
 _SINO = dict(zip("영공일이삼사오육륙칠팔구", (0, 0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9)))
 _SMALL = {"십": 10, "백": 100, "천": 1000}
@@ -16,6 +20,8 @@ _NATIVE_ONES = {
 }
 _NATIVE = re.compile(rf"({'|'.join(_NATIVE_TENS)})?({'|'.join(_NATIVE_ONES)})?")
 _KOREAN_TOKEN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,30}(?:\.\d{1,30})?|[가-힣]")
+# Hanja numerals, as their Hangul.
+_HANJA = str.maketrans("零一二三四五六七八九十百千萬万億兆", "영일이삼사오육칠팔구십백천만만억조")
 # Words that are also Korean for something else; as a whole answer they are not a number.
 _AMBIGUOUS = frozenset(("한", "두", "세", "네", "석", "넉", "첫", "공"))
 
@@ -49,7 +55,7 @@ def read_korean(text: str, counted: bool) -> Fraction | None:
         text: the words alone.
         counted: a counter follows, as in `두 개`; without one `두` is not a number.
     """
-    text = text.replace(" ", "")
+    text = text.replace(" ", "").translate(_HANJA)
     if not text or (text in _AMBIGUOUS and not counted):
         return None
     if (value := _native(text)) is not None:
@@ -141,3 +147,92 @@ def read_english(text: str) -> Fraction | None:
         else:
             return None
     return total + section
+
+
+_DECIMAL = r"(?:\d{1,80}(?:\.\d{0,80})?|\.\d{1,80})"
+_THOUSANDS = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.])\d{1,3}(?: \d{3})+(?!\d)"
+)
+_NUMERAL = re.compile(rf"([-+]?)\s*({_DECIMAL})(?:[eE]([-+]?\d{{1,2}}))?")
+_SHARE = re.compile(
+    r"([-+]?)\s*(?:(\d{1,20})\s+(?=\d)|(\d{1,20})\s*(?=\\))?"
+    rf"(?:(?:\\frac)?\{{([-+]?{_DECIMAL})\}}/?\{{({_DECIMAL})\}}|\\frac\s*(\d)\s*(\d)"
+    rf"|({_DECIMAL})\s*/\s*({_DECIMAL}))"
+)
+_SCIENTIFIC = re.compile(
+    rf"([-+]?)\s*(?:({_DECIMAL})\s*\*\s*)?10\s*\^\s*(?:\{{\s*(-?\d{{1,3}})\s*\}}|(-?\d{{1,3}}))"
+)
+_REPEATING = re.compile(r"([-+]?)(\d{1,20})\.(\d{0,20})(?:\\overline|\\dot)\s*\{?(\d{1,20})\}?")
+# Korean and Japanese books put a dot on the first and the last digit of the period.
+_DOTS = re.compile(r"\\dot\{?(\d)\}?(\d{0,18})\\dot\{?(\d)\}?")
+# At least two whole periods, so that 0.12... stays unread.
+_CONTINUED = re.compile(r"([-+]?)(\d{1,20})\.(\d{0,9}?)(\d{1,6}?)\4{1,19}(?:\.\.\.|\\[lc]?dots)")
+_NEGATIVE = re.compile(r"(?:마이너스|음수|minus|negative)\s+(.+)", re.IGNORECASE)
+
+
+def _repeating(whole: str, fixed: str, period: str) -> Fraction:
+    """`1.2(34)`: the fraction that a repeating decimal is."""
+    scale = 10 ** len(fixed)
+    return Fraction(int(whole + fixed), scale) + Fraction(
+        int(period), scale * (10 ** len(period) - 1)
+    )
+
+
+def read_digits(text: str) -> Fraction | None:
+    """A number in digits: decimal, fraction, mixed, scientific or repeating; `None` if it is none.
+
+    What is more than one numeral, a sum say, is `mathematics.read_constant`'s.
+    """
+    text = _THOUSANDS.sub(lambda match: re.sub("[ ,]", "", match[0]), text.strip())
+    text = _DOTS.sub(r"\\dot{\1\2\3}", text)
+    if match := _NUMERAL.fullmatch(text):
+        value = Fraction(match[2].rstrip(".")) * Fraction(10) ** int(match[3] or 0)
+    elif match := _SHARE.fullmatch(text):
+        _, spaced, tight, a, b, c, d, e, f = match.groups()
+        above, below = (Fraction((x or y or z).rstrip(".")) for x, y, z in ((a, c, e), (b, d, f)))
+        if not below:
+            return None
+        value = Fraction(spaced or tight or 0) + above / below
+    elif match := _SCIENTIFIC.fullmatch(text):
+        power = Fraction(10) ** int(match[3] or match[4])
+        value = Fraction((match[2] or "1").rstrip(".")) * power
+    elif match := _REPEATING.fullmatch(text) or _CONTINUED.fullmatch(text):
+        value = _repeating(*match.groups()[1:])
+    else:
+        return None
+    return -value if match[1] == "-" else value
+
+
+def read_number(text: str, counted: bool = False) -> Number | None:
+    """A number in digits, LaTeX, Korean or English; `None` if the text is none.
+
+    Args:
+        text: a cleaned answer or a part of one.
+        counted: a counter follows; see `read_korean`.
+    """
+    text = text.strip()
+    if (value := read_digits(text)) is not None:
+        return value
+    if match := _NEGATIVE.fullmatch(text):
+        value = read_number(match[1])
+        return None if value is None or _NEGATIVE.fullmatch(match[1]) else negate(value)
+    below, fraction, above = text.partition("분의")
+    if fraction:
+        whole, mixed, below = below.rpartition("와 ")
+        parts = [read_korean(part.strip(), counted=False) for part in (above, below)]
+        if parts[0] is None or not parts[1]:
+            return None
+        begin = read_number(whole) if mixed else Fraction(0)
+        return None if begin is None else add(begin, parts[0] / parts[1])
+    for read in (lambda t: read_korean(t, counted), read_decimal, read_english, read_fraction):
+        if (words := read(text)) is not None:
+            return words
+    whole, joined, part = text.rpartition(" and ")
+    if joined and (share := read_fraction(part)) is not None:  # three and a half
+        begin = read_english(whole) if whole.isalpha() else read_digits(whole)
+        return None if begin is None else begin + share
+    whole, joined, part = text.partition("와 ")
+    if joined and (value := read_digits(whole)) is not None:
+        rest = read_digits(part)  # 2와 1/3
+        return value + rest if rest is not None and 0 < rest < 1 else None
+    return read_constant(text)
