@@ -16,7 +16,8 @@ _TAGGED = re.compile(
 )
 _PHRASE = re.compile(
     r"\b(?:answer|(?:correct|right)\s+(?:option|choice))\s*(?:is|:|=)\s*:?"
-    r"|(?<![가-힣])\[?(?:정답|해답|답변|답안|답)(?:\s*(?:은|:|=|\])\s*:?|[ \t]+(?=[-\d$\\(A-J①-⑩]))",
+    r"|(?<![가-힣])\[?(?:정답|해답|답변|답안|답)"
+    r"(?:\s*(?:은|:|=|\])\s*:?|[ \t]+(?=[-\d$\\(A-J①-⑩]))",
     re.IGNORECASE,
 )
 _NAMED_ANSWER = re.compile(
@@ -86,7 +87,7 @@ def _stated(text: str) -> str | None:
 
 
 def _only_number(sentence: str) -> str | None:
-    """The one formula of a sentence, else its one number with its unit; `None` if there are more."""
+    """The one formula of a sentence, else its one number with its unit; `None` for several."""
     if formulas := _FORMULA.findall(sentence):
         rest = _FORMULA.sub(" ", sentence)
         return formulas[0] if len(formulas) == 1 and not _NUMERAL.search(rest) else None
@@ -121,7 +122,7 @@ def extract_answer(text: str) -> str | None:
     """The answer in a text; `None` if it has none.
 
     In this order: the last `\\boxed{}`; the last `<answer>` or line after `####`; the last "The
-    answer is ..." or "답은 ..."; what the last line concludes. Only what follows a think block counts.
+    answer is ..." or "답은 ..."; what the last line concludes. A think block is not searched.
     """
     tail = text[-_TAIL:].rpartition("</think>")[2]
     if (boxed := _last_box(tail)) is not None:

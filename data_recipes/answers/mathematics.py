@@ -286,10 +286,9 @@ def _read_set(text: str) -> Any | None:
 
     formulas = [read_formula(part) for part in _OR.split(text)]
     parts = [_as_set(formula) for formula in formulas]
-    symbols = {
-        symbol for formula in formulas if formula is not None for symbol in formula.free_symbols
-    }
-    return None if None in parts or len(symbols) > 1 else Union(*parts)
+    if None in parts or len(set().union(*(formula.free_symbols for formula in formulas))) > 1:
+        return None
+    return Union(*parts)
 
 
 def compare_formulas(given: str, wanted: str) -> bool | None:

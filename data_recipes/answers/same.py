@@ -285,8 +285,8 @@ def _compare(given: str, wanted: str, depth: int) -> bool | None:
 def compare_answers(given: str, wanted: str) -> bool | None:
     """Whether an answer has the value of the wanted one; `None` where no checker can decide.
 
-    False needs two values that were both read. Names of which one holds the other (서울, 서울특별시),
-    integrals, and whatever is too long or too large to compute are undecided.
+    False needs two values that were both read. Names of which one holds the other (서울,
+    서울특별시), integrals, and whatever is too long or too large to compute are undecided.
     """
     if max(len(given), len(wanted)) > 10 * _MAX_LENGTH:
         return None

@@ -17,7 +17,8 @@ _ENDINGS = re.compile(
     r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠)$"
 )
 _LEADING = re.compile(
-    r"^(?:(?:=>?|∴|⇒|→|\\therefore)\s*|(?:총|모두|전부|전체)\s+|(?:a total of|exactly|it is|it's)\s+)",
+    r"^(?:(?:=>?|∴|⇒|→|\\therefore)\s*|(?:총|모두|전부|전체)\s+"
+    r"|(?:a total of|exactly|it is|it's)\s+)",
     re.I,
 )
 _UNIT_IN_BRACKETS = re.compile(r"(\d)\s*\(([가-힣]{1,6})\)$")

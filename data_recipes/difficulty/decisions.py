@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import Literal
 
-from ..answers import choose, extract_answer, same_answer
+from ..answers import extract_answer, same_answer
 from ..ask import Answer
 from .items import Item
 
@@ -59,11 +59,12 @@ def read_choice(item: Item, text: str) -> tuple[Reading, str]:
     given = extract_answer(text)
     if given is None:
         return UNREADABLE, ""
-    chosen = choose(given, item.choices)
-    if chosen is None:
+    chosen = [letter for letter in item.letters if same_answer(given, letter)]
+    if not chosen:
+        chosen = [a for a, words in zip(item.letters, item.choices) if same_answer(given, words)]
+    if len(chosen) != 1:
         return UNREADABLE, given
-    letter = item.letters[chosen]
-    return (RIGHT if letter == item.answer else WRONG), letter
+    return (RIGHT if chosen[0] == item.answer else WRONG), chosen[0]
 
 
 def _last_word(text: str, pattern: re.Pattern[str]) -> str | None:

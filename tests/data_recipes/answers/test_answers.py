@@ -173,9 +173,7 @@ def test_what_no_checker_can_decide_is_undecided(
     assert compare_answers(given, wanted) is verdict
 
 
-@pytest.mark.parametrize(
-    "answer", ["C", "(C)", "③", "3번", "(다)", "C. 서울", "③ 서울", "서울", "3"]
-)
+@pytest.mark.parametrize("answer", "C|(C)|③|3번|(다)|C. 서울|③ 서울|서울|3".split("|"))
 def test_every_mark_of_a_choice_counts(answer: str) -> None:
     assert choose(answer, ["부산", "대구", "서울", "인천"]) == 2
 
