@@ -12,165 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    set_seed,
-)
-from transformers.utils.logging import disable_progress_bar
-
-import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import spelled_token
-from modeling_kormo.chat_config import (
-    END_OF_THINKING,
-    TEMPERATURE,
-    TOP_P,
-    chat_generation_config,
-    control_tokens,
-    token_id,
-)
-
-from .chat_screen import FOLD, SHOW, AnswerStreamer, ChatScreen
-from .command_line import exit_on_error
-
-OFF = "off"
-HELP = """\
-/think, /nothink   reason before answering, or answer at once
-/show, /fold       show the reasoning, or only its length
-/system TEXT       instructions for the whole chat, which starts anew
-/reset             forget the chat, keep the instructions
-/quit              leave (so do Ctrl-D, and Ctrl-C at the prompt)"""
-
-
-def load_chat_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer, on the GPU if there is one.
-
-    Raises:
-        RecipeError: not there, or not a chat model.
-    """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        if not tokenizer.chat_template:
-            raise RecipeError(
-                f"{name}: the tokenizer has no chat template, so this is a base model; fine-tune "
-                "it with recipes/sft.py, or let it continue text with scripts/generate.py"
-            )
-        token_id(tokenizer, END_OF_THINKING)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-    except (OSError, ValueError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise RecipeError(f"{name}: {error}") from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
-
-
-class Chat:
-    """A conversation: its history, and how the next answer is made.
-
-    Args:
-        model: a chat model.
-        tokenizer: its tokenizer.
-        screen: shows the answers.
-        think: reason before answering.
-        max_tokens: of an answer, reasoning included.
-        temperature: 0 is greedy.
-        top_p: share of probability to draw from.
-    """
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        screen: ChatScreen,
-        think: bool,
-        max_tokens: int,
-        temperature: float,
-        top_p: float,
-    ) -> None:
-        self.model, self.tokenizer, self.screen = model, tokenizer, screen
-        self.think, self.max_tokens = think, max_tokens
-        self.sampling = chat_generation_config(tokenizer, temperature, top_p)
-        self.history: list[dict[str, str]] = []
-
-    def ask(self, question: str) -> None:
-        """Answer a question on the screen; both go into the history, also if it is stopped."""
-        if self._refuse(question):
-            return
-        messages = [*self.history, {"role": "user", "content": question}]
-        inputs = self.tokenizer.apply_chat_template(
-            messages,
-            add_generation_prompt=True,
-            enable_thinking=self.think,
-            return_tensors="pt",
-            return_dict=True,
-        ).to(self.model.device)
-        length = inputs["input_ids"].shape[1]
-        room = self.model.config.max_position_embeddings - length
-        if room <= 0:
-            self.screen.say("the model's context is full: /reset, then ask again")
-            return
-        streamer = AnswerStreamer(self.tokenizer, self.think, self.screen.piece)
-        limit = self.sampling.max_new_tokens = min(room, self.max_tokens)
-        try:
-            output = self.model.generate(
-                **inputs, generation_config=self.sampling, streamer=streamer
-            )
-            ended = output[0, -1].item() in self.sampling.eos_token_id
-            note = None if ended else f"(cut at {limit} tokens)"
-        except KeyboardInterrupt:
-            note = "(stopped)"
-        self.screen.end(note)
-        self.history = [*messages, streamer.message()]
-
-    def _refuse(self, text: str) -> bool:
-        token = spelled_token(text, control_tokens(self.tokenizer))
-        if token:
-            self.screen.say(f"not sent: {token} would be a control token; write it another way")
-        return token is not None
-
-    def command(self, line: str) -> bool:
-        """Carry out a line that begins with a slash.
-
-        Returns:
-            Whether to go on.
-        """
-        name, _, text = line.partition(" ")
-        if name == "/quit":
-            return False
-        if name in ("/think", "/nothink"):
-            self.think = name == "/think"
-            self.screen.say("answers after thinking" if self.think else "answers at once")
-        elif name in ("/show", "/fold"):
-            self.screen.thinking = name[1:]
-            self.screen.say(f"reasoning: {name[1:]}")
-        elif name == "/system" and not self._refuse(text):
-            self.history = [{"role": "system", "content": text.strip()}] if text.strip() else []
-            self.screen.say("a new chat with these instructions" if self.history else "a new chat")
-        elif name == "/reset":
-            self.history = [m for m in self.history if m["role"] == "system"]
-            self.screen.say("a new chat")
-        else:
-            self.screen.say(HELP if name == "/help" else f"{name}: no such command\n{HELP}")
-        return True
-
-    def run(self) -> None:
-        """Read lines until they end."""
-        # input() alone edits lines and knows Ctrl-C; a prompt in piped output would be noise.
-        prompt = "\n> " if sys.stdin.isatty() else ""
-        while True:
-            try:
-                line = input(prompt).strip()
-            except (EOFError, KeyboardInterrupt):
-                return
-            if line.startswith("/"):
-                if not self.command(line):
-                    return
-            elif line:
-                self.ask(line)
+from recipes.command_line import exit_on_error
 
 
 def main() -> None:
@@ -178,25 +21,38 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="model directory or Hub id")
-    parser.add_argument("--thinking", choices=(SHOW, FOLD, OFF), default=SHOW)
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="0 is greedy")
-    parser.add_argument("--top-p", type=float, default=TOP_P)
+    parser.add_argument("--thinking", choices=("show", "fold", "off"), default="show")
+    parser.add_argument("--temperature", type=float, help="0 is greedy (0.6)")
+    parser.add_argument("--top-p", type=float, help="share of probability to draw from (0.95)")
     parser.add_argument("--max-tokens", type=int, default=4096, help="of an answer, at most")
     parser.add_argument("--seed", type=int, help="makes answers repeatable")
     args = parser.parse_args()
-    if args.temperature < 0 or not 0 < args.top_p <= 1 or args.max_tokens < 1:
-        raise RecipeError("need --temperature >= 0, 0 < --top-p <= 1 and --max-tokens >= 1")
+    if (args.temperature or 0) < 0 or args.max_tokens < 1:
+        raise RecipeError("need --temperature >= 0 and --max-tokens >= 1")
+    if args.top_p is not None and not 0 < args.top_p <= 1:
+        raise RecipeError("need 0 < --top-p <= 1")
+
+    # torch and transformers take seconds to load: a mistake above is told without them.
+    from transformers import set_seed
+    from transformers.utils.logging import disable_progress_bar
+
+    from modeling_kormo.chat_config import TEMPERATURE, TOP_P
+    from recipes.chat_screen import ChatScreen
+    from recipes.chat_session import Chat, load_chat_model
+
     disable_progress_bar()
     if args.seed is not None:
         set_seed(args.seed)
     model, tokenizer = load_chat_model(args.model)
-    screen = ChatScreen(FOLD if args.thinking == FOLD else SHOW)
+    screen = ChatScreen("fold" if args.thinking == "fold" else "show")
     if sys.stdin.isatty():
         import readline  # noqa: F401  (arrow keys and earlier lines in input())
 
         screen.say(f"{Path(args.model).name}: /help lists commands, Ctrl-C stops an answer")
-    think = args.thinking != OFF
-    Chat(model, tokenizer, screen, think, args.max_tokens, args.temperature, args.top_p).run()
+    think = args.thinking != "off"
+    temperature = TEMPERATURE if args.temperature is None else args.temperature
+    top_p = TOP_P if args.top_p is None else args.top_p
+    Chat(model, tokenizer, screen, think, args.max_tokens, temperature, top_p).run()
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ _ENTRY_POINTS = {
     "recipes.sft": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.dpo": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),
-    "recipes.chat": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "recipes.chat_session": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "eval.run": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
     "eval.contamination": (
         {"common", "answers", "decontaminate", "engine", "read", "text", "tokens", "tokenizer"},

@@ -22,8 +22,8 @@ from modeling_kormo.chat_config import (
     token_id,
 )
 from modeling_kormo.export import save_portable
-from recipes.chat import Chat, load_chat_model
 from recipes.chat_screen import AnswerStreamer, ChatScreen
+from recipes.chat_session import Chat, load_chat_model
 from tests.random_model import random_model
 
 from ..conftest import environment

@@ -12,9 +12,6 @@ import pytest
 from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, environment
 
-# Those that still load torch to say what they can do.
-HEAVY = {"export", "chat", "eval", "eval needle"}
-
 
 def kormo(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(map(str, [p for p in (path, ROOT) if p]))
@@ -35,7 +32,7 @@ def no_torch(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - HEAVY))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_commands_explain_themselves_without_torch(command: str, no_torch: Path) -> None:
     result = kormo(*command.split(), "--help", cwd=ROOT, path=no_torch)
     assert result.returncode == 0, result.stderr
