@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import Literal
 
-from ..answers import extract_answer, same_answer
+from ..answers import choose, compare_answers, extract_answer
 from ..ask import Answer
 from .items import Item
 
@@ -47,24 +47,28 @@ def delivered(answer: Answer) -> tuple[str, Reading | None]:
 
 
 def read_value(item: Item, text: str) -> tuple[Reading, str]:
-    """Compare the value in an answer with that of the item; gives the value, too."""
+    """Compare the value in an answer with that of the item; gives the value, too.
+
+    Values that no checker can compare are unread, and not wrong: an error of the checker would fill
+    the hard set with whatever it cannot read.
+    """
     given = extract_answer(text)
     if given is None:
         return UNREADABLE, ""
-    return (RIGHT if same_answer(given, item.answer) else WRONG), given
+    same = compare_answers(given, item.answer)
+    return (UNREADABLE if same is None else RIGHT if same else WRONG), given
 
 
 def read_choice(item: Item, text: str) -> tuple[Reading, str]:
-    """Compare a choice, by its letter or by its words; gives the choice as its letter."""
+    """Compare a choice, by its mark or by its words; gives the choice as its letter."""
     given = extract_answer(text)
     if given is None:
         return UNREADABLE, ""
-    chosen = [letter for letter in item.letters if same_answer(given, letter)]
-    if not chosen:
-        chosen = [a for a, words in zip(item.letters, item.choices) if same_answer(given, words)]
-    if len(chosen) != 1:
+    chosen = choose(given, item.choices)
+    if chosen is None:
         return UNREADABLE, given
-    return (RIGHT if chosen[0] == item.answer else WRONG), chosen[0]
+    letter = item.letters[chosen]
+    return (RIGHT if letter == item.answer else WRONG), letter
 
 
 def _last_word(text: str, pattern: re.Pattern[str]) -> str | None:

@@ -271,6 +271,46 @@ def test_choices_are_read_by_letter_or_words() -> None:
         assert decisions.read_choice(item, text)[0] == verdict, text
 
 
+EQUAL_LATEX = [
+    ("\\frac{a}{b}", "a/b"),
+    ("2x", "2 x"),
+    ("e^{x}", "e^x"),
+    ("x^2+1", "1+x^2"),
+    ("\\frac{n(n+1)}{2}", "n(n+1)/2"),
+    ("\\{1, 2\\}", "\\left\\{1,2\\right\\}"),
+]
+
+
+@pytest.mark.parametrize(("given", "wanted"), EQUAL_LATEX)
+def test_no_right_formula_is_taken_for_wrong(given: str, wanted: str) -> None:
+    for answer, said in ((given, wanted), (wanted, given)):
+        item = Item(type="value", domain="x", question="?", answer=answer)
+        assert decisions.read_value(item, f"So it is \\boxed{{{said}}}.")[0] == "right"
+
+
+def test_what_no_checker_can_decide_is_not_wrong(tmp_path: Path) -> None:
+    answer = r"\int_0^1 f(x)\,dx + C"
+    item = {"id": "integral", "type": "value", "domain": "calculus", "question": "What?"}
+    (tmp_path / "items.jsonl").write_text(json.dumps(item | {"answer": answer}))
+    with ExitStack() as running:
+        solvers = {}
+        for name in ("one", "two"):
+            server = ModelServer(lambda body: r"It is \boxed{F(1) - F(0) + C}.", model=name)
+            solvers[name] = endpoint(running.enter_context(server.running()))
+        filter_items(
+            DifficultyConfig(
+                output_dir=tmp_path / "out",
+                items={"path": tmp_path / "items.jsonl"},
+                solvers=solvers,
+                judges={},
+            )
+        )
+    # By both solvers wrong would be kept, as a hard item.
+    assert not rows(tmp_path / "out" / "kept.jsonl")
+    (undecided,) = rows(tmp_path / "out" / "undecided.jsonl")
+    assert undecided["difficulty"]["solvers"]["one"]["verdicts"] == ["unreadable"]
+
+
 def test_last_line_names_the_label() -> None:
     def said(text: str, finish: str = "stop") -> str | None:
         return decisions.read_label(Answer("answered", text, finish_reason=finish))
