@@ -99,3 +99,13 @@ def test_varlen_refuses_several_rows(build: Build) -> None:
     batch |= in_rows(documents(2), 2)
     with pytest.raises(ValueError, match="flattened"):
         build("varlen")(**batch)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+def test_documents_of_one_token_restart_the_positions(build: Build, attention: str) -> None:
+    # Positions all 0: no step backwards, yet each begins a document, also with a cache wanted.
+    ids = torch.arange(3, 11)[None]
+    model = build(attention)
+    packed = model(ids, position_ids=torch.zeros_like(ids), use_cache=True).logits
+    separate = torch.cat([model(ids[:, i : i + 1]).logits for i in range(8)], dim=1)
+    torch.testing.assert_close(packed, separate, rtol=0, atol=TOLERANCE)
