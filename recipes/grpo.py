@@ -25,6 +25,7 @@ def main() -> None:
     from recipes.post.export import DataFacts, export_chat
     from recipes.post.grpo_stage import (
         check_generation,
+        check_reference,
         grpo_arguments,
         grpo_fingerprint,
         grpo_plan,
@@ -45,6 +46,7 @@ def main() -> None:
     claim_output(config.logging.output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [str(path) for path in config.data.paths])
+    check_reference(config)
     tokenizer = load_rollout_tokenizer(config.model.init_from)
     prompts = load_prompts(config.data, tokenizer)
     per_step, seed = config.batch.prompts_per_step, config.data.seed

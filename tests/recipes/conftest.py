@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_recipes.tokenizer.train import train_tokenizer
+from modeling_kormo.export import save_portable
 from tests.random_model import random_model
 from tests.recipes.post.grpo_hand_made import ROWS, TEXT, write_rows
 
@@ -14,7 +15,8 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model with the tokenizer and chat template of a trained one."""
     directory = tmp_path_factory.mktemp("chat")
     tokenizer = train_tokenizer(TEXT, 270)
-    random_model(tokenizer, 320, layers=2, max_position_embeddings=512).save_pretrained(directory)
+    model = random_model(tokenizer, 320, layers=2, max_position_embeddings=512)
+    save_portable(model, directory)  # as a `final/` is
     tokenizer.save_pretrained(directory)
     return directory
 

@@ -1,5 +1,6 @@
 """Reinforcement learning on a tiny random model: runs, resumes, learns, refuses bad input."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,6 +213,18 @@ def test_nothing_depends_on_how_a_step_is_split(
         for a, b in zip(logs[0], other, strict=True):
             for key in ("loss", "grad_norm", "reward", "kl"):
                 assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-5), (a["step"], key)
+
+
+def test_a_reference_that_cannot_be_loaded_is_refused(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], chat_model: Path, tmp_path: Path
+) -> None:
+    bare = shutil.copytree(chat_model, tmp_path / "bare")
+    config = json.loads((bare / "config.json").read_text())
+    del config["auto_map"]
+    (bare / "config.json").write_text(json.dumps(config))
+    changed = [f"model.init_from={bare}", "optimizer.kl_beta=0.1"]
+    with pytest.raises(RecipeError, match="kormo export --as kormo"):
+        start(monkeypatch, overrides, *changed)
 
 
 def test_dry_run_trains_nothing(
