@@ -118,7 +118,7 @@ def on_made_up_rows(
 def _row_tasks(manager: LocalTaskManager, name: str, row: SuiteTask) -> dict[str, Any]:
     """The tasks of a row, with its shots."""
     # The subjects of a benchmark have one form; the first six stand for all.
-    tasks = manager.load([entry.name for entry in leaf_entries(manager, row.task)[:6]])["tasks"]
+    tasks = manager.load([entry.name for entry in leaf_entries(manager, row.task)[:8]])["tasks"]
     for task in tasks.values():
         task.set_config("num_fewshot", row.shots)
         task.set_fewshot_seed(seed=1)

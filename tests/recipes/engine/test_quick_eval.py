@@ -20,7 +20,7 @@ from tests.random_model import random_model
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
 QUICK = ["logging.quick_eval_every_tokens=2048", "logging.quick_eval_items=1"]
 SHORT = ["schedule.total_tokens=3072", "logging.save_every_tokens=3072"]
-TIMINGS = {"tokens_per_second", "data_wait_percent"}
+TIMINGS = {"tokens_per_second", "data_wait_percent", "cpu_percent"}
 NAMES = {"kmmlu_mini", "mmlu_mini", "ko_reasoning_mini", "ko_reasoning_mini-think"}
 NAMES |= {"reasoning_mini_en", "reasoning_mini_en-think"}
 Make = Callable[..., Stage]
