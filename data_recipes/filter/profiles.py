@@ -137,8 +137,8 @@ class Kind(Strict):
 class Profile(Strict):
     """How documents of one language are judged.
 
-    The first check that a document fails is the reason: language identification, then `limits` in
-    the order in which they are written.
+    The first check that a document fails is the reason: its size (`words`, `characters`), language
+    identification, then `limits` in the order in which they are written.
 
     Attributes:
         language: language code.
@@ -182,9 +182,7 @@ class Profile(Strict):
                 raise ValueError(f"`{key}` is no more: {instead}")
         return values
 
-    @field_validator(
-        "stop_words", "suffixes", "boilerplate", "spam", "function_words", "articles", "particles"
-    )
+    @field_validator(*dict.fromkeys(_LISTS.values()))
     @classmethod
     def _nothing_empty(cls, phrases: list[str]) -> list[str]:
         for phrase in phrases:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .lines import Line, count_lines
-from .patterns import Automaton, count_phrases, marked_characters
+from .patterns import Automaton, Phrase, count_phrases
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
 from .script import Script, count_script
 from .words import (
@@ -84,11 +84,9 @@ STATISTICS: dict[str, tuple[str, str]] = {
 class Lists:
     """A profile's lists as kernels want them; `None` where it has none."""
 
-    boilerplate: Automaton | None = None
+    phrases: Automaton | None = None
     stop_words: StopWords | None = None
     suffixes: Suffixes | None = None
-    spam: Automaton | None = None
-    pitch: Automaton | None = None
     function_words: StopWords | None = None
     articles: StopWords | None = None
     particles: Suffixes | None = None
@@ -159,15 +157,21 @@ def measure(
     for row, n in enumerate((*TOP_N, *DUPLICATE_N)):
         name = f"top_{n}_gram_frac" if n in TOP_N else f"dup_{n}_gram_frac"
         found[name] = _per(repeated[row], characters)
-    if lists.boilerplate is not None:
-        marked = marked_characters(data, offsets, lists.boilerplate)
-        found["boilerplate_frac"] = _per(marked, characters - line[Line.LINE_FEEDS])
-    if lists.spam is not None:
-        every, different = count_phrases(data, offsets, lists.spam)
-        every[different < _FEWEST_SPAM_PHRASES] = 0
-        found["spam_ratio"] = _per(every, all_words)
-    if lists.pitch is not None:
-        found["pitch_ratio"] = _per(count_phrases(data, offsets, lists.pitch)[0], all_words)
+    if lists.phrases is not None:
+        phrases = count_phrases(data, offsets, lists.phrases)
+        spam, different = phrases[Phrase.SPAM], phrases[Phrase.DIFFERENT_SPAM]
+        for name, of, part, whole in (
+            (
+                "boilerplate_frac",
+                Phrase.BOILERPLATE,
+                phrases[Phrase.BOILERPLATE],
+                characters - line[Line.LINE_FEEDS],
+            ),
+            ("spam_ratio", Phrase.SPAM, spam * (different >= _FEWEST_SPAM_PHRASES), all_words),
+            ("pitch_ratio", Phrase.PITCH, phrases[Phrase.PITCH], all_words),
+        ):
+            if lists.phrases.has(of):
+                found[name] = _per(part, whole)
     if lists.function_words is not None:
         small = find_words(words, lists.function_words)
         found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)

@@ -1,5 +1,6 @@
 """The filter step: a profile's checks on a batch of documents, and their first reason to go."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .statistics import STATISTICS, Lists, measure
 from .words import StopWords, stop_word_table, suffix_trie, whitespace_spans, word_spans
 
 EMPTY, LANGUAGE = "empty", "language"
+# Limits that come before the language.
+_SIZES = ("words", "characters")
 
 
 @dataclass
@@ -107,11 +110,9 @@ class DocumentFilter:
         self._detector = load_detector(profile.language_id) if profile.language_id else None
         self._kiwi = KiwiWords() if profile.words == "kiwi" else None
         self._lists = Lists(
-            boilerplate=build(profile.boilerplate) if profile.boilerplate else None,
+            phrases=build(profile.boilerplate, profile.spam, profile.pitch),
             stop_words=stop_word_table(profile.stop_words) if profile.stop_words else None,
             suffixes=suffix_trie(profile.suffixes) if profile.suffixes else None,
-            spam=build(profile.spam) if profile.spam else None,
-            pitch=build(profile.pitch) if profile.pitch else None,
             function_words=_either_case(profile.function_words),
             articles=_either_case(profile.articles),
             particles=suffix_trie(profile.particles) if profile.particles else None,
@@ -137,19 +138,33 @@ class DocumentFilter:
         found = self.measure(batch, texts, rows)
         kinds = self._kinds(found, len(rows))
         values = {name: (own, rows) for name, own in found.items()}
+        # A few words are too few, whatever language a model takes them for; it is not asked.
+        self._apply_limits(reasons, found, kinds, rows, _SIZES)
         if self._detector is not None:
-            own = np.flatnonzero(self._to_identify(found, kinds))
+            passed = np.isin(rows, reasons.passed())
+            own = np.flatnonzero(passed & self._to_identify(found, kinds))
             values["language_score"] = self._identify(texts, rows[own], reasons), rows[own]
-        for number, limits in enumerate(self._limits):
-            own = np.flatnonzero(kinds == number)
-            part = {name: found[name][own] for name in limits}
-            reasons.apply_limits(part, limits, rows[own])
+        self._apply_limits(reasons, found, kinds, rows, STATISTICS)
         kept = np.array([reason is None for reason in reasons.reasons], bool)
         histograms = {
             name: by_outcome(STATISTICS.get(name, ("fraction",))[0], own, kept[rows])
             for name, (own, rows) in values.items()
         }
         return Filtered(reasons.reasons, reasons.details, histograms)
+
+    def _apply_limits(
+        self,
+        reasons: Reasons,
+        found: dict[str, np.ndarray],
+        kinds: np.ndarray,
+        rows: np.ndarray,
+        names: Collection[str],
+    ) -> None:
+        """Apply the limits on some statistics that each document's kind has."""
+        for number, limits in enumerate(self._limits):
+            own = np.flatnonzero(kinds == number)
+            limits = {name: limit for name, limit in limits.items() if name in names}
+            reasons.apply_limits({name: found[name][own] for name in limits}, limits, rows[own])
 
     def _kinds(self, found: dict[str, np.ndarray], documents: int) -> np.ndarray:
         """Number of the first kind that each document is of, int64; one past the last for none."""
@@ -200,9 +215,8 @@ def _either_case(words: list[str]) -> StopWords | None:
 def _compile() -> None:
     batch = pa.RecordBatch.from_pydict({"text": ["가 a. "]})
     data, offsets = text_buffers(batch)
-    words, phrases = stop_word_table(["a"]), build(["a"])
-    suffixes = suffix_trie(["a"])
-    lists = Lists(phrases, words, suffixes, phrases, phrases, words, words, suffixes)
+    words, suffixes = stop_word_table(["a"]), suffix_trie(["a"])
+    lists = Lists(build(["a"]), words, suffixes, words, words, suffixes)
     measure(data, offsets, whitespace_spans(data, offsets), lists, hangul=True)
     LangidDetector().detect(["a"])
 

@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from data_recipes.filter.patterns import build, marked_characters
+from data_recipes.filter.patterns import Phrase, build, count_phrases
 from data_recipes.filter.statistics import STATISTICS, Lists, measure
 from data_recipes.filter.words import (
     measure_words,
@@ -22,11 +22,13 @@ from .odd_texts import odd_texts
 
 KOREAN = "오늘은 날씨가 맑아서 동생과 강가를 오래 걸었다. 물이 차가웠지만 발을 담갔다."
 LISTS = Lists(
-    boilerplate=build(["무단 전재", "Cookie Policy", "ÄRGER"]),
+    phrases=build(
+        boilerplate=["무단 전재", "Cookie Policy", "ÄRGER"],
+        spam=["casino", "free spins", "대출", "꽁머니", "need you"],
+        pitch=["you ", "하세요", "free"],
+    ),
     stop_words=stop_word_table(["the", "of", "이"]),
     suffixes=suffix_trie(["은", "가", "서", "과", "를", "다", "이", "만", "을"]),
-    spam=build(["casino", "free spins", "대출", "꽁머니"]),
-    pitch=build(["you ", "하세요"]),
     function_words=stop_word_table(["the", "of", "is"]),
     articles=stop_word_table(["the", "a"]),
     particles=suffix_trie(["을", "는"]),
@@ -65,7 +67,10 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("| a | b |\n|---|---|\n| 1 | 2 |\nend", "table_line_frac", 3 / 4),
         ("Casino free spins, 대출 casino here", "spam_ratio", 4 / 6),
         ("casino free spins casino here", "spam_ratio", 0),
+        # One phrase, three times, in one that is longer and in two cases.
+        ("I need you. Need you, NEED YOU", "spam_ratio", 0),
         ("Will you or you go? 하세요", "pitch_ratio", 3 / 6),
+        ("I need you free, free spins", "pitch_ratio", 3 / 6),
         ("the cat is of a kind", "function_word_frac", 3 / 6),
         ("the of cats, a cat, the is", "broken_article_frac", 2 / 3),
         ("나는 물을. 간다! 오는? 끝 집을", "unfinished_frac", 2 / 3),
@@ -149,27 +154,43 @@ def test_hashes_of_words_tell_words_apart_and_add_up() -> None:
     assert measured.lengths.tolist() == [len(word) for word in words]
 
 
-def test_lines_with_a_phrase_are_those_that_a_slow_search_finds() -> None:
+def test_phrases_are_those_that_a_slow_search_finds() -> None:
     rng = random.Random(5)
-    found = 0
+    totals = np.zeros(len(Phrase), int)
     for _ in range(60):
-        phrases = ["".join(rng.choices("ab 가나é", k=rng.randint(1, 4))) for _ in range(6)]
-        phrases = [p for p in phrases if p.strip() == p]
+        lists = [
+            ["".join(rng.choices("ab 가나é", k=rng.randint(1, 4))) for _ in range(6)]
+            for _ in range(3)
+        ]
+        boilerplate, spam, pitch = [[p for p in own if p.strip() == p] for own in lists]
         texts = ["".join(rng.choices("abAB  가나é1.\n", k=60)) for _ in range(4)]
         data, offsets = buffers(texts)
-        marked = marked_characters(data, offsets, build(phrases)).tolist()
-        lines = [
-            [line for line in text.split("\n") if any(p in line.lower() for p in phrases)]
-            for text in texts
-        ]
-        assert marked == [sum(map(len, own)) for own in lines], phrases
-        found += sum(map(len, lines))
-    assert found > 100
+        found = count_phrases(data, offsets, build(boilerplate, spam, pitch))
+        assert found.shape == (len(Phrase), len(texts))
+        for text, own in zip(texts, found.T, strict=True):
+            lines = [
+                line for line in text.split("\n") if any(p in line.lower() for p in boilerplate)
+            ]
+            longest = _longest(text.lower(), spam)
+            assert own[Phrase.BOILERPLATE] == sum(map(len, lines)), boilerplate
+            assert own[Phrase.SPAM] == len(longest), spam
+            assert own[Phrase.DIFFERENT_SPAM] == len(set(longest)), spam
+            assert own[Phrase.PITCH] == len(_longest(text.lower(), pitch)), pitch
+        totals += found.sum(axis=1)
+    assert (totals > 100).all()
+
+
+def _longest(text: str, phrases: list[str]) -> list[str]:
+    """Of the phrases that end at each place, the longest."""
+    heads = [text[:end] for end in range(1, len(text) + 1)]
+    ending = [[p for p in phrases if head.endswith(p)] for head in heads]
+    return [max(found, key=len) for found in ending if found]
 
 
 def test_a_phrase_does_not_reach_over_a_line_end() -> None:
     data, offsets = buffers(["ab\ncd ef\nxx", "b cd"])
-    assert marked_characters(data, offsets, build(["ab cd", "cd"])).tolist() == [5, 4]
+    found = count_phrases(data, offsets, build(["ab cd", "cd"]))
+    assert found[Phrase.BOILERPLATE].tolist() == [5, 4]
 
 
 def test_long_documents_and_none_at_all() -> None:
