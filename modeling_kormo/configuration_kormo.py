@@ -35,6 +35,8 @@ class KORMoConfig(PreTrainedConfig):
         attention_bias: biases on the attention projections.
         attention_dropout: dropout probability on attention weights.
         mlp_bias: biases on the MLP projections.
+        growing: the weights are in the middle of a growth (growth_masks.py): no model is built of
+            them but by the run that grows it, because without its masks it would be another one.
 
     Raises:
         ValueError: heads that do not divide into key/value groups, or an odd `head_dim`.
@@ -80,6 +82,7 @@ class KORMoConfig(PreTrainedConfig):
     attention_bias: bool = False
     attention_dropout: int | float | None = 0.0
     mlp_bias: bool = False
+    growing: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None:

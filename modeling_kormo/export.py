@@ -53,7 +53,12 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
 
     In fp32 the two give the same logits. In bf16 Llama rounds at other places, so logits differ in
     the last bits.
+
+    Raises:
+        ValueError: masks of a growth are below 1, which Llama has not.
     """
+    if model.config.growing:
+        raise ValueError("the model is in the middle of a growth: end its ramp first")
     keys = set(LlamaConfig().to_dict()) - {"model_type", "architectures", "transformers_version"}
     fields = {k: v for k, v in model.config.to_dict().items() if k in keys}
     weights = {}

@@ -210,6 +210,11 @@ class KORMoModel(KORMoPreTrainedModel):
     """The decoder without a head."""
 
     def __init__(self, config: KORMoConfig) -> None:
+        if config.growing:
+            raise ValueError(
+                "these weights are in the middle of a growth, and without its masks another model: "
+                "end the run that grows it, and use its final/"
+            )
         super().__init__(config)
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
