@@ -247,6 +247,11 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
         "tokenizers compared by bytes per token",
         _recipe("/tokenizer_study"),
     ),
+    "expand-tokenizer": (
+        _in("prepare.prepare", "run_expand_tokenizer"),
+        "a byte-level BPE continued on the text of a recipe",
+        _recipe(executor=True),
+    ),
     "inspect": (
         _in("look.inspect_shards"),
         "look at documents, removed paragraphs, token windows",

@@ -50,8 +50,9 @@ _Loader.add_implicit_resolver(
 def _merge(base: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in new.items():
-        # A mixture is replaced, not merged: a stage states its own sources in full.
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "mixture"
+        # Shares are replaced, not merged: a stage or tokenizer states its own sources in full.
+        whole = key in ("mixture", "weights")
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict) and not whole
         merged[key] = _merge(merged[key], value) if nested else value
     return merged
 

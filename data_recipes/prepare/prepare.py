@@ -15,7 +15,13 @@ from ..common.run_dir import DirectoryLock, check_settings, read_settings
 from ..engine.executor_config import ExecutorConfig, load_recipe
 from ..engine.executors import Call, Job
 from ..engine.slurm import submit
-from ..tokenizer.load import load_tokenizer, padded_vocab_size
+from ..tokenizer.expand import expand_tokenizer
+from ..tokenizer.load import (
+    check_continuation,
+    load_tokenizer,
+    padded_vocab_size,
+    read_tokenizer,
+)
 from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import spread_texts, train_tokenizer
 from ..tokens.manifest import Manifest, read_manifest, verify_files
@@ -62,23 +68,38 @@ def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
 
 
 def make_tokenizer(config: DataConfig) -> None:
-    """Train (or fetch) the tokenizer into `<output_dir>/tokenizer`, unless it is there.
+    """Train, fetch or continue the tokenizer into `<output_dir>/tokenizer`, unless it is there.
 
     Raises:
-        RecipeError: the directory holds a tokenizer made from other settings.
+        RecipeError: the directory holds a tokenizer made from other settings, or one that cannot
+            be continued.
     """
     wanted = config.tokenizer.model_dump(mode="json")
+    if config.tokenizer.expand is None:
+        del wanted["expand"]  # records of before have none
     made = read_settings(config.tokenizer_dir / TRAINING_RECORD)
     if made is not None:
         remedy = f"delete {config.output_dir} or choose another output_dir"
         check_settings(config.tokenizer_dir, made, wanted, remedy, "made from other settings")
         return
-    if config.tokenizer.path:
+    if config.tokenizer.expand:
+        known = read_tokenizer(config.tokenizer.path)
+        tokenizer, expansion = expand_tokenizer(
+            known,
+            _tokenizer_texts(config),
+            **config.tokenizer.expand.model_dump(),
+            name=config.tokenizer.path,
+        )
+        print(f"tokenizer: {expansion}")
+    elif config.tokenizer.path:
         tokenizer = load_tokenizer(config.tokenizer.path)
     else:
         tokenizer = train_tokenizer(_tokenizer_texts(config), config.tokenizer.bpe_entries)
     with staged_folder(config.tokenizer_dir) as staging:
         tokenizer.save_pretrained(staging)
+        if config.tokenizer.expand:
+            # As it will be loaded, which is where added tokens may lose their ids.
+            check_continuation(known, read_tokenizer(staging), str(config.tokenizer_dir))
         write_json_atomically(staging / TRAINING_RECORD, wanted)
     print(
         f"tokenizer: {len(tokenizer):,} tokens in {config.tokenizer_dir}; set "
@@ -192,6 +213,25 @@ def run_one(args: argparse.Namespace) -> None:
         )
     with DirectoryLock(config.output_dir):
         run_step(config, args.command)
+
+
+def run_expand_tokenizer(args: argparse.Namespace) -> None:
+    """Run the command `expand-tokenizer`: the chain up to the tokenizer, without shards.
+
+    Raises:
+        RecipeError: a recipe that continues no tokenizer, and whatever the steps refuse.
+    """
+    config = _config(args)
+    if config.tokenizer.expand is None:
+        raise RecipeError(
+            f"{args.config}: continues no tokenizer; set tokenizer.path to the one to continue, "
+            "and tokenizer.expand.scripts and tokenizer.expand.entries"
+        )
+    with DirectoryLock(config.output_dir):
+        if config.corpus:
+            make_corpus(config)
+        clean(config)
+        make_tokenizer(config)
 
 
 def verify(args: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
 """A trained tokenizer, as training and evaluation load it."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,18 +18,27 @@ def padded_vocab_size(tokens: int) -> int:
     return -(-tokens // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
 
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer directory or Hub id.
+def read_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Load a tokenizer directory or Hub id, whatever its tokens.
 
     Raises:
-        RecipeError: missing, or without the `<|EOS|>`-like token that must close documents.
+        RecipeError: missing or damaged.
     """
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        return AutoTokenizer.from_pretrained(str(path))
     except (OSError, ValueError) as error:
         raise RecipeError(f"tokenizer {path}: cannot be loaded ({error})") from error
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Load a tokenizer directory or Hub id that documents can be delimited with.
+
+    Raises:
+        RecipeError: missing, or without the `<|EOS|>`-like token that must close documents.
+    """
+    tokenizer = read_tokenizer(path)
     if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
         raise RecipeError(f"tokenizer {path}: needs a BOS and an EOS token to delimit documents")
     return tokenizer
@@ -43,6 +54,44 @@ def tokenizer_hash(tokenizer_dir: Path) -> str:
     if not path.is_file():
         raise RecipeError(f"{path}: no such tokenizer; `python -m data_recipes prepare` makes one")
     return sha256_file(path)
+
+
+def check_continuation(
+    old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast, name: str
+) -> None:
+    """Make sure that a tokenizer knows all that another knows, under the same ids.
+
+    Args:
+        old: the smaller one.
+        new: the larger one.
+        name: of the larger one, for messages.
+
+    Raises:
+        RecipeError: an id that differs, or text that would be cut otherwise.
+    """
+    known = new.get_vocab()
+    moved = [token for token, index in old.get_vocab().items() if known.get(token) != index]
+    if moved:
+        raise RecipeError(
+            f"tokenizer {name}: is no continuation of the model's, {len(moved):,} of whose tokens "
+            f"have another id there or none, {moved[0]!r} among them; make one with "
+            "`kormo data expand-tokenizer`"
+        )
+    if len(new) <= len(old):
+        raise RecipeError(
+            f"tokenizer {name}: has {len(new):,} tokens and the model's {len(old):,}: nothing to "
+            "add; give one that `kormo data expand-tokenizer` made"
+        )
+    before, after = (json.loads(t.backend_tokenizer.to_str()) for t in (old, new))
+    merges: list[Any] = before["model"].get("merges", [])
+    same = after["model"].get("merges", [])[: len(merges)] == merges
+    parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+    changed = [part for part in parts if before[part] != after[part]]
+    if changed or not same:
+        raise RecipeError(
+            f"tokenizer {name}: is no continuation of the model's, because its "
+            f"{', '.join(changed) or 'merges'} differ; make one with `kormo data expand-tokenizer`"
+        )
 
 
 def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
