@@ -25,6 +25,9 @@ class KORMoConfig(PreTrainedConfig):
         hidden_act: activation of the gate projection.
         max_position_embeddings: longest sequence the model is meant for, in tokens.
         initializer_range: standard deviation of the normal initialisation.
+        embedding_std: that of the embedding's weights; `None` is `initializer_range`, as in KORMo.
+            A Pre-LN stream begins with the embedding and every layer adds about as much as its
+            norms let through, so a small embedding drowns within a few steps of training.
         rms_norm_eps: added to the mean square before the root.
         use_cache: return key/value states for generation (ignored for packed batches).
         tie_word_embeddings: share the embedding with the output head.
@@ -39,7 +42,8 @@ class KORMoConfig(PreTrainedConfig):
             them but by the run that grows it, because without its masks it would be another one.
 
     Raises:
-        ValueError: heads that do not divide into key/value groups, or an odd `head_dim`.
+        ValueError: heads that do not divide into key/value groups, an odd `head_dim`, or an
+            `embedding_std` where the output head is the same matrix.
     """
 
     model_type = "kormo"
@@ -71,6 +75,7 @@ class KORMoConfig(PreTrainedConfig):
     hidden_act: str = "silu"
     max_position_embeddings: int = 131_072
     initializer_range: float = 0.02
+    embedding_std: float | None = None
     rms_norm_eps: float = 1e-5
     use_cache: bool = True
     pad_token_id: int | None = None
@@ -98,3 +103,8 @@ class KORMoConfig(PreTrainedConfig):
             )
         if self.head_dim % 2 != 0:
             raise ValueError(f"head_dim ({self.head_dim}) must be even: RoPE rotates it in halves")
+        if self.tie_word_embeddings and self.embedding_std is not None:
+            raise ValueError(
+                f"embedding_std ({self.embedding_std}) would be that of the output head as well: "
+                "leave it out, or untie the two (tie_word_embeddings)"
+            )

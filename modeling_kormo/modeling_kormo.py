@@ -201,6 +201,15 @@ class KORMoPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": KORMoDecoderLayer, "attentions": KORMoAttention}
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        std = self.config.embedding_std
+        loaded = getattr(getattr(module, "weight", None), "_is_hf_initialized", False)
+        if isinstance(module, nn.Embedding) and std is not None and not loaded:
+            # Scaled, not drawn anew: every other matrix of the same seed stays what it is.
+            module.weight.mul_(std / self.config.initializer_range)
+
 
 def _positions_restart(position_ids: torch.Tensor) -> bool:
     return bool((position_ids.diff(dim=-1) != 1).any())

@@ -34,6 +34,7 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
     return KORMoConfig(
         **config.model.shape.model_dump(),
         **ids,
+        embedding_std=config.model.embedding_std,
         **({"rope_theta": config.model.rope_theta} if config.model.rope_theta else {}),
         # Mixed precision trains on fp32 angles, so the model must also be served on them.
         rope_frequencies_in_model_dtype=False,

@@ -35,6 +35,8 @@ class ModelConfig(Strict):
         shape: the model's shape; a start from weights must have the same.
         init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; `None`
             is a random initialisation.
+        embedding_std: standard deviation of the embedding's weights at a random initialisation;
+            `None` is that of every other matrix, KORMo's 0.02 (docs/experiments.md).
         rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
             start). Recorded in the checkpoint's config.
         attention: attention backend.
@@ -46,6 +48,7 @@ class ModelConfig(Strict):
 
     shape: ShapeConfig
     init_from: str | None = None
+    embedding_std: float | None = Field(default=None, gt=0)
     rope_theta: float | None = Field(default=None, gt=1)
     attention: Literal[
         "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
@@ -53,6 +56,20 @@ class ModelConfig(Strict):
     activation_checkpointing: int = Field(default=0, ge=0)
     compile: bool = False
     liger: bool = False
+
+    @model_validator(mode="after")
+    def _initialised(self) -> "ModelConfig":
+        if self.embedding_std is not None and self.init_from is not None:
+            raise ValueError(
+                "embedding_std belongs to a random initialisation, and init_from loads weights: "
+                "set one of the two to null"
+            )
+        if self.embedding_std is not None and self.shape.tie_word_embeddings:
+            raise ValueError(
+                "embedding_std would be that of the output head as well: set it to null, or "
+                "shape.tie_word_embeddings to false"
+            )
+        return self
 
 
 class StageDataConfig(Strict):

@@ -10,6 +10,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.run_dir import DirectoryLock, check_settings, read_settings
 from data_recipes.tokens.mixture import Mixture
+from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
@@ -18,6 +19,8 @@ from .metrics import truncate_metrics
 from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"
+# What runs were trained with that were begun before a key was there.
+_BEFORE = {"model": {"embedding_std": KORMoConfig.initializer_range}}
 _OPTION = "logging.output_dir"
 # Held until the process ends, however it ends.
 _locks: list[DirectoryLock] = []
@@ -62,9 +65,14 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
         raise RecipeError(
             f"{directory / FINGERPRINT}: missing, so it cannot be told whether the run is the same"
         )
+    was = {section: recorded.get(section) for section in current}
+    for section, values in _BEFORE.items():
+        if was.get(section):
+            known = {key: value for key, value in values.items() if key in current[section]}
+            was[section] = known | was[section]
     check_settings(
         directory,
-        {section: recorded.get(section) for section in current},
+        was,
         current,
         f"undo the change, or choose another {_OPTION}:",
         "the run there was started with other settings or other data",
@@ -107,6 +115,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
     """Collect what must not change between a run and its resumption, by section."""
     parent = config.model.init_from
     lineage = read_lineage(parent) if parent else None
+    std = config.model.embedding_std or KORMoConfig.initializer_range
     return {
         "data": {
             "fingerprint": mixture.fingerprint,
@@ -115,6 +124,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
         },
         "model": {
             **config.model.shape.model_dump(),
+            **({} if parent else {"embedding_std": std}),
             "rope_theta": config.model.rope_theta,
             "init_from": parent,
             "init_weights": lineage["weights_sha256"] if lineage else None,

@@ -51,6 +51,29 @@ def test_initialisation() -> None:
     assert all(bool((norm == 1).all()) for norm in norms)
 
 
+def test_only_the_embedding_has_a_standard_deviation_of_its_own(tmp_path: Path) -> None:
+    def build(**changes: float) -> KORMoForCausalLM:
+        torch.manual_seed(0)
+        sizes = {"vocab_size": 512, "hidden_size": 128, "intermediate_size": 256}
+        heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 2}
+        return KORMoForCausalLM(KORMoConfig(**sizes, **heads, **changes))
+
+    plain, same = build().state_dict(), build(embedding_std=0.02).state_dict()
+    model = build(embedding_std=0.5)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(same[name], plain[name])
+        scale = 25 if name == "model.embed_tokens.weight" else 1
+        torch.testing.assert_close(tensor, scale * plain[name], rtol=1e-6, atol=0)
+        assert scale == 25 or torch.equal(tensor, plain[name]), name
+    assert model.model.embed_tokens.weight.std().item() == pytest.approx(0.5, rel=0.05)
+    # It belongs to the initialisation: weights that are loaded stay what they are.
+    model.save_pretrained(tmp_path)
+    loaded = KORMoForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())
+    with pytest.raises(Exception, match="embedding_std.*output head"):
+        build(embedding_std=0.5, tie_word_embeddings=True)
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
 def test_generation_with_cache_equals_without(build: Build, attention: str) -> None:
     model = build(attention)

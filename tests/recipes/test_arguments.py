@@ -86,9 +86,16 @@ PLANNED = {
     "parallelism.planned_mfu": ("0.25", "at 25% MFU"),
     "parallelism.gpu_hour_usd": ("2.5", "cost                  $"),
 }
-# Each has a test of its own: what a stage starts from, its rules, GPUs, z-loss, the quick suite.
+# Each has a test of its own: what a stage starts from, the embedding, its rules, GPUs, z-loss, the
+# quick suite.
 ELSEWHERE = {"stage", "size", "data.recipe", "data.shards", "data.tokenizer", "logging.output_dir"}
-ELSEWHERE |= {"model.init_from", "schedule.branch_from", "model.compile", "model.liger"}
+ELSEWHERE |= {
+    "model.embedding_std",
+    "model.init_from",
+    "schedule.branch_from",
+    "model.compile",
+    "model.liger",
+}
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
 ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu"}
 ELSEWHERE |= {"logging.quick_eval_every_tokens", "logging.quick_eval_items"}
@@ -110,6 +117,7 @@ def test_every_key_is_looked_at() -> None:
 def trainer(small_stage: Callable[..., Stage], tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("run")
     changed = [f"{key}={value}" for key, (value, _, _) in CASES.items()]
+    changed.append("model.embedding_std=null")  # which a tied head refuses
     config = small_stage(output, *changed).config()
     ensure_inputs(config, RULES)
     steps = plan_steps(config)
@@ -127,6 +135,17 @@ def trainer(small_stage: Callable[..., Stage], tmp_path_factory: pytest.TempPath
 def test_a_key_reaches_the_trainer(trainer: Any, key: str) -> None:
     _, look, expected = CASES[key]
     assert look(trainer) == expected
+
+
+def test_the_embedding_is_drawn_as_wide_as_asked(
+    small_stage: Callable[..., Stage], tmp_path: Path
+) -> None:
+    for std in (0.02, 0.5):
+        config = small_stage(tmp_path, f"model.embedding_std={std}").config()
+        model = build.build_model(config, build.build_tokenizer(config))
+        assert model.model.embed_tokens.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert model.lm_head.weight.std().item() == pytest.approx(0.02, rel=0.05)
+        assert model.config.embedding_std == std  # and so in the checkpoint's config.json
 
 
 @pytest.mark.parametrize("key", PLANNED)

@@ -87,6 +87,14 @@ def test_bad_values_name_the_key(override: str, message: str) -> None:
         load(CONFIGS / "tiny" / "stage1.yaml", override)
 
 
+def test_the_embedding_is_drawn_only_where_it_is_not_loaded_and_not_the_head() -> None:
+    path, std = CONFIGS / "tiny" / "stage1.yaml", "model.embedding_std=0.5"
+    with pytest.raises(RecipeError, match="init_from loads weights"):
+        load(path, std, "model.init_from=runs/x/final")
+    with pytest.raises(RecipeError, match="output head"):
+        load(path, std, "model.shape.tie_word_embeddings=true")
+
+
 @pytest.mark.parametrize("size", ["1b", "10b"])
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
 def test_a_named_mixture_is_resolved_to_its_shares(size: str, stage: str) -> None:

@@ -1,5 +1,6 @@
 """Stages as a user starts them: end to end, killed, resumed, sharded, and given bad input."""
 
+import copy
 import json
 import os
 import random
@@ -19,7 +20,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import modeling_kormo  # noqa: F401  (registers the model)
+from data_recipes.common.errors import RecipeError
 from recipes.engine.metrics import read_metrics
+from recipes.engine.resume import FINGERPRINT, check_fingerprint
 from tests.conftest import ROOT, Stage, environment
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
@@ -287,6 +290,19 @@ def test_finished_and_changed_runs_are_refused(
     assert "optimizer.learning_rate: was 0.001, is 0.01" in stage.refusal(
         "optimizer.learning_rate=0.01"
     )
+
+
+def test_a_run_begun_before_the_embedding_had_a_key_had_the_common_one(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    now = json.loads((uninterrupted / FINGERPRINT).read_text())
+    before = copy.deepcopy(now)
+    before["model"].pop("embedding_std")
+    (tmp_path / FINGERPRINT).write_text(json.dumps(before))
+    check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.02}})
+    with pytest.raises(RecipeError, match=r"model\.embedding_std: was 0\.02, is 0\.5"):
+        check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.5}})
+    check_fingerprint(tmp_path, before)  # a stage that starts from weights has no such key
 
 
 def test_a_branch_from_the_very_end_is_refused(
