@@ -169,8 +169,6 @@ def build_trainer(
     device_peak = None
     if torch.cuda.is_available():
         device_peak = peak_flops(torch.cuda.get_device_name())
-    unscored = token_ids(tokenizer, rules.unscored)
-    collator = PackedCollator(config.data.document_masking, unscored)
     trainer = PretrainTrainer(
         model=model,
         args=args,
@@ -182,14 +180,13 @@ def build_trainer(
             batch.sequence_length,
             config.data.heldout_tokens,
             tokenizer,
-            collator,
         ),
         throughput=Throughput(
             flops_per_token(model.config, batch.sequence_length),
             device_peak * args.world_size if device_peak else None,
             on_cpu=not torch.cuda.is_available(),
         ),
-        collator=collator,
+        collator=PackedCollator(config.data.document_masking, token_ids(tokenizer, rules.unscored)),
     )
     add_quick_eval(trainer, config, tokenizer)
     return trainer

@@ -74,7 +74,6 @@ def measurement(size: str) -> BitsPerByte:
     from data_recipes.tokenizer.load import load_tokenizer
 
     from .engine.bits_per_byte import BitsPerByte
-    from .engine.windows_data import PackedCollator
 
     config = load_stage(CONFIGS / size / "stage1.yaml", "stage1")
     return BitsPerByte(
@@ -83,7 +82,6 @@ def measurement(size: str) -> BitsPerByte:
         config.batch.sequence_length,
         config.data.heldout_tokens,
         load_tokenizer(config.data.tokenizer),
-        PackedCollator(),
     )
 
 

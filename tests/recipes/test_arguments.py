@@ -14,6 +14,7 @@ from recipes.config import StageConfig
 from recipes.engine.dry_run import plan_report
 from recipes.engine.metrics import read_metrics
 from recipes.engine.schedule import plan_steps
+from recipes.engine.windows_data import PackedCollator
 from recipes.inputs import ensure_inputs
 from recipes.stage1 import RULES
 from tests.conftest import Stage
@@ -45,7 +46,12 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         {"web_en": 0.25, "web_ko": 0.75},
     ),
     "data.packing": ("best_fit", lambda t: t.train_dataset.mixture.packing, "best_fit"),
-    "data.document_masking": ("false", lambda t: t.data_collator.document_masking, False),
+    # It changes what is trained, and not the ruler that is held beside it.
+    "data.document_masking": (
+        "false",
+        lambda t: (t.data_collator.document_masking, t.bits_per_byte.collator),
+        (False, PackedCollator()),
+    ),
     "data.heldout": ("[web_ko]", lambda t: {lang for lang, _ in t.bits_per_byte.windows}, {"ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),
     "data.workers": ("1", lambda t: t.args.dataloader_num_workers, 1),

@@ -18,7 +18,6 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.engine.bits_per_byte import BitsPerByte
-from recipes.engine.windows_data import PackedCollator
 from tests.conftest import ROOT, SMALL, environment
 
 FIXED_BATCH = 8
@@ -149,8 +148,7 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
         attn_implementation="varlen",
     ).eval()
     names, length = ["web_en", "stories_en", "web_ko"], 128
-    collator = PackedCollator()
-    measure = BitsPerByte(data_dir / "shards", names, length, 8 * length, tokenizer, collator)
+    measure = BitsPerByte(data_dir / "shards", names, length, 8 * length, tokenizer)
     values = measure(model, torch.device("cpu"))
     assert set(values) == {"en", "ko"}
 
