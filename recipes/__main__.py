@@ -29,6 +29,7 @@ COMMANDS = {
     "eval judge": ("eval.judge", "have a model judge answers"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
     "export": ("recipes.export", "write a model as Llama, GGUF or portable KORMo"),
+    "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
     "stages": ("recipes.stage_table", "the README's table of stages"),
 }

@@ -1,0 +1,131 @@
+"""Give a model on disk the vocabulary of a larger tokenizer, everything old left as it was.
+
+    kormo expand-vocabulary runs/tiny/english/stage1/final runs/tiny/korean/data/tokenizer expanded
+    kormo expand-vocabulary --init random meta-llama/Meta-Llama-3-8B my/tokenizer expanded
+
+The tokenizer must continue the model's, as `kormo data expand-tokenizer` makes it. Embedding and
+output head get rows for the new tokens: spare ones if the model has enough, else more, up to a
+multiple of 256. `kormo train expand` then teaches them.
+"""
+
+import argparse
+from pathlib import Path
+
+from data_recipes.common.commit import git_commit
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.references import is_hub_id, split_revision
+from data_recipes.common.run_dir import DirectoryLock
+from recipes.command_line import exit_on_error
+
+_INITIALISATIONS = ("mean", "random", "default", "eeve")  # those of modeling_kormo.vocabulary
+
+
+def _find_model(name: str) -> Path:
+    directory = Path(name)
+    if not directory.is_dir() and is_hub_id(name):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        hub_id, revision = split_revision(name)
+        try:
+            directory = Path(snapshot_download(hub_id, revision=revision))
+        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise RecipeError(f"{name}: cannot be fetched from the Hub ({error})") from error
+    if not any((directory / file).is_file() for file in ("config.json", "adapter_config.json")):
+        raise RecipeError(f"{name}: no model directory (it has no config.json)")
+    return directory
+
+
+def expand_command(argv: list[str] | None = None) -> None:
+    """Read the arguments, then expand into a folder that appears under its name when whole.
+
+    Raises:
+        RecipeError: a model or tokenizer that does not fit, a folder that is not empty or that
+            another run is writing, a full disk.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="model directory or Hub id, with an optional @revision")
+    parser.add_argument("tokenizer", help="directory of the larger tokenizer, or Hub id")
+    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--init", choices=_INITIALISATIONS, default="mean", help="of new rows (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=42, help="of random ones (%(default)s)")
+    args = parser.parse_args(argv)
+    out: Path = args.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out} is not empty; choose another directory")
+    directory = _find_model(args.model)
+
+    # torch and transformers take seconds to load: a mistake above is told without them.
+    import modeling_kormo  # noqa: F401  registers KORMo
+    from data_recipes.tokenizer.load import (
+        check_continuation,
+        padded_vocab_size,
+        read_tokenizer,
+        tokenizer_hash,
+    )
+    from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
+    from recipes.engine.handover import LINEAGE, read_lineage
+
+    try:
+        *_, rows = vocabulary_matrices(directory)
+    except ValueError as error:
+        raise RecipeError(f"{args.model}: {error}") from error
+    old, new = read_tokenizer(directory), read_tokenizer(args.tokenizer)
+    check_continuation(old, new, args.tokenizer)
+    if len(old) > rows:
+        raise RecipeError(
+            f"{args.model}: its tokenizer has {len(old):,} tokens, its embedding {rows:,} rows; "
+            "take the tokenizer that it was trained with"
+        )
+    total = rows if len(new) <= rows else padded_vocab_size(len(new))
+    plan = NewRows(len(old), sub_tokens(old, new), total)
+    if new.chat_template is None:
+        new.chat_template = old.chat_template
+    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"), staged_folder(out) as staging:
+        try:
+            more = expand_files(directory, staging, plan, args.init, args.seed)
+        except ValueError as error:
+            raise RecipeError(f"{args.model}: {error}") from error
+        new.save_pretrained(staging)
+        lineage = read_lineage(str(directory)) or {
+            "stage": "expand-vocabulary",
+            "parent": args.model,
+            "parent_lineage": None,
+            "tokens": 0,
+            "tokens_in_all": 0,
+            "data_fingerprint": None,
+        }
+        weights = sorted(staging.glob("*.safetensors"))
+        vocabulary = {
+            "of": args.model,
+            "first_new": plan.known,
+            "new_tokens": len(plan.parts),
+            "init": args.init,
+            "seed": args.seed,
+            "commit": git_commit(),
+        }
+        if "parameters" in lineage:
+            lineage["parameters"] += more
+        record = {
+            "vocabulary": vocabulary,
+            "tokenizer_sha256": tokenizer_hash(staging),
+            "weights_sha256": {path.name: sha256_file(path) for path in weights},
+        }
+        write_json_atomically(staging / LINEAGE, lineage | record)
+    print(
+        f"{out}: {len(old):,} -> {len(new):,} tokens, {rows:,} -> {total:,} rows; set "
+        f"model.shape.vocab_size to {total}"
+    )
+
+
+def main() -> None:
+    exit_on_error(expand_command)
+
+
+if __name__ == "__main__":
+    main()
