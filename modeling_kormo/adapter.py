@@ -32,6 +32,9 @@ def merge_adapter(base: PreTrainedModel, directory: Path, dtype: torch.dtype) ->
     except (RuntimeError, ValueError) as error:
         first = next((line for line in str(error).splitlines() if "size mismatch" in line), error)
         raise ValueError(f"{other}{str(first).strip()}; export with that base") from error
+    except KeyError as error:
+        # So for the rows of single tokens; for all else peft only reports what is absent, below.
+        raise ValueError(f"{other}{error.args[0]} has no counterpart") from error
     # peft only warns about layers that one has and the other lacks.
     absent = [k for k in result.missing_keys if "lora_" in k or "modules_to_save" in k]
     strange = absent + list(result.unexpected_keys)

@@ -83,7 +83,7 @@ def main() -> None:
         train_dataset=pairs.train,
         eval_dataset=pairs.heldout,
         processing_class=tokenizer,
-        peft_config=lora_config(config),
+        peft_config=lora_config(config, tokenizer),
     )
     if trainer.is_world_process_zero():
         print(pairs.table, flush=True)

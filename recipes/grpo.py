@@ -25,7 +25,6 @@ def main() -> None:
     from recipes.post.export import DataFacts, export_chat
     from recipes.post.grpo_stage import (
         check_generation,
-        check_reference,
         grpo_arguments,
         grpo_fingerprint,
         grpo_plan,
@@ -46,15 +45,16 @@ def main() -> None:
     claim_output(config.logging.output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [str(path) for path in config.data.paths])
-    check_reference(config)
     tokenizer = load_rollout_tokenizer(config.model.init_from)
     prompts = load_prompts(config.data, tokenizer)
     per_step, seed = config.batch.prompts_per_step, config.data.seed
     rows = prompts.in_order(config.schedule.steps, per_step, seed)
     end_id = tokenizer.eos_token_id
     print(prompts.counts(), flush=True)
+    load = partial(load_model, config.model.init_from, config.model.attention)
     trainer = RewardTrainer(
-        model=load_model(config.model.init_from, config.model.attention),
+        model=load(),
+        reference=load,
         args=grpo_arguments(config, end_id),
         processing_class=tokenizer,
         train_dataset=rows,

@@ -58,7 +58,7 @@ def build_trainer(
         train_dataset=chats.train,
         eval_dataset=chats.heldout,
         processing_class=tokenizer,
-        peft_config=lora_config(config),
+        peft_config=lora_config(config, tokenizer),
     )
     set_length(args, config, len(trainer.train_dataset))
     trainer.prepare(config)

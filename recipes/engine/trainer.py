@@ -39,9 +39,16 @@ _GUARD = "guard.pt"
 
 
 def decayed_parameters(model: nn.Module) -> list[str]:
-    """Names of matrices and the output head; not norms, embeddings or biases (KORMo's code)."""
+    """Names of matrices and the output head; not norms, embeddings or biases (KORMo's code).
+
+    Nor the rows of turn tokens that an adapter trains: unlike its updates they do not start from 0.
+    """
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in [m.weight]}
-    return [n for n, p in model.named_parameters() if p.ndim >= 2 and id(p) not in embeddings]
+    return [
+        name
+        for name, p in model.named_parameters()
+        if p.ndim >= 2 and id(p) not in embeddings and "trainable_tokens" not in name
+    ]
 
 
 def reduce_in_fp32(trainer: Trainer) -> None:

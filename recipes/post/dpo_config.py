@@ -49,9 +49,14 @@ class DPOStageConfig(ChatStageConfig):
     preference: PreferenceConfig
 
     @model_validator(mode="after")
-    def _padded(self) -> "DPOStageConfig":
+    def _comparable(self) -> "DPOStageConfig":
         if self.model.attention == "varlen":
             raise ValueError(
                 "model.attention varlen needs packed rows, and pairs are padded: use sdpa"
+            )
+        if self.model.adapter and self.model.adapter.dropout:
+            raise ValueError(
+                "model.adapter.dropout: likelihoods are compared with the reference's, which "
+                "dropout would move; leave it out"
             )
         return self

@@ -126,12 +126,13 @@ class GRPOOptimizerConfig(AdamWConfig):
 
     Attributes:
         beta2: as in every stage, with TRL's value.
-        loss_type: how token losses are averaged; see TRL's `GRPOConfig.loss_type`.
+        loss_type: how token losses are averaged; see TRL's `GRPOConfig.loss_type`. `bnpo` is not
+            among them: its mean over a micro-batch depends on how a step is split.
         kl_beta: weight of the divergence from the start; above 0 a second model is kept in memory.
     """
 
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    loss_type: Literal["dapo", "dr_grpo", "bnpo", "grpo"] = "dapo"
+    loss_type: Literal["dapo", "dr_grpo", "grpo"] = "dapo"
     kl_beta: float = Field(default=0.0, ge=0)
 
 

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 import yaml
-from transformers import AutoConfig
 from trl import GRPOConfig
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.references import split_revision
 
 from ..arguments import one_device, process_count, shared_arguments
 from ..engine.handover import read_lineage
@@ -38,28 +35,6 @@ def check_generation(config: GRPOStageConfig) -> None:
         raise RecipeError(
             "generation.backend is vllm, which needs a CUDA GPU and torch sees none: set "
             "generation.backend=transformers"
-        )
-
-
-def check_reference(config: GRPOStageConfig) -> None:
-    """Make sure that TRL can load the reference that the KL term compares with.
-
-    It looks up the class of a model that is not transformers' own in the checkpoint's `auto_map`.
-
-    Raises:
-        RecipeError: there is none.
-    """
-    if not config.optimizer.kl_beta:
-        return
-    name, revision = split_revision(config.model.init_from)
-    own = AutoConfig.from_pretrained(name, revision=revision)
-    known = any(hasattr(transformers, name) for name in own.architectures or ())
-    if not known and not getattr(own, "auto_map", None):
-        raise RecipeError(
-            f"model.init_from {config.model.init_from}: was saved without its modeling code, so "
-            "the reference of optimizer.kl_beta cannot be loaded; write it anew with\n  kormo "
-            f"export --as kormo --dtype float32 {config.model.init_from} OUT\nor set "
-            "optimizer.kl_beta=0"
         )
 
 

@@ -24,6 +24,14 @@ _TURN = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
 _SHOWN = 3  # violations quoted
 
 
+def turn_rows(tokenizer: PreTrainedTokenizerBase) -> list[int] | None:
+    """Ids of `_TURN`; `None` if the chat template is of another format than KORMo's."""
+    vocabulary, template = tokenizer.get_vocab(), tokenizer.chat_template or ""
+    if _TURN[0] not in template or not all(t in vocabulary for t in _TURN):
+        return None
+    return [vocabulary[token] for token in _TURN]
+
+
 def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
     """Return the chat template with its loss spans marked by `{% generation %}`.
 
@@ -218,11 +226,9 @@ class MaskAudit:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
-        vocabulary = tokenizer.get_vocab()
-        template = tokenizer.chat_template or ""
-        self.kormo = _TURN[0] in template and all(token in vocabulary for token in _TURN)
+        self.kormo = bool(rows := turn_rows(tokenizer))
         if self.kormo:
-            self.bot, self.eot, self.think, self.end = (vocabulary[t] for t in _TURN)
+            self.bot, self.eot, self.think, self.end = rows
 
     def __call__(self, rows: Iterable[Tokens], left_out: Counter[str]) -> Audit:
         """Count over all rows, and find what breaks the contract.

@@ -22,7 +22,7 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
-from .masks import training_template
+from .masks import training_template, turn_rows
 from .sft_config import ChatStageConfig
 
 
@@ -151,12 +151,18 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
     return model
 
 
-def lora_config(config: ChatStageConfig) -> LoraConfig | None:
-    """Make LoRA's config, on every matrix but embedding and head; `None` without an adapter."""
+def lora_config(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase) -> LoraConfig | None:
+    """Make LoRA's config, on every matrix but embedding and head; `None` without an adapter.
+
+    Of embedding and head, the rows of KORMo's turn tokens are trained whole: a base model has never
+    seen them, so their rows are nearly equal and no update between them can tell them apart.
+    """
     adapter = config.model.adapter
     if adapter is None:
         return None
+    rows = turn_rows(tokenizer)
     return LoraConfig(
+        trainable_token_indices=rows and {"embed_tokens": rows, "lm_head": rows},
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,

@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ import torch
 import trl.trainer.dpo_trainer
 import trl.trainer.grpo_trainer
 from accelerate import Accelerator
-from accelerate.utils.fsdp_utils import fsdp2_prepare_auto_wrap_policy
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import DPOTrainer, GRPOTrainer, SFTTrainer
 from trl.models import prepare_fsdp
@@ -45,25 +44,16 @@ _PAIR_SUMS = (
 
 
 def shard_reference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """Shard a reference model layer by layer, as the policy is.
+    """Shard a reference model as the policy is, by the function that does it.
 
     TRL shards it at its root only: every forward would gather all of it in one piece.
     """
-    plugin = accelerator.state.fsdp_plugin
-    if plugin.fsdp_version == 2:
-        wraps = fsdp2_prepare_auto_wrap_policy(plugin, model)
-        for module in list(model.modules())[:0:-1]:
-            if wraps is not None and wraps(module):
-                fully_shard(
-                    module,
-                    reshard_after_forward=plugin.reshard_after_forward,
-                    offload_policy=plugin.cpu_offload,
-                    mp_policy=plugin.mixed_precision_policy or MixedPrecisionPolicy(),
-                )
+    if accelerator.state.fsdp_plugin.fsdp_version == 2:
+        return fsdp2_prepare_model(accelerator, model).eval()
     return prepare_fsdp(model, accelerator)
 
 
-# Both trainers make and prepare their reference in the constructor, and have no other hook for it.
+# Both trainers prepare their reference in the constructor, and have no other hook for it.
 trl.trainer.dpo_trainer.prepare_fsdp = shard_reference
 trl.trainer.grpo_trainer.prepare_fsdp = shard_reference
 
@@ -85,6 +75,10 @@ class ChatMeasurements(WholeCheckpoints):
                 "model.adapter: adapters are not sharded; launch without FSDP "
                 "(recipes/configs/accelerate/one_gpu.yaml, or --multi_gpu)"
             )
+        if isinstance(self.model, PeftModel):
+            head = self.model.get_output_embeddings()
+            # TRL asks for it, and around a head with trained rows PEFT passes on the weight alone.
+            head.bias = getattr(head, "bias", None)
         self.throughput = self._throughput(config)
         self.keep_checkpoints = config.logging.keep_checkpoints
         self.title = f"{config.size} {config.stage}"
@@ -158,6 +152,26 @@ class ChatMeasurements(WholeCheckpoints):
             tokens = int(self.state.num_input_tokens_seen)
             line = {"step": self.state.global_step, "tokens": tokens}
             append_metrics(Path(self.args.output_dir), line | own)
+
+    def check_reference(self, ratios: torch.Tensor, log_probs: torch.Tensor) -> None:
+        """Before the first step model and reference are the same weights, and must say the same.
+
+        Args:
+            ratios: of each answer, its log-probability less that under the reference, in nats.
+            log_probs: of each, in nats; the tolerance is a share of it (our choice), a hundred
+                times the rounding of fp32.
+
+        Raises:
+            RecipeError: they do not.
+        """
+        if self.state.global_step:
+            return
+        if (ratios.abs() > 1e-4 * log_probs.abs().clamp(min=1)).any():
+            raise RecipeError(
+                "the reference differs from the model before the first step, by "
+                f"{ratios.abs().max().item():.3f} nats in an answer: they compute in different "
+                "precision; launch with a config of recipes/configs/accelerate"
+            )
 
     def _check_finite(self, logs: dict[str, float]) -> None:
         values = {k: float(logs[k]) for k in ("loss", "grad_norm") if k in logs}
@@ -286,7 +300,7 @@ class PairTrainer(ChatMeasurements, DPOTrainer):
         log_probs = by_token.sum(1)
         reference = torch.cat(self.compute_ref_log_probs(self.ref_model or model, inputs))
         ratios = log_probs - reference
-        self._largest_ratio = ratios.detach().abs().max()
+        self.check_reference(ratios.detach(), log_probs.detach())
         beta = self.preference.beta
         if self.preference.loss_type == "ipo":
             chosen, rejected = (ratios / lengths).chunk(2)  # a mean per token, as its authors say
@@ -321,11 +335,7 @@ class PairTrainer(ChatMeasurements, DPOTrainer):
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measure on the held-out pairs, each of which counts once.
-
-        Raises:
-            RecipeError: before the first step the reference is not the model.
-        """
+        """Measure on the held-out pairs, each of which counts once."""
         size, pairs = self.args.per_device_eval_batch_size, self.eval_dataset
         batches = [range(i, min(i + size, len(pairs))) for i in range(0, len(pairs), size)]
         sums = torch.zeros_like(self._log_sums)
@@ -335,33 +345,54 @@ class PairTrainer(ChatMeasurements, DPOTrainer):
                 own = first + self.args.process_index
                 rows = [pairs[i] for i in batches[min(own, len(batches) - 1)]]
                 found = self._sums(model, self._prepare_inputs(self.data_collator(rows)))
-                if self.state.global_step == 0:
-                    self._check_reference(found)
                 sums += found * (own < len(batches))
         return self.report({f"heldout_{k}": v for k, v in self._means(sums).items()})
 
-    def _check_reference(self, sums: torch.Tensor) -> None:
-        """Before the first step model and reference are the same weights, and must say the same."""
-        likelihood = -sums[_PAIR_SUMS.index("logps/chosen")].item()
-        if self._largest_ratio.item() > 1e-4 * max(1.0, likelihood):
-            raise RecipeError(
-                f"the reference differs from the model before the first step, by "
-                f"{self._largest_ratio.item():.3f} nats in an answer: they compute in different "
-                "precision; launch with a config of recipes/configs/accelerate"
-            )
-
 
 class RewardTrainer(ChatMeasurements, GRPOTrainer):
-    """`GRPOTrainer` for rendered prompts."""
+    """`GRPOTrainer` for rendered prompts.
+
+    TRL's `kl` and `entropy` are means of the means of micro-batches, which depend on how a step is
+    split; here they are means over the tokens of all completions.
+
+    Args:
+        reference: loads the model again, for a KL term. TRL would by its path, without its
+            revision, and only if the modeling code lies with it.
+        kwargs: TRL's.
+    """
+
+    def __init__(self, reference: Callable[[], nn.Module] | None = None, **kwargs: Any) -> None:
+        trl.trainer.grpo_trainer.create_model_from_path = lambda *_, **__: reference()
+        super().__init__(**kwargs)
+
+    def prepare(self, config: Any) -> None:
+        super().prepare(config)
+        # Of divergence and entropy in nats, and of tokens.
+        self._token_sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        self._scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        return self._scored
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        loss = super()._compute_loss(model, inputs)
+        mask, (log_probs, entropies, _) = inputs["completion_mask"], self._scored
+        log_probs, divergence = log_probs.detach(), torch.zeros_like(entropies)
+        if self.beta:
+            ratios = (log_probs - inputs["ref_per_token_logps"]) * mask
+            self.check_reference(ratios.sum(1), (log_probs * mask).sum(1))
+            divergence = torch.exp(-ratios) + ratios - 1  # never negative, 0 where they agree
+        sums = [(values * mask).sum() for values in (divergence, entropies.detach())]
+        self._token_sums += torch.stack([*sums, mask.sum()])
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        divergence = self._metrics["train"].get("kl", [])
-        # In the first step model and reference are the same weights, and must say the same.
-        if self.state.global_step == 1 and divergence and max(map(abs, divergence)) > 1e-4:
-            raise RecipeError(
-                f"the reference differs from the model in the first step: KL {divergence}; launch "
-                "with a config of recipes/configs/accelerate"
-            )
+        if "loss" in logs:
+            sums = self.accelerator.reduce(self._token_sums, reduction="sum").tolist()
+            self._token_sums.zero_()
+            for name, value in zip(("kl", "entropy"), sums):
+                if name in self._metrics["train"]:
+                    self._metrics["train"][name] = [value / max(1.0, sums[2])]
         super().log(logs, start_time)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 
-def run_fsdp_stage() -> None:
-    """`stage1.py` through accelerate's real FSDP2 path, on gloo.
+def use_fsdp2() -> None:
+    """Have the stages of this process take accelerate's real FSDP2 path, on gloo.
 
     On CPU accelerate takes FSDP for DDP without a word; claiming a GPU type of launch keeps it from
     doing so, and everything after that is the code that runs on GPUs.
@@ -26,18 +26,27 @@ def run_fsdp_stage() -> None:
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
 
-    from recipes import arguments, stage1
+    from recipes import arguments
+
+    one_device = arguments.one_device
+
+    def as_if_on_gpus(args):
+        args = one_device(args)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        return args
+
+    arguments.one_device = as_if_on_gpus
+
+
+def run_fsdp_stage() -> None:
+    """`stage1.py` under FSDP2."""
+    use_fsdp2()
+    from accelerate.utils import DistributedType
+
+    from recipes import stage1
     from recipes.command_line import exit_on_error
     from recipes.engine.trainer import PretrainTrainer
 
-    original = arguments.training_arguments
-
-    def as_if_on_gpus(*args):
-        arguments = original(*args)
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-        return arguments
-
-    arguments.training_arguments = as_if_on_gpus
     run = PretrainTrainer.run
 
     def check_sharding(self, *args):
@@ -57,18 +66,47 @@ def run_fsdp_stage() -> None:
 
 
 def run_chat_stages() -> None:
-    """SFT and then DPO in the same processes; each argument is the JSON of a command line."""
+    """Stages in the same processes; each argument is the JSON of a stage's name and arguments."""
+    import importlib
+
     import torch.distributed as dist
 
-    from recipes import dpo, sft
     from recipes.command_line import exit_on_error
 
     end = dist.destroy_process_group
-    dist.destroy_process_group = lambda: None  # the second stage needs the group, too
-    for stage, arguments in zip((sft, dpo), sys.argv[2:]):
-        sys.argv = [sys.argv[0], *json.loads(arguments)]
-        exit_on_error(stage.main)
+    dist.destroy_process_group = lambda: None  # the next stage needs the group, too
+    for command in map(json.loads, sys.argv[2:]):
+        sys.argv = command
+        exit_on_error(importlib.import_module(f"recipes.{command[0]}").main)
     end()
+
+
+def run_fsdp_chat_stages() -> None:
+    """As `run_chat_stages`, under FSDP2; says how references are sharded, and log-ratios."""
+    use_fsdp2()
+    from torch.distributed.fsdp import FSDPModule
+
+    from recipes.post.trainers import ChatMeasurements
+
+    check, seen = ChatMeasurements.check_reference, set()
+
+    def look(self, ratios, log_probs):
+        check(self, ratios, log_probs)
+        if self.state.global_step == 0:
+            largest = ratios.abs().max().item()
+            # One write, as all ranks write to one pipe.
+            said = f"{type(self).__name__} log-ratios of {len(ratios)} answers: {largest}\n"
+            print(said, end="", flush=True)
+        if type(self) not in seen:
+            seen.add(type(self))
+            for name, model in (("model", self.model), ("reference", self.ref_model)):
+                parts = [type(m).__name__ for m in model.modules() if isinstance(m, FSDPModule)]
+                policy = model._get_fsdp_state()._mp_policy
+                said = f"{type(self).__name__} {name}: {sorted(parts)} {policy}\n"
+                print(said, end="", flush=True)
+
+    ChatMeasurements.check_reference = look
+    run_chat_stages()
 
 
 def spy_on_dtypes() -> None:
@@ -167,5 +205,7 @@ if __name__ == "__main__":
         run_fixed_batch()
     elif sys.argv[1] == "chat-stages":
         run_chat_stages()
+    elif sys.argv[1] == "fsdp-chat-stages":
+        run_fsdp_chat_stages()
     else:
         run_fsdp_stage()
