@@ -185,7 +185,7 @@ def _debian(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--everything",
         action="store_true",
-        help="large manuals and messages of programs too, and nothing removed (400 MB to fetch)",
+        help="large manuals and messages of programs too (400 MB to fetch)",
     )
 
 
@@ -216,9 +216,10 @@ def _run_debian(args: argparse.Namespace) -> None:
         args.out, languages=tuple(args.languages), everything=args.everything
     )
     for stem, facts in collected.items():
-        print(
-            f"{args.out / stem}.jsonl  {facts['documents']:,} documents, {facts['bytes']:,} bytes"
+        counts = (
+            f"{facts[name]:,} {name}" for name in ("documents", "bytes", "pairs") if name in facts
         )
+        print(f"{args.out / stem}.jsonl  {', '.join(counts)}")
 
 
 # Command: what is called with its arguments, what it does in a line, and its arguments.

@@ -15,8 +15,8 @@ from tests.conftest import ROOT, environment
 _PACKAGES = ("recipes", "eval", "data_recipes", "modeling_kormo")
 # From the ground up; a room may use those below it.
 _FLOORS = (
-    ("common", "text", "answers", "debian"),
-    ("engine", "tokens", "ask"),
+    ("common", "text", "answers"),
+    ("debian", "engine", "tokens", "ask"),
     ("read",),
     ("filter", "deduplicate", "decontaminate"),
     ("quality", "toy"),

@@ -1,106 +1,191 @@
-"""Collect Korean and English text from the Debian archive into JSONL files."""
+"""Collect text in several languages, and pairs of texts, from a Debian archive into JSONL files."""
 
 import json
 import os
 import shutil
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from .apt import Apt, TranslationIndex, read_members
-from .blocks import Block, Deduplicator, keep_korean, render
-from .descriptions import parse_translations
-from .markup import parse_markup, read_titles
-from .plain import CATALOGUES, PLAIN, parse_catalogue, parse_plain
-from .sources import ANY, DESCRIPTIONS_LICENCE, LICENCE_NOTE, MANUALS, MORE_MANUALS, Manual
+from ..common.config_files import CONFIGS, Strict, load_config
+from ..common.errors import RecipeError
+from ..common.files import open_staged, write_json_atomically
+from .archive import Archive, Package, read_index
+from .markup import page_text, read_titles
+from .texts import CATALOGUES, PLAIN, read_catalogue, read_descriptions, read_plain
 
-# Bytes of text that make a tokenizer and a first training run worth starting.
-FLOOR_BYTES = {"ko": 5_000_000, "en": 20_000_000}
+_PACKAGES = CONFIGS / "debian_archive" / "packages.yaml"
 
 _Row = dict[str, str]
 
 
-@dataclass
-class _Collection:
-    """What has been collected, per language."""
+class Manual(Strict):
+    """A package of manuals or messages, or a family of packages with one for each language.
 
-    everything: bool
-    rows: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
-    unique: dict[str, Deduplicator] = field(default_factory=lambda: defaultdict(Deduplicator))
-    sources: list[dict[str, str | int]] = field(default_factory=list)
+    Attributes:
+        package: its name; `{language}` in it stands for the language.
+        licence: of the text.
+        pages: pattern of the paths of its pages, with `{language}`; `None` if it is English alone.
+        english: pattern for English, where that is another one.
+        english_package: package of the English ones, where that is another one.
+    """
 
-    def add(
-        self,
-        source: str,
-        version: str,
-        licence: str,
-        language: str,
-        documents: Iterable[tuple[str, list[Block]]],
-    ) -> None:
-        rows = []
-        for name, blocks in documents:
-            if self.everything:
-                text = render(blocks)
-            else:
-                if language == "ko":
-                    blocks = keep_korean(blocks)
-                text = self.unique[language].document(blocks)
-            if text:
-                rows.append(
-                    {
-                        "id": f"{source}/{name}",
-                        "text": text,
-                        "language": language,
-                        "source": source,
-                        "licence": licence,
-                    }
-                )
-        self.rows[language] += rows
-        size = _text_bytes(rows)
-        self.sources.append(
-            {
-                "package": source,
-                "version": version,
-                "licence": licence,
-                "language": language,
-                "documents": len(rows),
-                "bytes": size,
-            }
-        )
-        _say(f"{source} {version}: {language}, {len(rows):,} documents, {size:,} bytes")
+    package: str
+    licence: str
+    pages: str | None = None
+    english: str | None = None
+    english_package: str | None = None
+
+    def find(self, language: str) -> tuple[str, str] | None:
+        """Return package and pattern of the pages in a language; `None` if there can be none."""
+        if language == "en" and self.english is not None:
+            return self.english_package or self.package, self.english
+        if self.pages is None:
+            return None
+        name, pages = (text.replace("{language}", language) for text in (self.package, self.pages))
+        return name, pages
+
+
+class PackageList(Strict):
+    """The packages that hold text: `manuals`, and the `more` that `--everything` takes too.
+
+    Attributes:
+        note: what to know of the licences.
+        descriptions: licence of the descriptions of packages.
+    """
+
+    note: str
+    descriptions: str
+    manuals: list[Manual]
+    more: list[Manual]
 
 
 def _say(message: str) -> None:
     print(f"debian: {message}", file=sys.stderr, flush=True)
 
 
+class _Collection:
+    """What has been collected: rows and pairs with English by language, and where they are from."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[_Row]] = defaultdict(list)
+        self.pairs: dict[str, list[_Row]] = defaultdict(list)
+        self.sources: list[dict[str, str | int]] = []
+
+    def add(
+        self, package: Package, licence: str, language: str, documents: Iterable[tuple[str, str]]
+    ) -> None:
+        """Add (name, text) documents."""
+        facts = {"language": language, "source": package.name, "licence": licence}
+        rows = [
+            {"id": f"{package.name}/{name}", "text": text, **facts}
+            for name, text in documents
+            if text
+        ]
+        self.rows[language] += rows
+        about = {"package": package.name, "version": package.version, "licence": licence}
+        counts = {"language": language, "documents": len(rows), "bytes": _text_bytes(rows)}
+        self.sources.append(about | counts)
+        _say(
+            f"{package.name} {package.version}: {language}, {len(rows):,} documents, "
+            f"{counts['bytes']:,} bytes"
+        )
+
+    def add_pairs(
+        self, source: str, licence: str, language: str, pairs: Iterable[tuple[str, str, str]]
+    ) -> None:
+        """Add (name, English, translation), where the translation says anything of its own."""
+        facts = {"source": source, "licence": licence}
+        self.pairs[language] += [
+            {"id": f"{source}/{name}", "en": english, language: own, **facts}
+            for name, english, own in pairs
+            if own != english
+        ]
+
+
 def _text_bytes(rows: list[_Row]) -> int:
     return sum(len(row["text"].encode()) for row in rows)
 
 
-def _require_debian() -> None:
+def _add_descriptions(collection: _Collection, indexes: list[Package], licence: str) -> None:
+    by_language: dict[str, dict[str, str]] = defaultdict(dict)
+    for index in indexes:
+        language = index.name.removeprefix("Translation-")
+        documents = read_descriptions(read_index(index.path), language)
+        by_language[language] |= documents
+        collection.add(index, licence, language, documents.items())
+    english = by_language.pop("en", {})
+    for language, own in by_language.items():
+        pairs = ((name, english[name], text) for name, text in own.items() if name in english)
+        collection.add_pairs(f"Translation-{language}", licence, language, pairs)
+
+
+def _documents(pages: list[tuple[str, bytes]], language: str) -> Iterator[tuple[str, str]]:
+    # Names of pages are unique in a manual, which is a directory.
+    titles: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, data in pages:
+        if not name.endswith((*PLAIN, *CATALOGUES)):
+            titles[os.path.dirname(name)] |= read_titles(data, name)
+    for name, data in pages:
+        if name.endswith(PLAIN):
+            yield name, read_plain(data, name)
+        elif name.endswith(CATALOGUES):
+            messages = read_catalogue(data, name)
+            keys = language == "en" and name.endswith(".mo")
+            yield name, "\n\n".join(messages if keys else messages.values())
+        else:
+            yield name, page_text(data, name, titles[os.path.dirname(name)])
+
+
+def _add_manual(
+    collection: _Collection, archive: Archive, manual: Manual, languages: tuple[str, ...]
+) -> list[str]:
+    """Add its pages and pairs of messages; return the packages that this release lacks."""
+    packages: dict[str, Package | None] = {}
+    english: dict[str, dict[str, str]] = {}
+    for language in sorted(languages, key=lambda code: code != "en"):
+        found = manual.find(language)
+        if found is None:
+            continue
+        name, pattern = found
+        if name not in packages:
+            packages[name] = archive.fetch(name)
+        package = packages[name]
+        if package is None:
+            continue
+        pages = package.members(pattern)
+        documents = _documents(pages, language)
+        collection.add(package, manual.licence, language, documents)
+        for path, data in pages:
+            if not path.endswith(CATALOGUES):
+                continue
+            messages, beside = read_catalogue(data, path), path.removesuffix(f"{language}.json")
+            if language == "en":
+                english[beside] = messages
+                continue
+            known = english.get(beside, {}) if path.endswith(".json") else {k: k for k in messages}
+            pairs = (
+                (f"{path}/{number}", known[key], message)
+                for number, (key, message) in enumerate(messages.items())
+                if key in known
+            )
+            collection.add_pairs(name, manual.licence, language, pairs)
+    return [name for name, package in packages.items() if package is None]
+
+
+def _check_machine(out_dir: Path) -> None:
     absent = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if absent:
-        raise RuntimeError(
+        raise RecipeError(
             f"{' and '.join(absent)} not found: this command collects text from a Debian archive "
             "and needs a Debian system. Run it in a debian container, or use "
             "`python -m data_recipes corpus` for generated text"
         )
-
-
-def _require_writable(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"{directory}: cannot write there ({error.strerror}); choose another directory"
-        ) from None
+    if out_dir.exists() and not (out_dir.is_dir() and os.access(out_dir, os.W_OK)):
+        raise RecipeError(f"{out_dir}: cannot write there; choose another directory")
 
 
 def _default_work_dir() -> Path:
@@ -109,74 +194,9 @@ def _default_work_dir() -> Path:
     return Path(cache) / "kormo-recipes" / "debian"
 
 
-def _add_descriptions(
-    collection: _Collection, apt: Apt, indexes: Iterable[TranslationIndex]
-) -> None:
-    for index in indexes:
-        documents = parse_translations(apt.read_index(index), index.language)
-        collection.add(
-            f"Translation-{index.language}",
-            f"{index.suite} {index.version}".strip(),
-            DESCRIPTIONS_LICENCE,
-            index.language,
-            documents,
-        )
-
-
-def _pages(deb: Path, pattern: str, language: str) -> Iterator[tuple[str, list[Block]]]:
-    pages = read_members(deb, pattern)
-    # Names of pages are unique in a manual, which is a directory.
-    titles: dict[str, dict[str, str]] = defaultdict(dict)
-    markup = [page for page in pages if not page[0].endswith((*PLAIN, *CATALOGUES))]
-    for name, data in markup:
-        titles[os.path.dirname(name)] |= read_titles(data, name)
-    for name, data in pages:
-        if name.endswith(PLAIN):
-            yield name, parse_plain(data, name)
-        elif name.endswith(CATALOGUES):
-            yield name, parse_catalogue(data, name, language)
-        else:
-            yield name, parse_markup(data, name, titles[os.path.dirname(name)])
-
-
-def _add_manual(collection: _Collection, apt: Apt, manual: Manual, language: str) -> str | None:
-    """Add its pages in `language`; the package's name if this release does not have it."""
-    pattern = manual.members(language)
-    package = manual.package.replace(ANY, language)
-    # English has its own name in the packages that are made per language.
-    if pattern is None or (language == "en" and package != manual.package):
-        return None
-    archive = apt.find(package)
-    if archive is None:
-        return package
-    pages = _pages(apt.download(archive), pattern, language)
-    collection.add(package, archive.version, manual.licence, language, pages)
-    return None
-
-
-def _check_floor(collection: _Collection, missing: list[str], warnings: str) -> None:
-    short = [
-        f"{size:,} bytes of {language}, {floor:,} wanted"
-        for language, floor in FLOOR_BYTES.items()
-        if language in collection.rows and (size := _text_bytes(collection.rows[language])) < floor
-    ]
-    if not short:
-        if missing:
-            _say(f"warning: not in this release, collected without: {', '.join(missing)}")
-        return
-    reason = f"This release lacks: {', '.join(missing)}. " if missing else ""
-    said = f"apt said:\n{warnings}\n" if warnings else ""
-    raise RuntimeError(
-        f"too little text: {'; '.join(short)}. {reason}{said}"
-        "Use a release that has these packages (Debian 12 does) with `main` among its sources"
-    )
-
-
-def _write_atomically(path: Path, lines: Iterable[str]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as handle:
-        handle.writelines(f"{line}\n" for line in lines)
-    os.replace(temporary, path)
+def _write_rows(path: Path, rows: Iterable[_Row]) -> None:
+    with open_staged(path) as file:
+        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def collect_debian(
@@ -184,77 +204,69 @@ def collect_debian(
     work_dir: Path | None = None,
     languages: tuple[str, ...] = ("ko", "en"),
     everything: bool = False,
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Collect package descriptions and manuals from a Debian archive.
 
-    Writes `debian_<language>.jsonl` (`id`, `text`, `language`, `source`, `licence` per line) and
+    Writes `debian_<language>.jsonl` (`id`, `text`, `language`, `source`, `licence` per line),
+    `pairs_<language>.jsonl` if English is asked for too (`id`, `en`, the translation under the
+    code of its language, `source`, `licence`: descriptions and messages of programs) and
     `SOURCES.json` (versions, licences and bytes per source). Text is stripped of markup and
-    navigation; exact copies of documents and of long paragraphs are removed, and so is what is
-    left in English in the Korean manuals. Fetches about 65 MB with apt from the sources that the
-    system has; installs nothing and leaves the system's package lists alone.
+    navigation, and else as it is: copies, and what is left in English in Korean manuals, are
+    for a data recipe to remove. Fetches about 65 MB with apt from the sources that the system has;
+    installs nothing and leaves the system's package lists alone.
 
     Args:
         out_dir: where the files go; existing ones are replaced when all is collected.
-        languages: codes as Debian's Translation indexes have them, e.g. "ko", "de", "pt_BR".
-        everything: also large manuals and the messages of programs (about 400 MB to fetch), and
-            nothing removed: copies, empty messages and text left in English stay, as raw material
-            for a data recipe. `manuals_<language>.jsonl` then has the manuals once more, as
-            examples of good prose for a quality classifier.
         work_dir: keeps what was fetched, so that a killed run goes on where it was; by default
             `kormo-recipes/debian` in the user's cache directory.
+        languages: codes as Debian's Translation indexes have them, e.g. "ko", "de", "pt_BR".
+        everything: also large manuals and the messages of programs (about 400 MB to fetch).
+            `manuals_<language>.jsonl` then has the manuals once more, as examples of good prose
+            for a quality classifier.
 
     Returns:
-        per output file stem: `documents`, `bytes` (of text, UTF-8), `language`, `licence` and
-        `packages`.
+        per file of text, by its stem: `documents`, `bytes` (of text, UTF-8), `language`, `licence`
+        and `packages`; per file of pairs: `pairs` and `language`.
 
     Raises:
-        RuntimeError: not a Debian system, archive not reached, a language without an index, or
-            less than 5 MB of Korean or 20 MB of English, with the packages that this release
-            lacks.
-        OSError: `out_dir` or `work_dir` cannot be written.
+        RecipeError: not a Debian system, archive not reached, a language without an index, or
+            `out_dir` cannot be written.
     """
-    _require_debian()
-    work_dir = (work_dir or _default_work_dir()).absolute()
-    _require_writable(out_dir)
-    _require_writable(work_dir)
-    apt = Apt(work_dir)
+    _check_machine(out_dir)
+    known = load_config(_PACKAGES, PackageList, [])
     _say("fetching package indexes")
-    indexes = apt.update(languages)
-    warnings = apt.warnings
+    archive = Archive((work_dir or _default_work_dir()).absolute(), languages)
+    collection = _Collection()
+    _add_descriptions(collection, archive.update(), known.descriptions)
+    missing: list[str] = []
+    for manual in (*known.manuals, *known.more) if everything else known.manuals:
+        missing += _add_manual(collection, archive, manual, languages)
+    if missing:
+        _say(f"warning: not in this release, collected without: {', '.join(missing)}")
 
-    collection = _Collection(everything)
-    _add_descriptions(collection, apt, indexes)
-    manuals = (*MANUALS, *MORE_MANUALS) if everything else MANUALS
-    absent = (_add_manual(collection, apt, m, language) for m in manuals for language in languages)
-    missing = list(dict.fromkeys(package for package in absent if package))
-    _check_floor(collection, missing, warnings)
-
-    report: dict[str, dict] = {}
-    manual_names = {m.package.replace(ANY, code) for m in MANUALS for code in languages}
+    report: dict[str, dict[str, Any]] = {}
+    prose = {found[0] for m in known.manuals for code in languages if (found := m.find(code))}
     for language, rows in collection.rows.items():
-        stem = f"debian_{language}"
-        _write_atomically(
-            out_dir / f"{stem}.jsonl", (json.dumps(row, ensure_ascii=False) for row in rows)
-        )
+        _write_rows(out_dir / f"debian_{language}.jsonl", rows)
         if everything:
-            prose = (row for row in rows if row["source"] in manual_names)
-            _write_atomically(
-                out_dir / f"manuals_{language}.jsonl",
-                (json.dumps(row, ensure_ascii=False) for row in prose),
-            )
-        report[stem] = {
+            good = (row for row in rows if row["source"] in prose)
+            _write_rows(out_dir / f"manuals_{language}.jsonl", good)
+        report[f"debian_{language}"] = {
             "documents": len(rows),
             "bytes": _text_bytes(rows),
             "language": language,
             "licence": sorted({row["licence"] for row in rows}),
             "packages": list(dict.fromkeys(row["source"] for row in rows)),
         }
+    for language, pairs in collection.pairs.items():
+        _write_rows(out_dir / f"pairs_{language}.jsonl", pairs)
+        report[f"pairs_{language}"] = {"pairs": len(pairs), "language": language}
     facts = {
         "date": datetime.now(UTC).date().isoformat(),
-        "note": LICENCE_NOTE,
+        "note": known.note,
         "files": report,
         "missing_packages": missing,
         "sources": collection.sources,
     }
-    _write_atomically(out_dir / "SOURCES.json", [json.dumps(facts, ensure_ascii=False, indent=2)])
+    write_json_atomically(out_dir / "SOURCES.json", facts)
     return report

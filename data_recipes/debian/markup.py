@@ -1,15 +1,19 @@
-"""Paragraphs of HTML, Mallard and DocBook pages, without their navigation."""
+"""HTML, Mallard and DocBook pages as text: navigation goes, inscriptis lays out the rest."""
 
 import re
 import textwrap
 
+from inscriptis.css_profiles import STRICT_CSS_PROFILE
+from inscriptis.html_engine import Inscriptis
+from inscriptis.html_properties import Display, WhiteSpace
+from inscriptis.model.config import ParserConfig
+from inscriptis.model.html_element import HtmlElement
+from inscriptis.model.tag import CustomHtmlTagHandlerMapping
 from lxml import etree, html
-
-from .blocks import Block
 
 _SKIPPED_TAGS = set(
     # HTML: page furniture
-    "head script style noscript header footer nav aside button input svg form "
+    "head script style noscript header footer nav aside button svg form "
     # Mallard: who wrote it, links to other pages, pictures
     "info links media comment "
     # DocBook: front matter and index entries
@@ -22,223 +26,62 @@ _SKIPPED_MARKS = set(
     "navheader navfooter toc footnotes "
     # Apache
     "page-header path up top toplang bottomlang quickview permalink footer seealso related "
+    # Sphinx (Python)
+    "headerlink sphinxsidebar "
     # LibreOffice: related links, "to reach this command" menus, icon captions, debug data
     "relatedtopics howtoget noteicon iconcell debug".split()
 )
-_BLOCK_TAGS = set(
-    # HTML
-    "html body div p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd table thead tbody tfoot tr td th pre "
-    "blockquote section article main center hr fieldset address caption figure figcaption "
-    # Mallard
-    "page title subtitle desc list steps terms tree item note example code screen synopsis "
-    "listing quote colgroup "
-    # DocBook
-    "book chapter appendix preface part sect1 sect2 sect3 sect4 sect5 simplesect refentry "
-    "refsect1 para simpara formalpara itemizedlist orderedlist variablelist varlistentry "
-    "listitem term simplelist member procedure step substeps tip warning caution important "
-    "programlisting literallayout informaltable tgroup row entry informalexample glosslist "
-    "glossentry glossterm glossdef qandaset qandaentry question answer epigraph".split()
-)
-_SECTION_TAGS = set(
-    "page section book article chapter appendix preface part sect1 sect2 sect3 sect4 sect5 "
-    "simplesect refsect1".split()
-)
-_ITEM_TAGS = {"li", "item", "listitem", "step", "member"}
-_TERM_TAGS = {"dt", "term", "glossterm"}
-_GLOSSARY_TAGS = {"dl", "variablelist", "glosslist", "terms"}
-_CELL_TAGS = {"td", "th", "entry"}
-_VERBATIM_TAGS = {"pre", "screen", "programlisting", "literallayout"}
-_CODE_CLASSES = {"example", "code", "codeintable"}
+# Elements of Mallard and DocBook, and those of HTML that look like them. All others only hold
+# these, or stand in a line.
+_AS_HTML = {
+    old: new
+    for new, names in {
+        "p": "para simpara desc",
+        "h2": "title subtitle",
+        "ul": "itemizedlist simplelist list tree",
+        "ol": "orderedlist procedure steps substeps",
+        "li": "listitem item member step",
+        "dl": "variablelist glosslist terms",
+        "dt": "term glossterm",
+        "dd": "glossdef",
+        "pre": "screen programlisting literallayout",
+        "tr": "row",
+        "td": "entry",
+        "rows": "table",
+        "span": "link",
+    }.items()
+    for old in names.split()
+}
 # Elements whose children are drawn apart although no space is written between them.
 _JOINERS = {"guiseq": " > ", "menuchoice": " > ", "keyseq": "+", "keycombo": "+"}
+# What an element is by the one it stands in (by its name in HTML, if it has one).
+_BY_PARENT = {
+    ("item", "dl"): "dd",
+    ("title", "dd"): "dt",
+    ("listitem", "varlistentry"): "dd",
+}
+# Mallard writes both listings and words in a sentence as <code>.
+_MALLARD = "http://projectmallard.org/1.0/"
+_HOLD_LISTINGS = ("page", "section", "li", "dd", "note", "example", "listing")
+_BLOCKS = ("p", "div", "li", "dt", "pre", "tr", "h1", "h2", "h3", "h4", "h5", "h6")
 
-_BREAK = "\0"
-_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_PARAGRAPH = HtmlElement(display=Display.block, margin_before=1, margin_after=1)
+# A block inside takes the margin of the one it is in: lists have none, or their items stand apart.
+_LINE = HtmlElement(display=Display.block)
+_VERBATIM = HtmlElement(
+    display=Display.block, margin_before=1, margin_after=1, whitespace=WhiteSpace.pre
+)
+_CONFIG = ParserConfig(
+    css=STRICT_CSS_PROFILE
+    | dict.fromkeys(("p", "div", "blockquote"), _PARAGRAPH)
+    | dict.fromkeys(("ul", "ol", "dl", "dt", "dd", "rows", "line"), _LINE)
+    | {"pre": _VERBATIM},
+    custom_html_tag_handler_mapping=CustomHtmlTagHandlerMapping(
+        {"ul": lambda state, _: state.li_counter.append("- ")}, {}
+    ),
+)
 _EXTERNAL_ENTITY = re.compile(rb"<!ENTITY\s+([\w.-]+)\s+(?:SYSTEM|PUBLIC)[^>]*>")
 _CHARSET = re.compile(rb"charset=[\"']?([\w-]+)", re.IGNORECASE)
-
-
-def _squeeze(text: str) -> str:
-    lines = (" ".join(_INVISIBLE.sub("", line).split()) for line in text.split(_BREAK))
-    return "\n".join(line for line in lines if line)
-
-
-def _verbatim(text: str) -> str:
-    # A blank line would read as the end of the paragraph.
-    lines = _INVISIBLE.sub("", textwrap.dedent(text.expandtabs(4))).splitlines()
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-def _parents(node: etree._Element, count: int) -> list[str]:
-    return [etree.QName(parent).localname for parent in node.iterancestors()][:count]
-
-
-def _is_bare_link(node: etree._Element) -> bool:
-    # LibreOffice ends its pages with paragraphs that are nothing but links to other pages.
-    if node.tag != "p" or (node.text or "").strip():
-        return False
-    links = [child for child in node if child.tag == "a" and child.get("href")]
-    rest = "".join(child.tail or "" for child in node)
-    named = [c for c in node if c not in links and "".join(c.itertext()).strip()]
-    return len(links) == 1 and not named and not rest.strip()
-
-
-class _Walker:
-    def __init__(self, titles: dict[str, str]) -> None:
-        self.blocks: list[Block] = []
-        self._titles = titles
-        self._parts: list[str] = []
-        self._marker = ""
-        self._term = ""
-        self._items = 0
-        self._code = 0
-        self._sections = 0
-
-    def _emit(self, block: Block) -> None:
-        # A term and what explains it make one line: "-c: compile the files".
-        if self._term and block.kind in ("text", "item"):
-            block = Block(f"{self._term}: {block.text}", "item")
-            self._term = ""
-        self._release_term()
-        self.blocks.append(block)
-
-    def flush(self, level: int = 0, term: bool = False) -> None:
-        text = _squeeze("".join(self._parts))
-        self._parts = []
-        if not text:
-            return
-        if term:
-            # Two terms may share an explanation.
-            self._term = f"{self._term}, {text}" if self._term else text
-        elif level:
-            self._emit(Block(text, "heading", level))
-        elif self._code:
-            self._emit(Block(text, "code"))
-        else:
-            self._emit(Block(self._marker + text, "item" if self._items else "text"))
-            self._marker = ""
-
-    def finish(self) -> list[Block]:
-        self.flush()
-        self._release_term()
-        return self.blocks
-
-    def _release_term(self) -> None:
-        if self._term:
-            self.blocks.append(Block(self._term, "item"))
-        self._term = ""
-
-    def visit(self, node: etree._Element) -> None:
-        if not isinstance(node.tag, str):  # comment, processing instruction, entity
-            return
-        tag = etree.QName(node).localname
-        marks = {*node.get("class", "").split(), node.get("id", "").lower()}
-        if tag in _SKIPPED_TAGS or marks & _SKIPPED_MARKS or _is_bare_link(node):
-            return
-        if tag == "br":
-            self._parts.append(_BREAK)
-        elif "switchinline" in marks or "switch" in marks:
-            self._variant(node)
-        elif tag in ("link", "xref") and not len(node) and not (node.text or "").strip():
-            self._parts.append(self._titles.get(node.get("xref") or node.get("linkend"), ""))
-        elif tag in _JOINERS:
-            self._parts.append(
-                _JOINERS[tag].join(" ".join("".join(child.itertext()).split()) for child in node)
-            )
-        elif tag not in _BLOCK_TAGS and tag not in _SECTION_TAGS:
-            self._children(node)
-        elif tag == "code" and not self._is_listing(node):
-            self._children(node)
-        else:
-            self.flush()
-            self._block(node, tag, marks)
-
-    @staticmethod
-    def _is_listing(node: etree._Element) -> bool:
-        # Mallard writes both listings and words in a sentence as <code>.
-        if "mallard" not in (etree.QName(node).namespace or ""):
-            return False
-        return any(
-            parent in (_BLOCK_TAGS | _SECTION_TAGS) - {"p", "title", "desc"}
-            for parent in _parents(node, 1)
-        )
-
-    def _children(self, node: etree._Element) -> None:
-        self._parts.append(node.text or "")
-        for child in node:
-            self.visit(child)
-            self._parts.append(child.tail or "")
-
-    def _variant(self, node: etree._Element) -> None:
-        # LibreOffice ships the text for every system and hides all but one with a script.
-        variants = [child for child in node if isinstance(child.tag, str)]
-        default = [child for child in variants if child.get("id", "").startswith("default")]
-        for child in (default or variants)[:1]:
-            self.visit(child)
-
-    def _block(self, node: etree._Element, tag: str, marks: set[str]) -> None:
-        if tag in _VERBATIM_TAGS or tag == "code":
-            if text := _verbatim("".join(node.itertext())):
-                self._emit(Block(text, "code"))
-        elif tag in ("tr", "row"):
-            self._row(node)
-        elif tag in _ITEM_TAGS:
-            self._item(node, tag)
-        elif re.fullmatch("h[1-6]", tag):
-            self._children(node)
-            self.flush(level=int(tag[1]))
-        elif tag == "title" and self._names_section(node):
-            self._children(node)
-            self.flush(level=self._sections)
-        elif tag in _TERM_TAGS or (tag == "title" and "terms" in _parents(node, 2)):
-            self._children(node)
-            self.flush(term=True)
-        else:
-            section, code = tag in _SECTION_TAGS, bool(marks & _CODE_CLASSES)
-            entry = tag == "dd"
-            self._sections += section
-            self._code += code
-            self._items += entry
-            self._children(node)
-            self.flush()
-            if tag in _GLOSSARY_TAGS:
-                self._release_term()
-            self._items -= entry
-            self._code -= code
-            self._sections -= section
-
-    @staticmethod
-    def _names_section(node: etree._Element) -> bool:
-        return any(parent in _SECTION_TAGS for parent in _parents(node, 1))
-
-    def _item(self, node: etree._Element, tag: str) -> None:
-        kind = next(iter(_parents(node, 1)), "")
-        if kind in ("ol", "orderedlist", "procedure", "steps"):
-            number = sum(1 for _ in node.itersiblings(node.tag, preceding=True)) + 1
-            self._marker = f"{number}. "
-        elif kind not in ("varlistentry", "terms"):
-            self._marker = "- "
-        self._items += 1
-        self._children(node)
-        self.flush()
-        self._items -= 1
-        self._marker = ""
-
-    def _row(self, node: etree._Element) -> None:
-        cells = []
-        for child in node:
-            if isinstance(child.tag, str) and etree.QName(child).localname in _CELL_TAGS:
-                cell = _Walker(self._titles)
-                cell._items = 1
-                cell.visit(child)
-                cells.append(cell.finish())
-        if all(len(blocks) <= 1 for blocks in cells):
-            text = " | ".join(block.text for blocks in cells for block in blocks)
-            if text:
-                self._emit(Block(text.replace(": | ", ": ").replace("\n", " "), "item"))
-        else:  # a table that lays out paragraphs
-            for block in (block for blocks in cells for block in blocks):
-                self._emit(block)
 
 
 def _parse(data: bytes, name: str) -> etree._Element | None:
@@ -259,29 +102,98 @@ def _parse(data: bytes, name: str) -> etree._Element | None:
 
 
 def read_titles(data: bytes, name: str) -> dict[str, str]:
-    """Titles of a Mallard or DocBook page by the names under which other pages refer to them."""
+    """Read the titles of a Mallard or DocBook page, by the names that other pages call them."""
     root = None if name.endswith(".html") else _parse(data, name)
     titles: dict[str, str] = {}
     for node in () if root is None else root.iter("{*}page", "{*}section", "{*}sect1", "{*}sect2"):
         title = node.find("{*}title")
         if title is None or not node.get("id"):
             continue
-        text = _squeeze("".join(title.itertext()))
+        text = " ".join("".join(title.itertext()).split())
         if node is not root and (page := root.get("id")):
             titles[f"{page}#{node.get('id')}"] = text
         titles[node.get("id")] = text
     return titles
 
 
-def parse_markup(data: bytes, name: str, titles: dict[str, str] | None = None) -> list[Block]:
-    """Paragraphs of a page; `name` ends in .html for HTML, anything else is read as XML.
+def page_text(data: bytes, name: str, titles: dict[str, str] | None = None) -> str:
+    """Read a page as plain text, paragraphs apart by a blank line.
 
-    `titles` (of `read_titles`, for all pages of the manual) stand where a page shows only a
-    reference.
+    Args:
+        data: the page.
+        name: ends in `.html` for HTML; anything else is read as XML.
+        titles: of `read_titles`, for all pages of the manual; they stand where a page shows only a
+            reference.
     """
     root = _parse(data, name)
     if root is None:
-        return []
-    walker = _Walker(titles or {})
-    walker.visit(root)
-    return walker.finish()
+        return ""
+    etree.strip_elements(root, etree.Comment, etree.PI, with_tail=False)
+    for node in root.iter(etree.Element):
+        _simplify(node, titles or {})
+    etree.strip_elements(root, "skipped", with_tail=False)
+    for node in list(root.iter("pre", "tr", "li", "dt", "dd")):
+        _flatten(node)
+    for node in root.iter():
+        # inscriptis reads character references, which lxml has done already, once more.
+        node.text = node.text and node.text.replace("&", "&amp;")
+        node.tail = node.tail and node.tail.replace("&", "&amp;")
+    text = Inscriptis(root, _CONFIG).get_text().replace("\xa0", " ")
+    lines = "\n".join(line.rstrip() for line in text.splitlines())
+    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n")
+
+
+def _simplify(node: etree._Element, titles: dict[str, str]) -> None:
+    """Give an element its name in HTML, or `skipped`. Its parent has got one before."""
+    name = etree.QName(node)
+    tag = name.localname
+    parent = getattr(node.getparent(), "tag", "")
+    marks = {*node.get("class", "").split(), node.get("id", "").lower()}
+    if tag in _SKIPPED_TAGS or marks & _SKIPPED_MARKS or _is_bare_link(node):
+        node.tag = "skipped"
+    elif (tag, parent) in _BY_PARENT:
+        node.tag = _BY_PARENT[tag, parent]
+    elif tag == "code" and name.namespace == _MALLARD and parent in _HOLD_LISTINGS:
+        node.tag = "pre"
+    else:
+        node.tag = _AS_HTML.get(tag, tag)
+    if marks & {"switch", "switchinline"}:
+        # LibreOffice ships the text for every system and hides all but one with a script.
+        default = [child for child in node if child.get("id", "").startswith("default")]
+        for child in node:
+            child.tag = child.tag if child in (default or node)[:1] else "skipped"
+    elif tag in ("link", "xref") and not len(node) and not (node.text or "").strip():
+        node.text = titles.get(node.get("xref") or node.get("linkend"), "")
+    elif tag in _JOINERS:
+        node.text = ""
+        for child in node:
+            child.tail = _JOINERS[tag] if child.getnext() is not None else ""
+
+
+def _is_bare_link(node: etree._Element) -> bool:
+    # LibreOffice ends its pages with paragraphs that are nothing but links to other pages.
+    return node.tag == "p" and node.xpath(
+        "count(a[@href]) = 1 and normalize-space() = normalize-space(a[@href])"
+    )
+
+
+def _flatten(node: etree._Element) -> None:
+    """Make one line of a row of a table, and of each paragraph in an item of a list."""
+    if node.tag == "pre":
+        # Without the colours that lines of a program have.
+        _set_text(node, textwrap.dedent("".join(node.itertext()).expandtabs(4)).strip("\n"))
+    elif node.tag != "tr":
+        for inner in node.iter("p", "div", "td", "th"):
+            inner.tag = "line"
+    elif all(len(list(cell.iter(*_BLOCKS))) <= 1 for cell in node):
+        cells = (" ".join("".join(cell.itertext()).split()) for cell in node)
+        text = " | ".join(cell for cell in cells if cell)
+        _set_text(node, text.replace(": | ", ": "), "line")
+    else:  # a table that lays out paragraphs
+        for cell in node:
+            cell.tag = "div"
+
+
+def _set_text(node: etree._Element, text: str, tag: str | None = None) -> None:
+    del node[:]
+    node.text, node.tag = text, tag or node.tag

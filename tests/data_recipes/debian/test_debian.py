@@ -1,29 +1,22 @@
-"""Text from Debian packages: what the parsers keep, what is removed, and how downloads fail."""
+"""Text from Debian packages: what the parsers keep, what is aligned, and how downloads fail."""
 
 import gzip
-import hashlib
 import json
 import struct
 import subprocess
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from data_recipes.debian import apt, collect, collect_debian
-from data_recipes.debian.apt import Apt, Archive, TranslationIndex
-from data_recipes.debian.blocks import (
-    LONG_PARAGRAPH_BYTES,
-    Block,
-    Deduplicator,
-    drop_bare_headings,
-    hangul_share,
-    keep_korean,
-    render,
-)
-from data_recipes.debian.descriptions import parse_translations
-from data_recipes.debian.markup import parse_markup, read_titles
-from data_recipes.debian.plain import parse_catalogue, parse_plain
-from data_recipes.debian.sources import Manual
+from data_recipes.common.config_files import CONFIGS, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.debian import archive, collect, collect_debian
+from data_recipes.debian.archive import Archive, Package
+from data_recipes.debian.collect import Manual, PackageList
+from data_recipes.debian.markup import page_text, read_titles
+from data_recipes.debian.texts import read_catalogue, read_descriptions, read_plain
 from data_recipes.debian.wraps import WrapJoiner
 
 STANZAS = """\
@@ -48,27 +41,24 @@ Description-en: another one
 
 
 def test_description_becomes_paragraphs() -> None:
-    documents = dict(parse_translations(STANZAS, "en"))
-    assert list(documents) == ["tint/4622fde0", "next/00000000"]
-    assert render(documents["tint/4622fde0"]) == (
-        "Tetris clone for terminals\n\n"
-        "TINT is a clone of the original game.\n\n"
-        "It offers:\n\n"
-        "- levels that go up\n"
-        "- a score file.dat - kept on its own line\n\n"
-        "Have fun."
-    )
-    assert documents["next/00000000"] == [Block("another one")]
-
-
-def test_description_of_another_language_is_not_taken() -> None:
-    assert list(parse_translations(STANZAS, "ko")) == []
+    documents = read_descriptions(STANZAS, "en")
+    assert documents == {
+        "tint/4622fde0": (
+            "Tetris clone for terminals\n\n"
+            "TINT is a clone of the original game.\n\n"
+            "It offers:\n\n"
+            "- levels that go up\n"
+            "- a score file.dat - kept on its own line\n\n"
+            "Have fun."
+        ),
+        "next/00000000": "another one",
+    }
+    assert read_descriptions(STANZAS, "ko") == {}
 
 
 def test_verbatim_lines_stay_apart() -> None:
     stanza = "Package: x\nDescription-en: tools\n Tools:\n  a - first\n  b - second\n"
-    ((_, blocks),) = parse_translations(stanza, "en")
-    assert render(blocks) == "tools\n\nTools:\n\na - first\nb - second"
+    assert read_descriptions(stanza, "en") == {"x/": "tools\n\nTools:\n\na - first\nb - second"}
 
 
 def test_korean_lines_cut_inside_a_word_are_joined() -> None:
@@ -101,25 +91,27 @@ HTML = """\
 
 
 def test_html_keeps_paragraphs_and_drops_navigation() -> None:
-    blocks = parse_markup(HTML.encode(), "page.html")
-    assert blocks[0] == Block("Title", "heading", 1)
-    assert render(blocks) == (
+    assert page_text(HTML.encode(), "page.html") == (
         "Title\n\n"
         "One bold word & link.\nSecond line.\n\n"
         "- first\n- second\nmore\n"
         "1. open\n2. close\n"
-        "-c: compiles\n"
-        "-x\n"
-        "Name: value\n"
-        "a | b\n\n"
-        "if x:\n    pass\n\n"
+        "-c\ncompiles\n-x\n"
+        "Name: value\na | b\n\n"
+        "if x:\n\n    pass\n\n"
         "Other"
     )
 
 
+def test_text_that_speaks_of_markup_stays_text() -> None:
+    """inscriptis would read the references a second time, and colours would join lines."""
+    page = "<p>Write &amp;lt; for &lt;.</p><pre><b>if</b> x:\n  <i>y</i> = 1\n</pre>"
+    assert page_text(page.encode(), "a.html") == "Write &lt; for <.\n\nif x:\n  y = 1"
+
+
 def test_html_charset_is_the_declared_one() -> None:
     page = '<html><head><meta content="text/html; charset=EUC-KR"></head><p>똠방각하</p></html>'
-    assert parse_markup(page.encode("cp949"), "a.html") == [Block("똠방각하")]
+    assert page_text(page.encode("cp949"), "a.html") == "똠방각하"
 
 
 MALLARD = """\
@@ -135,12 +127,10 @@ in <guiseq><gui>File</gui><gui>Copy</gui></guiseq> or run <code>ls</code>.</p>
 
 
 def test_mallard_page() -> None:
-    blocks = parse_markup(MALLARD.encode(), "mouse.page", {"keys": "Keyboard"})
-    assert render(blocks) == (
+    assert page_text(MALLARD.encode(), "mouse.page", {"keys": "Keyboard"}) == (
         "Mouse\n\nSee Keyboard, press Ctrl+C in File > Copy or run ls.\n\nls -l\n\n"
-        "Speed\n\n1. Open it.\ndpi: dots per inch"
+        "Speed\n\n1. Open it.\ndpi\ndots per inch"
     )
-    assert [block.level for block in blocks if block.kind == "heading"] == [1, 2]
     assert read_titles(MALLARD.encode(), "mouse.page") == {
         "mouse": "Mouse",
         "mouse#s": "Speed",
@@ -153,205 +143,67 @@ def test_docbook_with_entities() -> None:
     <book><title>Guide</title><bookinfo><author>hidden</author></bookinfo>&legal;
     <sect1><title>Start</title><para>Version &v;.</para><itemizedlist><listitem><para>one</para>
     </listitem></itemizedlist><programlisting>make</programlisting></sect1></book>"""
-    blocks = parse_markup(book.encode(), "index.docbook")
-    assert render(blocks) == "Guide\n\nStart\n\nVersion 2.24.\n\n- one\n\nmake"
+    text = page_text(book.encode(), "index.docbook")
+    assert text == "Guide\n\nStart\n\nVersion 2.24.\n\n- one\n\nmake"
 
 
-def test_untranslated_parts_leave_the_korean_text() -> None:
-    listing = Block("x = 1", "code")
-    kept = keep_korean(
-        [
-            Block("ACOTH", "heading", 1),
-            Block("Syntax:", "heading", 2),
-            Block("Nobody has translated this sentence about 수식."),
-            listing,
-            Block("ScHint 지시어", "heading", 2),
-            Block("이 함수는 Number의 값을 구합니다."),
-            listing,
-            Block("- GtkLabel", "item"),
-            Block("y" * 1000, "code"),
-        ]
-    )
-    assert [block.text for block in kept] == [
-        "ACOTH",
-        "ScHint 지시어",
-        "이 함수는 Number의 값을 구합니다.",
-        "x = 1",
-        "- GtkLabel",
-    ]
-    assert hangul_share("값 ab 12") == pytest.approx(1 / 3)
-    assert hangul_share("12 + 3") == 0
+def test_packages_are_unpacked_in_memory(tmp_path: Path) -> None:
+    """A real .deb: only what matches comes out, and a damaged one is named."""
+    root = tmp_path / "root"
+    (root / "DEBIAN").mkdir(parents=True)
+    control = "Package: p\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n"
+    (root / "DEBIAN/control").write_text(control)
+    (root / "usr").mkdir()
+    for name in ("b.txt", "a.txt", "c.png"):
+        (root / "usr" / name).write_text(name)
+    deb = tmp_path / "p.deb"
+    subprocess.run(["dpkg-deb", "--build", str(root), str(deb)], check=True, capture_output=True)
+    members = Package("p", "1", deb).members(r"usr/.*\.txt")
+    assert members == [("usr/a.txt", b"a.txt"), ("usr/b.txt", b"b.txt")]
+    deb.write_bytes(deb.read_bytes()[:-40])
+    with pytest.raises(RecipeError, match="p.deb: dpkg-deb cannot unpack it"):
+        Package("p", "1", deb).members(".*")
 
 
-def test_headings_of_empty_sections_go() -> None:
-    title, part, text = Block("T", "heading", 1), Block("P", "heading", 2), Block("text")
-    assert drop_bare_headings([title, part, text, part]) == [title, part, text]
-    assert drop_bare_headings([part, title, text]) == [title, text]
-    assert drop_bare_headings([title]) == []
-
-
-def test_copies_are_removed_and_the_first_stays() -> None:
-    shared = Block("s" * LONG_PARAGRAPH_BYTES)
-    own, short = Block("o" * 2 * LONG_PARAGRAPH_BYTES), Block("short one")
-    unique = Deduplicator()
-    assert unique.document([shared, short]) == render([shared, short])
-    assert unique.document([shared, short]) is None
-    assert unique.document([shared, short, own]) == render([short, own])
-    # Less than half is new: a fragment, which does not mark its own paragraphs as seen either.
-    other = Block("n" * LONG_PARAGRAPH_BYTES)
-    assert unique.document([own, other]) is None
-    assert unique.document([other]) == other.text
-    assert unique.document([other]) is None
-    assert unique.document([Block("label")]) is None
-
-
-PAYLOAD = b"the whole package"
-ARCHIVE = Archive(
-    "pkg", "1.0", "pkg_1.0_all.deb", len(PAYLOAD), "sha256", hashlib.sha256(PAYLOAD).hexdigest()
-)
-
-
-def _fake_apt_get(monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[list[str]]:
+def _fake_apt_get(
+    monkeypatch: pytest.MonkeyPatch, status: int = 0, out: str = "", said: str = ""
+) -> list[list[str]]:
     calls: list[list[str]] = []
 
-    def run(command: list[str], cwd: Path | None = None, **_: object) -> object:
+    def run(command: list[str], **_: object) -> object:
         calls.append(command)
-        if cwd is not None:
-            (cwd / ARCHIVE.file_name).write_bytes(content)
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, status, out, said)
 
-    monkeypatch.setattr(apt.subprocess, "run", run)
+    monkeypatch.setattr(archive.subprocess, "run", run)
     return calls
 
 
-@pytest.mark.parametrize("cached", [PAYLOAD[:5], b"x" * len(PAYLOAD)], ids=["short", "altered"])
-def test_partial_download_is_fetched_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bytes
-) -> None:
-    calls = _fake_apt_get(monkeypatch, PAYLOAD)
-    client = Apt(tmp_path)
-    (tmp_path / "debs" / ARCHIVE.file_name).write_bytes(cached)
-    assert client.download(ARCHIVE).read_bytes() == PAYLOAD
-    assert len(calls) == 1
-    assert client.download(ARCHIVE).read_bytes() == PAYLOAD
-    assert len(calls) == 1  # whole by now
+def test_fetched_package_has_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = _fake_apt_get(monkeypatch, out="'http://x/p.deb' p_1%3a2+b_all.deb 17 SHA256:00\n")
+    assert Archive(tmp_path).fetch("p") == Package(
+        "p", "1:2+b", tmp_path / "debs/p_1%3a2+b_all.deb"
+    )
+    assert [call[4:] for call in calls] == [["download", "--print-uris", "p"], ["download", "p"]]
 
 
-def test_truncated_download_is_an_error_and_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _fake_apt_get(monkeypatch, PAYLOAD[:5])
-    with pytest.raises(RuntimeError, match="differs from the package index"):
-        Apt(tmp_path).download(ARCHIVE)
-    assert list((tmp_path / "debs").iterdir()) == []
+def test_package_that_the_release_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_apt_get(monkeypatch, 100, said="E: Unable to locate package p")
+    assert Archive(tmp_path).fetch("p") is None
 
 
 def test_unreachable_archive_shows_what_apt_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "W: Failed to fetch index: Temporary failure resolving"
-    monkeypatch.setattr(
-        apt.subprocess,
-        "run",
-        lambda command, **_: subprocess.CompletedProcess(command, 0, "", said),
-    )
-    with pytest.raises(RuntimeError, match="(?s)Temporary failure resolving.*Check the network"):
-        Apt(tmp_path).update(("ko", "en"))
+    _fake_apt_get(monkeypatch, said="W: Failed to fetch index: Temporary failure resolving")
+    with pytest.raises(RecipeError, match="(?s)Temporary failure resolving.*Check the network"):
+        Archive(tmp_path, ("ko", "en")).update()
 
 
 def test_no_apt_get_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="apt-get .*not found.*debian container"):
+    with pytest.raises(RecipeError, match="apt-get .*not found.*debian container"):
         collect_debian(tmp_path / "out", tmp_path / "work")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release with one manual, without another, and descriptions in both languages."""
-    monkeypatch.setattr(collect, "_require_debian", lambda: None)
-    sentence = {"ko": "이 패키지는 화면에 글자를 그리는 도구입니다. " * 5, "en": "It draws. " * 20}
-    indexes = [TranslationIndex(lang, "test", "1", tmp_path / lang) for lang in ("ko", "en")]
-    page = f"<html><meta charset=utf-8><p>{sentence['ko']}설명서</p><p>English left over</p></html>"
-    monkeypatch.setattr(
-        Apt, "update", lambda self, languages: [i for i in indexes if i.language in languages]
-    )
-    monkeypatch.setattr(
-        Apt,
-        "read_index",
-        lambda self, index: (
-            f"Package: p\nDescription-{index.language}: p\n {sentence[index.language]}\n"
-        ),
-    )
-    monkeypatch.setattr(Apt, "find", lambda self, name: ARCHIVE if name == "pkg" else None)
-    monkeypatch.setattr(Apt, "download", lambda self, archive: tmp_path / "pkg.deb")
-    monkeypatch.setattr(collect, "read_members", lambda deb, pattern: [("a.html", page.encode())])
-    manuals = (Manual("pkg", "MIT", {"ko": ".*"}), Manual("gone", "MIT", {"ko": ".*"}))
-    monkeypatch.setattr(collect, "MANUALS", manuals)
-
-
-@pytest.mark.usefixtures("archive")
-def test_files_hold_what_was_collected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(collect, "FLOOR_BYTES", {"ko": 100, "en": 100})
-    report = collect_debian(tmp_path / "out", tmp_path / "work")
-    lines = (tmp_path / "out/debian_ko.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [row["source"] for row in rows] == ["Translation-ko", "pkg"]
-    assert rows[1].keys() == {"id", "text", "language", "source", "licence"}
-    assert "도구입니다" in lines[1] and rows[1]["text"].endswith("설명서")
-    assert report["debian_ko"]["documents"] == 2
-    assert report["debian_ko"]["bytes"] == sum(len(row["text"].encode()) for row in rows)
-    assert report["debian_en"]["documents"] == 1
-    facts = json.loads((tmp_path / "out/SOURCES.json").read_text(encoding="utf-8"))
-    assert facts["missing_packages"] == ["gone"]
-    assert [source["version"] for source in facts["sources"]] == ["test 1", "test 1", "1.0"]
-    assert "collected without: gone" in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "debian_ko.jsonl",
-        "debian_en.jsonl",
-        "SOURCES.json",
-    }
-
-
-@pytest.mark.usefixtures("archive")
-def test_too_little_text_names_the_missing_package(tmp_path: Path) -> None:
-    with pytest.raises(
-        RuntimeError, match="too little text.*bytes of ko.*This release lacks: gone"
-    ):
-        collect_debian(tmp_path / "out", tmp_path / "work")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.usefixtures("archive")
-def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("")
-    with pytest.raises(OSError, match="out: cannot write there"):
-        collect_debian(tmp_path / "out", tmp_path / "work")
-
-
-def test_everything_is_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: None) -> None:
-    """Copies stay, and so does what was left in English."""
-    monkeypatch.setattr(collect, "FLOOR_BYTES", {"ko": 100})
-    monkeypatch.setattr(collect, "MANUALS", (Manual("pkg", "MIT", {"ko": ".*"}),) * 2)
-    monkeypatch.setattr(collect, "MORE_MANUALS", (Manual("pkg", "MIT", {"ko": ".*"}),))
-    report = collect_debian(tmp_path / "out", tmp_path / "work", ("ko",), everything=True)
-    rows = [json.loads(line) for line in (tmp_path / "out/debian_ko.jsonl").open(encoding="utf-8")]
-    assert report.keys() == {"debian_ko"}
-    assert len(rows) == 4 and rows[1]["text"] == rows[3]["text"]
-    assert "English left over" in rows[1]["text"]
-    manuals = (tmp_path / "out/manuals_ko.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in manuals] == rows[1:]
-
-
-def test_a_manual_names_its_pages_in_any_language() -> None:
-    manual = Manual(
-        "help-{language}", "MIT", {"en": "help/C/.*", "{language}": "help/{language}/.*"}
-    )
-    assert manual.members("en") == "help/C/.*"
-    assert manual.members("da") == "help/da/.*"
-    assert Manual("x", "MIT", {"en": ".*"}).members("da") is None
 
 
 def compile_catalogue(messages: dict[str, str]) -> bytes:
@@ -367,22 +219,159 @@ def compile_catalogue(messages: dict[str, str]) -> bytes:
     return struct.pack("<7I", *header) + tables[0] + tables[1] + text
 
 
+CATALOGUE = compile_catalogue(
+    {
+        "": "Content-Type: text/plain; charset=UTF-8\n",
+        "Open the file": "파일을 엽니다",
+        "OK": "OK",
+        "menu\x04Quit": "끝내기",
+    }
+)
+
+
 def test_messages_of_programs() -> None:
-    data = compile_catalogue(
-        {
-            "": "Content-Type: text/plain; charset=UTF-8\n",
-            "Open the file": "파일을 엽니다",
-            "menu\x04Quit": "끝내기",
-        }
-    )
-    assert parse_catalogue(data, "x.mo", "ko") == [Block("파일을 엽니다"), Block("끝내기")]
-    assert parse_catalogue(data, "x.mo", "en") == [Block("Open the file"), Block("Quit")]
+    assert read_catalogue(CATALOGUE, "x.mo") == {
+        "OK": "OK",
+        "Open the file": "파일을 엽니다",
+        "Quit": "끝내기",
+    }
     messages = '{"@metadata": {"authors": []}, "edit": "편집", "empty": ""}'.encode()
-    assert parse_catalogue(messages, "i18n/ko.json", "ko") == [Block("편집")]
+    assert read_catalogue(messages, "i18n/ko.json") == {"edit": "편집"}
 
 
 def test_plain_text_keeps_its_lines() -> None:
-    text = "제목\n====\n\n첫 줄\n둘째 줄\n\n\n"
-    blocks = [Block("제목\n===="), Block("첫 줄\n둘째 줄")]
-    assert parse_plain(text.encode(), "a.txt") == blocks
-    assert parse_plain(gzip.compress(text.encode()), "a.rst.gz") == blocks
+    text = "제목\n====\n\n\n첫 줄\n둘째 줄\n\n\n"
+    expected = "제목\n====\n\n첫 줄\n둘째 줄"
+    assert read_plain(text.encode(), "a.txt") == expected
+    assert read_plain(gzip.compress(text.encode()), "a.rst.gz") == expected
+
+
+RECIPE = """
+note: read the licences
+descriptions: DDTP
+manuals:
+  - {package: manual, licence: MIT, pages: 'help/{language}/.*', english: 'help/C/.*'}
+  - {package: gone, licence: MIT, pages: '{language}/.*'}
+more:
+  - {package: tool, licence: GPL, pages: '.*/{language}/.*.mo', english: '.*/ko/.*.mo'}
+  - {package: wiki, licence: GPL, pages: 'i18n/{language}.json'}
+"""
+PACKAGES = {
+    "manual": {
+        "help/ko/a.html": "<meta charset=utf-8><p>설명서</p><p>English left over</p>",
+        "help/C/a.html": "<p>Manual</p>",
+    },
+    "tool": {"locale/ko/tool.mo": CATALOGUE},
+    "wiki": {
+        "i18n/en.json": '{"edit": "Edit", "only": "Only here"}',
+        "i18n/ko.json": '{"edit": "편집", "new": "새 글"}',
+    },
+}
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release with three packages, without another, and with descriptions in both languages."""
+    for language, words in {"ko": "글자를 그립니다", "en": "It draws"}.items():
+        stanza = "Package: {0}\nDescription-md5: 12\nDescription-{1}: {2}\n"
+        names = ("p", "q") if language == "en" else ("p",)
+        text = "\n".join(stanza.format(name, language, words) for name in names)
+        (tmp_path / language).write_text(text, encoding="utf-8")
+    for name, members in PACKAGES.items():
+        with tarfile.open(tmp_path / name, "w") as tar:
+            for path, data in members.items():
+                content = data if isinstance(data, bytes) else data.encode()
+                info = tarfile.TarInfo(f"./{path}")
+                info.size = len(content)
+                tar.addfile(info, BytesIO(content))
+    (tmp_path / "packages.yaml").write_text(RECIPE)
+    monkeypatch.setattr(collect, "_PACKAGES", tmp_path / "packages.yaml")
+    monkeypatch.setattr(collect, "_check_machine", lambda out: None)
+    monkeypatch.setattr(collect, "read_index", lambda path: path.read_text(encoding="utf-8"))
+    monkeypatch.setattr(
+        Archive,
+        "update",
+        lambda self: [Package(f"Translation-{x}", "test 1", tmp_path / x) for x in ("ko", "en")],
+    )
+    monkeypatch.setattr(
+        Archive,
+        "fetch",
+        lambda self, name: Package(name, "1.0", tmp_path / name) if name in PACKAGES else None,
+    )
+    (tmp_path / "bin").mkdir()
+    unpack = tmp_path / "bin/dpkg-deb"
+    unpack.write_text('#!/bin/sh\ncat "$2"\n')  # a plain tar stands for a package
+    unpack.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.open(encoding="utf-8")]
+
+
+@pytest.mark.usefixtures("release")
+def test_files_hold_what_was_collected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    report = collect_debian(out, tmp_path / "work")
+    rows = _rows(out / "debian_ko.jsonl")
+    assert [row["source"] for row in rows] == ["Translation-ko", "manual"]
+    assert rows[1] == {
+        "id": "manual/help/ko/a.html",
+        "text": "설명서\n\nEnglish left over",
+        "language": "ko",
+        "source": "manual",
+        "licence": "MIT",
+    }
+    assert report["debian_ko"]["documents"] == 2
+    assert report["debian_ko"]["bytes"] == sum(len(row["text"].encode()) for row in rows)
+    assert [row["text"] for row in _rows(out / "debian_en.jsonl")] == ["It draws"] * 2 + ["Manual"]
+    facts = json.loads((out / "SOURCES.json").read_text(encoding="utf-8"))
+    assert facts["missing_packages"] == ["gone"]
+    assert {source["version"] for source in facts["sources"]} == {"test 1", "1.0"}
+    assert "collected without: gone" in capsys.readouterr().err
+    names = {"debian_ko.jsonl", "debian_en.jsonl", "pairs_ko.jsonl", "SOURCES.json"}
+    assert {path.name for path in out.iterdir()} == names
+
+
+@pytest.mark.usefixtures("release")
+def test_pairs_say_the_same_in_both_languages(tmp_path: Path) -> None:
+    """Descriptions by package, messages by what they translate or by name; no "OK" = "OK"."""
+    out = tmp_path / "out"
+    report = collect_debian(out, tmp_path / "work", everything=True)
+    pairs = _rows(out / "pairs_ko.jsonl")
+    assert {(row["source"], row["en"], row["ko"]) for row in pairs} == {
+        ("Translation-ko", "It draws", "글자를 그립니다"),
+        ("tool", "Open the file", "파일을 엽니다"),
+        ("tool", "Quit", "끝내기"),
+        ("wiki", "Edit", "편집"),
+    }
+    assert len({row["id"] for row in pairs}) == len(pairs) == report["pairs_ko"]["pairs"]
+    assert [row["source"] for row in _rows(out / "manuals_ko.jsonl")] == ["manual"]
+    english = [row["text"] for row in _rows(out / "debian_en.jsonl") if row["source"] == "tool"]
+    assert english == ["OK\n\nOpen the file\n\nQuit"]
+
+
+def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RecipeError, match="out: cannot write there"):
+        collect_debian(tmp_path / "out", tmp_path / "work")
+
+
+def test_a_manual_names_its_pages_in_any_language() -> None:
+    manual = Manual(
+        package="help-{language}",
+        licence="MIT",
+        pages="help/{language}/.*",
+        english="help/C/.*",
+        english_package="help-en-us",
+    )
+    assert manual.find("en") == ("help-en-us", "help/C/.*")
+    assert manual.find("da") == ("help-da", "help/da/.*")
+    assert Manual(package="x", licence="MIT", english=".*").find("da") is None
+
+
+def test_shipped_list_of_packages_is_read() -> None:
+    known = load_config(CONFIGS / "debian_archive" / "packages.yaml", PackageList, [])
+    names = [manual.package for manual in (*known.manuals, *known.more)]
+    assert len(set(names)) == len(names) and "gnome-user-docs" in names
+    assert all(manual.pages or manual.english for manual in (*known.manuals, *known.more))

@@ -1,0 +1,86 @@
+"""Text that is not markup: package descriptions, messages of programs, plain files."""
+
+import gettext
+import gzip
+import io
+import json
+import re
+
+from .wraps import WrapJoiner
+
+PLAIN = (".txt", ".rst", ".rst.gz", ".txt.gz")
+CATALOGUES = (".mo", ".json")
+
+_FIELD = re.compile(r"^([\w-]+):(.*(?:\n .*)*)", re.M)
+_BULLET = re.compile(r"[-*+o•·]\s+(?=\S)")
+
+
+def read_descriptions(index: str, language: str) -> dict[str, str]:
+    """Read the descriptions in a Translation index, by package and part of the English one's MD5.
+
+    That name is the same in every language, so two indexes can be aligned by it. The layout is
+    section 5.6.13 of the Debian Policy Manual: one space starts a line of a paragraph, more spaces
+    a line to be shown as it is, ` .` a blank line.
+    """
+    # Hard line wraps are an artefact of the index; Korean ones stand inside words.
+    joiner = WrapJoiner(index if language == "ko" else "")
+    descriptions = {}
+    for stanza in index.split("\n\n"):
+        fields = dict(_FIELD.findall(stanza))
+        if description := fields.get(f"Description-{language}", "").strip():
+            name = f"{fields['Package'].strip()}/{fields.get('Description-md5', '').strip()[:8]}"
+            short, *lines = description.split("\n")
+            parts = [" ".join(short.split()), _long_description(lines, joiner)]
+            descriptions[name] = "\n\n".join(part for part in parts if part)
+    return descriptions
+
+
+def _long_description(lines: list[str], joiner: WrapJoiner) -> str:
+    written: list[str] = []
+    kind = previous = ""
+    for line in lines:
+        body = " ".join(line.split())
+        indent = len(line) - len(line.lstrip())
+        if body in ("", "."):
+            now = ""
+        elif bullet := _BULLET.match(body):
+            body, now = f"- {body[bullet.end() :]}", "item"
+        elif kind == "item" and indent > 1 or kind == "text" and indent == 1:
+            written[-1] = joiner.join(written[-1], previous, body)
+            previous = line
+            continue
+        else:
+            now = "text" if indent == 1 else "line"
+        if written and written[-1] and (not now or "text" in (kind, now)):
+            written.append("")
+        if now:
+            written.append(body)
+        kind, previous = now, line
+    return "\n".join(written).strip("\n")
+
+
+def read_catalogue(data: bytes, name: str) -> dict[str, str]:
+    """Read the messages of a program that are not empty, by what they translate.
+
+    In a gettext catalogue that is the English message; in JSON it is a name, the same in every
+    language.
+    """
+    if name.endswith(".json"):
+        pairs = {k: v for k, v in json.loads(data).items() if isinstance(v, str) and k[:1] != "@"}
+    else:
+        # The module reads a whole catalogue but shows one message at a time.
+        catalogue = gettext.GNUTranslations(io.BytesIO(data))._catalog
+        pairs = {k[0] if isinstance(k, tuple) else k: v for k, v in catalogue.items() if k}
+    # A message may start with its context, which is not shown to anyone.
+    cut = {_shown(key): _shown(message) for key, message in pairs.items()}
+    return {key: message for key, message in cut.items() if key and message}
+
+
+def _shown(message: str) -> str:
+    return message.rpartition("\x04")[2].strip()
+
+
+def read_plain(data: bytes, name: str) -> str:
+    """Read a text file as it stands, with one blank line between its paragraphs."""
+    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8", "replace")
+    return re.sub(r"\n{3,}", "\n\n", text.strip("\n"))
