@@ -254,11 +254,11 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
         _recipe(executor=True),
     ),
     "inspect": (
-        _in("look.inspect_shards"),
+        _in("look.inspect_documents"),
         "look at documents, removed paragraphs, token windows",
         _inspect,
     ),
-    "report": (_in("look.report_page"), "one page of what a recipe did to its text", _report),
+    "report": (_in("look.report"), "one page of what a recipe did to its text", _report),
     "synthesize": (
         _in("synthesize.run"),
         "text written by language models from seeds",

@@ -6,14 +6,21 @@ in place of acted upon.
 
 import base64
 import html
+import io
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from .commit import git_commit
 from .files import open_staged
 from .terminal import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Tone = Literal["", "good", "bad", "dim"]
 _CSS = Path(__file__).with_name("page.css")
@@ -133,14 +140,21 @@ class Picture:
     """A picture.
 
     Attributes:
-        image: PNG bytes, or SVG markup made by this project (it is not escaped).
+        image: PNG bytes.
         title: what it shows, for those who cannot see it.
         file: name of a copy beside the report, for Markdown, which cannot hold pictures.
     """
 
-    image: bytes | str
+    image: bytes
     title: str
     file: str = ""
+
+    @staticmethod
+    def of(figure: "Figure", title: str, file: str = "") -> "Picture":
+        """Render a figure of matplotlib (made as `Figure(…)`, which needs no display)."""
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
+        return Picture(image.getvalue(), title, file)
 
 
 @dataclass(frozen=True)
@@ -153,12 +167,24 @@ class Details:
         open: unfolded from the start.
     """
 
-    summary: str
+    summary: Text
     blocks: "Sequence[Block]"
     open: bool = False
 
 
 Block = Heading | Paragraph | Bullets | Table | Pre | Picture | Details
+
+
+def made(packages: Mapping[str, str] | None = None) -> Paragraph:
+    """Say when and with which code a report is made, to begin it with.
+
+    Args:
+        packages: versions by name, of those that decide what it says.
+    """
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    versions = {"Python": sys.version.split()[0], **(packages or {})}
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return Paragraph(f"Made {date}; commit {git_commit() or 'not in git'}; {shown}", "dim")
 
 
 @dataclass
@@ -257,8 +283,6 @@ def _table_html(table: Table) -> str:
 
 
 def _picture_html(picture: Picture) -> str:
-    if isinstance(picture.image, str):
-        return f"<figure>{picture.image}</figure>"
     title = html.escape(visible(picture.title))
     data = base64.b64encode(picture.image).decode()
     return f'<figure><img alt="{title}" src="data:image/png;base64,{data}"></figure>'

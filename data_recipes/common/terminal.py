@@ -1,5 +1,7 @@
 """Text for people to look at in a terminal: colours where there are any, signs where not."""
 
+from collections.abc import Container, Sequence
+
 from rich.console import Console
 from rich.text import Text
 
@@ -46,6 +48,23 @@ class Terminal:
         for part in parts:
             line.append_text(part if isinstance(part, Text) else Text(visible(part)))
         self._console.print(line, soft_wrap=True)
+
+
+def align(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> str:
+    """Lay rows of cells out in columns, two spaces apart.
+
+    Args:
+        rows: as many cells each.
+        left: numbers of the columns that are set to the left; numbers go to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
 
 
 # Characters that would command a terminal, or turn the direction of what follows them.

@@ -1,7 +1,6 @@
 """The command `python -m data_recipes diversity`."""
 
 import argparse
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,14 +10,14 @@ from ..common.files import write_json_atomically
 from ..prepare.config import DataConfig
 from ..read.source import SourceConfig
 from .config import DiversityConfig
-from .page import render
+from .page import build_page
 from .report import Measured, breaches, measure_all
-from .sample import Input, draw_samples
+from .sample import draw_samples
 
-REPORT, PAGE = "diversity.json", "diversity.html"
+_NAME = "diversity"  # of the report's files
 
 
-def inputs_of(args: argparse.Namespace) -> list[Input]:
+def _sources(args: argparse.Namespace) -> list[SourceConfig]:
     """What the command line asks to look at.
 
     Raises:
@@ -34,9 +33,6 @@ def inputs_of(args: argparse.Namespace) -> list[Input]:
         sources = [s for s in sources if s.name in args.only or not args.only]
     elif args.only:
         raise RecipeError("--only names sources of a recipe; give it with --recipe")
-    inputs = [
-        Input(s.name, s.path, s.form, s.language, s.synthesizer, args.seed_column) for s in sources
-    ]
     for text in args.text:
         name, named, path = text.rpartition("=")
         if named and not (name and path):
@@ -44,29 +40,14 @@ def inputs_of(args: argparse.Namespace) -> list[Input]:
         try:
             source = SourceConfig(
                 name="text", path=path, text_column=args.text_column, language=args.language,
-                licence="not asked",
+                licence="not asked", synthesizer=name or None,
             )  # fmt: skip
         except ValidationError as error:
             raise RecipeError(f"--text {text!r}: {error}") from error
-        inputs.append(
-            Input(path, source.path, source.form, args.language, name or None, args.seed_column)
-        )
-    if not inputs:
+        sources.append(source.model_copy(update={"name": path}))  # which is no name of a source
+    if not sources:
         raise RecipeError("nothing to look at: give a data recipe with --recipe, or --text PATH")
-    return inputs
-
-
-def _model(args: argparse.Namespace, config: DiversityConfig) -> Any:
-    if args.model is None:
-        return None
-    # Heavy, and only wanted here.
-    import modeling_kormo  # noqa: F401  registers the model type
-
-    from .scorer import Scorer, ScorerConfig
-
-    return Scorer(
-        ScorerConfig(model=args.model, max_tokens=config.model_tokens, device=args.device)
-    )
+    return sources
 
 
 def _line(result: Measured) -> str:
@@ -83,23 +64,30 @@ def run(args: argparse.Namespace) -> None:
             written.
     """
     config = load_config(find_config(args.config, CONFIGS), DiversityConfig, args.overrides)
-    inputs = inputs_of(args)
-    model = _model(args, config)
-    results = measure_all(draw_samples(inputs, config), config, model)
+    sources = _sources(args)
+    bits_per_byte = None
+    if args.model is not None:
+        from .scorer import load_scorer
+
+        bits_per_byte = load_scorer(args.model, config.model_tokens, args.device)
+    samples = draw_samples(sources, config, args.seed_column)
+    results = measure_all(samples, config, bits_per_byte)
     found = breaches(results, config.limits)
-    args.out.mkdir(parents=True, exist_ok=True)
     report = {
         "config": config.model_dump(),
         "samples": [result.record() for result in results],
         "breaches": [str(breach) for breach in found],
     }
-    write_json_atomically(args.out / REPORT, report)
-    (args.out / PAGE).write_text(render(config, results, found), encoding="utf-8")
+    html = args.out / f"{_NAME}.html"
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json_atomically(html.with_suffix(".json"), report)
+    page = build_page(config, results, found)
+    for path in (html, html.with_suffix(".md")):
+        page.write(path)
     for result in results:
         print(_line(result))
-    print(args.out / PAGE)
+    print(html)
     if found:
         raise RecipeError(
-            f"{args.out / PAGE}: text beyond the limits of {args.config}:\n  "
-            + "\n  ".join(map(str, found))
+            f"{html}: text beyond the limits of {args.config}:\n  " + "\n  ".join(map(str, found))
         )

@@ -1,9 +1,78 @@
-"""Schema of the diversity report: sizes of its samples, and limits that fail a build."""
+"""What is measured, and the schema of the report: sizes of samples, limits that fail a build."""
+
+from dataclasses import dataclass
 
 from pydantic import Field, field_validator, model_validator
 
 from ..common.config_files import Strict
-from .measures import MEASURES
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that says something about variety.
+
+    Attributes:
+        title: for people.
+        varied_is_more: whether varied text has the larger number.
+        about: what it is, in a sentence.
+    """
+
+    title: str
+    varied_is_more: bool
+    about: str
+
+
+_DISTINCT = "different {} over all of them, within documents (Li et al. 2016, arXiv 1510.03055)"
+MEASURES: dict[str, Measure] = {
+    **{
+        f"distinct_{n}": Measure(
+            f"distinct-{n}", True, _DISTINCT.format("words" if n == 1 else f"{n}-grams of words")
+        )
+        for n in (1, 2, 3, 4)
+    },
+    "compression_ratio": Measure(
+        "compression ratio",
+        False,
+        "bytes over bytes after zlib, level 6 (Shaib et al. 2024, arXiv 2403.00553)",
+    ),
+    "self_bleu": Measure(
+        "self-BLEU",
+        False,
+        "BLEU-4 of a document against all others, averaged (Zhu et al. 2018, arXiv 1802.01886)",
+    ),
+    "top_openings": Measure(
+        "ten commonest openings", False, "share of documents that begin with one of them"
+    ),
+    "opening_entropy": Measure(
+        "entropy of openings",
+        True,
+        "over the most that it could be; 1 if every document begins in its own way",
+    ),
+    "length_spread": Measure(
+        "spread of lengths", True, "standard deviation over mean of the words in a document"
+    ),
+    "top_words": Measure("hundred commonest words", False, "share of all words"),
+    "near_duplicates": Measure(
+        "near-duplicates",
+        False,
+        "share of documents that resemble an earlier one (MinHash, 14 buckets of 8, 5-grams)",
+    ),
+    "overlap_others": Measure(
+        "overlap with another synthesizer",
+        False,
+        "share of its n-grams that are also in the text of the nearest other one",
+    ),
+    "overlap_seed": Measure(
+        "overlap with seeds",
+        False,
+        "share of its n-grams that are also in the text it was made from",
+    ),
+    "surprise_spread": Measure(
+        "spread of bits per byte",
+        True,
+        "standard deviation over documents of the bits per byte under a language model",
+    ),
+}
 
 
 class Limit(Strict):
@@ -22,6 +91,15 @@ class Limit(Strict):
         if self.least is None and self.most is None:
             raise ValueError("give `least`, `most` or both")
         return self
+
+    def broken_by(self, value: float) -> bool:
+        """Tell whether a value lies beyond it."""
+        low = self.least is not None and value < self.least
+        return low or (self.most is not None and value > self.most)
+
+    def __str__(self) -> str:
+        bounds = (("≥", self.least), ("≤", self.most))
+        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
 
 
 class DiversityConfig(Strict):

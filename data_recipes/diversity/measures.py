@@ -1,74 +1,122 @@
-"""What is measured, and which way varied text lies."""
+"""How the measures of `config.MEASURES` are found that are more than a line."""
 
-from dataclasses import dataclass
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+from sacrebleu.metrics import BLEU
+
+from ..deduplicate.whole_documents import SpacedWords
+from ..text.ngrams import hash_ngrams
+from ..text.words import GOLDEN, Words
+from .sample import Sample, words_of
+
+_ORDER = 4  # of BLEU
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A number that says something about variety.
+def distinct(words: Words, size: int) -> float | None:
+    """Return different n-grams over all; `None` without any."""
+    hashes, _ = hash_ngrams(words.hashes, words.bounds, size)
+    return len(np.unique(hashes)) / len(hashes) if len(hashes) else None
 
-    Attributes:
-        title: for people.
-        varied_is_more: whether varied text has the larger number.
-        about: what it is, in a sentence.
+
+def overlaps(samples: list[Sample], size: int) -> dict[str, dict[str, float]]:
+    """Return the share of the different n-grams of each sample that each other one has.
+
+    Args:
+        samples: of one language, equally large: more text would hold more of anything.
+        size: words of an n-gram.
+
+    Returns:
+        by sample and other sample.
     """
+    found = {
+        sample.name: np.unique(hash_ngrams(sample.words.hashes, sample.words.bounds, size)[0])
+        for sample in samples
+    }
+    return {
+        name: {
+            other: float(np.isin(own, theirs, assume_unique=True).mean())
+            for other, theirs in found.items()
+            if other != name and len(own)
+        }
+        for name, own in found.items()
+    }
 
-    title: str
-    varied_is_more: bool
-    about: str
 
+def overlap_with_seeds(sample: Sample, size: int) -> float | None:
+    """Return the share of the n-grams of documents that are also in what they were made from.
 
-MEASURES: dict[str, Measure] = {
-    **{
-        f"distinct_{n}": Measure(
-            f"distinct-{n}",
-            True,
-            "different words over all words (Li et al. 2016, arXiv 1510.03055)"
-            if n == 1
-            else f"different {n}-grams of words over all of them, within documents",
+    `None` if no document says what that was.
+    """
+    pairs = [(d.text, d.seed) for d in sample.documents if d.seed]
+    keys = []
+    for texts in zip(*pairs):
+        words = words_of(list(texts))
+        hashes, bounds = hash_ngrams(words.hashes, words.bounds, size)
+        # A document is compared with its own seed alone.
+        keys.append(
+            hashes * GOLDEN + np.arange(len(pairs), dtype=np.uint64).repeat(np.diff(bounds))
         )
-        for n in (1, 2, 3, 4)
-    },
-    "compression_ratio": Measure(
-        "compression ratio",
-        False,
-        "bytes over bytes after zlib, level 6 (Shaib et al. 2024, arXiv 2403.00553)",
-    ),
-    "self_bleu": Measure(
-        "self-BLEU",
-        False,
-        "BLEU-4 of a document against all others, averaged (Zhu et al. 2018, arXiv 1802.01886)",
-    ),
-    "top_openings": Measure(
-        "ten commonest openings", False, "share of documents that begin with one of them"
-    ),
-    "opening_entropy": Measure(
-        "entropy of openings",
-        True,
-        "over the most that it could be; 1 if every document begins in its own way",
-    ),
-    "length_spread": Measure(
-        "spread of lengths", True, "standard deviation over mean of the words in a document"
-    ),
-    "top_words": Measure("hundred commonest words", False, "share of all words"),
-    "near_duplicates": Measure(
-        "near-duplicates",
-        False,
-        "share of documents that resemble an earlier one (MinHash, 14 buckets of 8, 5-grams)",
-    ),
-    "overlap_others": Measure(
-        "overlap with another synthesizer",
-        False,
-        "share of its n-grams that are also in the text of the nearest other one",
-    ),
-    "overlap_seed": Measure(
-        "overlap with seeds",
-        False,
-        "share of its n-grams that are also in the text it was made from",
-    ),
-    "surprise_spread": Measure(
-        "spread of bits per byte",
-        True,
-        "standard deviation over documents of the bits per byte under a language model",
-    ),
-}
+    return float(np.isin(*keys).mean()) if keys and len(keys[0]) else None
+
+
+def near_duplicates(words: Words) -> float:
+    """Return the share of documents that meet an earlier one in a bucket of MinHash.
+
+    As datatrove deduplicates, but for n-grams of words as everywhere in this report; documents that
+    are too short meet none.
+    """
+    config = MinhashConfig()
+    # Only its hash functions are used: it gets n-grams, and writes nothing.
+    block = MinhashDedupSignature(".", config, language=SpacedWords())
+    hashes, bounds = hash_ngrams(words.hashes, words.bounds, config.n_grams)
+    seen: list[set[tuple[int, ...]]] = [set() for _ in range(config.num_buckets)]
+    again = 0
+    for first, end in zip(bounds, bounds[1:]):
+        if end > first:
+            buckets = [tuple(part) for part in block.get_signature(hashes[first:end, None])]
+            again += any(part in earlier for part, earlier in zip(buckets, seen))
+            for part, earlier in zip(buckets, seen):
+                earlier.add(part)
+    return again / (len(bounds) - 1)
+
+
+def self_bleu(texts: list[list[int]]) -> list[float]:
+    """Score each text by BLEU-4 against all others as references (Zhu et al. 2018, 1802.01886).
+
+    Exactly what sacrebleu's `sentence_bleu` gives with exponential smoothing and effective order,
+    in time that grows with the words and not with the pairs: of each n-gram only the two highest
+    counts matter.
+
+    Args:
+        texts: hashes of words; at least two, none empty.
+
+    Returns:
+        from 0 to 1.
+    """
+    lengths = [len(text) for text in texts]
+    matches: list[list[int]] = [[] for _ in texts]
+    for size in range(1, _ORDER + 1):
+        counts = [Counter(zip(*(islice(text, n, None) for n in range(size)))) for text in texts]
+        highest: dict[tuple[int, ...], tuple[int, int]] = {}
+        for own in counts:
+            for gram, n in own.items():
+                first, second = highest.get(gram, (0, 0))
+                highest[gram] = max(first, n), max(second, min(first, n))
+        for found, own in zip(matches, counts):
+            # What others have at most: the second count where this text has the first.
+            found.append(
+                sum(min(n, highest[gram][n == highest[gram][0]]) for gram, n in own.items())
+            )
+    scores = []
+    for number, (found, length) in enumerate(zip(matches, lengths)):
+        totals = [max(0, length - n) for n in range(_ORDER)]
+        others = lengths[:number] + lengths[number + 1 :]
+        closest = min(others, key=lambda other: (abs(other - length), other))
+        score = BLEU.compute_bleu(
+            found, totals, length, closest, smooth_method="exp", effective_order=True
+        )
+        scores.append(score.score / 100)
+    return scores

@@ -3,6 +3,7 @@
 import sys
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,15 @@ from tqdm import tqdm
 from ..common.errors import RecipeError
 from ..text.histograms import histogram
 from .config import DiversityConfig, Limit
-from .ngrams import distinct, near_duplicates, overlap_with_seeds, overlaps
+from .measures import distinct, near_duplicates, overlap_with_seeds, overlaps, self_bleu
 from .sample import TOGETHER, Sample, mixture_of
-from .self_bleu import self_bleu
 
 _TOP_OPENINGS = 10
 _TOP_WORDS = 100
 _LEVEL = 6  # zlib's default
 _PERCENTILES = (10, 50, 90)
+
+BitsPerByte = Callable[[list[str]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ class Measured:
         return self.sample.name == TOGETHER
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it."""
-        own = {k: v for k, v in vars(self).items() if k != "sample"}
+        """Return it as JSON has it."""
         facts = {
             "synthesizer": self.sample.name,
             "language": self.sample.language,
@@ -66,7 +67,7 @@ class Measured:
             "bytes": self.sample.size,
             "bytes_read": self.sample.total,
         }
-        return facts | own
+        return facts | {k: v for k, v in vars(self).items() if k != "sample"}
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,22 @@ def _openings(sample: Sample, size: int, documents: int) -> tuple[dict[str, floa
     found: Counter[tuple[int, ...]] = Counter()
     shown: dict[tuple[int, ...], str] = {}
     for number in _spread(len(sample.documents), documents):
-        first, end = words.bounds[number], words.bounds[number + 1]
-        end = min(end, first + size)
+        first = words.bounds[number]
+        end = min(words.bounds[number + 1], first + size)
         key = tuple(words.hashes[first:end].tolist())
         found[key] += 1
         if key and key not in shown:
             text = sample.documents[number].text.encode()
             own = text[words.starts[first] - starts[number] : words.ends[end - 1] - starts[number]]
             shown[key] = " ".join(own.decode().split())
-    counts = np.array(list(found.values()))
-    total = int(counts.sum())
-    shares = counts / total
-    most = np.log(total)
+    shares = np.array(list(found.values())) / found.total()
+    most = np.log(found.total())
     values = {
         "top_openings": float(np.sort(shares)[::-1][:_TOP_OPENINGS].sum()),
         # One document alone begins in its own way.
         "opening_entropy": float(-(shares * np.log(shares)).sum() / most) if most else 1.0,
     }
-    common = [(shown.get(k, ""), n / total) for k, n in found.most_common(_TOP_OPENINGS)]
+    common = [(shown.get(k, ""), n / found.total()) for k, n in found.most_common(_TOP_OPENINGS)]
     return values, common
 
 
@@ -130,8 +129,8 @@ def _self_bleu(sample: Sample, config: DiversityConfig) -> float | None:
     words = sample.words
     numbers = _spread(len(sample.documents), config.self_bleu_documents)
     texts = [words.hashes[words.bounds[n] : words.bounds[n + 1]] for n in numbers]
-    texts = [text[: config.self_bleu_words] for text in texts if len(text)]
-    return float(self_bleu(texts).mean()) if len(texts) > 1 else None
+    texts = [text[: config.self_bleu_words].tolist() for text in texts if len(text)]
+    return float(np.mean(self_bleu(texts))) if len(texts) > 1 else None
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
@@ -139,14 +138,16 @@ def _summary(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean())} | {f"p{p}": v for p, v in zip(_PERCENTILES, percentiles)}
 
 
-def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) -> Measured:
+def measure(
+    sample: Sample, config: DiversityConfig, openings: int, bits_per_byte: BitsPerByte | None
+) -> Measured:
     """Measure a sample.
 
     Args:
         sample: text.
         config: sizes.
         openings: documents whose openings are counted, equally many of every sample.
-        model: a `scorer.Scorer`, or `None`.
+        bits_per_byte: that of texts under a model, float64 [texts]; `None` without one.
 
     Raises:
         RecipeError: text without a single word.
@@ -155,8 +156,7 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
     if not len(words.hashes):
         raise RecipeError(f"{sample.label}: its text has no words; is it text?")
     lengths = np.diff(words.bounds)
-    types, counts = np.unique(words.hashes, return_counts=True)
-    counts = np.sort(counts)[::-1]
+    counts = np.sort(np.unique(words.hashes, return_counts=True)[1])[::-1]
     data = b"".join(document.text.encode() for document in sample.documents)
     opening_values, common = _openings(sample, config.opening_words, openings)
     values: dict[str, float | None] = {
@@ -170,9 +170,9 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
         "overlap_seed": overlap_with_seeds(sample, config.overlap_words),
     }
     bits = np.zeros(0)
-    if model is not None:
+    if bits_per_byte is not None:
         numbers = _spread(len(sample.documents), config.model_documents)
-        bits = model.bits_per_byte([sample.documents[n].text for n in numbers])
+        bits = bits_per_byte([sample.documents[n].text for n in numbers])
         values["surprise_spread"] = float(bits.std())
     return Measured(
         sample=sample,
@@ -180,7 +180,7 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
         openings=common,
         lengths=_summary(lengths),
         length_histogram=histogram("count", lengths),
-        types=len(types),
+        types=len(counts),
         once=float((counts == 1).mean()),
         rank_shares=_rank_shares(counts),
         bits_per_byte=_summary(bits) if len(bits) else {},
@@ -188,27 +188,27 @@ def measure(sample: Sample, config: DiversityConfig, openings: int, model: Any) 
     )
 
 
-def measure_all(samples: list[Sample], config: DiversityConfig, model: Any) -> list[Measured]:
+def measure_all(
+    samples: list[Sample], config: DiversityConfig, bits_per_byte: BitsPerByte | None
+) -> list[Measured]:
     """Measure every sample, and the synthetic text of each language together.
 
     Args:
         samples: of equal size within a language.
         config: sizes.
-        model: a `scorer.Scorer`, or `None`.
+        bits_per_byte: as `measure` takes it.
     """
     results: list[Measured] = []
-    groups: list[list[Sample]] = []
-    for language in dict.fromkeys(sample.language for sample in samples):
-        groups.append([sample for sample in samples if sample.language == language])
-    total = sum(len(group) + (_several(group) > 1) for group in groups)
-    with tqdm(total=total, desc="measure", unit="sample", file=sys.stderr) as bar:
-        for group in groups:
+    with tqdm(total=len(samples), desc="measure", unit="sample", file=sys.stderr) as bar:
+        for language in dict.fromkeys(sample.language for sample in samples):
+            group = [sample for sample in samples if sample.language == language]
             written = [sample for sample in group if sample.written]
             together = [mixture_of(written)] if len(written) > 1 else []
+            bar.total += len(together)
             fewest = min(len(sample.documents) for sample in (*group, *together))
             shared = overlaps(group, config.overlap_words)
             for sample in (*group, *together):
-                found = measure(sample, config, fewest, model)
+                found = measure(sample, config, fewest, bits_per_byte)
                 found.overlap.update(shared.get(sample.name, {}))
                 others = [found.overlap[o.name] for o in written if o.name in found.overlap]
                 if sample.written and others:
@@ -218,29 +218,6 @@ def measure_all(samples: list[Sample], config: DiversityConfig, model: Any) -> l
     return results
 
 
-def _several(group: list[Sample]) -> int:
-    return sum(sample.written for sample in group)
-
-
-def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
-    """Values of synthetic text that lie beyond a limit.
-
-    Raises:
-        RecipeError: a limit on what was measured of nothing, which would hold whatever the text.
-    """
-    for name in limits:
-        if not any(name in result.values for result in results if result.sample.written):
-            remedy = _WANTED.get(name, "give text with a synthesizer, or drop the limit")
-            raise RecipeError(f"limits.{name}: no synthetic text was measured by it; {remedy}")
-    return [
-        Breach(result, name, result.values[name], limit)
-        for result in results
-        if result.sample.written
-        for name, limit in limits.items()
-        if name in result.values and _beyond(result.values[name], limit)
-    ]
-
-
 _WANTED = {
     "surprise_spread": "name a language model with --model, or drop the limit",
     "overlap_seed": "name the column of seeds with --seed-column, or drop the limit",
@@ -248,6 +225,20 @@ _WANTED = {
 }
 
 
-def _beyond(value: float, limit: Limit) -> bool:
-    low = limit.least is not None and value < limit.least
-    return low or (limit.most is not None and value > limit.most)
+def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
+    """Find the values of synthetic text that lie beyond a limit.
+
+    Raises:
+        RecipeError: a limit on what was measured of nothing, which would hold whatever the text.
+    """
+    written = [result for result in results if result.sample.written]
+    for name in limits:
+        if not any(name in result.values for result in written):
+            remedy = _WANTED.get(name, "give text with a synthesizer, or drop the limit")
+            raise RecipeError(f"limits.{name}: no synthetic text was measured by it; {remedy}")
+    return [
+        Breach(result, name, result.values[name], limit)
+        for result in written
+        for name, limit in limits.items()
+        if name in result.values and limit.broken_by(result.values[name])
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..common.errors import RecipeError
 from ..common.terminal import Terminal, visible
@@ -16,6 +17,8 @@ from ..tokens.windows import TokenSource, Window
 # Neighbouring tokens differ in background, so that their ends show.
 _ALTERNATE = ("black on bright_cyan", "black on bright_white")
 _SEPARATOR = "|"
+# Byte by the character that stands for it in a byte-level vocabulary.
+_BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
 
 
 def labelled(window: Window) -> np.ndarray:
@@ -37,7 +40,6 @@ def token_bytes(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[byte
     Raises:
         RecipeError: an id that the tokenizer does not have.
     """
-    byte_of = _byte_alphabet()
     added = tokenizer.get_added_vocab()
     special = set(tokenizer.all_special_ids)
     spelled: list[bytes | str] = []
@@ -49,15 +51,8 @@ def token_bytes(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[byte
         elif token in added:
             spelled.append(token.encode())
         else:
-            spelled.append(bytes(byte_of[character] for character in token))
+            spelled.append(bytes(_BYTES[character] for character in token))
     return spelled
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Byte by the character that stands for it in a byte-level vocabulary (GPT-2's table)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
 def spell(data: bytes) -> str:

@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
+from ..common.terminal import align
 from ..tokens.mixture import MAX_USEFUL_EPOCHS
 from ..tokens.mixture_plan import (
     KOREAN,
@@ -39,25 +40,14 @@ def _amount(tokens: float) -> str:
 
 def format_mixture(config: MixtureConfig, rows: list[PlannedSource]) -> str:
     """The plan as a table, its totals, and warnings."""
-    columns: list[tuple[str, list[str]]] = [
-        ("source", [r.name for r in rows]),
-        ("language", [r.language for r in rows]),
-        ("share", [f"{r.share:.2%}" for r in rows]),
-        ("tokens", [_amount(r.tokens) for r in rows]),
-        ("available", [_amount(r.available) for r in rows]),
-        ("epochs", [f"{r.epochs:.2f}" for r in rows]),
-        ("synthesizer", [r.synthesizer or "-" for r in rows]),
-        ("Hub", [r.hub or "-" for r in rows]),
+    cells = [
+        [r.name, r.language, f"{r.share:.2%}", _amount(r.tokens), _amount(r.available)]
+        + [f"{r.epochs:.2f}", r.synthesizer or "-", r.hub or "-"]
+        for r in rows
     ]
-    widths = [max(len(head), *map(len, cells)) for head, cells in columns]
-    numbers = ("share", "tokens", "available", "epochs")
+    head = "source language share tokens available epochs synthesizer Hub".split()
     lines = [f"{config.stage}: {_amount(config.tokens)} tokens"]
-    for cells in [[head for head, _ in columns], *zip(*(cells for _, cells in columns))]:
-        parts = [
-            cell.rjust(width) if head in numbers else cell.ljust(width)
-            for (head, _), cell, width in zip(columns, cells, widths)
-        ]
-        lines.append("  ".join(parts).rstrip())
+    lines.append(align([head, *cells], left=(0, 1, 6, 7)))
     lines.append(format_totals(total_shares(rows)))
     if config.min_short_share is not None:
         lines.append(f"short text {short_share(rows):.2%} (at least {config.min_short_share:.2%})")
@@ -94,18 +84,19 @@ def _warnings(rows: list[PlannedSource]) -> list[str]:
     ]
 
 
-def _colours(sources: dict[str, PlannedSource]) -> dict[str, tuple[float, ...]]:
+def _colours(order: list[PlannedSource]) -> dict[str, tuple[float, ...]]:
+    """Colour of each source by its name: shades of the colour of its group."""
     from matplotlib import colormaps
 
     groups: dict[str, list[str]] = defaultdict(list)
-    for name, row in sources.items():
+    for row in order:
         written = row.synthesizer is not None
-        groups[_COLOURS.get((row.language, written), _OTHER_COLOURS[written])].append(name)
-    colours = {}
-    for group, names in groups.items():
-        for place, name in enumerate(names):
-            colours[name] = colormaps[group](0.75 - 0.5 * place / max(1, len(names)))
-    return colours
+        groups[_COLOURS.get((row.language, written), _OTHER_COLOURS[written])].append(row.name)
+    return {
+        name: colormaps[group](0.75 - 0.5 * place / max(1, len(names)))
+        for group, names in groups.items()
+        for place, name in enumerate(names)
+    }
 
 
 def plot_mixtures(plans: list[tuple[MixtureConfig, list[PlannedSource]]], path: Path) -> None:
@@ -113,64 +104,51 @@ def plot_mixtures(plans: list[tuple[MixtureConfig, list[PlannedSource]]], path: 
 
     English is blue and purple, Korean orange and red; synthetic text is hatched.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.patches import Patch
+    from matplotlib.figure import Figure
 
     # The same order everywhere: by language, text by people first.
     every = {row.name: row for _, rows in plans for row in rows}
-    order = sorted(every, key=lambda n: (every[n].language, every[n].synthesizer is not None))
-    sources = {name: every[name] for name in order}
-    colours = _colours(sources)
-    figure, axes = plt.subplots(1, 2, figsize=(13, 1.2 + len(plans)), sharey=True)
-    for axis, title, language in zip(axes, ("all tokens", "Korean tokens"), (None, KOREAN)):
-        for height, (_, rows) in enumerate(plans):
-            shown = {r.name: r for r in rows if language in (None, r.language)}
-            total = math.fsum(r.tokens for r in shown.values())
-            left = 0.0
-            for name in [n for n in order if n in shown]:
-                row, share = shown[name], shown[name].tokens / total
-                axis.barh(
-                    height,
-                    share,
-                    left=left,
-                    height=0.7,
-                    color=colours[name],
-                    hatch="//" if row.synthesizer else None,
-                    edgecolor="white",
-                    linewidth=0.8,
-                )
-                if share >= _LABELLED_SHARE:
-                    label = axis.text(
-                        left + share / 2, height, f"{share:.0%}", ha="center", va="center"
-                    )
-                    label.set_bbox({"facecolor": "white", "alpha": 0.75, "pad": 1, "lw": 0})
-                left += share
-        axis.set(title=title, xlim=(0, 1))
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axis.tick_params(axis="y", length=0)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-    labels = [
+    order = sorted(every.values(), key=lambda r: (r.language, r.synthesizer is not None))
+    colours = _colours(order)
+    figure = Figure(figsize=(13, 1.2 + len(plans)))
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, title, language in zip(both, ("all tokens", "Korean tokens"), (None, KOREAN)):
+        tokens = [
+            {row.name: row.tokens for row in rows if language in (None, row.language)}
+            for _, rows in plans
+        ]
+        left = [0.0] * len(plans)
+        for source in order:
+            shares = [own.get(source.name, 0) / math.fsum(own.values()) for own in tokens]
+            bars = axes.barh(
+                range(len(plans)),
+                shares,
+                left=left,
+                height=0.7,
+                color=colours[source.name],
+                hatch="//" if source.synthesizer else None,
+                edgecolor="white",
+                linewidth=0.8,
+                label=f"{source.name}, by {source.synthesizer or 'people'}",
+            )
+            labels = [f"{share:.0%}" if share >= _LABELLED_SHARE else "" for share in shares]
+            box = {"facecolor": "white", "alpha": 0.75, "pad": 1, "lw": 0}
+            axes.bar_label(bars, labels, label_type="center", bbox=box)
+            left = [a + b for a, b in zip(left, shares)]
+        axes.set(title=title, xlim=(0, 1))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    names = [
         f"{config.stage}\n{_amount(config.tokens)}, {total_shares(rows).korean:.1%} ko"
         for config, rows in plans
     ]
-    axes[0].set_yticks(range(len(plans)), labels)
-    axes[0].invert_yaxis()
-    patches = [
-        Patch(
-            facecolor=colours[name],
-            hatch="//" if row.synthesizer else None,
-            edgecolor="white",
-            label=f"{name}, by {row.synthesizer or 'people'}",
-        )
-        for name, row in sources.items()
-    ]
+    both[0].set_yticks(range(len(plans)), names)
+    both[0].invert_yaxis()
     figure.tight_layout()
-    figure.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3)
+    handles, shown = both[0].get_legend_handles_labels()
+    figure.legend(handles, shown, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3)
     figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..common.errors import RecipeError
+from ..common.terminal import align
 from ..tokens.best_fit import BLOCK_DOCUMENTS, make_plan
 from ..tokens.manifest import MANIFEST
 from ..tokens.windows import TokenSource
@@ -79,19 +80,15 @@ def measure_truncation(source: TokenSource, sequence_length: int) -> tuple[Trunc
 
 def format_truncation(rows: list[tuple[str, Truncation]], sequence_length: int) -> str:
     """Both ways of packing side by side, one pair of lines per data set."""
-    width = max(8, *(len(name) for name, _ in rows)) + 2
-    lines = [
-        f"windows of {sequence_length:,} tokens",
-        f"{'data set':<{width}}{'packing':<10}{'documents':>15}{'tokens':>20}{'windows':>14}"
-        f"{'documents cut':>15}{'tokens after a cut':>20}{'padding':>9}",
+    head = ["data set", "packing", "documents", "tokens", "windows", "documents cut"]
+    cells = [
+        [name, t.method, f"{t.documents:,}", f"{t.tokens:,}", f"{t.windows:,}"]
+        + [f"{t.cut_documents / t.documents:.2%}", f"{t.tokens_after_cut / t.tokens:.2%}"]
+        + [f"{t.padding_tokens / (t.windows * sequence_length or 1):.3%}"]
+        for name, t in rows
     ]
-    for name, t in rows:
-        lines.append(
-            f"{name:<{width}}{t.method:<10}{t.documents:>15,}{t.tokens:>20,}{t.windows:>14,}"
-            f"{t.cut_documents / t.documents:>15.2%}{t.tokens_after_cut / t.tokens:>20.2%}"
-            f"{t.padding_tokens / (t.windows * sequence_length or 1):>9.3%}"
-        )
-    return "\n".join(lines)
+    lines = align([[*head, "tokens after a cut", "padding"], *cells], left=(0, 1))
+    return f"windows of {sequence_length:,} tokens\n{lines}"
 
 
 def _data_sets(shards: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ..common.errors import RecipeError
+from ..common.sample import Item, LowestHashes
 from ..engine.documents import damaged_shard_is_an_error, read_batches
 from ..engine.steps import StepFolder
 from ..prepare import STEPS
@@ -52,10 +53,8 @@ class Record:
         )
 
 
-class Sample:
-    """A random sample of bounded size: the values of the ids with the lowest hashes.
-
-    It depends on the seed and on the ids alone, not on the order they come in.
+class Sample(LowestHashes[Item]):
+    """A random sample of bounded size: the items of the ids with the lowest hashes.
 
     Args:
         size: at most so many.
@@ -63,24 +62,13 @@ class Sample:
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
-        self.size = size
+        super().__init__(size)
         self._seed = str(seed).encode()
-        self._chosen: list[tuple[bytes, str, Any]] = []
 
-    def add(self, id_: str, value: Any) -> None:
-        """Offer a value. Of an id that comes again, the first counts."""
-        key = hashlib.blake2b(id_.encode(), digest_size=8, key=self._seed).digest()
-        if len(self._chosen) == self.size and key >= self._chosen[-1][0]:
-            return
-        if any(id_ == other for _, other, _ in self._chosen):
-            return
-        self._chosen.append((key, id_, value))
-        self._chosen.sort(key=lambda chosen: chosen[:2])
-        del self._chosen[self.size :]
-
-    def values(self) -> list[Any]:
-        """The sample, in the order of its hashes."""
-        return [value for _, _, value in self._chosen]
+    def offer(self, id_: str, item: Item) -> None:
+        """Offer an item. Of an id that comes again, the first counts."""
+        digest = hashlib.blake2b(id_.encode(), digest_size=8, key=self._seed).digest()
+        self.add(int.from_bytes(digest), item)
 
 
 @dataclass(frozen=True)

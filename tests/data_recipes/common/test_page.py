@@ -3,6 +3,8 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from data_recipes.common.page import (
     Bullets,
     Cell,
@@ -53,7 +55,7 @@ def _report() -> Page:
         ),
         Details(_EVIL, [Pre(_EVIL, "good", "ko")]),
         Picture(b"\x89PNG", _EVIL, "curve.png"),
-        Picture("<svg></svg>", "drawn"),
+        Picture.of(Figure(figsize=(1, 1)), "drawn"),
     )
     return page
 

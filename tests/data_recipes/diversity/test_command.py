@@ -9,8 +9,8 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.diversity.config import DiversityConfig
-from data_recipes.diversity.sample import Input, draw_samples
-from data_recipes.read.rows import Column
+from data_recipes.diversity.sample import draw_samples
+from data_recipes.read.source import SourceConfig
 
 from .material import templated, varied
 
@@ -31,8 +31,10 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def source_at(path: Path, synthesizer: str | None = None) -> Input:
-    return Input(path.stem, str(path), Column("text"), "ko", synthesizer)
+def source_at(path: Path, synthesizer: str) -> SourceConfig:
+    return SourceConfig(
+        name=path.stem, path=str(path), language="ko", licence="none", synthesizer=synthesizer
+    )
 
 
 def test_a_collapsed_source_fails_the_build(tmp_path: Path) -> None:
@@ -56,7 +58,9 @@ def test_a_collapsed_source_fails_the_build(tmp_path: Path) -> None:
     wanted = f"b.jsonl): compression_ratio is {value:.4g}, must be at most 8"
     assert wanted in line and line in result.stderr
     page = (out / "diversity.html").read_text()
-    assert "rich &lt;b&gt;" in page and "<b>" not in page and "://" not in page
+    assert "rich &lt;b&gt;" in page and "rich <b>" not in page and "://" not in page
+    assert '<td class="n bad"' in page and f"{value:.3f}</td>" in page
+    assert "# Diversity of synthetic text" in (out / "diversity.md").read_text()
     assert len({sample["bytes"] // 1000 for sample in report["samples"]}) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from data_recipes.diversity.scorer import Scorer, ScorerConfig
+from data_recipes.diversity.scorer import load_scorer
 
 KOREAN = "오늘은 날씨가 맑아서 동생과 강가를 오래 걸었다. 물이 차가웠지만 발을 담갔다."
 ENGLISH = "The river was cold, and yet the two of them walked along it for most of the day."
@@ -31,10 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bits_per_byte_are_those_of_each_text_alone(model: Path) -> None:
-    config = ScorerConfig(model=str(model), max_tokens=50, batch_size=3)
-    scorer = Scorer(config)
-    texts = [KOREAN, "short one", "", "a", ENGLISH, "가나다"]
-    scores = scorer.bits_per_byte(texts)
+    # More than a batch.
+    texts = [KOREAN, "short one", "", "a", ENGLISH, "가나다", ENGLISH[:40], KOREAN[:9], "ab", "다라"]
+    scores = load_scorer(str(model), 50, "cpu")(texts)
     llama = LlamaForCausalLM.from_pretrained(model)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
     for text, score in zip(texts, scores, strict=True):

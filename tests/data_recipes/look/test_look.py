@@ -11,8 +11,7 @@ import pytest
 import yaml
 from lxml import html
 
-from data_recipes.look.report_collect import collect
-from data_recipes.look.report_page import render
+from data_recipes.look.report import build_report
 from data_recipes.prepare import STEPS
 from data_recipes.prepare.chain import folder
 from data_recipes.prepare.config import DataConfig
@@ -99,9 +98,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_page_shows_the_run_and_needs_nothing_else(recipe: Path) -> None:
     config = load(recipe)
-    run_of_recipe = collect(config)
-    assert not run_of_recipe.funnel.problems
-    page = render(config, run_of_recipe)
+    report, problems = build_report(config)
+    assert not problems
+    page = report.to_html()
     tree = html.fromstring(page)
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page.replace("xlink:href", ""))
     assert [h.text for h in tree.iter("h2")][:6] == ["Funnel", *STEPS]
@@ -113,7 +112,10 @@ def test_the_page_shows_the_run_and_needs_nothing_else(recipe: Path) -> None:
     for reason in ("broken_json", "low_words", "duplicate_document", "low_quality", "contaminated"):
         assert reason in page
     assert any(mark.text_content().strip() for mark in tree.iter("mark"))
-    assert len(list(tree.iter("svg"))) > 10
+    # Lengths, then the statistics of each step with any.
+    pictures = [image.get("alt") for image in tree.iter("img")]
+    assert pictures[0] == "lengths as read and at the end"
+    assert {"statistics of ko in filter", "statistics of ko in quality"} <= {*pictures}
     assert "false_positive_rate" in page
     assert tree.get_element_by_id("tokens") is not None
 
@@ -124,8 +126,8 @@ def test_documents_that_do_not_add_up_are_red(recipe: Path) -> None:
     whole = stats.read_text()
     stats.write_text(json.dumps(json.loads(whole) | {"documents_kept": 3}))
     try:
-        damaged = collect(config)
-        assert damaged.funnel.problems and 'class="bad"' in render(config, damaged)
+        report, problems = build_report(config)
+        assert problems and 'class="bad"' in report.to_html()
         result = run("report", "--config", str(recipe))
         assert result.returncode == 1 and "do not add up" in result.stderr
     finally:

@@ -1,9 +1,7 @@
 """How many documents and bytes came through each step, and whether that adds up."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -172,8 +170,3 @@ def _by_language(config: DataConfig, step: str, rows: list[Row]) -> list[Row]:
         total.left += row.left
         total.problems += row.problems
     return list(languages.values())
-
-
-def read_json(path: Path) -> Any:
-    """Contents of a JSON file that a step wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
