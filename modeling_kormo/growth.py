@@ -27,6 +27,8 @@ How = Literal["masks", "zeros"]
 # What grows; "keys" follow the heads, whose mask covers them: a new one is read by new queries.
 AXES = ("hidden", "ffn", "heads")
 _SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+# What a config says of all that; the size of heads because it follows from others if left out.
+CONFIG_SIZES = ("num_hidden_layers", *_SIZES, "head_dim", "rms_norm_eps")
 # Dimensions of a parameter, by the module that it belongs to; what is not here is a norm.
 _DIMENSIONS: dict[str, tuple[str | None, str]] = {
     "embed_tokens": (None, "hidden"),
@@ -109,6 +111,11 @@ class Growth:
             "heads": (old.num_attention_heads * size, new.num_attention_heads * size),
             "keys": (old.num_key_value_heads * size, new.num_key_value_heads * size),
         }
+
+    @property
+    def wider(self) -> bool:
+        """Whether it is not in depth alone."""
+        return any(new > old for old, new in self.counts.values())
 
     @cached_property
     def heads(self) -> list[int]:
@@ -196,12 +203,15 @@ class Growth:
             new = torch.empty(shape, dtype=old.dtype, device=old.device)
             if old.ndim == 1:
                 new.fill_(1 if module in NORMS else 0)
+            elif self.how == "zeros" and module in (*_OUTPUTS, "embed_tokens"):
+                new.zero_()
             else:
                 stream = hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:8]
                 generator = torch.Generator().manual_seed(int.from_bytes(stream) >> 1)
-                new.normal_(0, self.new.initializer_range, generator=generator)
-                if self.how == "zeros" and module in (*_OUTPUTS, "embed_tokens"):
-                    new.zero_()
+                deviation = self.new.initializer_range
+                if module == "embed_tokens":  # KORMo may draw it with one of its own
+                    deviation = getattr(self.new, "embedding_std", None) or deviation
+                new.normal_(0, deviation, generator=generator)
             self._place(old, new, axes)
             old = new
         if self.how == "zeros" and module in NORMS and shrink != 1:
@@ -282,6 +292,14 @@ def plan_growth(
         f"num_attention_heads ({new.num_attention_heads}) over num_key_value_heads "
         f"({new.num_key_value_heads}) is {group} queries a group, and the model has {old_group}: "
         "old heads would read other keys; raise num_attention_heads",
+    )
+    _refuse(
+        new.hidden_size % new.num_attention_heads
+        and (new.hidden_size, new.num_attention_heads)
+        != (config.hidden_size, config.num_attention_heads),
+        f"hidden_size ({new.hidden_size}) must be a multiple of num_attention_heads "
+        f"({new.num_attention_heads}): transformers refuses a Llama without, so that there would "
+        "be no way to export it",
     )
     layers, after = config.num_hidden_layers, sorted(layers_after)
     if layers_every is not None:

@@ -79,6 +79,20 @@ class MaskedRMSNorm(nn.Module):
         return self.weight * states.to(x.dtype)
 
 
+def set_masks(model: PreTrainedModel, value: float | dict[str, float]) -> None:
+    """Set the masks of a model, without waiting for the device, and say in its config if it grows.
+
+    Args:
+        model: with masks (see `GrowthMasks`).
+        value: from 0 to 1; of all, or by axis (`hidden`, `ffn`, `heads`).
+    """
+    values = value if isinstance(value, dict) else dict.fromkeys(AXES, value)
+    masks = [module for module in model.modules() if isinstance(module, Mask)]
+    for mask in masks:
+        mask.value.fill_(values[mask.axis])
+    model.config.growing = any(values[mask.axis] < 1 for mask in masks)
+
+
 class GrowthMasks:
     """The masks over the new units of a grown model, put in place of its plain modules.
 
@@ -118,16 +132,8 @@ class GrowthMasks:
         self.set(0.0)
 
     def set(self, value: float | dict[str, float]) -> None:
-        """Set the masks, without waiting for the device.
-
-        Args:
-            value: from 0 to 1; of all, or by axis (`hidden`, `ffn`, `heads`).
-        """
-        values = value if isinstance(value, dict) else dict.fromkeys(AXES, value)
-        masks = [module for module in self.model.modules() if isinstance(module, Mask)]
-        for module in masks:
-            module.value.fill_(values[module.axis])
-        self.model.config.growing = any(values[module.axis] < 1 for module in masks)
+        """Set the masks; see `set_masks`."""
+        set_masks(self.model, value)
 
     def finish(self) -> PreTrainedModel:
         """Take the masks off, once they are at 1, and return the plain model.

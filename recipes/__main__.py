@@ -18,6 +18,7 @@ COMMANDS = {
     "train stage2": ("recipes.stage2", "pretraining on higher-quality text"),
     "train midtrain_long": ("recipes.midtrain_long", "long-context mid-training"),
     "train midtrain_reasoning": ("recipes.midtrain_reasoning", "reasoning mid-training"),
+    "train grow": ("recipes.grow", "a deeper and wider model from a trained one"),
     "train sft": ("recipes.sft", "supervised fine-tuning"),
     "train dpo": ("recipes.dpo", "preference tuning"),
     "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),
@@ -30,6 +31,7 @@ COMMANDS = {
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
     "export": ("recipes.export", "write a model as Llama, GGUF or portable KORMo"),
     "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),
+    "grow": ("recipes.grow_files", "make a model on disk deeper or wider, its function kept"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
     "stages": ("recipes.stage_table", "the README's table of stages"),
 }

@@ -13,10 +13,12 @@ from data_recipes.common.references import split_revision
 from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
 from data_recipes.tokens.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.growth import Growth
 
 from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
 from .engine.flops import count_parameters, flops_per_token, peak_flops
+from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
 from .engine.handover import BASE_USAGE, Trained, save_kormo, write_final
 from .engine.metrics import CURVE, Throughput
 from .engine.quick_eval import add_quick_eval
@@ -27,7 +29,10 @@ from .rules import StageRules, token_ids
 
 
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
-    """Model config of a stage; without a tokenizer (`--dry-run`) the ids are left unset."""
+    """Config of the model that a stage begins with, before it grows.
+
+    Without a tokenizer (`--dry-run`) the ids are left unset.
+    """
     ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if tokenizer is not None:
         ids = {name: getattr(tokenizer, name) for name in ids}
@@ -39,6 +44,17 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
         # Mixed precision trains on fp32 angles, so the model must also be served on them.
         rope_frequencies_in_model_dtype=False,
     )
+
+
+def growth_of(config: StageConfig) -> Growth | None:
+    """How the model grows before it is trained; `None` if it does not.
+
+    Raises:
+        RecipeError: it cannot grow so.
+    """
+    if config.growth is None:
+        return None
+    return plan_stage(config, model_config(config, tokenizer=None))
 
 
 def build_tokenizer(config: StageConfig) -> PreTrainedTokenizerBase:
@@ -92,12 +108,18 @@ def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
         )
 
 
-def _load(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
+def _load(
+    config: StageConfig, tokenizer: PreTrainedTokenizerBase, growth: Growth | None
+) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
+    wanted = config.model.shape.model_dump()
     try:
         own = KORMoConfig.from_pretrained(name, revision=revision)
         if config.model.rope_theta:
             own.rope_parameters["rope_theta"] = config.model.rope_theta
+        if growth and own.growing:
+            check_grown_so(name, growth)
+            own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
         model = KORMoForCausalLM.from_pretrained(
             name,
             config=own,
@@ -107,7 +129,6 @@ def _load(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCa
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
-    wanted = config.model.shape.model_dump()
     _check_same("shape", wanted, model.config.to_dict(), config.model.init_from)
     # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
     ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
@@ -116,14 +137,17 @@ def _load(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCa
 
 
 def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
-    """The model with fp32 weights, randomly initialised or loaded.
+    """The model with fp32 weights, randomly initialised, or loaded and, maybe, grown.
 
     Raises:
         RecipeError: weights that cannot be loaded, or whose shape or token ids differ.
     """
     set_seed(config.data.seed)
+    growth = growth_of(config)
     if config.model.init_from:
-        model = _load(config, tokenizer)
+        model = _load(config, tokenizer, growth)
+        if growth:
+            model = grow(config, model, growth)
     else:
         # Under FSDP2 only the first rank holds the weights; the others receive their shards.
         efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
@@ -189,6 +213,8 @@ def build_trainer(
         collator=PackedCollator(config.data.document_masking, token_ids(tokenizer, rules.unscored)),
     )
     add_quick_eval(trainer, config, tokenizer)
+    if growth := growth_of(config):
+        trainer.add_callback(GrowthRamp(config, model, growth))
     return trainer
 
 
@@ -204,6 +230,7 @@ def export(
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
         rows = mixture.plan(steps.total * config.batch.windows_per_step)
+        growth = growth_of(config)
         trained = Trained(
             parent=config.model.init_from,
             parameters=count_parameters(model.config),
@@ -214,6 +241,7 @@ def export(
             licences=sorted({r.licence for r in rows}),
             table=format_plan(rows, config.batch.sequence_length),
             usage=BASE_USAGE,
+            growth=growth.record() if growth else None,
         )
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
         final = write_final(config, config.logging.output_dir, save, tokenizer, trained)

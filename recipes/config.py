@@ -9,8 +9,11 @@ from data_recipes.common.config_files import Strict
 from data_recipes.tokens.mixture import Packing
 from data_recipes.tokens.mixture_plan import load_mixture
 
-PretrainingStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
-STAGES: tuple[str, ...] = get_args(PretrainingStage)
+from .growth_config import GrowthConfig
+
+LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
+STAGES: tuple[str, ...] = get_args(LadderStage)
+PretrainingStage = LadderStage | Literal["grow"]
 # Sizes whose recipes make what they lack, from the embedded corpus.
 SELF_CONTAINED = ("tiny", "small")
 
@@ -273,9 +276,25 @@ class StageConfig(Strict):
     stage: PretrainingStage
     size: str
     model: ModelConfig
+    growth: GrowthConfig | None = None
     data: StageDataConfig
     batch: BatchConfig
     schedule: ScheduleConfig
     optimizer: OptimizerConfig
     parallelism: ParallelismConfig
     logging: LoggingConfig
+
+    @model_validator(mode="after")
+    def _ends_grown(self) -> "StageConfig":
+        if self.growth is None:
+            return self
+        per_step = self.batch.tokens_per_step
+        if self.growth.ramp_tokens > self.schedule.total_tokens // per_step * per_step:
+            raise ValueError(
+                f"growth: its ramps take {self.growth.ramp_tokens:,} tokens, the stage has "
+                f"{self.schedule.total_tokens:,}: final/ would be half-grown; shorten the ramps or "
+                "raise schedule.total_tokens"
+            )
+        if self.model.liger and self.growth.how == "masks":
+            raise ValueError("model.liger: its norm knows no masks; set model.liger=false")
+        return self

@@ -32,7 +32,9 @@ def pretrain(rules: StageRules, description: str) -> None:
     from .inputs import ensure_inputs
 
     if invocation.dry_run:
-        print(plan_report(config, build.model_config(config, tokenizer=None), steps))
+        growth = build.growth_of(config)
+        shape = growth.new if growth else build.model_config(config, tokenizer=None)
+        print(plan_report(config, shape, steps))
         return
 
     # Before anything is made or downloaded: can this machine do it, and is the output free?
@@ -48,7 +50,8 @@ def pretrain(rules: StageRules, description: str) -> None:
     for check in rules.checks:
         check(config, mixture, tokenizer)
 
-    # Weights: random, or those of the stage before. The optimizer is fresh either way.
+    # Weights: random, or those of the stage before, which `grow` makes deeper and wider. Either way
+    # the optimizer is fresh, unless what has grown takes its moments along.
     model = build.build_model(config, tokenizer)
     trainer = build.build_trainer(config, rules, args, steps, model, tokenizer, mixture)
 

@@ -32,6 +32,7 @@ class StageRules:
             belong to other data (KORMo section 4).
         unscored: tokens that are read and carry no loss.
         short_text: the config says how much short text there must be, and `checks` look for it.
+        grows: the config says how the parent grows.
         checks: of the mixture, before anything is trained. Each raises `RecipeError`.
     """
 
@@ -39,14 +40,21 @@ class StageRules:
     parent: PretrainingStage | None
     unscored: tuple[str, ...] = ()
     short_text: bool = False
+    grows: bool = False
     checks: tuple[Check, ...] = ()
 
     def check_config(self, config: StageConfig) -> None:
         """Check the keys that belong to one stage alone.
 
         Raises:
-            RecipeError: keys about short text in a stage without, or one of them missing.
+            RecipeError: keys about short text or growth in a stage without, or one of them missing.
         """
+        if (config.growth is not None) != self.grows:
+            raise RecipeError(
+                f"growth: belongs to the stage grow, which needs it; this is {self.stage}"
+            )
+        if self.grows and config.model.init_from is None:
+            raise RecipeError("model.init_from: growth needs a model to start from")
         data = config.data
         given = {data.short_document_tokens is not None, data.min_short_share is not None}
         if given != {self.short_text}:

@@ -50,6 +50,7 @@ class Trained:
         licences: of the sources.
         table: what went in, for people.
         usage: Python lines of the model card, and what kind of model it is.
+        growth: which of its units are new in this stage, if it grew.
     """
 
     parent: str | None
@@ -61,6 +62,7 @@ class Trained:
     licences: list[str]
     table: str
     usage: str
+    growth: dict[str, Any] | None = None
 
 
 BASE_USAGE = """```python
@@ -210,6 +212,7 @@ def write_final(
             "tokens": trained.tokens,
             "tokens_in_all": trained.tokens
             + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
+            **({"growth": trained.growth} if trained.growth else {}),
             "data_fingerprint": trained.data_fingerprint,
             "tokenizer_sha256": trained.tokenizer_sha256,
             "languages": trained.languages,

@@ -1,0 +1,196 @@
+"""Growth of the model that a stage starts from: its plan, the ramp of masks, and the optimizer."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.growth import (
+    CONFIG_SIZES,
+    Growth,
+    grow_model,
+    pad_optimizer_state,
+    plan_growth,
+)
+from modeling_kormo.growth_masks import GrowthMasks, set_masks
+
+from ..config import StageConfig
+from .checkpoints import list_checkpoints, newest_whole
+from .handover import read_lineage
+from .trainer import decayed_parameters
+
+
+def plan_stage(config: StageConfig, shape: PreTrainedConfig) -> Growth:
+    """Plan the growth of a stage: all its steps together.
+
+    Args:
+        config: of the stage.
+        shape: config of the model that it starts from.
+
+    Raises:
+        RecipeError: it cannot grow, or not so.
+    """
+    growth = config.growth
+    sizes = {key: value for step in growth.steps for key, value in step.sizes().items()}
+    try:
+        return plan_growth(shape, how=growth.how, seed=growth.seed, **sizes)
+    except ValueError as error:
+        raise RecipeError(f"growth: {error}") from error
+
+
+def load_grown(directory: Path, growth: Growth, **settings: Any) -> PreTrainedModel:
+    """Load what `kormo grow` wrote, under masks at 0 if it needs them.
+
+    Args:
+        directory: of the grown model.
+        growth: that it went through.
+        **settings: of `from_pretrained`.
+    """
+    shape = AutoConfig.from_pretrained(directory)
+    shape.growing = False
+    model = AutoModelForCausalLM.from_pretrained(directory, config=shape, **settings)
+    put_on_masks(model, growth)
+    return model
+
+
+def put_on_masks(model: PreTrainedModel, growth: Growth) -> None:
+    """Put what is new in width under masks at 0; nothing if it needs none."""
+    if growth.how == "masks" and growth.wider:
+        GrowthMasks(model, growth)
+
+
+def check_grown_so(init_from: str, growth: Growth) -> None:
+    """Make sure that a model under masks has grown as the stage says.
+
+    Raises:
+        RecipeError: it has not, or it has no record of its growth.
+    """
+    lineage = read_lineage(init_from) or {}
+    found, wanted = lineage.get("growth", {}), growth.record()
+    if differing := [key for key, value in wanted.items() if found.get(key) != value]:
+        raise RecipeError(
+            f"model.init_from {init_from}: is in the middle of another growth than growth.steps "
+            f"say ({', '.join(differing)} differ); write there what `kormo grow` was told"
+        )
+
+
+def grow(config: StageConfig, model: PreTrainedModel, growth: Growth) -> PreTrainedModel:
+    """Grow the model that a stage starts from, and freeze what it does not train.
+
+    Args:
+        config: of the stage.
+        model: its parent, or what `kormo grow --how masks` made of it, which lacks masks alone.
+        growth: of the stage.
+    """
+    if not all(getattr(model.config, key) == getattr(growth.new, key) for key in CONFIG_SIZES):
+        model = grow_model(model, growth)
+    put_on_masks(model, growth)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(config.growth.train == "all" or growth.is_new(name))
+    return model
+
+
+def read_moments(
+    checkpoint: Path, shape: KORMoConfig, scratch: Path
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Read the state of a checkpoint's optimizer, by parameter.
+
+    Args:
+        checkpoint: a `checkpoint-N` of one process, of several, or sharded.
+        shape: config of its model.
+        scratch: where shards are put together; as large as they are.
+    """
+    if (checkpoint / "optimizer_0").is_dir():
+        whole = scratch / "optimizer.pt"
+        dcp_to_torch_save(checkpoint / "optimizer_0", whole)
+        return _read(whole)["optimizer"]["state"]
+    saved = _read(checkpoint / "optimizer.pt")
+    with torch.device("meta"):
+        model = KORMoForCausalLM(shape)
+    # Parameters have numbers there, those that are decayed first.
+    decayed = decayed_parameters(model)
+    names = [*decayed, *(n for n, _ in model.named_parameters() if n not in decayed)]
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    return {name: saved["state"][number] for name, number in zip(names, numbers, strict=True)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+
+
+class GrowthRamp(TrainerCallback):
+    """Raises the masks step by step, and takes the moments of the parent's run along.
+
+    Args:
+        config: of the stage.
+        model: grown, before anything wraps it.
+        growth: that it went through.
+
+    Raises:
+        RecipeError: there is no checkpoint to take them from.
+    """
+
+    def __init__(self, config: StageConfig, model: PreTrainedModel, growth: Growth) -> None:
+        self.config, self.model, self.growth = config, model, growth
+        self.parent: Path | None = None
+        begins = not list_checkpoints(config.logging.output_dir)
+        if config.growth.optimizer == "carried" and begins:
+            parent = config.model.init_from
+            # What `kormo grow` wrote was not trained itself.
+            of = (read_lineage(parent) or {}).get("growth", {}).get("of", parent)
+            run = Path(of).parent
+            self.parent = newest_whole(run)
+            if self.parent is None:
+                raise RecipeError(
+                    f"growth.optimizer: carried, but {run} has no checkpoint-N whose optimizer "
+                    "could be taken along; set growth.optimizer=fresh"
+                )
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Any = None,
+        **_: Any,
+    ) -> None:
+        if self.parent is None or state.global_step:
+            return
+        with tempfile.TemporaryDirectory(dir=self.config.logging.output_dir) as scratch:
+            moments = read_moments(self.parent, self.growth.old, Path(scratch))
+            padded = pad_optimizer_state(moments, self.growth)
+            for name, parameter in self.model.named_parameters():
+                optimizer.state[parameter] = {
+                    key: _place(value, parameter) for key, value in padded[name].items()
+                }
+        if state.is_world_process_zero:
+            print(f"optimizer's moments taken along from {self.parent}", flush=True)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        tokens = (state.global_step + 1) * self.config.batch.tokens_per_step
+        set_masks(self.model, self.config.growth.mask_values(tokens))
+
+
+def _place(value: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+    """Move a moment to where its parameter is, sharded as that is; a count of steps only moves."""
+    if value.ndim and isinstance(parameter, DTensor):
+        return distribute_tensor(value, parameter.device_mesh, parameter.placements)
+    return value.to(parameter.device)

@@ -1,0 +1,244 @@
+"""Grow a model on disk: deeper, wider, or both, with its function kept.
+
+    kormo grow runs/tiny/stage2/final grown --layers-every 2 --hidden 256 --ffn 768 --heads 4
+    kormo grow meta-llama/Meta-Llama-3-70B grown --layers-every 5 --hidden 9216 --ffn 30720 \\
+        --heads 72 --dry-run
+
+For KORMo and Llama checkpoints (safetensors). `--how zeros` writes an ordinary model that every
+engine runs; `--how masks` one that only `kormo train grow` can take up, which raises the masks.
+Shards are read and written one at a time, so that the model need not fit in memory.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.references import is_hub_id, split_revision
+from data_recipes.common.run_dir import DirectoryLock
+from recipes.command_line import exit_on_error
+
+if TYPE_CHECKING:
+    from modeling_kormo.growth import Growth
+
+_TEXT = "The capital of Korea is Seoul. 한국의 수도는 서울이다."
+# Beyond this share of the logits' standard deviation it is another model (our choice: rescaled
+# norms in bf16 move logits by a hundredth of it, a head in the wrong place by more than one).
+_TOLERANCE = 0.1
+_GIB = 2**30
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="model directory or Hub id, with an optional @revision")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--layers-every", type=int, metavar="N", help="a new one after every N")
+    parser.add_argument(
+        "--layers-after", type=int, nargs="+", default=[], metavar="I", help="after these, from 0"
+    )
+    parser.add_argument("--hidden", type=int, metavar="SIZE")
+    parser.add_argument("--ffn", type=int, metavar="SIZE")
+    parser.add_argument("--heads", type=int, metavar="N", help="query heads")
+    parser.add_argument("--kv-heads", type=int, metavar="N", help="key/value heads")
+    parser.add_argument("--how", choices=("zeros", "masks"), default="zeros", help="(%(default)s)")
+    parser.add_argument("--seed", type=int, default=42, help="of new weights (%(default)s)")
+    parser.add_argument(
+        "--shard-gb", type=float, default=5.0, help="of the files written (%(default)s)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
+    return parser.parse_args(argv)
+
+
+def _find_model(name: str, weights: bool) -> Path:
+    """The directory of a model; one from the Hub is fetched, without weights for a plan."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    directory, patterns = Path(name), ["*.json", "*.jinja", "*.py"]
+    if not directory.exists() and is_hub_id(name):
+        hub_id, revision = split_revision(name)
+        patterns += ["*.safetensors"] if weights else []
+        try:
+            directory = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise RecipeError(f"{name}: cannot be fetched from the Hub ({error})") from error
+    if (directory / "adapter_config.json").is_file():
+        raise RecipeError(
+            f"{name}: is an adapter; merge it first: kormo export --as kormo --adapter {name} …"
+        )
+    if not (directory / "config.json").is_file():
+        raise RecipeError(f"{name}: no model directory (it has no config.json)")
+    return directory
+
+
+def _plan(args: argparse.Namespace, directory: Path) -> "Growth":
+    from transformers import AutoConfig
+
+    import modeling_kormo  # noqa: F401  registers KORMo
+    from modeling_kormo.growth import plan_growth
+
+    try:
+        growth = plan_growth(
+            AutoConfig.from_pretrained(directory),
+            layers_every=args.layers_every,
+            layers_after=args.layers_after,
+            how=args.how,
+            seed=args.seed,
+            hidden_size=args.hidden,
+            intermediate_size=args.ffn,
+            num_attention_heads=args.heads,
+            num_key_value_heads=args.kv_heads,
+        )
+        if args.how == "masks" and growth.wider and growth.old.model_type == "llama":
+            raise ValueError(
+                "as Llama's layout cannot say that masks belong to it, anything would load it "
+                "without; use --how zeros, or let `kormo train grow` grow it in memory"
+            )
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{args.model}: {error}") from error
+    return growth
+
+
+def _describe(growth: "Growth", shard_bytes: int) -> str:
+    """What would come of it, and what it would take: the time is measured on one matrix."""
+    import torch
+
+    from recipes.engine.flops import count_parameters
+
+    before, after = count_parameters(growth.old), count_parameters(growth.new)
+    dtype = growth.old.dtype or torch.float32
+    name = "model.layers.0.mlp.gate_proj.weight"
+    matrix = torch.zeros(growth.old.intermediate_size, growth.old.hidden_size, dtype=dtype)
+    start = time.perf_counter()
+    rate = growth.tensor(name, matrix).nbytes / (time.perf_counter() - start)
+    written = after * dtype.itemsize
+    rows = max(growth.new.vocab_size, growth.new.intermediate_size)
+    largest = dtype.itemsize * rows * growth.new.hidden_size
+    memory = max(shard_bytes, largest) + 2 * largest
+    record = growth.record()
+    sizes = ", ".join(
+        f"{key} {was} -> {record['to'][key]}"
+        for key, was in record["from"].items()
+        if was != record["to"][key]
+    )
+    return "\n".join(
+        [
+            f"grows                 {sizes}",
+            f"new layers            {record['new_layers']}",
+            f"parameters            {before:,} -> {after:,} ({after / 1e9:.2f}e9)",
+            f"weights               {before * dtype.itemsize / _GIB:,.1f} GiB read, "
+            f"{written / _GIB:,.1f} GiB written ({str(dtype).removeprefix('torch.')})",
+            f"memory                {memory / _GIB:,.1f} GiB: one shard written, and the largest "
+            "tensor before and after",
+            f"time                  {written / rate / 60:,.1f} min on this machine, measured on "
+            "one matrix; reading and writing not counted",
+        ]
+    )
+
+
+def _check(directory: Path, grown: Path, growth: "Growth") -> str:
+    """Compare the logits of both models on a sample text.
+
+    Raises:
+        RecipeError: the grown one computes something else.
+    """
+    import psutil
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from recipes.engine.flops import count_parameters
+    from recipes.engine.growing import load_grown
+
+    needed = 4 * (count_parameters(growth.old) + count_parameters(growth.new))
+    if needed > 0.8 * psutil.virtual_memory().available:
+        return f"not checked: both models in fp32 are {needed / _GIB:,.1f} GiB, more than is free"
+    if (directory / "tokenizer.json").is_file():
+        ids = AutoTokenizer.from_pretrained(directory)(_TEXT, return_tensors="pt").input_ids
+    else:
+        ids = torch.arange(min(64, growth.old.vocab_size))[None]
+    settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
+    with torch.no_grad():
+        expected = AutoModelForCausalLM.from_pretrained(directory, **settings)(ids).logits
+        found = load_grown(grown, growth, **settings)(ids).logits
+    difference, deviation = (found - expected).abs().max().item(), expected.std().item()
+    if not difference <= _TOLERANCE * deviation:
+        raise RecipeError(
+            f"{grown}: its logits differ by up to {difference:.3g} (standard deviation "
+            f"{deviation:.3g}): the growth did not keep the function; nothing was written"
+        )
+    return (
+        f"logits on a sample text differ by up to {difference:.1e} in fp32 (standard deviation "
+        f"{deviation:.2f})"
+    )
+
+
+def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
+    """The history of the weights: that of the model, which was trained on nothing since."""
+    from data_recipes.common.commit import git_commit
+    from recipes.engine.flops import count_parameters
+    from recipes.engine.handover import read_lineage
+
+    lineage = read_lineage(str(directory)) or {
+        "stage": "growth",
+        "parent": args.model,
+        "parent_lineage": None,
+        "tokens": 0,
+        "tokens_in_all": 0,
+        "data_fingerprint": None,
+    }
+    weights = sorted(out.glob("*.safetensors"))
+    return lineage | {
+        "parameters": count_parameters(growth.new),
+        "growth": {"of": args.model, "commit": git_commit(), **growth.record()},
+        "weights_sha256": {path.name: sha256_file(path) for path in weights},
+    }
+
+
+def grow_command(argv: list[str] | None = None) -> None:
+    """Read the arguments, then grow into a folder that appears under its name when whole.
+
+    Raises:
+        RecipeError: a model that cannot grow, or not so; a folder that is not empty or that another
+            run is writing; a full disk.
+    """
+    args = _arguments(argv)
+    out: Path = args.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out} is not empty; choose another directory")
+
+    # torch and transformers take seconds to load: a mistake above is told without them.
+    from transformers.utils.logging import disable_progress_bar
+
+    from modeling_kormo.growth_files import grow_files
+    from recipes.engine.handover import LINEAGE, RECIPE
+
+    disable_progress_bar()
+    directory = _find_model(args.model, weights=not args.dry_run)
+    growth = _plan(args, directory)
+    shard_bytes = int(args.shard_gb * 1e9)
+    print(_describe(growth, shard_bytes), flush=True)
+    if args.dry_run:
+        return
+    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"), staged_folder(out) as staging:
+        try:
+            grow_files(directory, staging, growth, shard_bytes)
+        except ValueError as error:
+            raise RecipeError(f"{args.model}: {error}") from error
+        print(_check(directory, staging, growth))
+        write_json_atomically(staging / LINEAGE, _lineage(args, directory, staging, growth))
+        if (directory / RECIPE).is_file():
+            (staging / RECIPE).write_bytes((directory / RECIPE).read_bytes())
+    print(f"{out}: {json.dumps({k: v for k, v in growth.record()['to'].items()})}")
+
+
+def main() -> None:
+    exit_on_error(grow_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""The stage that grows a model, and `kormo grow`, which does it on disk."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoForCausalLM
+from modeling_kormo.export import export, save_llama
+from recipes.engine.metrics import read_metrics
+from recipes.grow_files import grow_command
+from recipes.growth_config import GrowthConfig
+from tests.conftest import Stage
+from tests.random_model import random_model
+
+from .test_stages import log_of, losses, run_and_kill
+
+Make = Callable[..., Stage]
+WIDER = "hidden_size: 96, intermediate_size: 192, num_attention_heads: 3"
+ALL_AT_ONCE = [
+    "growth.optimizer=carried",
+    f"growth.steps=[{{layers_every: 2}}, {{{WIDER}, ramp_tokens: 8192}}]",
+]
+
+
+@pytest.fixture(scope="module")
+def parent(small_stage: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stage that ended, with its checkpoints."""
+    directory = tmp_path_factory.mktemp("parent")
+    small_stage(directory).main()
+    return directory
+
+
+@pytest.fixture
+def make(small_stage: Make, parent: Path) -> Make:
+    def stage(output_dir: Path, *extra: str) -> Stage:
+        start = f"model.init_from={parent / 'final'}"
+        return small_stage(output_dir, start, *(extra or ALL_AT_ONCE), script="grow")
+
+    return stage
+
+
+def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_end(
+    make: Make, parent: Path, tmp_path: Path
+) -> None:
+    make(tmp_path / "run").main()
+    before, end = read_metrics(tmp_path / "run")[0], read_metrics(parent)[-1]
+    for key in ("bits_per_byte/ko", "bits_per_byte/en"):
+        assert before[key] == pytest.approx(end[key], abs=1e-6)
+    final = tmp_path / "run" / "final"
+    lineage = json.loads((final / "lineage.json").read_text())
+    assert lineage["growth"]["new_layers"] == [2] and lineage["growth"]["new_query_heads"] == [2]
+    assert lineage["parent_lineage"]["stage"] == "stage1"
+    model = KORMoForCausalLM.from_pretrained(final)
+    assert (model.config.hidden_size, model.config.num_hidden_layers) == (96, 3)
+    # In mid-ramp nothing can take the weights up but the run itself.
+    with pytest.raises(ValueError, match="middle of a growth"):
+        KORMoForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint-6")
+    assert KORMoForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint-9")
+
+    # The ways out: Llama's layout computes the same, and the model generates.
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        export(str(final), tmp_path / "llama", "llama", torch.float32)
+        llama = LlamaForCausalLM.from_pretrained(tmp_path / "llama")
+        torch.testing.assert_close(llama(ids).logits, model(ids).logits, atol=1e-5, rtol=0)
+        assert model.generate(ids, max_new_tokens=3, eos_token_id=None).shape == (1, 43)
+
+
+def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(make: Make, tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole").run()
+    assert whole.returncode == 0, whole.stderr
+    assert "moments taken along from" in whole.stdout
+    stage = make(tmp_path / "killed")
+    run_and_kill(stage.command(), tmp_path / "killed", 6)
+    resumed = stage.run()
+    assert resumed.returncode == 0 and "resuming from" in resumed.stdout, resumed.stderr
+    assert "moments taken along" not in resumed.stdout  # they are its own by now
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    ranks = make(tmp_path / "ranks").run(ranks=2)
+    assert ranks.returncode == 0, ranks.stderr
+    assert losses(tmp_path / "ranks") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+
+
+def test_new_layers_alone_are_trained(make: Make, parent: Path, tmp_path: Path) -> None:
+    only_new = ["growth.train=new", "growth.optimizer=fresh", "growth.steps=[{layers_after: [0]}]"]
+    make(tmp_path, *only_new).main()
+    old = load_file(parent / "final" / "model.safetensors")
+    new = load_file(tmp_path / "final" / "model.safetensors")
+    for name, tensor in new.items():
+        if ".layers.1." in name:
+            assert not torch.equal(tensor, old[name.replace(".layers.1.", ".layers.0.")]), name
+        else:
+            assert torch.equal(tensor, old[name.replace(".layers.2.", ".layers.1.")]), name
+
+
+def test_masks_follow_the_tokens() -> None:
+    growth = GrowthConfig.model_validate(
+        {
+            "optimizer": "fresh",
+            "steps": [
+                {"layers_every": 2},
+                {"hidden_size": 96, "ramp_tokens": 100},
+                {"intermediate_size": 192, "ramp_tokens": 50},
+            ],
+        }
+    )
+    at = {tokens: growth.mask_values(tokens) for tokens in (0, 25, 100, 125, 150, 400)}
+    assert [v["hidden"] for v in at.values()] == [0, 0.25, 1, 1, 1, 1]
+    assert [v["ffn"] for v in at.values()] == [0, 0, 0, 0.5, 1, 1]
+    assert all(v["heads"] == 1 for v in at.values())  # nothing to wait for
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["growth.steps=[{hidden_size: 96, ramp_tokens: 20_000}]"], "final/ would be half-grown"),
+        (["growth.steps=[{hidden_size: 48}]"], "hidden_size: 48 is less than the model's 64"),
+        (["growth.steps=[{layers_every: 3}]"], "does not divide the model's 2 layers"),
+        (["growth.steps=[{head_dim: 64}]"], "head_dim"),
+        (["growth.steps=[{hidden_size: 96}, {hidden_size: 128}]"], "hidden_size in more than one"),
+        (
+            ["growth.steps=[{num_attention_heads: 4}, {num_key_value_heads: 2}]"],
+            "share a mask; put them in one step",
+        ),
+        (["growth.steps=[{layers_every: 2, ramp_tokens: 1024}]"], "ramp_tokens is for width"),
+        (["growth.train=new", "growth.steps=[{hidden_size: 96}]"], "train: new is for layers"),
+        (["model.liger=true"], "its norm knows no masks"),
+        (["model.init_from=null"], "growth needs a model to start from"),
+        (["growth=null"], "belongs to the stage grow, which needs it"),
+    ],
+)
+def test_what_cannot_grow_is_refused_before_anything_starts(
+    make: Make, tmp_path: Path, extra: list[str], said: str
+) -> None:
+    message = make(tmp_path / "run", *ALL_AT_ONCE, *extra).refusal("--dry-run")
+    assert said in message and "\n" not in message.strip().split(said)[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parent_without_an_optimizer_is_named(make: Make, parent: Path, tmp_path: Path) -> None:
+    shutil.copytree(parent / "final", tmp_path / "alone" / "final")
+    start = f"model.init_from={tmp_path / 'alone' / 'final'}"
+    message = make(tmp_path / "run", *ALL_AT_ONCE, start).refusal()
+    assert "has no checkpoint-N" in message and "growth.optimizer=fresh" in message
+
+
+# On disk
+
+
+@pytest.fixture
+def model_dir(data_dir: Path, tmp_path: Path) -> Path:
+    """Two layers in several files."""
+    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+    model = random_model(tokenizer, 1280, layers=2)
+    model.save_pretrained(tmp_path / "in", max_shard_size="100KB")
+    tokenizer.save_pretrained(tmp_path / "in")
+    return tmp_path / "in"
+
+
+GROWN = ["--layers-every", "1", "--hidden", "48", "--ffn", "96", "--heads", "4"]
+
+
+def test_on_disk_as_in_memory(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    grow_command([str(model_dir), str(out), *GROWN, "--shard-gb", "1e-4"])
+    assert "differ by up to" in capsys.readouterr().out
+    assert len(list(model_dir.glob("*.safetensors"))) > 2 < len(list(out.glob("*.safetensors")))
+    ids = torch.arange(30)[None]
+    with torch.no_grad():
+        old = AutoModelForCausalLM.from_pretrained(model_dir)(ids).logits
+        grown, report = AutoModelForCausalLM.from_pretrained(out, output_loading_info=True)
+        torch.testing.assert_close(grown(ids).logits, old, atol=1e-4, rtol=0)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    lineage = json.loads((out / "lineage.json").read_text())
+    assert lineage["growth"]["new_layers"] == [1, 3] and lineage["parent"] == str(model_dir)
+    assert AutoTokenizer.from_pretrained(out).eos_token_id is not None
+
+
+def test_llama_in_bf16(model_dir: Path, tmp_path: Path) -> None:
+    save_llama(KORMoForCausalLM.from_pretrained(model_dir).bfloat16(), tmp_path / "llama")
+    grow_command([str(tmp_path / "llama"), str(tmp_path / "out"), *GROWN])
+    grown = LlamaForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
+    assert grown.dtype == torch.bfloat16 and grown.config.num_attention_heads == 4
+    with pytest.raises(RecipeError, match="anything would load it without; use --how zeros"):
+        grow_command([str(tmp_path / "llama"), str(tmp_path / "m"), *GROWN, "--how", "masks"])
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_was_grown_under_masks_is_taken_up_by_the_stage_alone(
+    make: Make, parent: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    sizes = ["--layers-every", "2", "--hidden", "96", "--ffn", "192", "--heads", "3"]
+    grow_command([str(parent / "final"), str(out), *sizes, "--how", "masks"])
+    with pytest.raises(ValueError, match="middle of a growth"):
+        AutoModelForCausalLM.from_pretrained(out)
+    start = f"model.init_from={out}"
+    other = f"growth.steps=[{{layers_every: 1}}, {{{WIDER}}}]"
+    message = make(tmp_path / "no", *ALL_AT_ONCE, start, other).refusal()
+    assert "another growth than growth.steps say" in message and "new_layers" in message
+    make(tmp_path / "a", *ALL_AT_ONCE, start).main()
+    make(tmp_path / "b").main()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{model}", "{out}", "--heads", "3", "--kv-heads", "2"], "must be a multiple of"),
+        (["{model}", "{out}", "--hidden", "16"], "hidden_size: 16 is less than the model's 32"),
+        (["{model}", "{out}", "--layers-every", "3"], "does not divide the model's 2 layers"),
+        (["{model}", "{out}"], "nothing would grow"),
+        (["{model}", "{model}", "--hidden", "64"], "is not empty"),
+        (["./nowhere", "{out}", "--hidden", "64"], "no model directory"),
+        (["{adapter}", "{out}", "--hidden", "64"], "is an adapter; merge it first"),
+    ],
+)
+def test_bad_input_on_disk(
+    model_dir: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    names = {"model": model_dir, "out": tmp_path / "out", "adapter": adapter}
+    with pytest.raises(RecipeError, match=said):
+        grow_command([a.format(**names) for a in arguments])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tensor_that_is_missing_leaves_nothing(model_dir: Path, tmp_path: Path) -> None:
+    index = model_dir / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    del content["weight_map"]["model.layers.1.mlp.up_proj.weight"]
+    index.write_text(json.dumps(content))
+    with pytest.raises(RecipeError, match=r"no model.layers.1.mlp.up_proj.weight"):
+        grow_command([str(model_dir), str(tmp_path / "out"), *GROWN])
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_plan_writes_nothing(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in model_dir.glob("*.safetensors"):
+        path.unlink()  # a plan needs the config alone
+    grow_command([str(model_dir), str(tmp_path / "out"), *GROWN, "--dry-run"])
+    assert "num_hidden_layers 2 -> 4" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_of_motif(capsys: pytest.CaptureFixture[str]) -> None:
+    Stage("grow", ["--config", "motif/grow.yaml"]).main("--dry-run")
+    out = capsys.readouterr().out
+    assert "102,022,456,320" in out and "GPU-hours" in out
