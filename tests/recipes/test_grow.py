@@ -49,7 +49,7 @@ def make(small_stage: Make, parent: Path) -> Make:
 def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_end(
     make: Make, parent: Path, tmp_path: Path
 ) -> None:
-    make(tmp_path / "run").main()
+    make(tmp_path / "run", *ALL_AT_ONCE, "logging.keep_checkpoints=0").main()
     before, end = read_metrics(tmp_path / "run")[0], read_metrics(parent)[-1]
     for key in ("bits_per_byte/ko", "bits_per_byte/en"):
         assert before[key] == pytest.approx(end[key], abs=1e-6)
@@ -140,7 +140,7 @@ def test_what_cannot_grow_is_refused_before_anything_starts(
     make: Make, tmp_path: Path, extra: list[str], said: str
 ) -> None:
     message = make(tmp_path / "run", *ALL_AT_ONCE, *extra).refusal("--dry-run")
-    assert said in message and "\n" not in message.strip().split(said)[0]
+    assert said in message
     assert not (tmp_path / "run").exists()
 
 
