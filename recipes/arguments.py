@@ -82,7 +82,10 @@ def shared_arguments(
         seed: order of the data.
     """
     optimizer, logging, gpu = config.optimizer, config.logging, torch.cuda.is_available()
+    # Reinforcement learning has no such key.
+    sync = getattr(config.parallelism, "sync_each_microbatch", False)
     return {
+        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": sync}},
         "output_dir": str(logging.output_dir),
         "use_cpu": not gpu,
         "ddp_backend": _backend(),
@@ -153,11 +156,6 @@ def training_arguments(config: StageConfig, steps: Steps) -> TrainingArguments:
             **schedule_arguments(
                 steps.total, steps.warmup, steps.decay, schedule.decay_type, schedule.min_lr_ratio
             ),
-            accelerator_config={
-                "gradient_accumulation_kwargs": {
-                    "sync_each_batch": config.parallelism.sync_each_microbatch
-                }
-            },
             use_liger_kernel=config.model.liger,
             dataloader_num_workers=config.data.workers,
             ignore_data_skip=True,  # the sampler starts where the run left off

@@ -217,20 +217,28 @@ class PrecisionConfig(Strict):
     require_gpu: bool = False
 
 
-class ParallelismConfig(PrecisionConfig):
-    """Precision and, for planning, the machine.
+class ShardingConfig(PrecisionConfig):
+    """Precision and sharding, in every stage that does not generate.
 
     Attributes:
         sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
             more traffic, but no full-size gradient buffer on each GPU.
         gpus: number of GPUs that `--dry-run` plans for.
-        gpu: their name, as in `recipes/engine/flops.py`.
-        planned_mfu: model FLOPs utilisation that the GPU-hours assume.
-        gpu_hour_usd: price of one GPU-hour.
     """
 
     sync_each_microbatch: bool = False
     gpus: int = Field(default=1, gt=0)
+
+
+class ParallelismConfig(ShardingConfig):
+    """Precision and sharding and, for planning, the machine.
+
+    Attributes:
+        gpu: name of the GPUs, as in `recipes/engine/flops.py`.
+        planned_mfu: model FLOPs utilisation that the GPU-hours assume.
+        gpu_hour_usd: price of one GPU-hour.
+    """
+
     gpu: str = "H200"
     planned_mfu: float = Field(default=0.4, gt=0, le=1)
     gpu_hour_usd: float = Field(default=0.0, ge=0)

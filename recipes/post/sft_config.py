@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from ..config import AdamWConfig, BatchConfig, ParallelismConfig, RunLoggingConfig
+from ..config import AdamWConfig, BatchConfig, RunLoggingConfig, ShardingConfig
 
 
 class AdapterConfig(Strict):
@@ -130,7 +130,7 @@ class ChatStageConfig(Strict):
     batch: BatchConfig
     schedule: ChatScheduleConfig
     optimizer: AdamWConfig
-    parallelism: ParallelismConfig
+    parallelism: ShardingConfig
     logging: ChatLoggingConfig
 
     @model_validator(mode="after")

@@ -26,10 +26,11 @@ _PARENTS = {"sft": "midtrain_reasoning", "dpo": "sft", "grpo": "sft"}
 def chat_plan(config: ChatStageConfig) -> str:
     """Describe a run for `--dry-run`: the resolved config, and the size of its sources."""
     lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
-    batch = config.batch
+    batch, gpus = config.batch, config.parallelism.gpus
+    split = _split(config, gpus)
     lines.append(
-        f"tokens per step   {batch.tokens_per_step:,} at most: {batch.windows_per_step} "
-        f"windows x {batch.sequence_length:,}"
+        f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs x {split.micro_batch} "
+        f"windows x {split.accumulation} forward passes x {batch.sequence_length:,}"
     )
     for source in config.data.sources:
         path = Path(source.path)
@@ -82,7 +83,9 @@ def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:
     """
     logging = config.logging
     return {
-        **shared_arguments(config, _split(config), logging.save_every, config.data.seed),
+        **shared_arguments(
+            config, _split(config, process_count()), logging.save_every, config.data.seed
+        ),
         "gradient_checkpointing": config.model.activation_checkpointing,
         "per_device_eval_batch_size": config.batch.micro_batch,
         "include_num_input_tokens_seen": "non_padding",
@@ -91,8 +94,8 @@ def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:
     }
 
 
-def _split(config: ChatStageConfig) -> BatchSplit:
-    batch, ranks = config.batch, process_count()
+def _split(config: ChatStageConfig, ranks: int) -> BatchSplit:
+    batch = config.batch
     share = ranks * batch.micro_batch
     if batch.windows_per_step % share:
         raise RecipeError(

@@ -29,7 +29,6 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import Conversation
 from data_recipes.toy.chats import chats
 from data_recipes.toy.preferences import preferences
-from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.adapter import merge_adapter
 from modeling_kormo.export import save_portable
 from recipes import dpo, sft
@@ -44,16 +43,8 @@ from recipes.post.sft_config import ChatSource, SFTStageConfig
 from recipes.post.trainers import PairTrainer
 
 from ...conftest import ROOT, environment, release_outputs
+from .conftest import SHAPE
 
-SHAPE = {
-    "vocab_size": 1280,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-}
 SFT = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
 LORA = "model.adapter={rank: 4, alpha: 8}"
 
@@ -70,18 +61,6 @@ def _one_thread() -> Iterator[None]:
 def write_rows(path: Path, rows: list[dict]) -> Path:
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     return path
-
-
-@pytest.fixture(scope="module")
-def base(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random base model with the tokenizer of the small data set."""
-    directory = tmp_path_factory.mktemp("base")
-    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
-    ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    torch.manual_seed(0)
-    save_portable(KORMoForCausalLM(KORMoConfig(**SHAPE, **ids)), directory)
-    tokenizer.save_pretrained(directory)
-    return directory
 
 
 @pytest.fixture(scope="module")

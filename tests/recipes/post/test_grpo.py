@@ -154,39 +154,10 @@ def test_tokenizers_that_cannot_chat_are_refused(chat_model: Path, tmp_path: Pat
         load_rollout_tokenizer(str(tmp_path / "plain"))
 
 
-def test_every_setting_reaches_the_trainer(overrides: list[str]) -> None:
-    """Values other than the defaults and than each other, as no two may be exchanged."""
-    config = stage(
-        overrides,
-        "rewards={answer: 0.9, language: 0.3, format: 0.1}",
-        "optimizer={learning_rate: 2e-4, weight_decay: 0.2, max_grad_norm: 0.7, "
-        "loss_type: dr_grpo, kl_beta: 0.04, beta1: 0.8, beta2: 0.9, epsilon: 1e-6}",
-        "generation.temperature=0.8",
-        "schedule={steps: 7, warmup_steps: 2}",
-    )
-    args = grpo_arguments(config, end_id=5)
-    found = {
-        "reward_weights": [0.9, 0.3, 0.1],
-        "learning_rate": 2e-4,
-        "weight_decay": 0.2,
-        "max_grad_norm": 0.7,
-        "loss_type": "dr_grpo",
-        "beta": 0.04,
-        "adam_beta1": 0.8,
-        "adam_beta2": 0.9,
-        "adam_epsilon": 1e-6,
-        "temperature": 0.8,
-        "max_steps": 7,
-        "warmup_steps": 2,
-        "num_generations": 4,
-        "max_completion_length": 12,
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 2,
-        # Advantages are divided by the standard deviation of their group.
-        "scale_rewards": "group",
-        "shuffle_dataset": False,
-    }
-    assert {name: getattr(args, name) for name in found} == found
+def test_advantages_are_those_of_a_group(overrides: list[str]) -> None:
+    """Divided by its standard deviation; and the order of prompts is ours."""
+    args = grpo_arguments(stage(overrides), end_id=5)
+    assert (args.scale_rewards, args.shuffle_dataset) == ("group", False)
 
 
 def test_rewards_are_weighted_in_their_order(
