@@ -22,6 +22,7 @@ import torch
 from data_recipes.common.commit import git_commit
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
+from data_recipes.common.machine import processor
 
 from .measure import describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings
@@ -30,15 +31,6 @@ from .run_dir import RESULTS, RunDir, read_results
 
 # Those that decide what a model answers and how it is scored.
 _PACKAGES = ("torch", "transformers", "tokenizers", "lm_eval", "datasets", "vllm")
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as handle:
-            names = (line.partition(":")[2].strip() for line in handle if "model name" in line)
-            return next(names, platform.machine())
-    except OSError:
-        return platform.processor() or platform.machine()
 
 
 def describe_environment(device: str) -> dict[str, str]:
@@ -58,7 +50,7 @@ def describe_environment(device: str) -> dict[str, str]:
         "commit": git_commit() or "not in git",
         "python": sys.version.split()[0],
         **packages,
-        "device": torch.cuda.get_device_name(torch.device(device)) if on_gpu else _cpu(),
+        "device": torch.cuda.get_device_name(torch.device(device)) if on_gpu else processor(),
         "threads": str(torch.get_num_threads()),
         "system": platform.platform(terse=True),
     }

@@ -23,6 +23,10 @@ COMMANDS = {
     "train dpo": ("recipes.dpo", "preference tuning"),
     "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),
     "ladder": ("recipes.ladder", "all stages of a small size, and a table of them"),
+    "experiment": (
+        "recipes.experiment",
+        "arms against a baseline on the same seeds, with intervals",
+    ),
     "masks": ("recipes.inspect_masks", "what fine-tuning would learn of its data"),
     "chat": ("recipes.chat", "talk to a model in the terminal"),
     "eval": ("eval", "evaluate a model, compare runs"),

@@ -19,7 +19,7 @@ from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
 from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
-from .engine.handover import BASE_USAGE, Trained, save_kormo, write_final
+from .engine.handover import BASE_USAGE, Trained, initial_digests, save_kormo, write_final
 from .engine.metrics import CURVE, Throughput
 from .engine.quick_eval import add_quick_eval
 from .engine.schedule import Steps
@@ -212,6 +212,8 @@ def build_trainer(
         ),
         collator=PackedCollator(config.data.document_masking, token_ids(tokenizer, rules.unscored)),
     )
+    if config.model.init_from is None:
+        trainer.initial_weights = initial_digests(model)
     add_quick_eval(trainer, config, tokenizer)
     if growth := growth_of(config):
         trainer.add_callback(GrowthRamp(config, model, growth))
@@ -242,6 +244,7 @@ def export(
             table=format_plan(rows, config.batch.sequence_length),
             usage=BASE_USAGE,
             growth=growth.record() if growth else None,
+            initial_weights=trainer.initial_weights,
         )
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
         final = write_final(config, config.logging.output_dir, save, tokenizer, trained)

@@ -29,6 +29,7 @@ from data_recipes.common.commit import git_commit
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
+from data_recipes.common.machine import processor
 from recipes.benchmark import (
     MEDIAN_DOCUMENT,
     OUT_OF_MEMORY,
@@ -184,13 +185,6 @@ def run_rounds(requests: list[Request], rounds: int, device: str, work: Path) ->
     return runs
 
 
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def report(args: argparse.Namespace, config: StageConfig, runs: list[dict]) -> dict[str, Any]:
     """Everything that the JSON holds."""
     shape = model_config(config, tokenizer=None)
@@ -203,7 +197,7 @@ def report(args: argparse.Namespace, config: StageConfig, runs: list[dict]) -> d
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git_commit(),
         "machine": {
-            "cpu": cpu_model(),
+            "cpu": processor(),
             "cores": os.cpu_count(),
             "threads": next((r["threads"] for r in runs if "threads" in r), None),
             "gpu": gpu,

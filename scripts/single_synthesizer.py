@@ -1,7 +1,9 @@
-"""Stage 2 on one, two and five synthetic Korean sources; see recipes/single_synthesizer.py."""
+"""The experiment's old command, which names the new one."""
 
-from recipes.command_line import exit_on_error
-from recipes.single_synthesizer import main
+import sys
 
 if __name__ == "__main__":
-    exit_on_error(main)
+    sys.exit(
+        "error: this is an experiment like any other now:\n"
+        "  kormo experiment single_synthesizer --size tiny [--dry-run | --report]"
+    )

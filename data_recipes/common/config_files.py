@@ -89,8 +89,13 @@ def find_config(path: str | Path, shipped: Path) -> Path:
     return path if path.is_file() or not (shipped / path).is_file() else shipped / path
 
 
-def find_recipe(name: str, shipped: Path) -> Path:
+def find_recipe(name: str, shipped: Path, option: str = "--config") -> Path:
     """Find a config file as given, or a shipped one by its name, with or without `.yaml`.
+
+    Args:
+        name: of the file.
+        shipped: directory of those that are shipped.
+        option: what the user named it with; begins the message.
 
     Raises:
         RecipeError: there is none; lists those that are shipped.
@@ -99,7 +104,7 @@ def find_recipe(name: str, shipped: Path) -> Path:
         if path.is_file():
             return path
     names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))
-    raise RecipeError(f"--config {name}: no such file; shipped are {names}")
+    raise RecipeError(f"{option} {name}: no such file; shipped are {names}")
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:

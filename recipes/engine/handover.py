@@ -1,5 +1,6 @@
 """`final/`: the model directory that one stage hands to the next, with its lineage and card."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import torch
 import yaml
 from accelerate import init_empty_weights
+from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.commit import git_commit
@@ -24,6 +26,7 @@ from .metrics import CURVE, METRICS, read_metrics
 FINAL = "final"
 LINEAGE = "lineage.json"
 RECIPE = "recipe.yaml"
+_DIGESTED = 256  # numbers of each matrix
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 
 
@@ -51,6 +54,7 @@ class Trained:
         table: what went in, for people.
         usage: Python lines of the model card, and what kind of model it is.
         growth: which of its units are new in this stage, if it grew.
+        initial_weights: digests of a random initialisation; `None` where weights were loaded.
     """
 
     parent: str | None
@@ -63,6 +67,7 @@ class Trained:
     table: str
     usage: str
     growth: dict[str, Any] | None = None
+    initial_weights: dict[str, str] | None = None
 
 
 BASE_USAGE = """```python
@@ -88,6 +93,25 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=512)[0]))
 ```
 
 `enable_thinking=False` answers at once. It has had no safety tuning."""
+
+
+def initial_digests(model: nn.Module) -> dict[str, str]:
+    """Digest a random initialisation, to tell whether two runs began alike.
+
+    All matrices are drawn one after another from one stream of random numbers: a run that drew
+    anything else differs in the first numbers of every matrix after it, so those are enough, and
+    cost nothing at any size.
+
+    Returns:
+        One digest of the embedding and one of all else, shapes included.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    digests = {"embedding": hashlib.sha256(), "others": hashlib.sha256()}
+    for name, parameter in model.named_parameters():
+        own = digests["embedding" if id(parameter) in embeddings else "others"]
+        own.update(f"{name} {tuple(parameter.shape)}".encode())
+        own.update(parameter.detach().flatten()[:_DIGESTED].float().cpu().numpy().tobytes())
+    return {name: digest.hexdigest()[:16] for name, digest in digests.items()}
 
 
 def read_lineage(model_dir: str) -> dict[str, Any] | None:
@@ -220,6 +244,7 @@ def write_final(
             "commit": git_commit(),
             "packages": {name: version(name) for name in _PACKAGES},
             "python": sys.version.split()[0],
+            "initial_weights": trained.initial_weights,
             "weights_sha256": {p.name: sha256_file(p) for p in weights},
         }
         write_json_atomically(staging / LINEAGE, lineage)

@@ -109,6 +109,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.throughput = throughput
         self.keep_checkpoints = config.logging.keep_checkpoints
         self.start_step = 0
+        # Of the weights before the first step, if they were drawn; goes into the lineage.
+        self.initial_weights: dict[str, str] | None = None
         optimizer = config.optimizer
         self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
         # Sums over the micro-batches of one step: cross-entropy and z-loss, in nats.

@@ -1,0 +1,152 @@
+"""Run an experiment: arms that differ in named settings, on the same seeds, by one ruler.
+
+    kormo experiment embedding_std --size tiny --dry-run    # what it costs, and what it could find
+    kormo experiment embedding_std --size tiny
+    kormo experiment single_synthesizer --size 1b --dry-run --launcher "accelerate launch"
+
+An experiment is a YAML in recipes/configs/experiments/SIZE, or a file of your own. Finished stages
+are not run again, and one that was interrupted goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from data_recipes.common.config_files import find_recipe, load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import write_json_atomically
+
+from .command_line import CONFIGS, exit_on_error
+from .experiments.config import ExperimentConfig, Overrides
+from .experiments.plan import Run, check_ruler, seed_runs, sweep_runs, values_of
+
+
+def _succeeds(command: list[str]) -> bool:
+    """Run a stage in a process of its own."""
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _train(runs: list[Run], launcher: list[str]) -> None:
+    """Run what is not finished, one stage after another."""
+    left = [run for run in runs if not run.done]
+    start = time.monotonic()
+    for number, run in enumerate(left):
+        where = f"run {len(runs) - len(left) + number + 1} of {len(runs)}: {run.name}"
+        spent = time.monotonic() - start
+        eta = f", about {spent / number * (len(left) - number) / 60:.0f} min left" if number else ""
+        print(f"\n== {where}{eta} ==", flush=True)
+        for cell in run.cells:
+            if not cell.done and not _succeeds(cell.command(launcher)):
+                raise RecipeError(
+                    f"{where}: {cell.stage} failed; see its message above, then start this command "
+                    "again"
+                )
+
+
+def _dry_run(
+    experiment: ExperimentConfig, size: str, sweep: list[Run], runs: list[Run], launcher: list[str]
+) -> None:
+    from .experiments.cost import cost_report
+    from .experiments.results import RESULTS, read_results, records
+
+    everything = [*sweep, *runs]
+    done = [run for run in everything if run.done]
+    left = [run for run in everything if run not in done]
+    for run in left:
+        for cell in run.cells:
+            if not cell.done:
+                print(shlex.join(cell.command(launcher)))
+    if any(not run.done for run in sweep):
+        print("(after the sweep, every arm goes on with its own best value)")
+    own = read_results(experiment.output_dir / RESULTS)
+    print(f"\n{experiment.question}")
+    print(cost_report(experiment, size, left, done, own, records()))
+
+
+def _report(
+    experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
+) -> Path:
+    """Write the results of what is finished, as numbers, table and plot."""
+    from .experiments.report import draw, results_page
+    from .experiments.results import RESULTS, collect
+
+    done = [run for run in runs if run.done]
+    results = collect(experiment, name, size, [run for run in sweep if run.done], done)
+    path = experiment.output_dir / RESULTS
+    write_json_atomically(path, results)
+    draw(results, path.with_suffix(".png"))
+    page = results_page(results, path.with_suffix(".png").name)
+    page.write(path.with_suffix(".md"))
+    print(f"\n{page.to_markdown()}\n{path.with_suffix('')}.{{md,json,png}}")
+    return path
+
+
+def _publish(path: Path, name: str, size: str) -> None:
+    """Copy the results to where the repository keeps them, and make their page again."""
+    from .experiments.report import all_results_page
+    from .experiments.results import DOCS, RECORDS, read_results
+
+    write_json_atomically(RECORDS / size / f"{name}.json", read_results(path))
+    all_results_page().write(DOCS / "experiments.md")
+    print(f"{RECORDS / size / name}.json, {DOCS / 'experiments.md'}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="of an experiment, or a YAML file")
+    parser.add_argument("--size", required=True, help="of its recipes: tiny, small, 1b, 10b")
+    parser.add_argument(
+        "--launcher",
+        default=shlex.quote(sys.executable),
+        help='what starts a stage, such as "accelerate launch --config_file FILE"',
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print commands, cost and power, and exit"
+    )
+    parser.add_argument("--report", action="store_true", help="only look at what is finished")
+    parser.add_argument(
+        "--publish", action="store_true", help="like --report, and renew docs/experiments.md"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the experiment")
+    return parser.parse_intermixed_args()
+
+
+def main() -> None:
+    """Run what is not finished, and report."""
+    args = _parse()
+    path = find_recipe(args.name, CONFIGS / "experiments" / args.size, "experiment")
+    experiment, size = load_config(path, ExperimentConfig, args.overrides), args.size
+    launcher, values = shlex.split(args.launcher), values_of(experiment)
+    sweep = sweep_runs(experiment, size)
+
+    def chosen() -> dict[str, Overrides]:
+        if not experiment.sweep:
+            return dict.fromkeys(experiment.arms, values[0])
+        from .experiments.results import best_values
+
+        done = [run for run in sweep if run.done]
+        return best_values(experiment, done, values)
+
+    runs = seed_runs(experiment, size, chosen())
+    check_ruler(experiment, runs)
+    if args.dry_run:
+        _dry_run(experiment, size, sweep, runs, launcher)
+        return
+    if not (args.report or args.publish):
+        _train(sweep, launcher)
+        runs = seed_runs(experiment, size, chosen())
+        _train(runs, launcher)
+    results = _report(experiment, path.stem, size, sweep, runs)
+    if args.publish:
+        _publish(results, path.stem, size)
+
+
+if __name__ == "__main__":
+    exit_on_error(main)

@@ -1,0 +1,136 @@
+"""Measures of a finished run: functions of its log, its data and its settings."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import Mixture
+
+from ..engine.metrics import read_metrics
+from ..engine.schedule import plan_steps
+from .plan import Run
+
+Lines = list[dict[str, Any]]
+# All others are better the lower they are.
+_HIGHER_IS_BETTER = ("quick/",)
+_BITS = "bits_per_byte/"
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a larger value of a measure is the better one."""
+    return name.startswith(_HIGHER_IS_BETTER)
+
+
+def _last(lines: Lines, prefix: str) -> dict[str, float]:
+    keys = dict.fromkeys(key for line in lines for key in line if key.startswith(prefix))
+    return {key: [line[key] for line in lines if key in line][-1] for key in keys}
+
+
+def _bits_per_byte(run: Run, lines: Lines) -> dict[str, float]:
+    """Held-out bits per byte by language, at the end and before the first step."""
+    first = next((line for line in lines if any(key.startswith(_BITS) for key in line)), {})
+    before = {f"{k} before": v for k, v in first.items() if k.startswith(_BITS)}
+    return _last(lines, _BITS) | before
+
+
+def _logged(name: str) -> Callable[[Run, Lines], dict[str, float]]:
+    """Make the measure of a suite that was evaluated while the run trained."""
+    return lambda run, lines: _last(lines, f"{name}/")
+
+
+def _unrest(run: Run, lines: Lines) -> dict[str, float]:
+    """How much the loss goes up and down from one line of the log to the next.
+
+    Standard deviation of the differences in the second half, over the root of two: that of the
+    noise about a slow trend. In nats per token; nothing for less than three lines.
+    """
+    losses = [line["loss"] for line in lines if "loss" in line]
+    losses = losses[len(losses) // 2 :]
+    steps = [after - before for before, after in zip(losses, losses[1:])]
+    return {"unrest": statistics.stdev(steps) / 2**0.5} if len(steps) > 1 else {}
+
+
+def _spikes(run: Run, lines: Lines) -> dict[str, float]:
+    """Updates that the guard skipped."""
+    return {"skipped updates": _last(lines, "skipped_updates")["skipped_updates"]}
+
+
+def _gradient_norm(run: Run, lines: Lines) -> dict[str, float]:
+    """Largest norm before clipping after the warm-up, and the share of logged steps clipped."""
+    config = run.cells[-1].config
+    warm = plan_steps(config).warmup
+    norms = [line["grad_norm"] for line in lines if "grad_norm" in line and line["step"] > warm]
+    clipped = sum(norm > config.optimizer.max_grad_norm for norm in norms) / len(norms)
+    return {"largest gradient norm": max(norms), "share of steps clipped": clipped}
+
+
+def _mixture(run: Run, lines: Lines) -> dict[str, float]:
+    """Sources of synthetic Korean text, who wrote them, and passes over the one seen most."""
+    config = run.cells[-1].config
+    data, length = config.data, config.batch.sequence_length
+    mixture = Mixture(data.shards, data.mixture, length, data.seed)
+    rows = mixture.plan(config.schedule.total_tokens // length)
+    rows = [r for r in rows if r.language == "ko" and r.synthesizer and r.name not in data.heldout]
+    return {
+        "synthetic sources": float(len(rows)),
+        "synthesizers": float(len({r.synthesizer for r in rows})),
+        "epochs": max((r.epochs for r in rows), default=0.0),
+    }
+
+
+_MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
+    "bits_per_byte": _bits_per_byte,
+    "unrest": _unrest,
+    "spikes": _spikes,
+    "gradient_norm": _gradient_norm,
+    "mixture": _mixture,
+    "proxy": _logged("proxy"),
+    "quick": _logged("quick"),
+}
+
+
+def measure_run(run: Run, names: list[str]) -> dict[str, float]:
+    """Measure the last stage of a finished run.
+
+    Args:
+        run: with its `metrics.jsonl`.
+        names: of the measures.
+
+    Raises:
+        RecipeError: it was not measured in a way that is asked for.
+    """
+    lines, found = read_metrics(run.cells[-1].directory), {}
+    for name in names:
+        values = _MEASURES[name](run, lines)
+        if not values:
+            raise RecipeError(
+                f"{run.cells[-1].directory}: its log has nothing for the measure {name!r}; ask for "
+                "it in `shared` (logging.quick_eval_every_tokens), or train longer"
+            )
+        found |= values
+    return found
+
+
+def curve_of(run: Run) -> dict[str, list[tuple[int, float]]]:
+    """Read loss and held-out bits per byte over tokens of the last stage."""
+    curve: dict[str, list[tuple[int, float]]] = {}
+    for line in read_metrics(run.cells[-1].directory):
+        for key, value in line.items():
+            if key == "loss" or key.startswith(_BITS):
+                curve.setdefault(key, []).append((line["tokens"], value))
+    return curve
+
+
+def training_seconds(run: Run) -> float:
+    """Add up the seconds of training proper that the log of all stages tells."""
+    seconds = 0.0
+    for cell in run.cells:
+        before = 0
+        for line in read_metrics(cell.directory):
+            if "tokens_per_second" in line:
+                seconds += (line["tokens"] - before) / line["tokens_per_second"]
+                before = line["tokens"]
+    return seconds

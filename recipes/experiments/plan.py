@@ -1,0 +1,209 @@
+"""What an experiment consists of: runs, and the stages of each."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.run_dir import check_settings
+
+from ..command_line import CONFIGS, parse_command_line
+from ..config import StageConfig
+from .config import ExperimentConfig, Overrides, settings_of
+
+FINAL, RECIPE = "final", "recipe.yaml"
+# What the ruler is made of: a measurement in other windows, or of other text, is another one.
+_RULER = ("shards", "tokenizer", "heldout_tokens")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stage of a run.
+
+    Attributes:
+        stage: its name.
+        recipe: below recipes/configs.
+        overrides: of its command line.
+        config: with them.
+    """
+
+    stage: str
+    recipe: str
+    overrides: tuple[str, ...]
+    config: StageConfig
+
+    @property
+    def directory(self) -> Path:
+        return self.config.logging.output_dir
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished.
+
+        Raises:
+            RecipeError: it is, and was made with other settings; they are named.
+        """
+        record = self.directory / FINAL / RECIPE
+        if not record.is_file():
+            return False
+        check_settings(
+            self.directory,
+            yaml.safe_load(record.read_text(encoding="utf-8")),
+            self.config.model_dump(mode="json"),
+            "undo the change, delete it to train it again, or give the experiment another "
+            "output_dir:",
+            "was trained with other settings than the experiment has now",
+        )
+        return True
+
+    def command(self, launcher: list[str]) -> list[str]:
+        """Build its command line."""
+        script = str(CONFIGS.parent / f"{self.stage}.py")
+        return [*launcher, script, "--config", self.recipe, *self.overrides]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one seed.
+
+    Attributes:
+        arm: its name.
+        seed: of initialisation and windows.
+        value: what it tries of the sweep; empty without one.
+        cells: its stages.
+    """
+
+    arm: str
+    seed: int
+    value: Overrides
+    cells: tuple[Cell, ...]
+
+    @property
+    def name(self) -> str:
+        return ", ".join(filter(None, (self.arm, label_of(self.value), f"seed {self.seed}")))
+
+    @property
+    def done(self) -> bool:
+        """Whether all its stages are finished (see `Cell.done`)."""
+        return all(cell.done for cell in self.cells)
+
+    @property
+    def tokens(self) -> int:
+        return sum(cell.config.schedule.total_tokens for cell in self.cells)
+
+
+def label_of(value: Overrides) -> str:
+    """Name a value of the sweep: `learning_rate=0.003`."""
+    return " ".join(f"{key.rpartition('.')[2]}={number}" for key, number in value.items())
+
+
+def _as_override(key: str, value: Any) -> str:
+    # One line, as a shell passes it on.
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+    return f"{key}={text.removesuffix('...').strip()}"
+
+
+def _load(recipe: str, stage: str, settings: Overrides) -> tuple[tuple[str, ...], StageConfig]:
+    overrides = tuple(_as_override(key, value) for key, value in settings.items())
+    return overrides, parse_command_line(stage, "", ["--config", recipe, *overrides]).config
+
+
+def _lengths(experiment: ExperimentConfig, configs: list[StageConfig]) -> list[int]:
+    """Tokens of each stage: the budget in the recipes' proportions, in whole steps."""
+    own = [config.schedule.total_tokens for config in configs]
+    budget = experiment.budget
+    if budget.tokens is not None:
+        scale = budget.tokens / sum(own)
+    else:
+        from ..build import model_config  # loads torch
+        from ..engine.flops import flops_per_token
+
+        costs = [flops_per_token(model_config(c, None), c.batch.sequence_length) for c in configs]
+        scale = budget.flops / sum(cost * tokens for cost, tokens in zip(costs, own))
+    steps = [c.batch.tokens_per_step for c in configs]
+    return [int(tokens * scale + 0.5) // step * step for tokens, step in zip(own, steps)]
+
+
+def _run(experiment: ExperimentConfig, size: str, arm: str, seed: int, value: Overrides) -> Run:
+    place = experiment.output_dir / arm / re.sub(r"[^\w=.-]+", "_", label_of(value)) / str(seed)
+    wanted, parent = [], None
+    for stage in experiment.stages:
+        settings = settings_of(experiment.shared, stage) | settings_of(value, stage)
+        settings |= settings_of(experiment.arms[arm], stage)
+        settings |= {"data.seed": seed, "logging.output_dir": str(place / stage)}
+        if parent is not None:
+            settings["model.init_from"] = str(parent)
+        parent = place / stage / FINAL
+        wanted.append((stage, f"{size}/{stage}.yaml", settings))
+    drafts = [_load(recipe, stage, settings)[1] for stage, recipe, settings in wanted]
+    cells = []
+    for (stage, recipe, settings), tokens in zip(wanted, _lengths(experiment, drafts)):
+        if tokens == 0:
+            raise RecipeError(f"budget: less than one step of {stage} in arm {arm!r}; raise it")
+        settings["schedule.total_tokens"] = tokens
+        cells.append(Cell(stage, recipe, *_load(recipe, stage, settings)))
+    return Run(arm, seed, value, tuple(cells))
+
+
+def values_of(experiment: ExperimentConfig) -> list[Overrides]:
+    """List all combinations of the sweep; one empty one without a sweep."""
+    keys = experiment.sweep.keys()
+    return [dict(zip(keys, c)) for c in itertools.product(*experiment.sweep.values())]
+
+
+def sweep_runs(experiment: ExperimentConfig, size: str) -> list[Run]:
+    """Plan the runs that choose each arm's value; none without a sweep."""
+    if not experiment.sweep:
+        return []
+    return [
+        _run(experiment, size, arm, experiment.sweep_seed, value)
+        for arm in experiment.arms
+        for value in values_of(experiment)
+    ]
+
+
+def seed_runs(experiment: ExperimentConfig, size: str, chosen: dict[str, Overrides]) -> list[Run]:
+    """Plan the runs that are compared, seed by seed, so that it can be looked at early.
+
+    Args:
+        experiment: the experiment.
+        size: of its recipes.
+        chosen: each arm's value of the sweep.
+    """
+    return [
+        _run(experiment, size, arm, seed, chosen[arm])
+        for seed in experiment.seeds
+        for arm in experiment.arms
+    ]
+
+
+def _ruler(config: StageConfig) -> dict[str, Any]:
+    data = config.data.model_dump(mode="json")
+    return {
+        **{f"data.{key}": data[key] for key in _RULER},
+        "data.heldout": sorted(config.data.heldout or config.data.mixture),
+        "batch.sequence_length": config.batch.sequence_length,
+    }
+
+
+def check_ruler(experiment: ExperimentConfig, runs: list[Run]) -> None:
+    """Refuse arms whose bits per byte would be measured in other windows or on other text.
+
+    Raises:
+        RecipeError: names the arm and what differs.
+    """
+    rulers = {run.arm: _ruler(run.cells[-1].config) for run in runs}
+    for arm, ruler in rulers.items():
+        check_settings(
+            Path(f"arms.{arm}"),
+            rulers[experiment.baseline],
+            ruler,
+            "set it alike for all arms, in `shared`:",
+            "would be measured by another ruler than the baseline",
+        )

@@ -1,0 +1,229 @@
+"""What an experiment came to: a table and a plot, and the page of all published results."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from data_recipes.common.files import staged_file
+from data_recipes.common.page import (
+    Block,
+    Bullets,
+    Details,
+    Heading,
+    Page,
+    Paragraph,
+    Picture,
+    Span,
+    Table,
+)
+
+from .results import records
+
+_BITS = "bits_per_byte/"
+
+
+def _arms(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        arm: [r for r in runs if r["arm"] == arm] for arm in dict.fromkeys(r["arm"] for r in runs)
+    }
+
+
+def _values(runs: list[dict[str, Any]], measure: str) -> list[float]:
+    return [run["measures"][measure] for run in runs if measure in run["measures"]]
+
+
+def _mean(values: list[float]) -> str:
+    """Mean, and the standard deviation over seeds."""
+    if not values:
+        return ""
+    mean = f"{statistics.fmean(values):.4f}"
+    return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
+
+
+def verdict_of(comparison: dict[str, Any]) -> str:
+    """Say a verdict in words."""
+    smallest = f"{comparison['smallest']:g}"
+    match comparison["verdict"]:
+        case "no difference":
+            return f"no difference larger than {smallest}"
+        case "undecided":
+            needed = comparison["needed"]
+            return f"undecided (about {needed:,} seeds would find {smallest})"
+        case verdict:
+            return verdict
+
+
+def _comparison_rows(results: dict[str, Any]) -> list[list[Any]]:
+    baseline = results["experiment"]["baseline"]
+    arms, rows = _arms(results["runs"]), []
+    for measure in results["experiment"]["decide"]:
+        own = arms.get(baseline, [])
+        value = own[0]["value"] if own else ""
+        means = _mean(_values(own, measure))
+        rows.append(
+            [measure, f"{baseline} (baseline)", str(len(own)), value, means, "", "", "", ""]
+        )
+        for c in results["comparisons"]:
+            if c["measure"] != measure:
+                continue
+            own = arms[c["arm"]]
+            rows.append(
+                [
+                    measure,
+                    c["arm"],
+                    str(c["pairs"]),
+                    own[0]["value"],
+                    _mean(_values(own, measure)),
+                    f"{c['difference']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}]",
+                    f"{c['corrected']:.2g}",
+                    f"{c['detectable']:.3f}",
+                    [Span(verdict_of(c))],
+                ]
+            )
+    return rows
+
+
+def _other_measures(results: dict[str, Any]) -> list[Block]:
+    decide = results["experiment"]["decide"]
+    names = dict.fromkeys(name for run in results["runs"] for name in run["measures"])
+    names = [name for name in names if name not in decide]
+    if not names:
+        return []
+    rows = [
+        [arm, *(_mean(_values(own, name)) for name in names)]
+        for arm, own in _arms(results["runs"]).items()
+    ]
+    return [Table(["arm", *(f"{name}>" for name in names)], rows, "What else was measured")]
+
+
+def _sweep(results: dict[str, Any]) -> list[Block]:
+    if not results["sweep"]:
+        return []
+    decide = list(results["experiment"]["decide"])
+    seed = results["experiment"]["sweep_seed"]
+    rows = [
+        [run["arm"], run["value"], *(f"{run['measures'][name]:.4f}" for name in decide)]
+        for run in results["sweep"]
+    ]
+    columns = ["arm", "value", *(f"{name}>" for name in decide)]
+    table = Table(columns, rows, f"Each arm tried these on seed {seed} and went on with its best")
+    return [Details("The sweep", [table])]
+
+
+def _conditions(results: dict[str, Any]) -> str:
+    experiment, machine = results["experiment"], dict(results["machine"])
+    commits = sorted({run["commit"] or "not in git" for run in results["runs"]})
+    seconds = sum(run["seconds"] for run in results["runs"] + results["sweep"])
+    tokens = max(run["tokens"] for run in results["runs"])
+    words = ", ".join(
+        f"{name} {version}" for name, version in machine.items() if name != "processor"
+    )
+    short = ", ".join(c[:12] + ("+changes" if c.endswith("+changes") else "") for c in commits)
+    return (
+        f"{' and '.join(experiment['stages'])} of {results['size']}, {tokens:,} tokens a run, "
+        f"seeds {', '.join(map(str, experiment['seeds']))}; {results['date']}, commit {short}; "
+        f"{machine['processor']}, {words}; {seconds / 60:,.0f} minutes of training in all."
+    )
+
+
+def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
+    """Describe an experiment from its `results.json` alone.
+
+    Args:
+        results: of the experiment.
+        level: of its headings.
+    """
+    experiment = results["experiment"]
+    command = f"kormo experiment {results['name']} --size {results['size']}"
+    arms = [
+        f"{arm}: {', '.join(f'{k} = {v}' for k, v in settings.items()) or 'as the recipe'}"
+        for arm, settings in experiment["arms"].items()
+    ]
+    columns = ["measure", "arm", "seeds>", "best of the sweep", "mean ± sd over seeds>"]
+    columns += ["difference [95 %]>", "p (Holm)>", "80 % find>", "verdict"]
+    pairing = [
+        f"{arm} and the baseline share their windows: {own['windows']}; weights: {own['weights']}."
+        for arm, own in results["pairing"].items()
+    ]
+    blocks: list[Block] = [
+        Heading(f"{results['name']}, {results['size']}", level),
+        Paragraph([Span(experiment["question"], "strong")]),
+        Paragraph([Span(command, "code")]),
+        Bullets(arms),
+        Table(columns, _comparison_rows(results)),
+        *_other_measures(results),
+        *_sweep(results),
+        Bullets(pairing),
+        Paragraph(_conditions(results), "dim"),
+    ]
+    if experiment["note"]:
+        blocks.append(Paragraph(experiment["note"]))
+    return blocks
+
+
+def results_page(results: dict[str, Any], picture: str) -> Page:
+    """Make the report of one experiment."""
+    page = Page(f"Experiment {results['name']}", describe(results))
+    page.add(Picture(b"", "curves and differences", picture))
+    return page
+
+
+def all_results_page() -> Page:
+    """Make `docs/experiments.md` of all published results."""
+    page = Page("Experiments")
+    page.add(
+        Paragraph(
+            "Made of the files in docs/experiments by `kormo experiment NAME --size SIZE "
+            "--publish`; do not edit it."
+        ),
+        Paragraph(
+            "An arm differs from the baseline in what stands beside its name. Arms share their "
+            "seeds: the same windows in the same order and, unless they change it, the same "
+            "weights at the start; held-out text is measured in the same way for all. The "
+            "difference is that of the pairs, with the interval of a paired t; p is corrected over "
+            "all comparisons of an experiment (Holm). `80 % find` is the smallest difference that "
+            "as many seeds find four times in five. A verdict is better, worse, no difference "
+            "larger than what would matter, or undecided. All of it says something about this "
+            "size, these data and this length, and no more."
+        ),
+    )
+    for results in records():
+        page.add(*describe(results))
+    return page
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw the deciding measure over tokens, a colour for each arm, and the paired differences."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    decide = list(results["experiment"]["decide"])
+    shown = next((name for name in decide if name.startswith(_BITS)), "loss")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for number, (arm, own) in enumerate(_arms(results["runs"]).items()):
+        for i, run in enumerate(own):
+            points = run["curve"].get(shown, [])
+            tokens, values = [t / 1e6 for t, _ in points], [v for _, v in points]
+            style = {"color": f"C{number}", "linewidth": 1.2, "alpha": 0.7, "marker": "."}
+            left.plot(tokens, values, label=arm if i == 0 else None, **style)
+    left.set(xlabel="tokens (millions)", ylabel=shown)
+    left.grid(alpha=0.3)
+    left.legend(fontsize=8)
+    found = [c for c in results["comparisons"] if math.isfinite(c["high"])]
+    for row, c in enumerate(found):
+        half = (c["high"] - c["low"]) / 2
+        right.errorbar(c["difference"], row, xerr=half, fmt="o", color="C0", capsize=3)
+        width = 2 * c["smallest"]
+        right.barh(row, width, left=-c["smallest"], color="0.9", height=0.8, zorder=0)
+    right.axvline(0, color="0.5", linewidth=1)
+    right.set_yticks(range(len(found)), [f"{c['arm']}\n{c['measure']}" for c in found], fontsize=7)
+    right.invert_yaxis()
+    right.set(xlabel="difference from the baseline, 95 % (grey: would not matter)")
+    with staged_file(path) as staged:
+        figure.savefig(staged, dpi=110, format="png")
+    plt.close(figure)

@@ -1,0 +1,195 @@
+"""`results.json`: every run as it was measured, and what the arms come to against the baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.machine import processor
+from data_recipes.common.statistics import (
+    compare_pairs,
+    detectable_effect,
+    deviation,
+    holm,
+    judge,
+    pairs_needed,
+)
+
+from ..engine.handover import FINAL, read_lineage
+from .config import ExperimentConfig, Overrides
+from .measures import curve_of, higher_is_better, measure_run, training_seconds
+from .pairing import check_pairs
+from .plan import Run, label_of
+
+RESULTS = "results.json"
+# Results that are published with the code, and the page made of them.
+DOCS = Path(__file__).parents[2] / "docs"
+RECORDS = DOCS / "experiments"
+
+
+def describe_run(experiment: ExperimentConfig, run: Run) -> dict[str, Any]:
+    """Describe a finished run: its measures, its curve, and what it cost."""
+    lineage = read_lineage(str(run.cells[-1].directory / FINAL))
+    return {
+        "arm": run.arm,
+        "value": label_of(run.value),
+        "seed": run.seed,
+        "tokens": run.tokens,
+        "seconds": round(training_seconds(run), 1),
+        "commit": lineage["commit"],
+        "measures": measure_run(run, list(experiment.measures)),
+        "curve": curve_of(run),
+    }
+
+
+def best_values(
+    experiment: ExperimentConfig, runs: list[Run], values: list[Overrides]
+) -> dict[str, Overrides]:
+    """Choose each arm's value of the sweep, by the mean of the measures that decide.
+
+    Args:
+        experiment: the experiment.
+        runs: of the sweep, finished ones; an arm with none of them stays with the first value.
+        values: all that are tried.
+    """
+    chosen = dict.fromkeys(experiment.arms, values[0])
+    for arm in experiment.arms:
+        scores = []
+        for run in runs:
+            if run.arm == arm:
+                found = measure_run(run, list(experiment.measures))
+                own = [found[k] * (-1 if higher_is_better(k) else 1) for k in experiment.decide]
+                scores.append((statistics.fmean(own), values.index(run.value)))
+        if scores:
+            chosen[arm] = values[min(scores)[1]]
+    return chosen
+
+
+def _comparison(
+    experiment: ExperimentConfig, runs: list[dict[str, Any]], arm: str, measure: str
+) -> dict[str, Any] | None:
+    def of(name: str) -> dict[int, float]:
+        return {r["seed"]: r["measures"][measure] for r in runs if r["arm"] == name}
+
+    own, base = of(arm), of(experiment.baseline)
+    seeds = sorted(own.keys() & base.keys())
+    if len(seeds) < 2:
+        return None
+    first, second = [base[s] for s in seeds], [own[s] for s in seeds]
+    difference, spread = compare_pairs(first, second), deviation(first, second)
+    return {
+        "arm": arm,
+        "measure": measure,
+        "pairs": len(seeds),
+        "baseline": difference.first,
+        "mean": difference.second,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p_value,
+        "spread": spread,
+        "smallest": experiment.decide[measure],
+        "detectable": detectable_effect(len(seeds), spread),
+        "needed": pairs_needed(experiment.decide[measure], spread),
+        "_difference": difference,
+    }
+
+
+def compare_arms(experiment: ExperimentConfig, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every arm with the baseline on the same seeds, and say what it comes to.
+
+    Args:
+        experiment: the experiment.
+        runs: as `describe_run` has them.
+
+    Returns:
+        One record for each arm and deciding measure that has two pairs at least; p-values are
+        corrected for the number of records (Holm).
+    """
+    found = [
+        record
+        for measure in experiment.decide
+        for arm in experiment.arms
+        if arm != experiment.baseline
+        and (record := _comparison(experiment, runs, arm, measure)) is not None
+    ]
+    for record, corrected in zip(found, holm([r["p"] for r in found])):
+        record["corrected"] = corrected
+        record["verdict"] = judge(
+            record.pop("_difference"),
+            corrected,
+            record["smallest"],
+            higher_is_better(record["measure"]),
+        )
+    return found
+
+
+def collect(
+    experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
+) -> dict[str, Any]:
+    """Put together what is finished.
+
+    Args:
+        experiment: the experiment.
+        name: of it.
+        size: of its recipes.
+        sweep: finished runs of the sweep.
+        runs: finished runs that are compared.
+
+    Raises:
+        RecipeError: nothing is finished, or runs that should be pairs are none.
+    """
+    if not runs:
+        raise RecipeError(f"{experiment.output_dir}: no finished run to report on")
+    pairs = check_pairs(experiment, runs)
+    described = [describe_run(experiment, run) for run in runs]
+    lineage = read_lineage(str(runs[-1].cells[-1].directory / FINAL))
+    return {
+        "name": name,
+        "size": size,
+        "experiment": experiment.model_dump(mode="json"),
+        "machine": {
+            "processor": f"{processor()}, {os.cpu_count()} cores",
+            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+            "python": lineage["python"],
+            **lineage["packages"],
+        },
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "pairing": {arm: asdict(pairing) for arm, pairing in pairs.items()},
+        "sweep": [describe_run(experiment, run) for run in sweep],
+        "runs": described,
+        "comparisons": compare_arms(experiment, described),
+    }
+
+
+def read_results(path: Path) -> dict[str, Any] | None:
+    """Read a `results.json`; `None` if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def records() -> list[dict[str, Any]]:
+    """Read all published results, by size and name."""
+    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RECORDS.glob("*/*.json"))]
+
+
+def known_spread(found: list[dict[str, Any]], size: str, measure: str) -> float | None:
+    """Find the largest spread of paired differences that earlier experiments of a size had.
+
+    Args:
+        found: results, the nearest to the question first; the first that has any decides.
+        size: of the recipes.
+        measure: deciding one.
+    """
+    for results in found:
+        own = [c["spread"] for c in results["comparisons"] if c["measure"] == measure]
+        own = [spread for spread in own if not math.isnan(spread)]
+        if results["size"] == size and own:
+            return max(own)
+    return None

@@ -1,0 +1,333 @@
+"""An experiment from its plan to its report: what its runs share, and what stops it."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import write_json_atomically
+from data_recipes.common.run_dir import find_differences
+from recipes.command_line import CONFIGS
+from recipes.experiment import main
+from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.measures import measure_run
+from recipes.experiments.pairing import check_pairs
+from recipes.experiments.plan import check_ruler, seed_runs, sweep_runs, values_of
+from tests.conftest import ROOT, SMALL, environment, release_outputs
+
+SHIPPED = sorted((CONFIGS / "experiments").glob("*/*.yaml"))
+Start = Callable[..., str]
+
+
+def load(path: Path, *overrides: str) -> ExperimentConfig:
+    return load_config(path, ExperimentConfig, list(overrides))
+
+
+def planned(experiment: ExperimentConfig, size: str = "tiny") -> list:
+    values = values_of(experiment)
+    return seed_runs(experiment, size, dict.fromkeys(experiment.arms, values[0]))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(path: Path) -> None:
+    size, experiment = path.parent.name, load(path)
+    assert experiment.output_dir == Path("runs") / size / "experiments" / path.stem
+    runs = planned(experiment, size)
+    check_ruler(experiment, runs)
+    assert len(runs) == len(experiment.arms) * len(experiment.seeds)
+    directories = [
+        cell.directory for run in [*runs, *sweep_runs(experiment, size)] for cell in run.cells
+    ]
+    if experiment.sweep:  # the values that are not the first are those of the sweep alone
+        assert len(set(directories)) == len(directories)
+    for run in runs:
+        base = next(r for r in runs if (r.arm, r.seed) == (experiment.baseline, run.seed))
+        for cell, other in zip(run.cells, base.cells):
+            lines = find_differences(
+                other.config.model_dump(mode="json"), cell.config.model_dump(mode="json")
+            )
+            changed = {line.partition(":")[0] for line in lines} - {"logging.output_dir"}
+            said = {*experiment.arms[run.arm], *experiment.arms[experiment.baseline]}
+            assert all(any(f"{key}.".startswith(f"{own}.") for own in said) for key in changed)
+            assert bool(changed) == (run is not base)
+            assert cell.config.data.seed == run.seed
+
+
+def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path: Path) -> None:
+    given = {
+        "question": "?",
+        "stages": ["stage1", "stage2"],
+        "output_dir": str(tmp_path),
+        "baseline": "narrow",
+        "arms": {
+            "narrow": {},
+            "wide": {"model.shape.intermediate_size": 2048, "stage2": {"data.packing": "best_fit"}},
+        },
+        "seeds": [1, 2],
+        "budget": {"tokens": 921_600},
+        "measures": ["bits_per_byte"],
+        "decide": {"bits_per_byte/ko": 0.02},
+        "shared": {"data.heldout": ["web_ko"]},
+    }
+    experiment = ExperimentConfig.model_validate(given)
+    runs = planned(experiment)
+    configs = [[cell.config for cell in run.cells] for run in runs[:2]]
+    own = [409_600, 512_000]  # of the recipes
+    for first, second in configs:
+        assert first.schedule.total_tokens % 2048 == second.schedule.total_tokens % 2048 == 0
+        assert first.schedule.total_tokens / second.schedule.total_tokens == pytest.approx(
+            own[0] / own[1], rel=0.01
+        )
+        assert second.model.init_from == str(first.logging.output_dir / "final")
+    assert runs[0].tokens == runs[1].tokens == pytest.approx(921_600, abs=4096)
+    # Said of one stage, a setting is that stage's alone.
+    assert [c.data.packing for c in configs[1]] == ["concat", "best_fit"]
+    flops = ExperimentConfig.model_validate(given | {"budget": {"flops": 1.5e13}})
+    narrow, wide = planned(flops)[:2]
+    assert narrow.tokens > 1.5 * wide.tokens
+
+
+CHANGES = {
+    "runner's": ({"shared": {"data.seed": 3}}, "data.seed is set by the experiment"),
+    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "model.init_from is"),
+    "baseline": ({"baseline": "c"}, "baseline 'c' is none of the arms"),
+    "lucky seed": (
+        {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},
+        "sweep_seed 1 is one of",
+    ),
+    "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the two"),
+    "measure": ({"decide": {"quick/kmmlu_mini": 0.1}}, "belongs to none of `measures`"),
+    "band": ({"decide": {"bits_per_byte/ko": 0}}, "above 0"),
+    "unknown key": ({"shared": {"schedule.tokens": 1}}, "schedule.tokens: unknown key"),
+    "ruler": (
+        {"arms": {"a": {}, "b": {"data.heldout_tokens": 300}}},
+        "arms.b: would be measured by another ruler.*\n.*data.heldout_tokens: was 512, is 300",
+    ),
+    "ruler of the mixture": (
+        {"arms": {"a": {}, "b": {"data.mixture": {"web_ko": 1}}}},
+        "data.heldout: was",
+    ),
+}
+
+
+def small(data_dir: Path, output: Path, **changes: object) -> dict:
+    """An experiment of two arms and two seeds on the shared data, four steps a run."""
+    own = dict(item.split("=", 1) for item in SMALL if "total_tokens" not in item)
+    shared = {key: yaml.safe_load(value) for key, value in own.items()} | {
+        "data.recipe": str(data_dir / "recipe.yaml"),
+        "data.shards": str(data_dir / "shards"),
+        "data.tokenizer": str(data_dir / "tokenizer"),
+        "logging.eval_every_tokens": 2048,
+        "logging.save_every_tokens": 1024,
+    }
+    return {
+        "question": "Does it?",
+        "stages": ["stage1"],
+        "output_dir": str(output),
+        "baseline": "a",
+        "arms": {"a": {}, "b": {"optimizer.weight_decay": 0.5}},
+        "seeds": [1, 2],
+        "budget": {"tokens": 4096},
+        "shared": shared | changes.pop("shared", {}),
+        "measures": ["bits_per_byte", "unrest", "spikes", "gradient_norm"],
+        "decide": {"bits_per_byte/en": 0.02, "bits_per_byte/ko": 0.02},
+    } | changes
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, case: str) -> None:
+    changes, message = CHANGES[case]
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(small(data_dir, tmp_path / "out", **changes)))
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        experiment = load(path)
+        check_ruler(experiment, planned(experiment))
+
+
+def run_here(command: list[str]) -> bool:
+    """Run a stage in this process, which has loaded torch already."""
+    if command[0] == "false":
+        return False
+    script = Path(command[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", command[1:])
+        importlib.import_module(f"recipes.{script.stem}").main()
+    release_outputs()
+    return True
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Start:
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("recipes.experiment._succeeds", run_here)
+
+    def run(path: Path, *arguments: str) -> str:
+        given = ["experiment", str(path), "--size", "tiny", *arguments]
+        monkeypatch.setattr(sys, "argv", given)
+        main()
+        return capfd.readouterr().out
+
+    return run
+
+
+def test_an_experiment_from_its_plan_to_its_report(
+    data_dir: Path, tmp_path: Path, start: Start
+) -> None:
+    output, path = tmp_path / "out", tmp_path / "x.yaml"
+    wide = {"a": {}, "b": {"model.embedding_std": 0.5}}
+    given = small(data_dir, output, arms=wide)
+    path.write_text(yaml.safe_dump(given))
+    plan = start(path, "--dry-run")
+    assert plan.count("stage1.py") == 4 and "4 to do, 0 finished" in plan and "nobody knows" in plan
+    assert not output.exists()
+    with pytest.raises(RecipeError, match="no finished run to report on"):
+        start(path, "--report")
+    with pytest.raises(RecipeError, match="run 1 of 4: a, seed 1: stage1 failed.*again"):
+        start(path, "--launcher", "false")
+
+    # Killed inside a run, it goes on there; a finished one is not run again.
+    command = [sys.executable, "-m", "recipes.experiment", str(path), "--size", "tiny"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    log, deadline = output / "a" / "2" / "stage1" / "checkpoint-2", time.monotonic() + 120
+    while not log.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = output / "a" / "1" / "stage1" / "final" / "model.safetensors"
+    before = finished.stat().st_mtime_ns
+    first = start(path)
+    assert "run 3 of 4: a, seed 2" in first and "resuming from" in first
+    assert finished.stat().st_mtime_ns == before and first.count("== run ") == 2
+
+    results = json.loads((output / "results.json").read_text())
+    assert [(r["arm"], r["seed"]) for r in results["runs"]] == [
+        ("a", 1), ("b", 1), ("a", 2), ("b", 2)
+    ]  # fmt: skip
+    assert results["pairing"]["b"] == {"windows": "yes", "weights": "all but the embedding"}
+    by_run = {(r["arm"], r["seed"]): r for r in results["runs"]}
+    for comparison in results["comparisons"]:
+        measure = comparison["measure"]
+        differences = [
+            by_run["b", seed]["measures"][measure] - by_run["a", seed]["measures"][measure]
+            for seed in (1, 2)
+        ]
+        assert comparison["difference"] == pytest.approx(sum(differences) / 2)
+        assert comparison["low"] <= comparison["difference"] <= comparison["high"]
+    for run in results["runs"]:
+        measures = run["measures"]
+        assert measures["bits_per_byte/ko"] < measures["bits_per_byte/ko before"]
+        assert measures["skipped updates"] == 0 and measures["largest gradient norm"] > 0
+    assert (output / "results.png").stat().st_size > 10_000
+    page = (output / "results.md").read_text()
+    assert "Does it?" in page and "kormo experiment x --size tiny" in page and "| b |" in page
+
+    # Nothing is left to do, and a report is the same from what is there.
+    assert "== run" not in start(path)
+    again = json.loads((output / "results.json").read_text())
+    assert again == results
+    plan = start(path, "--dry-run")
+    assert "0 to do, 4 finished" in plan and "paired differences have a standard deviation" in plan
+
+    # Changed settings are refused by name, not taken for the same run.
+    with pytest.raises(RecipeError, match=r"optimizer\.beta1: was 0\.9, is 0\.8"):
+        start(path, "shared={optimizer.beta1: 0.8, " + path_settings(given) + "}", "--report")
+
+    # A pair that is none: another seed's weights, or data that were made again in between.
+    experiment = load(path)
+    runs = planned(experiment)
+    lineage = output / "b" / "2" / "stage1" / "final" / "lineage.json"
+    whole = json.loads(lineage.read_text())
+    for change, message in (
+        ({"initial_weights": {"embedding": "x", "others": "y"}}, "began with other weights"),
+        ({"data_fingerprint": "x"}, "read other windows"),
+    ):
+        write_json_atomically(lineage, whole | change)
+        with pytest.raises(RecipeError, match=f"b, seed 2 {message} than the baseline"):
+            check_pairs(experiment, runs)
+    # The embedding is what this arm changes, so that it may differ.
+    weights = whole["initial_weights"] | {"embedding": "x"}
+    write_json_atomically(lineage, whole | {"initial_weights": weights})
+    check_pairs(experiment, runs)
+
+
+def path_settings(given: dict) -> str:
+    """The shared settings of an experiment as they stand on a command line."""
+    return yaml.safe_dump(given["shared"], default_flow_style=True, width=10**6).strip()[1:-1]
+
+
+def test_every_arm_goes_on_with_its_own_best_value(
+    data_dir: Path, tmp_path: Path, start: Start
+) -> None:
+    output, path = tmp_path / "out", tmp_path / "x.yaml"
+    sweep = {"optimizer.learning_rate": [1e-5, 1e-3]}
+    given = small(data_dir, output, sweep=sweep, seeds=[1, 2], budget={"tokens": 1024})
+    given["measures"] = ["bits_per_byte"]
+    given["shared"]["schedule.warmup_fraction"] = 0.0
+    given["shared"]["logging.eval_every_tokens"] = 1024
+    path.write_text(yaml.safe_dump(given))
+    text = start(path)
+    assert text.count("== run ") == 8
+    results = json.loads((output / "results.json").read_text())
+    assert len(results["sweep"]) == 4 and {r["seed"] for r in results["sweep"]} == {0}
+    for arm in "ab":
+        own = {r["value"]: r["measures"] for r in results["sweep"] if r["arm"] == arm}
+        best = min(own, key=lambda v: own[v]["bits_per_byte/en"] + own[v]["bits_per_byte/ko"])
+        assert best == "learning_rate=0.001"
+        assert {r["value"] for r in results["runs"] if r["arm"] == arm} == {best}
+    assert (output / "a" / best / "1" / "stage1" / "final").is_dir()
+    assert "went on with its best" in (output / "results.md").read_text()
+
+
+def test_the_mixture_of_a_run_is_that_of_its_korean_sources(data_dir: Path, tmp_path: Path) -> None:
+    mixture = {"web_en": 0.5, "stories_ko": 0.25, "stories_en": 0.25}
+    given = small(data_dir, tmp_path, arms={"a": {}, "b": {"optimizer.beta1": 0.8}})
+    given["shared"] |= {"data.mixture": mixture, "data.heldout": ["web_ko"]}
+    given["measures"] = ["mixture", "bits_per_byte"]
+    run = planned(ExperimentConfig.model_validate(given))[0]
+    folder = run.cells[0].directory
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 0, "bits_per_byte/ko": 2.0}) + "\n")
+    values = measure_run(run, ["mixture"])
+    assert values["synthetic sources"] == values["synthesizers"] == 1
+    # 4,096 tokens in windows of 128, a quarter of them Korean, over those of the source.
+    windows = json.loads((data_dir / "shards/stories_ko/train/manifest.json").read_text())["tokens"]
+    assert values["epochs"] == pytest.approx(8 / (windows // 128), rel=0.1)
+    with pytest.raises(RecipeError, match="nothing for the measure 'unrest'"):
+        measure_run(run, ["unrest"])
+
+
+def test_unrest_is_the_noise_about_a_slow_trend(data_dir: Path, tmp_path: Path) -> None:
+    run = planned(ExperimentConfig.model_validate(small(data_dir, tmp_path)))[0]
+    folder = run.cells[0].directory
+    folder.mkdir(parents=True)
+    for losses, expected in (
+        ([9, 9, 9, 3.0, 2.9, 2.8, 2.7], 0.0),
+        ([9, 9, 9, 3.0, 3.4, 2.6, 3.0], 0.4),
+    ):
+        lines = [json.dumps({"step": i, "loss": loss}) for i, loss in enumerate(losses)]
+        (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        steps = [b - a for a, b in zip(losses[3:], losses[4:])]
+        mean = sum(steps) / 3
+        exact = (sum((s - mean) ** 2 for s in steps) / 2) ** 0.5 / 2**0.5
+        assert measure_run(run, ["unrest"])["unrest"] == pytest.approx(exact, abs=1e-9)
+        assert exact == pytest.approx(expected, abs=0.1)
+
+
+def test_the_old_command_names_the_new_one() -> None:
+    script = ROOT / "scripts" / "single_synthesizer.py"
+    done = subprocess.run([sys.executable, str(script), "--report"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "kormo experiment single_synthesizer --size tiny" in done.stderr
