@@ -55,7 +55,7 @@ def test_every_command_in_the_documents_parses() -> None:
     + ["-m data_recipes difficulty", "-m data_recipes translate"]
     + ["-m data_recipes synthesize", "-m data_recipes diversity", "-m eval", "-m eval compare"]
     + ["-m eval ladder", "-m eval.local_data"]
-    + ["scripts/single_synthesizer.py"]
+    + ["-m recipes.experiment"]
     + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
     + ["scripts/benchmark_data.py", "scripts/tune_filters.py"]
     + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]

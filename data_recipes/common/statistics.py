@@ -261,7 +261,7 @@ def detectable_effect(pairs: int, spread: float) -> float:
     """Return the smallest mean difference that so many pairs find four times in five.
 
     `(t_0.975 + t_0.8) s / sqrt(n)`, the usual approximation of 80 % power at a two-sided level of
-    5 %; exact is the noncentral t, which asks for a little less at few pairs.
+    5 %; by the noncentral t it finds 77 of 100 with three pairs, 78 with four.
 
     Args:
         pairs: at least two.

@@ -9,9 +9,13 @@ import pytest
 from data_recipes.common.statistics import (
     Z,
     compare_pairs,
+    detectable_effect,
+    deviation,
     holm,
+    judge,
     mcnemar,
     mean_interval,
+    pairs_needed,
     standard_error,
     tango,
     wilson,
@@ -170,3 +174,47 @@ def test_a_mean_of_few_is_covered(items: int) -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_the_deviation_of_pairs_is_that_of_their_differences() -> None:
+    first, second = [1.0, 2.0, 4.0, 3.0], [1.5, 2.1, 4.4, 3.9]
+    differences = np.subtract(second, first)
+    assert deviation(first, second) == pytest.approx(differences.std(ddof=1))
+    assert math.isnan(deviation([1.0], [2.0]))
+
+
+@pytest.mark.parametrize("pairs", [3, 4, 6, 8, 20])
+def test_the_detectable_effect_is_found_four_times_in_five(pairs: int) -> None:
+    from scipy import stats
+
+    effect = detectable_effect(pairs, 0.5)
+    # The power of the two-sided paired t, exactly: the noncentral t.
+    shift, limit = effect / (0.5 / pairs**0.5), stats.t.ppf(0.975, pairs - 1)
+    power = 1 - stats.nct.cdf(limit, pairs - 1, shift) + stats.nct.cdf(-limit, pairs - 1, shift)
+    assert 0.76 < power < 0.81
+    assert detectable_effect(2, 1.0) == pytest.approx((12.7062 + 1.3764) / 2**0.5, rel=1e-4)
+    assert pairs_needed(effect * 1.0001, 0.5) == pairs
+    assert pairs_needed(effect * 0.9, 0.5) > pairs
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        ([0.90, 0.91, 0.89, 0.90], "better"),
+        ([1.10, 1.11, 1.09, 1.10], "worse"),
+        ([1.003, 0.998, 1.001, 1.000], "no difference"),
+        # Surely not the same, and surely too little to matter.
+        ([1.010, 1.0101, 1.0099, 1.010], "no difference"),
+        ([0.90, 1.20, 0.95, 1.05], "undecided"),
+    ],
+)
+def test_verdicts(second: list[float], verdict: str) -> None:
+    first = [1.0] * 4
+    difference = compare_pairs(first, second)
+    assert judge(difference, difference.p_value, 0.02, higher_is_better=False) == verdict
+    turned = {"better": "worse", "worse": "better"}
+    assert judge(difference, difference.p_value, 0.02, higher_is_better=True) == turned.get(
+        verdict, verdict
+    )
+    if verdict == "better":  # many comparisons may leave nothing of it
+        assert judge(difference, 0.06, 0.02, higher_is_better=False) == "undecided"

@@ -139,7 +139,7 @@ def small(data_dir: Path, output: Path, **changes: object) -> dict:
         "seeds": [1, 2],
         "budget": {"tokens": 4096},
         "shared": shared | changes.pop("shared", {}),
-        "measures": ["bits_per_byte", "unrest", "spikes", "gradient_norm"],
+        "measures": ["bits_per_byte", "spikes", "gradient_norm"],
         "decide": {"bits_per_byte/en": 0.02, "bits_per_byte/ko": 0.02},
     } | changes
 

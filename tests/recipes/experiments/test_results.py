@@ -1,0 +1,119 @@
+"""What made-up runs come to: four verdicts, the page of them, and the published one."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.report import all_results_page, results_page
+from recipes.experiments.results import DOCS, RECORDS, compare_arms, known_spread, records
+
+SETTINGS = {
+    "question": "Which?",
+    "stages": ["stage1"],
+    "output_dir": "runs/x",
+    "baseline": "base",
+    "arms": {
+        "base": {},
+        "good": {"model.embedding_std": 1.0},
+        "bad": {"optimizer.beta1": 0.1},
+        "same": {"optimizer.beta2": 0.96},
+        "noisy": {"optimizer.epsilon": 1.0e-6},
+    },
+    "seeds": [1, 2, 3, 4],
+    "budget": {"tokens": 4096},
+    "measures": ["bits_per_byte", "spikes"],
+    "decide": {"bits_per_byte/ko": 0.02},
+    "note": "Nothing about other sizes.",
+}
+BASE = [1.50, 1.52, 1.48, 1.51]
+ADDED = {
+    "base": [0, 0, 0, 0],
+    "good": [-0.20, -0.21, -0.19, -0.20],
+    "bad": [0.20, 0.21, 0.19, 0.20],
+    "same": [0.001, -0.002, 0.003, 0.0],
+    "noisy": [-0.2, 0.3, 0.05, -0.01],
+}
+
+
+def runs() -> list[dict[str, Any]]:
+    return [
+        {
+            "arm": arm,
+            "value": "",
+            "seed": seed,
+            "tokens": 4096,
+            "seconds": 10.0,
+            "commit": "0123456789abcdef",
+            "measures": {"bits_per_byte/ko": BASE[seed - 1] + added, "skipped updates": 1.0},
+            "curve": {"bits_per_byte/ko": [(0, 3.0), (4096, 1.5)]},
+        }
+        for arm, own in ADDED.items()
+        for seed, added in zip((1, 2, 3, 4), own)
+    ]
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    experiment = ExperimentConfig.model_validate(SETTINGS)
+    return {
+        "name": "made_up",
+        "size": "tiny",
+        "experiment": experiment.model_dump(mode="json"),
+        "machine": {"processor": "abacus, 2 cores", "threads": "1", "python": "3.11", "torch": "2"},
+        "date": "2026-01-01",
+        "pairing": {"good": {"windows": "yes", "weights": "all but the embedding"}},
+        "sweep": [],
+        "runs": runs(),
+        "comparisons": compare_arms(experiment, runs()),
+    }
+
+
+def test_made_up_numbers_give_all_four_verdicts(results: dict[str, Any]) -> None:
+    found = {c["arm"]: c for c in results["comparisons"]}
+    assert {arm: c["verdict"] for arm, c in found.items()} == {
+        "good": "better",
+        "bad": "worse",
+        "same": "no difference",
+        "noisy": "undecided",
+    }
+    assert found["good"]["difference"] == pytest.approx(-0.2)
+    # Four comparisons: the smallest p-value counts four times.
+    least = min(found.values(), key=lambda c: c["p"])
+    assert least["corrected"] == pytest.approx(min(1.0, 4 * least["p"]))
+    assert found["noisy"]["needed"] > 100 > found["good"]["needed"]
+    assert known_spread([results], "tiny", "bits_per_byte/ko") == found["noisy"]["spread"]
+    assert known_spread([results], "small", "bits_per_byte/ko") is None
+
+
+def test_an_arm_is_compared_on_the_seeds_that_both_have(results: dict[str, Any]) -> None:
+    experiment = ExperimentConfig.model_validate(SETTINGS)
+    some = [r for r in runs() if (r["arm"], r["seed"]) not in [("base", 2), ("good", 4)]]
+    found = {c["arm"]: c for c in compare_arms(experiment, some)}
+    assert (found["good"]["pairs"], found["bad"]["pairs"]) == (2, 3)
+    assert found["good"]["difference"] == pytest.approx((-0.20 - 0.19) / 2)
+    alone = [r for r in runs() if r["seed"] == 1]
+    assert compare_arms(experiment, alone) == []  # one pair says nothing
+
+
+def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
+    text = results_page(results, "results.png").to_markdown().replace("\\", "")
+    rows = {line.split("|")[2].strip(): line for line in text.splitlines() if "bits_per" in line}
+    assert "**better**" in rows["good"] and "-0.2000 [-0.2130, -0.1870]" in rows["good"]
+    assert "**worse**" in rows["bad"]
+    assert "**no difference larger than 0.02**" in rows["same"]
+    assert "undecided (about" in rows["noisy"] and "seeds would find 0.02" in rows["noisy"]
+    assert "1.5025 ± 0.0171" in rows["base (baseline)"]
+    assert "commit 0123456789ab; abacus, 2 cores" in text and "Nothing about other sizes." in text
+    assert "good: model.embedding_std = 1.0" in text and "![curves" in text
+
+
+def test_the_published_page_is_made_of_the_published_results() -> None:
+    assert (DOCS / "experiments.md").read_text(encoding="utf-8") == all_results_page().to_markdown()
+    assert [r["name"] for r in records()] == [p.stem for p in sorted(RECORDS.glob("*/*.json"))]
+    for results in records():
+        experiment = ExperimentConfig.model_validate(results["experiment"])
+        again = compare_arms(experiment, copy.deepcopy(results["runs"]))
+        for own, stored in zip(again, results["comparisons"], strict=True):
+            assert own == pytest.approx(stored, nan_ok=True)
