@@ -29,6 +29,7 @@ SMALL = [
     "model.shape.num_key_value_heads=1",
     "model.shape.head_dim=32",
     "model.shape.vocab_size=1280",
+    "model.embedding_std=null",
     "data.mixture={web_en: 0.6, web_ko: 0.4}",
     "data.heldout_tokens=512",
     "batch.sequence_length=128",
