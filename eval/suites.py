@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -146,7 +147,9 @@ def leaf_entries(manager: TaskManager, name: str) -> list[Entry]:
                 "supported; give it a file of its own"
             )
         leaves += leaf_entries(manager, inner)
-    return leaves
+    # lm-eval gives what a group says to all of its tasks; of that, this is where data comes from.
+    of_all = {key: entry.cfg[key] for key in ("dataset_kwargs",) if key in entry.cfg}
+    return [replace(leaf, cfg={**(leaf.cfg or {}), **of_all}) for leaf in leaves]
 
 
 def _metric_keys(config: dict[str, Any]) -> set[str]:

@@ -195,7 +195,9 @@ class DocumentFilter:
     def _identify(self, texts: list[str], rows: np.ndarray, reasons: Reasons) -> np.ndarray:
         """Probability of the profile's language, 0 where another is more likely."""
         config = self.profile.language_id
-        labels, scores = self._detector.detect([texts[row][: config.sample_chars] for row in rows])
+        # A no-break space parts words like any other; models know only the usual one.
+        samples = [texts[row][: config.sample_chars].replace("\u00a0", " ") for row in rows]
+        labels, scores = self._detector.detect(samples)
         own = np.array([label == config.label for label in labels], bool)
         for place in np.flatnonzero(~own | (scores < config.min)):
             reasons.reject(

@@ -73,7 +73,7 @@ def test_lm_eval_finds_every_file(manager: Any) -> None:
     assert not {path for path in paths - found if path.resolve() not in included}
 
 
-def test_every_hub_set_states_its_licence(manager: Any) -> None:
+def test_every_hub_set_states_its_licence_and_revision(manager: Any) -> None:
     ours = [
         e
         for e in manager.task_index.values()
@@ -81,7 +81,20 @@ def test_every_hub_set_states_its_licence(manager: Any) -> None:
     ]
     read = [entry.cfg for entry in ours if hub_data(entry.cfg or {})]
     assert len(read) > 110
-    assert all(config["metadata"].get("licence") for config in read)
+    for config in read:
+        pinned = dict(hub_data(config).options).get("revision")
+        assert config["metadata"].get("licence")
+        # One that nobody states in public is marked.
+        assert (config["metadata"].get("revision") == "none") == (pinned is None), config["task"]
+        assert pinned is None or re.fullmatch("[0-9a-f]{40}", pinned)
+
+
+def test_lm_evals_kmmlu_is_read_at_the_revision_of_our_group(manager: Any) -> None:
+    stated = manager.task_index["kormo_kmmlu"].cfg["dataset_kwargs"]
+    leaves = leaf_entries(manager, "kormo_kmmlu")
+    assert len(leaves) == 45
+    assert {hub_data(leaf.cfg).options for leaf in leaves} == {tuple(stated.items())}
+    assert {hub_data(leaf.cfg).options for leaf in leaf_entries(manager, "kmmlu")} == {()}
 
 
 @pytest.mark.parametrize("ours", ["kormo_kmmlu", "kormo_kmmlu_hard"])
@@ -109,7 +122,8 @@ def test_subjects_and_groups_are_those_of_lm_eval(manager: Any) -> None:
         assert sorted(ours["tasks"]) == [f"kormo_{n.replace('kmmlu', 'kmmlu_cot')}" for n in theirs]
         for name in theirs:
             cot = f"kormo_{name.replace('kmmlu', 'kmmlu_cot')}"
-            assert hub_data(index[cot].cfg) == hub_data(index[name].cfg)
+            ours_read, theirs_read = (hub_data(index[task].cfg) for task in (cot, name))
+            assert (ours_read.path, ours_read.name) == (theirs_read.path, theirs_read.name)
             seen += 1
     assert seen == 45
 
