@@ -20,6 +20,8 @@ from .words import (
 
 # Fewer different phrases than this are the subject of a text, not what it is for. Our choice.
 _FEWEST_SPAM_PHRASES = 3
+# One article in a wrong place is a slip of the pen. Our choice.
+_FEWEST_BROKEN_ARTICLES = 2
 
 # Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
 # are 0. "Characters" are code points, "words" whatever the profile's word unit is.
@@ -65,7 +67,10 @@ STATISTICS: dict[str, tuple[str, str]] = {
     ),
     "pitch_ratio": ("fraction", "phrases of `pitch` per word"),
     "function_word_frac": ("fraction", "words in `function_words`"),
-    "broken_article_frac": ("fraction", "words of `articles` before one of `function_words`"),
+    "broken_article_frac": (
+        "fraction",
+        "words of `articles` before one of `function_words`; 0 with one alone",
+    ),
     "unfinished_frac": ("fraction", "sentences whose last word ends in one of `particles`"),
     "longest_run": ("count", "characters without white space in a row, URLs aside"),
     "mojibake_frac": ("fraction", "visible characters read in the wrong encoding"),
@@ -177,10 +182,9 @@ def measure(
         found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)
         if lists.articles is not None:
             articles = find_words(words, lists.articles)
-            broken = articles & np.append(small[1:], False)
-            found["broken_article_frac"] = _per(
-                _sums(broken, spans.bounds), _sums(articles, spans.bounds)
-            )
+            broken = _sums(articles & np.append(small[1:], False), spans.bounds)
+            broken[broken < _FEWEST_BROKEN_ARTICLES] = 0
+            found["broken_article_frac"] = _per(broken, _sums(articles, spans.bounds))
     if lists.particles is not None:
         ends, unfinished = count_suffixed(spans, words, lists.particles, hangul, last=True)
         found["unfinished_frac"] = _per(unfinished, ends)

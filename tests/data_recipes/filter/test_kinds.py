@@ -46,6 +46,14 @@ def test_good_text_of_every_kind_is_kept_and_spam_is_not(
     assert not [w for kind, own in wrong.items() if len(own) > TOLERATED.get(kind, 0) for w in own]
 
 
+def test_a_no_break_space_is_a_space() -> None:
+    good = [row["text"] for row in ROWS if row["keep"] and row["language"] == "en"]
+    own = DocumentFilter(load_profile("en"))
+    texts = [text.replace(" ", "\u00a0") for text in good]
+    reasons = [reason for b in batches_of(texts, "en") for reason in own.apply(b).reasons]
+    assert len(texts) > 70 and reasons == [None] * len(texts)
+
+
 @pytest.mark.parametrize("language", PROFILES)
 def test_a_short_text_is_called_short(language: str) -> None:
     """And not repetitive, though every n-gram of a short text is a large share of it."""

@@ -73,6 +73,7 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("I need you free, free spins", "pitch_ratio", 3 / 6),
         ("the cat is of a kind", "function_word_frac", 3 / 6),
         ("the of cats, a cat, the is", "broken_article_frac", 2 / 3),
+        ("the of cats, a cat", "broken_article_frac", 0),
         ("나는 물을. 간다! 오는? 끝 집을", "unfinished_frac", 2 / 3),
         ("무단 전재 " + "가" * 200 + "\n무단 전재", "boilerplate_frac", 5 / 211),
         # "오래" has no suffix; marks and quotation marks behind the word do not hide one.
