@@ -1,5 +1,7 @@
 """What carries loss in a conversation, against tables written by hand, and the audit of it."""
 
+import json
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -184,6 +186,15 @@ def test_rows_of_every_published_shape() -> None:
         assert to_conversation(row | {"level": 2}, "row 1").fields["level"] == 2
     with pytest.raises(RecipeError, match="row 1: no chat in columns text; known are messages"):
         to_conversation({"text": "a"}, "row 1")
+
+
+def test_decomposed_korean_and_line_ends_are_made_uniform() -> None:
+    row = {"messages": [user("물음?\n둘째 줄"), says("<think>\n생각\n</think>\n\n대답")]}
+    odd = json.loads(unicodedata.normalize("NFD", json.dumps(row, ensure_ascii=False)))
+    odd["messages"][0]["content"] = "\ufeff" + odd["messages"][0]["content"].replace("\n", " \r\n")
+    wanted = to_conversation(row, "row").messages
+    assert wanted[1]["reasoning_content"] == "생각" and odd != row
+    assert to_conversation(odd, "row").messages == wanted
 
 
 def test_a_schema_that_spells_control_tokens_is_left_out(
