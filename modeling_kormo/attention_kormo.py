@@ -5,7 +5,6 @@ once per document, which on CPU beats one dense block-diagonal mask.
 """
 
 import inspect
-from functools import lru_cache
 
 import torch
 from torch import nn
@@ -32,12 +31,13 @@ _NO_EFFECT = frozenset(
 )
 
 
-@lru_cache(maxsize=1)
-def _varlen_options() -> frozenset[str]:
-    # torch renamed and added options of varlen_attn between 2.10 and 2.13; ask instead of guessing.
+# torch renamed and added options of varlen_attn between 2.10 and 2.13; ask instead of guessing. Not
+# in the call, where a compiler would have to trace the question, nor where there is no such device:
+# the module takes a second to load.
+if torch.cuda.is_available():
     from torch.nn.attention.varlen import varlen_attn
 
-    return frozenset(inspect.signature(varlen_attn).parameters)
+    _VARLEN_OPTIONS = frozenset(inspect.signature(varlen_attn).parameters)
 
 
 def _varlen_cuda(
@@ -49,11 +49,8 @@ def _varlen_cuda(
     scaling: float,
     window: int | None,
 ) -> torch.Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    options = _varlen_options()
     kwargs: dict[str, object] = {}
-    if "window_size" in options:
+    if "window_size" in _VARLEN_OPTIONS:
         # Keys to the left of a query, without its own; none to the right: causal.
         kwargs["window_size"] = (-1 if window is None else window - 1, 0)
     elif window is None:
@@ -63,10 +60,10 @@ def _varlen_cuda(
             f"varlen_attn of torch {torch.__version__} has no sliding windows: update torch, or "
             "set model.attention to sdpa"
         )
-    if "scale" in options:
+    if "scale" in _VARLEN_OPTIONS:
         kwargs["scale"] = scaling
     if query.shape[1] != key.shape[1]:
-        if "enable_gqa" in options:
+        if "enable_gqa" in _VARLEN_OPTIONS:
             kwargs["enable_gqa"] = True
         else:
             groups = query.shape[1] // key.shape[1]

@@ -316,7 +316,12 @@ class KORMoLMHead(nn.Linear):
 
     The loss lives in this module's `forward`, not beside it, so that whatever hooks the weight
     (FSDP2's gather above all) sees an ordinary call.
+
+    Attributes:
+        compile_loss: compute the loss in compiled kernels; set where the layers are compiled.
     """
+
+    compile_loss = False
 
     def forward(
         self,
@@ -327,7 +332,11 @@ class KORMoLMHead(nn.Linear):
         if labels is None:
             return super().forward(hidden_states)
         return linear_cross_entropy(
-            hidden_states.flatten(0, -2), self.weight, labels.flatten(), z_loss_weight
+            hidden_states.flatten(0, -2),
+            self.weight,
+            labels.flatten(),
+            z_loss_weight,
+            self.compile_loss,
         )
 
 

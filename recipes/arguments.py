@@ -85,7 +85,11 @@ def shared_arguments(
     # Reinforcement learning has no such key.
     sync = getattr(config.parallelism, "sync_each_microbatch", False)
     return {
-        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": sync}},
+        "accelerator_config": {
+            # Copies from pinned memory need no wait, which would be booked as one for data.
+            "non_blocking": gpu,
+            "gradient_accumulation_kwargs": {"sync_each_batch": sync},
+        },
         "output_dir": str(logging.output_dir),
         "use_cpu": not gpu,
         "ddp_backend": _backend(),

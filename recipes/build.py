@@ -174,8 +174,9 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
         for number, layer in enumerate(model.model.layers):
             layer.gradient_checkpointing = number % every == 0
     if config.model.compile:
-        for layer in model.model.layers:
-            layer.compile()
+        for block in (*model.model.layers, model.model.norm):
+            block.compile()
+        model.lm_head.compile_loss = True
     return model
 
 

@@ -42,6 +42,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         config.model.activation_checkpointing,
         parallelism.sync_each_microbatch,
         split.accumulation > 1,
+        config.model.compile,
     )
     lines = [
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),

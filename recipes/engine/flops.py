@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from modeling_kormo import KORMoConfig
-from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS
+from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS, compiled_chunk
 
 # Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
 # that "H100 PCIe" is not taken for "H100".
@@ -97,16 +97,18 @@ def estimate_memory(
     activation_checkpointing: int,
     sync_each_microbatch: bool,
     accumulates: bool,
+    compiled: bool,
 ) -> MemoryEstimate:
     """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
 
     States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over all GPUs.
     Gathered: bf16 weights of two layers (one in use, one prefetched), the embedding and the head.
-    Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step.
+    Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step, and the
+    largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
     Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
     gate, up, their product, residuals) and fp32 copies inside the two norms; of each layer that is
-    recomputed (every n-th) its input, and one layer's worth. Loss: two copies of one chunk of fp32
-    logits, and the head's fp32 gradient.
+    recomputed (every n-th) its input, and one layer's worth. Loss: two copies of one chunk of
+    logits, in fp32 or, compiled, in bf16, and the head's fp32 gradient.
     """
     parameters = count_parameters(config)
     embedding = config.vocab_size * config.hidden_size
@@ -121,10 +123,14 @@ def estimate_memory(
     recomputed = len(range(0, layers, activation_checkpointing)) if activation_checkpointing else 0
     inputs = recomputed * tokens_per_forward * config.hidden_size * 2
     activations = inputs + min(layers, layers - recomputed + 1) * per_layer
+    logits = 8 * min(MAX_CHUNK_ELEMENTS, tokens_per_forward * config.vocab_size)
+    if compiled and (chunk := compiled_chunk(tokens_per_forward)):
+        logits = 4 * chunk * config.vocab_size
+    reduced = 6 * max(layer, embedding)
     return MemoryEstimate(
         states=16 * parameters / gpus,
         gathered=2 * (2 * layer + heads * embedding),
-        gradients=4 * parameters if accumulates and not sync_each_microbatch else 2 * layer,
+        gradients=reduced + (4 * parameters if accumulates and not sync_each_microbatch else 0),
         activations=activations,
-        loss=8 * min(MAX_CHUNK_ELEMENTS, tokens_per_forward * config.vocab_size) + 4 * embedding,
+        loss=logits + 4 * embedding,
     )

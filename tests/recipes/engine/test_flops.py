@@ -55,6 +55,7 @@ def test_memory_of_10b_on_128_gpus() -> None:
                 "activation_checkpointing": False,
                 "sync_each_microbatch": True,
                 "accumulates": True,
+                "compiled": False,
                 **changes,
             },
         )
@@ -63,5 +64,10 @@ def test_memory_of_10b_on_128_gpus() -> None:
     assert plain.states == pytest.approx(16 * 10_756_624_384 / 128)
     assert plain.total < 141e9, "must fit an H200"
     assert estimate(activation_checkpointing=True).activations < plain.activations / 8
-    # Unsharded fp32 gradients: 43 GB.
-    assert estimate(sync_each_microbatch=False).gradients == 4 * 10_756_624_384
+    # Unsharded fp32 gradients: 43 GB. The embedding, the largest piece, in bf16 and fp32: 3.1 GB.
+    reduced = 6 * 125_184 * 4096
+    assert plain.gradients == reduced
+    assert estimate(sync_each_microbatch=False).gradients == reduced + 4 * 10_756_624_384
+    # Two chunks of fp32 logits, or of bf16 ones of 4,096 tokens, beside the head's fp32 gradient.
+    assert plain.loss == 8 * 2**27 + 4 * 125_184 * 4096
+    assert estimate(compiled=True).loss == 4 * 4096 * 125_184 + 4 * 125_184 * 4096
