@@ -3,13 +3,14 @@
 import argparse
 import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
@@ -30,6 +31,13 @@ SCHEMAS: dict[str, type[Strict]] = {
 }
 # How long a failing rank waits for the first one's message, to be silent if it is the same.
 _PATIENCE = timedelta(seconds=10)
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command goes on.
+_STOPPED_STATUS = 75
+_INTERRUPTED_STATUS = 128 + signal.SIGINT
+
+
+class Stopped(Exception):
+    """A run was asked to stop, and its checkpoint is written (recipes/engine/stopping.py)."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +110,28 @@ def _first_rank_says(rank: int, message: str) -> bool:
         return False
 
 
+def _leave(message: str, status: int) -> NoReturn:
+    """Say on the first rank why a command ends, and end it."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(message, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(status)  # as below
+
+
 def exit_on_error(main: Callable[[], None]) -> None:
     """Run a command; bad input ends in one message and status 1, not in a traceback.
 
-    Of several ranks each says what happened to it, unless the first says the same.
+    A run that a signal stopped ends with status 75 and one that Ctrl-C interrupted with 130. Of
+    several ranks each says what happened to it, unless the first says the same.
     """
     try:
         main()
+    except Stopped as stopped:
+        _leave(str(stopped), _STOPPED_STATUS)
+    except KeyboardInterrupt:
+        _leave(
+            "interrupted; the same command goes on from the last checkpoint", _INTERRUPTED_STATUS
+        )
     except (RecipeError, OSError, SafetensorError) as error:
         # Of the system's errors, those that a user can mend; any other is a bug to be traced.
         if not isinstance(error, RecipeError) and not cannot_write(error):

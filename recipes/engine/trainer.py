@@ -33,6 +33,7 @@ from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .guard import NonFiniteError, SpikeGuard
 from .metrics import Throughput, append_metrics, plot_curve
+from .stopping import train_until_stopped
 from .windows_data import FromStep, PackedCollator, WindowDataset
 
 _GUARD = "guard.pt"
@@ -301,6 +302,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
 
         Raises:
             RecipeError: a non-finite step, or a checkpoint that could not be written.
+            Stopped: a signal asked for it.
         """
         if self.is_world_process_zero():
             clear_staging(self.output_dir)
@@ -316,7 +318,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         # The measurement before the first step is the "before" of the model card.
         self.args.eval_on_start = checkpoint is None and self.args.eval_strategy != "no"
         try:
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            train_until_stopped(self, checkpoint)
             self.guard.check()
         except NonFiniteError as error:
             raise RecipeError(self.nonfinite_report(error)) from error

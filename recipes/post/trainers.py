@@ -28,6 +28,7 @@ from ..engine.callbacks import ProgressBar
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.flops import flops_per_token, peak_flops
 from ..engine.metrics import Throughput, append_metrics, plot_curve
+from ..engine.stopping import train_until_stopped
 from ..engine.trainer import decayed_parameters, reduce_in_fp32
 
 # TRL reads the old names of these, transformers warns of them.
@@ -208,13 +209,17 @@ class ChatMeasurements(WholeCheckpoints):
         return metrics
 
     def run(self, checkpoint: Path | None) -> None:
-        """Train to the end, from a checkpoint if there is one."""
+        """Train to the end, from a checkpoint if there is one.
+
+        Raises:
+            Stopped: a signal asked for it.
+        """
         if self.is_world_process_zero():
             clear_staging(Path(self.args.output_dir))
         self.accelerator.wait_for_everyone()
         # The measurement before the first step is the "before" of the model card.
         self.args.eval_on_start = checkpoint is None and self.eval_dataset is not None
-        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        train_until_stopped(self, checkpoint)
 
 
 class ChatTrainer(ChatMeasurements, SFTTrainer):
