@@ -1,5 +1,6 @@
 """Every shipped YAML is valid, and its numbers are the published ones."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -168,5 +169,9 @@ def test_accelerate_configs_load(name: str, processes: int, distributed: str) ->
     assert config.distributed_type.value == distributed
     if distributed == "FSDP":
         assert config.fsdp_config["fsdp_version"] == 2
+    if name == "many_nodes":
+        sizes = config.parallelism_config
+        assert sizes["parallelism_config_dp_replicate_size"] == config.num_machines
+        assert math.prod(sizes.values()) == processes
         assert config.fsdp_config["fsdp_state_dict_type"] == "SHARDED_STATE_DICT"
         assert config.mixed_precision == "bf16"

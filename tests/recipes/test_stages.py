@@ -378,10 +378,16 @@ def test_non_finite_step_names_its_documents(
     assert len((tmp_path / "run" / "nonfinite_step_1.txt").read_text().splitlines()) == 8
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize(("ranks", "replicas"), [(2, 1), (4, 2)])
 def test_fsdp2_computes_in_the_dtypes_of_one_gpu(
-    small_stage: Make, tmp_path: Path, ranks: int
+    small_stage: Make, tmp_path: Path, ranks: int, replicas: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Sharded over all ranks, or replicated between two nodes of two and sharded in each (HSDP)."""
+    if replicas > 1:
+        # What `accelerate launch` makes of many_nodes.yaml.
+        monkeypatch.setenv("ACCELERATE_USE_PARALLELISM_CONFIG", "true")
+        monkeypatch.setenv("PARALLELISM_CONFIG_DP_REPLICATE_SIZE", str(replicas))
+        monkeypatch.setenv("PARALLELISM_CONFIG_DP_SHARD_SIZE", str(ranks // replicas))
     short = ["parallelism.precision=bf16", "schedule.total_tokens=2048"]
     short += ["logging.save_every_tokens=1_024_000", "logging.eval_every_tokens=1_024_000"]
     result = small_stage(tmp_path, *short).run(ranks=ranks, worker=WORKER)
@@ -389,6 +395,8 @@ def test_fsdp2_computes_in_the_dtypes_of_one_gpu(
     line = next(line for line in result.stdout.splitlines() if line.startswith("dtypes"))
     # As under autocast on one GPU. Rounded cosines would move every position but the first.
     assert line == "dtypes hidden bfloat16, queries bfloat16, cosines float32"
+    mesh = (ranks,) if replicas == 1 else (replicas, ranks // replicas)
+    assert f"sharded over {mesh}" in result.stdout
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])

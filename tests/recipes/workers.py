@@ -58,7 +58,7 @@ def run_fsdp_stage() -> None:
             policy = self.accelerator.state.fsdp_plugin.mixed_precision_policy
             assert policy.reduce_dtype == torch.float32
         if self.is_world_process_zero():
-            print("sharded", flush=True)
+            print(f"sharded over {tuple(weight.device_mesh.shape)}", flush=True)
 
     PretrainTrainer.run = check_sharding
     spy_on_dtypes()
