@@ -6,6 +6,7 @@ from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
 from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
+from .layout import count_traffic, plan_layout
 from .schedule import Steps, split_windows
 
 GIB = 2**30
@@ -35,10 +36,12 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
     parameters = count_parameters(shape)
     flops = flops_per_token(shape, batch.sequence_length)
     tokens = steps.total * batch.tokens_per_step
+    layout = plan_layout(parallelism.gpus, parallelism.gpus_per_node)
+    micro_tokens = split.micro_batch * batch.sequence_length
     memory = estimate_memory(
         shape,
-        split.micro_batch * batch.sequence_length,
-        parallelism.gpus,
+        micro_tokens,
+        layout.shards,
         config.model.activation_checkpointing,
         parallelism.sync_each_microbatch,
         split.accumulation > 1,
@@ -54,12 +57,26 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         f"tokens                {tokens:,}",
         f"FLOPs per token       {flops:.4g}",
         f"FLOPs                 {flops * tokens:.4g}",
+        f"layout                {layout}",
         f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
         f"gathered weights {memory.gathered / GIB:.1f}, gradients {memory.gradients / GIB:.1f}, "
         f"activations {memory.activations / GIB:.1f}, loss {memory.loss / GIB:.1f} (an estimate)",
         *_fits(parallelism.gpu, memory.total),
     ]
     peak = peak_flops(parallelism.gpu)
+    traffic = count_traffic(parameters, layout)
+    if parallelism.gpus > 1:
+        beside = ""
+        if peak is not None:
+            computing = flops * micro_tokens / peak
+            beside = f" beside {computing:.2f} s of computing at peak"
+            if traffic.seconds > computing:
+                beside += f": at most {computing / traffic.seconds:.0%} MFU"
+        lines.append(
+            f"communication         {traffic.inside / 1e9:.1f} GB inside a node and "
+            f"{traffic.between / 1e9:.1f} GB between nodes for each GPU and reduced forward pass: "
+            f"{traffic.seconds:.2f} s{beside}"
+        )
     if peak is None:
         lines.append(f"GPU-hours             unknown: no peak for {parallelism.gpu!r} in flops.py")
     else:

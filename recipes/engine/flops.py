@@ -77,7 +77,7 @@ def gpu_memory(gpu_name: str) -> float | None:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes per GPU of a fully sharded run."""
+    """Bytes per GPU of a sharded run."""
 
     states: float
     gathered: float
@@ -93,7 +93,7 @@ class MemoryEstimate:
 def estimate_memory(
     config: KORMoConfig,
     tokens_per_forward: int,
-    gpus: int,
+    shards: int,
     activation_checkpointing: int,
     sync_each_microbatch: bool,
     accumulates: bool,
@@ -101,8 +101,9 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
 
-    States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over all GPUs.
-    Gathered: bf16 weights of two layers (one in use, one prefetched), the embedding and the head.
+    States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over the `shards` GPUs
+    that share a copy. Gathered: bf16 weights of two layers (one in use, one prefetched), the
+    embedding and the head.
     Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step, and the
     largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
     Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
@@ -128,7 +129,7 @@ def estimate_memory(
         logits = 4 * chunk * config.vocab_size
     reduced = 6 * max(layer, embedding)
     return MemoryEstimate(
-        states=16 * parameters / gpus,
+        states=16 * parameters / shards,
         gathered=2 * (2 * layer + heads * embedding),
         gradients=reduced + (4 * parameters if accumulates and not sync_each_microbatch else 0),
         activations=activations,

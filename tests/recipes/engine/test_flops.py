@@ -51,7 +51,7 @@ def test_memory_of_10b_on_128_gpus() -> None:
             KORMoConfig(),
             **{
                 "tokens_per_forward": 8192,
-                "gpus": 128,
+                "shards": 128,
                 "activation_checkpointing": False,
                 "sync_each_microbatch": True,
                 "accumulates": True,
