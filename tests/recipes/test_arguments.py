@@ -103,7 +103,7 @@ ELSEWHERE |= {
     "model.liger",
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
-ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu"}
+ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.gpus_per_node"}
 ELSEWHERE |= {"logging.quick_eval_every_tokens", "logging.quick_eval_items"}
 
 

@@ -20,3 +20,11 @@ def test_a_dry_run_starts_nothing_and_writes_nothing(
         Stage(stage, []).main("--config", str(config), "--dry-run")
         assert f"stage: {stage}\n" in capsys.readouterr().out
     assert not any(tmp_path.iterdir())
+
+
+def test_a_plan_for_nodes_of_their_own_size(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = ["parallelism.gpus=4", "parallelism.gpus_per_node=2"]
+    Stage("stage1", nodes).main("--dry-run")
+    said = capsys.readouterr().out
+    assert "layout                2 nodes, sharded over the 2 GPUs of each (HSDP)" in said
+    assert "GB between nodes for each GPU" in said

@@ -32,7 +32,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bits_per_byte_are_those_of_each_text_alone(model: Path) -> None:
     # More than a batch.
-    texts = [KOREAN, "short one", "", "a", ENGLISH, "가나다", ENGLISH[:40], KOREAN[:9], "ab", "다라"]
+    texts = [
+        KOREAN,
+        "short one",
+        "",
+        "a",
+        ENGLISH,
+        "가나다",
+        ENGLISH[:40],
+        KOREAN[:9],
+        "ab",
+        "다라",
+    ]
     scores = load_scorer(str(model), 50, "cpu")(texts)
     llama = LlamaForCausalLM.from_pretrained(model)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
