@@ -101,6 +101,7 @@ ELSEWHERE |= {
     "schedule.branch_from",
     "model.compile",
     "model.liger",
+    "growth",
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
 ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.gpus_per_node"}
