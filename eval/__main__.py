@@ -162,7 +162,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _write(out: Path, runs: list[Path], *, main: int = 0, plot: bool = False) -> None:
-    from .report import build_page, collect, terminal_table
+    from .collect import collect
+    from .report import build_page, terminal_table
 
     content = collect(runs, main)
     for name in ("report.md", "report.html"):
@@ -172,8 +173,8 @@ def _write(out: Path, runs: list[Path], *, main: int = 0, plot: bool = False) ->
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from .collect import collect
     from .plan import make_plan
-    from .report import collect
     from .run import evaluate_plan
 
     options = _options(args, args.model)

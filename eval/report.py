@@ -1,280 +1,50 @@
-"""What an evaluation found: a page (HTML and Markdown), and a table in the terminal."""
+"""The report of an evaluation: a page (HTML and Markdown), and a table in the terminal."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data_recipes.common import page
 from data_recipes.common.page import Bullets, Details, Heading, Page, Paragraph, Pre, Table
-from data_recipes.common.statistics import Difference
+from data_recipes.common.terminal import align
 
-from .compare import compare_rows
-from .published import Match, load_published
-from .run_dir import read_results, read_samples
+from .collect import Cell, Content
+from .published import load_published
 
-_WRONG_PER_ROW = 3
-# Characters of a prompt's end: the question itself stands there, after the examples.
-_PROMPT_END = 800
-_ANSWER_START = 1200
 # Blue of a table's darkest cell; white is the lightest.
 _DARK = (24, 83, 145)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A score in percent.
-
-    Attributes:
-        value: the score.
-        interval: of 95 %, where there is one.
-        match: for a published score, whether it was measured as ours.
-    """
-
-    value: float
-    interval: tuple[float, float] | None = None
-    match: Match = "same"
-
-    def __str__(self) -> str:
-        mark = "?" if self.match == "unknown" else ""
-        if self.interval is None:
-            return f"{self.value:.1f}{mark}"
-        return f"{self.value:.1f} ({self.interval[0]:.1f} to {self.interval[1]:.1f}){mark}"
-
-    def shaded(self) -> page.Cell:
-        """Lay out as a cell from white at 0 % to dark blue at 100 %."""
-        share = min(max(self.value / 100, 0.0), 1.0)
-        red, green, blue = (round(255 - (255 - dark) * share) for dark in _DARK)
-        ink = "#fff" if share > 0.55 else "#111"
-        return page.Cell(str(self), colour=f"rgb({red},{green},{blue});color:{ink}")
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the main table.
-
-    Attributes:
-        label: name of the task, and whether the model thought.
-        asked: shots and metric, for people.
-        items: questions.
-        runs: one cell per run, `None` where a run has no such score.
-        published: one cell per published model; empty where nothing compares.
-    """
-
-    label: str
-    asked: str
-    items: int
-    runs: list[Cell | None]
-    published: list[Cell]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A wrong answer.
-
-    Attributes:
-        unit: task that it belongs to.
-        doc_id: its place in the data.
-        prompt: end of what the model read.
-        answer: what it gave, or chose.
-        target: what was right.
-    """
-
-    unit: str
-    doc_id: int
-    prompt: str
-    answer: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a report says, before it is laid out.
-
-    Attributes:
-        names: of the runs.
-        main: index of the run that is reported on; the others stand beside it.
-        results: their `results.json`.
-        lines: main table; averages of whole suites come last.
-        thinking: run, task, and what thinking adds.
-        wrong: wrong answers of the main run, by label.
-    """
-
-    names: list[str]
-    main: int
-    results: list[dict[str, Any]]
-    lines: list[Line]
-    thinking: list[tuple[str, str, Difference]]
-    wrong: list[tuple[str, list[Failure]]]
-
-
-def _cell(row: dict[str, Any] | None) -> Cell | None:
-    if row is None:
-        return None
-    interval = row.get("interval")
-    return Cell(100 * row["value"], interval and (100 * interval[0], 100 * interval[1]))
-
-
-def _published(row: dict[str, Any]) -> list[Cell]:
-    # A score after thinking is measured in another way than any of the card's.
-    if row["published"] is None or row["think"]:
-        return []
-    own = load_published().rows()[row["published"]]
-    match = own.match(row["shots"], row["metric"])
-    return [] if match == "other" else [Cell(score, match=match) for score in own.scores]
-
-
-def _lines(results: list[dict[str, Any]]) -> list[Line]:
-    def key(row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["task"], row["think"], row["shots"], row["metric"], row["chat"]
-
-    by_key = [{key(row): row for row in one["rows"]} for one in results]
-    wanted = {own: row for rows in reversed(by_key) for own, row in rows.items()}
-    lines = []
-    for own in dict.fromkeys(own for rows in by_key for own in rows):
-        row = wanted[own]
-        asked = f"{row['shots']}-shot {row['metric'].removesuffix(',none')}"
-        asked += ", chat" if row["chat"] else ""
-        cells = [_cell(rows.get(own)) for rows in by_key]
-        lines.append(Line(row["label"], asked, row["items"], cells, _published(row)))
-    return lines
-
-
-def _averages(results: list[dict[str, Any]]) -> Iterator[Line]:
-    """Yield the unweighted mean of the card's rows of a language, where a run has all of them."""
-    published = load_published()
-    for language in ("english", "korean"):
-        wanted = getattr(published, language)
-        cells: list[Cell | None] = []
-        items = 0
-        for one in results:
-            own = {r["published"]: r for r in one["rows"] if r["published"] and not r["think"]}
-            whole = wanted.keys() <= own.keys()
-            values = [own[name]["value"] for name in wanted] if whole else []
-            cells.append(Cell(100 * sum(values) / len(values)) if whole else None)
-            items = max(items, sum(own[name]["items"] for name in wanted) if whole else 0)
-        if any(cells):
-            theirs = [
-                Cell(score, match="unknown") for score in published.averages(language).values()
-            ]
-            label = f"average of the card's {len(wanted)} {language.capitalize()} rows"
-            yield Line(label, "unweighted mean", items, cells, theirs)
-
-
-def _thinking(
-    runs: Sequence[Path], results: list[dict[str, Any]]
-) -> Iterator[tuple[str, str, Difference]]:
-    for run, one in zip(runs, results):
-        rows = {(row["suite"], row["task"], row["think"]): row for row in one["rows"]}
-        for (suite, task, think), row in rows.items():
-            other = rows.get((suite, task, True))
-            if not think and other is not None:
-                yield one["name"], task, compare_rows(run, run, row, other)
-
-
-def _chosen(record: dict[str, Any]) -> tuple[str, float]:
-    """The likeliest choice, and its lead over the right one in nats."""
-    likelihoods = [float(own[0]) for own in record["answer"]]
-    best = max(range(len(likelihoods)), key=lambda i: likelihoods[i])
-    target = record["target"]
-    lead = likelihoods[best] - likelihoods[target] if isinstance(target, int) else 0.0
-    return record["choices"][best], lead
-
-
-def _failure(unit: str, record: dict[str, Any]) -> Failure:
-    target = record["target"]
-    if record["choices"] is not None:
-        answer, _ = _chosen(record)
-        if isinstance(target, int):
-            target = record["choices"][target]
-    else:
-        answer = str(record["responses"][0][0])
-    prompt = record["prompt"]
-    return Failure(
-        unit,
-        record["doc_id"],
-        prompt if len(prompt) <= _PROMPT_END else f"… {prompt[-_PROMPT_END:]}",
-        answer.strip() if len(answer) <= _ANSWER_START else f"{answer[:_ANSWER_START]} …",
-        str(target).strip(),
-    )
-
-
-def _failures(run: Path, row: dict[str, Any]) -> list[Failure]:
-    """Pick a few wrong answers of a row.
-
-    Of choices, those that the model was surest of; of generated answers, some from all over the
-    data.
-    """
-    metric, _, filter_ = row["metric"].partition(",")
-    wrong = [
-        (unit, record)
-        for unit in row["units"]
-        for record in read_samples(run, unit)
-        if record["filter"] == filter_ and record["metrics"].get(metric) == 0
-    ]
-    if wrong and wrong[0][1]["choices"] is not None:
-        wrong.sort(key=lambda own: -_chosen(own[1])[1])
-        picked = wrong[:_WRONG_PER_ROW]
-    else:
-        picked = wrong[:: max(1, len(wrong) // _WRONG_PER_ROW)][:_WRONG_PER_ROW]
-    return [_failure(unit, record) for unit, record in picked]
-
-
-def collect(runs: Sequence[Path], main: int = 0) -> Content:
-    """Read runs that have ended.
-
-    Args:
-        runs: directories.
-        main: index of the one that is reported on.
-
-    Raises:
-        RecipeError: a run that has not ended, or whose files are missing or damaged.
-    """
-    results = [read_results(run) for run in runs]
-    names = [one["name"] for one in results]
-    # Those that two models share get their directory's name, too.
-    names = [own if names.count(own) == 1 else f"{own} ({run})" for own, run in zip(names, runs)]
-    return Content(
-        names=names,
-        main=main,
-        results=results,
-        lines=[*_lines(results), *_averages(results)],
-        thinking=list(_thinking(runs, results)),
-        wrong=[(row["label"], _failures(runs[main], row)) for row in results[main]["rows"]],
-    )
-
-
 def terminal_table(content: Content) -> str:
     """Lay the main table out in columns."""
-    table = [["task", "asked", "questions", *content.names]]
+    rows = [["task", "asked", "questions", *content.names]]
     for line in content.lines:
         cells = ("" if cell is None else str(cell) for cell in line.runs)
-        table.append([line.label, line.asked, f"{line.items:,}", *cells])
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths))
-        ).rstrip()
-        for line in table
-    )
+        rows.append([line.label, line.asked, f"{line.items:,}", *cells])
+    return align(rows, left=(0, 1))
 
 
 def _shaded(cells: Sequence[Cell | None]) -> list[page.Cell | str]:
-    return ["" if cell is None else cell.shaded() for cell in cells]
+    """Lay scores out as cells from white at 0 % to dark blue at 100 %."""
+    shown: list[page.Cell | str] = []
+    for cell in cells:
+        if cell is None:
+            shown.append("")
+            continue
+        share = min(max(cell.value / 100, 0.0), 1.0)
+        red, green, blue = (round(255 - (255 - dark) * share) for dark in _DARK)
+        ink = "#fff" if share > 0.55 else "#111"
+        shown.append(page.Cell(str(cell), colour=f"rgb({red},{green},{blue});color:{ink}"))
+    return shown
 
 
 def _plot(content: Content) -> page.Picture:
     """Draw the scores of several runs in their order, one line per task."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(10, 4.8), layout="constrained")
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    axes = figure.subplots()
     for line in content.lines:
         points = [(i, cell) for i, cell in enumerate(line.runs) if cell is not None]
         ends = [cell.interval or (cell.value, cell.value) for _, cell in points]
@@ -296,10 +66,7 @@ def _plot(content: Content) -> page.Picture:
     axes.set(ylabel="score (%), 95 % interval", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    plt.close(figure)
-    return page.Picture(buffer.getvalue(), "scores of the runs in their order")
+    return page.Picture.of(figure, "scores of the runs in their order")
 
 
 def _thinking_table(content: Content) -> Table:
@@ -318,18 +85,17 @@ def _subject_tables(content: Content) -> Iterator[Heading | Table]:
     for row in content.results[0]["rows"]:
         if not row["group"] or len(row["units"]) < 2:
             continue
+        metric = row["metric"]
         yield Heading(f"{row['label']} by subject")
         rows: list[list[Any]] = []
         for key in row["units"]:
-            cells = []
-            for own in units:
-                metrics = own.get(key, {}).get("metrics", {})
-                intervals = own.get(key, {}).get("intervals", {})
-                unit = {
-                    "value": metrics.get(row["metric"]),
-                    "interval": intervals.get(row["metric"]),
-                }
-                cells.append(_cell(unit if row["metric"] in metrics else None))
+            found = [own.get(key, {"metrics": {}}) for own in units]
+            cells = [
+                Cell.of(one["metrics"][metric], one.get("intervals", {}).get(metric))
+                if metric in one["metrics"]
+                else None
+                for one in found
+            ]
             alias = page.Cell(units[0][key]["alias"], language="ko")
             rows.append([alias, f"{units[0][key]['items']:,}", *_shaded(cells)])
         yield Table(["subject", "questions>", *(f"{name}>" for name in content.names)], rows)

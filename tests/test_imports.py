@@ -29,16 +29,14 @@ _FLOORS = (
 _FLOOR = {room: number for number, rooms in enumerate(_FLOORS) for room in rooms}
 # What training and evaluation may take of the data recipes when they are imported.
 _TAKEN = ("common", "tokens", "tokenizer.load", "answers", "ask", "read")
-# Contamination is measured as text is decontaminated. Needles are hidden in long documents of the
-# embedded corpus, and the answers' script is told as the filters tell it.
+# Contamination is measured as text is decontaminated; needles are hidden in long documents of the
+# embedded corpus.
 _EXCEPTIONS = (
     "eval.contamination -> data_recipes.engine.documents",
     *(
         f"eval.contamination -> data_recipes.decontaminate.{m}"
         for m in ("compare", "config", "index", "items")
     ),
-    "eval.needle -> data_recipes.engine.documents",
-    "eval.needle -> data_recipes.filter.script",
     "eval.needle -> data_recipes.toy.long_documents",
     "eval -> data_recipes.toy.items",
 )

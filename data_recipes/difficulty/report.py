@@ -1,12 +1,14 @@
 """What the filter did: rows that are kept or undecided, and a report."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..answers import same_answer
 from ..ask.rows import Funnel, Outcome, RowFiles
 from ..common.files import write_json_atomically
+from ..common.page import Block, Bullets, Heading, Page, Paragraph, Span, Table, Text
 from ..common.statistics import wilson
 from .config import DifficultyConfig
 from .decisions import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
@@ -79,6 +81,7 @@ class _Tally:
 class _Collected:
     gates: list[_Tally]
     samples: list[Counter[str]]
+    total: _Tally = field(default_factory=_Tally)
     domains: dict[str, _Tally] = field(default_factory=dict)
     labels: Counter[str] = field(default_factory=Counter)
     one_wrong_answer: int = 0
@@ -101,7 +104,8 @@ def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
                 found.samples[number].update(outcome.get("verdicts", labels))
                 if labels:
                     found.labels[" / ".join(labels)] += 1
-            found.domains.setdefault(item.domain, _Tally()).add(decision)
+            for tally in (found.total, found.domains.setdefault(item.domain, _Tally())):
+                tally.add(decision)
             last = stages[len(history) - 1]
             where = decision if decision == KEPT else f"{decision} by {last}"
             shown = found.examples.setdefault(where, [])
@@ -115,16 +119,12 @@ def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
 
 
 def write_report(config: DifficultyConfig, funnel: Funnel[Item]) -> str:
-    """Write everything but the outcomes; gives the report in Markdown.
+    """Write everything but the outcomes; return the report in Markdown.
 
     Raises:
         RecipeError: a stage is not through, or the disk is full.
     """
     found = _collect(config, funnel)
-    total = _Tally()
-    for tally in found.domains.values():
-        for name, count in asdict(tally).items():
-            setattr(total, name, getattr(total, name) + count)
     report: dict[str, Any] = {
         "samples": config.samples,
         "max_correct": config.max_correct,
@@ -140,83 +140,74 @@ def write_report(config: DifficultyConfig, funnel: Funnel[Item]) -> str:
                 _stage_names(config), funnel.stages, found.gates, found.samples
             )
         ],
-        "total": total.retention(),
+        "total": found.total.retention(),
         "domains": {name: found.domains[name].retention() for name in sorted(found.domains)},
         "labels": dict(found.labels),
         "one_wrong_answer": found.one_wrong_answer,
         "examples": found.examples,
     }
     write_json_atomically(config.output_dir / "report.json", report)
-    text = markdown(report)
-    (config.output_dir / "report.md").write_text(text, encoding="utf-8")
-    return text
+    page = build_page(report)
+    for name in ("report.md", "report.html"):
+        page.write(config.output_dir / name)
+    return page.to_markdown()
 
 
-def _retention_row(name: str, row: dict[str, Any]) -> str:
+def _retention_row(name: Text, row: dict[str, Any]) -> list[Text]:
     low, high = row["interval"]
-    return (
-        f"| {name} | {row['items']:,} | {row['kept']:,} | {row['undecided']:,} | "
-        f"{row['retention']:.2%} | {low:.2%} to {high:.2%} |"
-    )
+    counts = (f"{row[what]:,}" for what in ("items", "kept", "undecided"))
+    return [name, *counts, f"{row['retention']:.2%}", f"{low:.2%} to {high:.2%}"]
 
 
-def _summary(row: dict[str, Any]) -> list[str]:
+def _gate_row(gate: dict[str, Any]) -> list[Text]:
+    answers = ", ".join(f"{name} {count:,}" for name, count in sorted(gate["answers"].items()))
+    counts = (f"{gate[what]:,}" for what in ("items", "kept", "dropped", "undecided"))
+    spent = gate["spent"]
+    written, cost = f"{spent['completion_tokens']:,}", f"{spent['cost']:,.4f}"
+    return [gate["name"], *counts, answers or "-", written, cost]
+
+
+def _example(row: dict[str, Any]) -> Iterator[Block]:
     question = " ".join(row["question"].split())
-    question = question if len(question) <= _SHOWN else question[:_SHOWN] + "…"
-    lines = [f"- {question}", f"  - right: {row['answer']}"]
+    yield Paragraph(question if len(question) <= _SHOWN else question[:_SHOWN] + "…")
+    lines = [f"right: {row['answer']}"]
     for name, solver in row[PROVENANCE]["solvers"].items():
         said = ", ".join(
             f"{verdict} ({given})" if given else verdict
             for verdict, given in zip(solver["verdicts"], solver["given"])
         )
-        lines.append(f"  - {name}: {said}")
+        lines.append(f"{name}: {said}")
     if labels := row[PROVENANCE]["labels"]:
-        lines.append("  - " + ", ".join(f"{judge}: {label}" for judge, label in labels.items()))
-    return lines
+        lines.append(", ".join(f"{judge}: {label}" for judge, label in labels.items()))
+    yield Bullets(lines)
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """Write the report as a page of Markdown."""
-    lines = [
-        "# Difficulty filter",
-        "",
-        f"An item counts as wrong for a solver if at most {report['max_correct']} of "
-        f"{report['samples']} answers are right; `undecided` are those for which answers that "
-        "could not be read would decide. Intervals are 95 % (Wilson).",
-        "",
-        "| gate | items | kept | dropped | undecided | answers | tokens written | cost |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for gate in report["gates"]:
-        answers = ", ".join(f"{name} {count:,}" for name, count in sorted(gate["answers"].items()))
-        spent = gate["spent"]
-        lines.append(
-            f"| {gate['name']} | {gate['items']:,} | {gate['kept']:,} | {gate['dropped']:,} | "
-            f"{gate['undecided']:,} | {answers or '-'} | {spent['completion_tokens']:,} | "
-            f"{spent['cost']:,.4f} |"
-        )
-    lines += [
-        "",
-        "| domain | items | kept | undecided | retention | 95 % |",
-        "|---|---|---|---|---|---|",
-        *(_retention_row(name, row) for name, row in report["domains"].items()),
-        _retention_row("**all**", report["total"]),
-        "",
-        f"Kept items to which all solvers give one and the same wrong answer: "
-        f"{report['one_wrong_answer']:,}. Look at these first: the reference may be wrong.",
-    ]
+def build_page(report: dict[str, Any]) -> Page:
+    """Lay out the report."""
+    page = Page("Difficulty filter")
+    gates = "gate|items>|kept>|dropped>|undecided>|answers|tokens written>|cost>".split("|")
+    domains = ["domain", "items>", "kept>", "undecided>", "retention>", "95 %>"]
+    rows = [_retention_row(name, row) for name, row in report["domains"].items()]
+    page.add(
+        Paragraph(
+            f"An item counts as wrong for a solver if at most {report['max_correct']} of "
+            f"{report['samples']} answers are right; undecided are those for which answers that "
+            "could not be read would decide. Intervals are 95 % (Wilson)."
+        ),
+        Table(gates, [_gate_row(gate) for gate in report["gates"]]),
+        Table(domains, [*rows, _retention_row([Span("all")], report["total"])]),
+        Paragraph(
+            "Kept items to which all solvers give one and the same wrong answer: "
+            f"{report['one_wrong_answer']:,}. Look at these first: the reference may be wrong."
+        ),
+    )
     if report["labels"]:
-        lines += ["", "| labels | items |", "|---|---|"]
-        lines += [f"| {labels} | {count:,} |" for labels, count in report["labels"].items()]
+        counts = [[labels, f"{count:,}"] for labels, count in report["labels"].items()]
+        page.add(Table(["labels", "items>"], counts))
     missing = sum(gate["answers"].get(NO_ANSWER, 0) for gate in report["gates"])
     if missing:
-        lines += [
-            "",
-            f"{missing:,} requests have no answer. Delete `outcomes` and run the same command to "
-            "ask these again.",
-        ]
-    for where, rows in report["examples"].items():
-        lines += ["", f"## {where}", ""]
-        for row in rows:
-            lines += _summary(row)
-    return "\n".join(lines) + "\n"
+        remedy = "Delete `outcomes` and run the same command to ask these again."
+        page.add(Paragraph(f"{missing:,} requests have no answer. {remedy}", "bad"))
+    for where, examples in report["examples"].items():
+        page.add(Heading(where), *(block for row in examples for block in _example(row)))
+    return page

@@ -24,10 +24,11 @@ _KEEP_RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
     """ROC AUC: share of (positive, negative) pairs in the right order, equal scores half."""
-    ordered = np.sort(negative)
-    below = np.searchsorted(ordered, positive, side="left")
-    not_above = np.searchsorted(ordered, positive, side="right")
-    return float((below + not_above).sum() / 2 / (len(positive) * len(negative)))
+    from scipy.stats import mannwhitneyu
+
+    pairs = len(positive) * len(negative)
+    ranked = mannwhitneyu(*map(np.float64, (positive, negative)), method="asymptotic")
+    return float(ranked.statistic / pairs)
 
 
 def measure(positive: np.ndarray, negative: np.ndarray, threshold: float) -> dict[str, Any]:

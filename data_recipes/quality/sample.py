@@ -1,7 +1,6 @@
 """Samples of bounded size from streams of any size, the same on every run."""
 
 import hashlib
-import heapq
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from ..common.files import disk_full_is_an_error
+from ..common.sample import LowestHashes
 from ..engine.documents import damaged_shard_is_an_error
 from ..engine.steps import StepFolder
 from ..read.files import read_texts
@@ -34,7 +34,7 @@ class Sample:
     """The `size` keys of a stream with the lowest hashes: a uniform sample, in a random order.
 
     Which ones those are does not depend on the order of the stream. Copies of a key count once. The
-    lines lie in a file, so memory is some 200 bytes per sampled key; the file holds about
+    lines lie in a file, so memory is some 300 bytes per sampled key; the file holds about
     `size * (1 + ln(keys / size))` lines.
 
     Args:
@@ -44,42 +44,32 @@ class Sample:
     """
 
     def __init__(self, path: Path, size: int, seed: int) -> None:
-        self.size = size
-        self.seed = seed
+        self.size, self.seed = size, seed
         self._path = path
         self._file = path.open("w+b")
-        self._places: dict[int, int] = {}
-        self._highest: list[int] = []
+        self._places: LowestHashes[int] = LowestHashes(size)
 
     def add(self, key: str, line: str) -> None:
         """Offer a key with its line (without line end) to the sample."""
-        value = keyed_hash(key, self.seed, b"sample")
-        if value in self._places:
-            return
-        if len(self._highest) < self.size:
-            heapq.heappush(self._highest, -value)
-        elif value < -self._highest[0]:
-            del self._places[-heapq.heapreplace(self._highest, -value)]
-        else:
-            return
-        with disk_full_is_an_error(self._path):
-            self._places[value] = self._file.tell()
-            self._file.write(line.encode() + b"\n")
+        if self._places.add(keyed_hash(key, self.seed, b"sample"), self._file.tell()):
+            with disk_full_is_an_error(self._path):
+                self._file.write(line.encode() + b"\n")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places.held)
 
     def hashes(self) -> list[int]:
-        """Hashes of the keys, ascending: the order of `lines`."""
-        return sorted(self._places)
+        """Return the hashes of the keys, ascending: the order of `lines`."""
+        return sorted(self._places.held)
 
     def lines(self, hashes: Iterable[int]) -> Iterator[str]:
-        """The lines of these keys."""
+        """Yield the lines of these keys."""
         with disk_full_is_an_error(self._path):
             self._file.flush()
         with self._path.open("rb") as file:
             for value in hashes:
-                file.seek(self._places[value])
+                place, _ = self._places.held[value]
+                file.seek(place)
                 yield file.readline().decode()[:-1]
 
     def __enter__(self) -> "Sample":

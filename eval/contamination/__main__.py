@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.terminal import align
 from data_recipes.decontaminate.config import DecontaminateConfig
 
 from ..command import run_command
@@ -76,11 +77,7 @@ def main() -> None:
     found = search.run(list(data.values()))
     report = make_report(config, search.index, found, by_stage, unknown_parent)
     write_report(report, str(args.model), args.out)
-    rows = table(report)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        print("  ".join([row[0].ljust(widths[0]), *cells]))
+    print(align(table(report)))
     if unknown_parent:
         print(f"not searched: what {unknown_parent} was trained on before these stages")
     print(args.out / PAGE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from data_recipes.read.conversations import read_rows
 from data_recipes.read.files import resolve_files
@@ -28,28 +28,12 @@ class Document:
     Attributes:
         name: where it stands.
         texts: its texts, searched each on its own.
+        size: bytes of its corpus that are read with it.
     """
 
     name: str
     texts: list[str]
-
-
-class Corpus(Protocol):
-    """Some training data."""
-
-    @property
-    def name(self) -> str:
-        """Source and place, the same for every stage that uses it."""
-
-    @property
-    def size(self) -> int:
-        """Bytes, for the progress bar; 0 where nobody knows."""
-
-    def identity(self) -> str:
-        """Changes whenever the data could."""
-
-    def documents(self) -> Iterator[tuple[Document, int]]:
-        """Documents, with their share of `size`."""
+    size: int
 
 
 @dataclass(frozen=True)
@@ -66,17 +50,21 @@ class ShardCorpus:
 
     @property
     def name(self) -> str:
+        """Place, the same for every stage that uses it."""
         return str(self.directory)
 
     @property
     def size(self) -> int:
+        """Bytes, for the progress bar."""
         manifest = read_manifest(self.directory)
         return manifest.tokens * int(manifest.dtype[-1])
 
     def identity(self) -> str:
+        """Tell one state of the data from another."""
         return read_manifest(self.directory).fingerprint
 
-    def documents(self) -> Iterator[tuple[Document, int]]:
+    def documents(self) -> Iterator[Document]:
+        """Yield all documents, in order."""
         source = TokenSource(self.directory)
         width = int(source.manifest.dtype[-1])
         decode = self.tokenizer.backend_tokenizer.decode_batch
@@ -85,7 +73,7 @@ class ShardCorpus:
             places = zip(starts.tolist(), lengths.tolist())
             ids = [source.tokens_at(start, length).tolist() for start, length in places]
             for own, text in zip(ids, decode(ids, skip_special_tokens=True)):
-                yield Document(f"document {number}", [text]), len(own) * width
+                yield Document(f"document {number}", [text], len(own) * width)
                 number += 1
 
 
@@ -103,35 +91,38 @@ class RowCorpus:
 
     @property
     def name(self) -> str:
+        """Place, the same for every stage that uses it."""
         return self.path if self.max_rows is None else f"{self.path} (first {self.max_rows:,} rows)"
 
     @property
     def size(self) -> int:
+        """Bytes, for the progress bar; 0 where nobody knows."""
         if self.path.startswith(HUB):
             return 0
         return sum(file.stat().st_size for file in resolve_files(self.path))
 
     def identity(self) -> str:
+        """Tell one state of the data from another, as far as can be."""
         if self.path.startswith(HUB):
             return self.path
         facts = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in resolve_files(self.path)]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def documents(self) -> Iterator[tuple[Document, int]]:
+    def documents(self) -> Iterator[Document]:
+        """Yield all rows, in order."""
         for where, row in islice(read_rows(self.path), self.max_rows):
             texts = list(_texts(row))
-            yield (
-                Document(where.rpartition("/")[2], texts),
-                sum(len(text.encode()) for text in texts),
-            )
+            size = sum(len(text.encode()) for text in texts)
+            yield Document(where.rpartition("/")[2], texts, size)
+
+
+Corpus = ShardCorpus | RowCorpus
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Yield all text in a row, whatever its shape."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
             yield from _texts(inner)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from .corpora import Corpus, Document
 _DONE = "corpora"
 # Of the documents that hold an item, this many are named; all are counted.
 _NAMED = 5
-
-
-@dataclass
-class _Find:
-    documents: int = 0
-    named: list[dict[str, str]] = field(default_factory=list)
 
 
 class Search:
@@ -71,7 +64,8 @@ class Search:
             if known["identity"] == identity:
                 bar.initial += corpus.size  # for the ETA: this took no time
                 return known["result"]
-        found: dict[str, dict[int, _Find]] = {}
+        # By task and item: documents that hold it, and some of them by name.
+        found: dict[str, dict[int, dict[str, Any]]] = {}
         read = 0
         for batch in _batches(corpus, bar):
             read += len(batch)
@@ -79,7 +73,7 @@ class Search:
         result = {
             "documents": read,
             "found": {
-                task: {str(item): vars(find) for item, find in sorted(items.items())}
+                task: {str(item): find for item, find in sorted(items.items())}
                 for task, items in found.items()
             },
         }
@@ -87,7 +81,9 @@ class Search:
         write_json_atomically(path, {"identity": identity, "result": result})
         return result
 
-    def _batch(self, documents: list[Document], found: dict[str, dict[int, _Find]]) -> None:
+    def _batch(
+        self, documents: list[Document], found: dict[str, dict[int, dict[str, Any]]]
+    ) -> None:
         owners = [n for n, document in enumerate(documents) for _ in document.texts]
         compared = compare([text for document in documents for text in document.texts])
         seen: set[tuple[int, str, int]] = set()
@@ -97,19 +93,21 @@ class Search:
                 if (owners[text], task, number) in seen:
                     continue
                 seen.add((owners[text], task, number))
-                find = found.setdefault(task, {}).setdefault(number, _Find())
-                find.documents += 1
-                if len(find.named) < _NAMED:
+                new = {"documents": 0, "named": []}
+                find = found.setdefault(task, {}).setdefault(number, new)
+                find["documents"] += 1
+                if len(find["named"]) < _NAMED:
+                    named = documents[owners[text]].name
                     matched = compared.passage(units, first, count)
-                    find.named.append({"document": documents[owners[text]].name, "text": matched})
+                    find["named"].append({"document": named, "text": matched})
 
 
 def _batches(corpus: Corpus, bar: tqdm) -> Iterator[list[Document]]:
     batch: list[Document] = []
     size = 0
-    for document, share in corpus.documents():
+    for document in corpus.documents():
         batch.append(document)
-        size += share
+        size += document.size
         if size >= BATCH_BYTES:
             yield batch
             bar.update(size)

@@ -23,23 +23,15 @@ _MARK = "\x00text\x00"
 _STRETCHES = 10
 
 
-@dataclass(frozen=True)
-class Form:
-    """What surrounds the text, apart from the question.
-
-    Attributes:
-        before: tokens ahead of the text.
-        after: what comes after it; `{question}` and `{beginning}` are filled in.
-    """
-
-    before: list[int]
-    after: str
+# What surrounds the text: tokens ahead of it, and what comes after it, with `{question}` and
+# `{beginning}` to be filled in.
+Form = tuple[list[int], str]
 
 
 def completion_form(tokenizer: PreTrainedTokenizerBase, style: Style, language: str) -> Form:
     """For a base model: the text, a question, and the beginning of its answer to be continued."""
     before = tokenizer("")["input_ids"]  # what the tokenizer puts before every text: BOS
-    return Form(before, style.completion[language])
+    return before, style.completion[language]
 
 
 def chat_form(tokenizer: PreTrainedTokenizerBase, language: str, thinking: bool) -> Form:
@@ -58,7 +50,7 @@ def chat_form(tokenizer: PreTrainedTokenizerBase, language: str, thinking: bool)
     if rendered.count(_MARK) != 1:
         raise RecipeError("the chat template does not show the user's message exactly once")
     before, after = rendered.split(_MARK)
-    return Form(tokenizer(before, add_special_tokens=False)["input_ids"], after)
+    return tokenizer(before, add_special_tokens=False)["input_ids"], after
 
 
 @dataclass(frozen=True)
@@ -101,18 +93,19 @@ def build_case(
     """
     facts = style.write(rng, language, needles, distractors)
     question, beginning = style.ask(facts[:needles], language)
-    asked = form.after.format(question=question, beginning=beginning)
+    before, ask_after = form
+    asked = ask_after.format(question=question, beginning=beginning)
     after = tokenizer(asked, add_special_tokens=False)["input_ids"]
     pieces = [
         tokenizer(style.separator + fact.text, add_special_tokens=False)["input_ids"]
         for fact in facts
     ]
-    room = length - len(form.before) - len(after) - sum(map(len, pieces))
+    room = length - len(before) - len(after) - sum(map(len, pieces))
     depths = [(depth + n / needles) % 1 if n else depth for n in range(needles)]
     depths += [rng.random() for _ in range(distractors)]
     start, end = _stretch(haystack, room, facts, depths[:needles], length, rng)
     gaps = _nearest(haystack, start, end, depths)
-    ids, places, at = list(form.before), {}, start
+    ids, places, at = list(before), {}, start
     # Of facts at one place, in an order that says nothing.
     for number in sorted(range(len(facts)), key=lambda n: (gaps[n], rng.random())):
         ids += haystack.ids[at : gaps[number]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,8 +20,7 @@ from data_recipes.common.run_dir import bind_settings
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
 
 from ..local_model import end_ids, greedy
-from .answers import score_answer
-from .cases import Case, Form, build_case, chat_form, completion_form
+from .cases import Case, build_case, chat_form, completion_form
 from .haystack import Haystack, embedded_text, make_haystack
 from .styles import STYLES
 
@@ -28,6 +28,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _CELLS = "cells"
+# With or without commas between thousands.
+_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)|\d+")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One answer, judged.
+
+    Attributes:
+        right: all values, in the order asked for, before any other number.
+        found: values that stand at their place among the first numbers.
+        language: "ko" or "en" by the letters, `None` for an answer without letters.
+    """
+
+    right: bool
+    found: int
+    language: str | None
+
+
+def score_answer(answer: str, values: list[str]) -> Score:
+    """Judge an answer by its first numbers: as many as were asked for."""
+    numbers = [match.replace(",", "") for match in _NUMBER.findall(answer)][: len(values)]
+    found = sum(given == value for given, value in zip(numbers, values))
+    # By the script: models of languages need longer texts.
+    letters = sum(map(str.isalpha, answer))
+    hangul = sum("가" <= character <= "힣" for character in answer)
+    language = ("ko" if 2 * hangul > letters else "en") if letters else None
+    return Score(found == len(values), found, language)
 
 
 @dataclass(frozen=True)
@@ -134,21 +162,19 @@ class Needles:
             self._haystacks[key] = make_haystack(text, self.tokenizer, separator)
         return self._haystacks[key]
 
-    def form(self, language: str) -> Form:
-        """What surrounds the text."""
-        if self.grid.chat:
-            return chat_form(self.tokenizer, language, self.grid.thinking)
-        return completion_form(self.tokenizer, STYLES[self.grid.style], language)
-
     def cases(self, language: str, length: int, depth: float) -> list[Case]:
         """The prompts of a cell; the same whatever other cells there are."""
-        grid = self.grid
+        grid, style = self.grid, STYLES[self.grid.style]
+        if grid.chat:
+            form = chat_form(self.tokenizer, language, grid.thinking)
+        else:
+            form = completion_form(self.tokenizer, style, language)
         build = partial(
             build_case,
             self.tokenizer,
             self._haystack(language, length),
-            self.form(language),
-            STYLES[grid.style],
+            form,
+            style,
             language,
             length,
             depth,

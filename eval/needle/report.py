@@ -85,27 +85,24 @@ def _finding(language: str, per_length: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def draw_heatmap(cells: list[dict[str, Any]], language: str, title: str, path: Path) -> None:
-    """Shares of one language, depths from top to bottom, lengths from left to right.
+def draw_heatmap(cells: list[dict[str, Any]], language: str, title: str) -> Picture:
+    """Draw shares of one language, depths from top to bottom, lengths from left to right.
 
     Args:
         cells: of `summarise`.
         language: code.
         title: above the picture.
-        path: PNG to write.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.figure import Figure
 
     own = {(c["length"], c["depth"]): c["share"] for c in cells if c["language"] == language}
     lengths = sorted({length for length, _ in own})
     depths = sorted({depth for _, depth in own})
     shares = np.array([[own[length, depth] for length in lengths] for depth in depths])
     size = (2.6 + 0.85 * len(lengths), 2.0 + 0.42 * len(depths))
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
     image = axes.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(lengths)), [f"{length:,}" for length in lengths])
     axes.set_yticks(range(len(depths)), [f"{depth:.0%}" for depth in depths])
@@ -118,12 +115,12 @@ def draw_heatmap(cells: list[dict[str, Any]], language: str, title: str, path: P
             label = f"{share:.0%}"
             axes.text(column, row, label, ha="center", va="center", fontsize=8, color=ink)
     figure.colorbar(image, ax=axes, format=lambda value, _: f"{value:.0%}")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    about = f"share of right answers in {language} by length and depth"
+    return Picture.of(figure, about, f"heatmap_{language}.png")
 
 
-def build_page(results: dict[str, Any], out: Path) -> Page:
-    """Lay out the report, with the heatmaps that lie in `out`."""
+def build_page(results: dict[str, Any], heatmaps: dict[str, Picture]) -> Page:
+    """Lay out the report, with a heatmap per language."""
     page = Page(f"Needle in a haystack: {results['settings']['model']['name']}")
     page.add(Bullets(list(results["findings"].values())))
     rows = [
@@ -135,10 +132,8 @@ def build_page(results: dict[str, Any], out: Path) -> Page:
     ]
     columns = ["language", "tokens>", "right>", "share>", "95 % interval>"]
     page.add(Table([*columns, "in another language>"], rows))
-    for language in results["findings"]:
-        name = f"heatmap_{language}.png"
-        title = f"share of right answers in {language} by length and depth"
-        page.add(Heading(language), Picture((out / name).read_bytes(), title, file=name))
+    for language, picture in heatmaps.items():
+        page.add(Heading(language), picture)
     settings = [[key, str(value)] for key, value in results["settings"].items()]
     page.add(Details("Settings", [Table(["setting", "value"], settings)]))
     return page
@@ -158,10 +153,12 @@ def write_report(cells: list[dict[str, Any]], settings: dict[str, Any], out: Pat
     results = {"settings": settings, **summarise(cells)}
     write_json_atomically(out / RESULTS, results)
     facts = f"{settings['needles']} asked, {settings['distractors']} others"
+    heatmaps = {}
     for language in results["findings"]:
         title = f"{language}, {settings['style']} ({facts})\n{settings['model']['name']}"
-        draw_heatmap(results["cells"], language, title, out / f"heatmap_{language}.png")
-    page = build_page(results, out)
+        heatmaps[language] = draw_heatmap(results["cells"], language, title)
+        (out / heatmaps[language].file).write_bytes(heatmaps[language].image)
+    page = build_page(results, heatmaps)
     for name in ("report.md", "report.html"):
         page.write(out / name)
     return results

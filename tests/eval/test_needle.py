@@ -15,10 +15,9 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.train import train_tokenizer
 from data_recipes.toy import documents
 from eval.needle.__main__ import settings_of
-from eval.needle.answers import score_answer
 from eval.needle.cases import build_case, completion_form
 from eval.needle.haystack import embedded_text, make_haystack
-from eval.needle.measure import Grid, Needles, bind, check_length
+from eval.needle.measure import Grid, Needles, bind, check_length, score_answer
 from eval.needle.report import summarise, write_report
 from eval.needle.styles import STYLES, check_facts
 from modeling_kormo import CHAT_TEMPLATE

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from eval.__main__ import main
+from eval.collect import collect
 from eval.published import load_published
-from eval.report import build_page, collect
+from eval.report import build_page
 from eval.run_dir import read_results, read_samples
 from eval.task_manager import LocalTaskManager
 
