@@ -4,7 +4,6 @@ import hashlib
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,8 +13,7 @@ from tqdm import tqdm
 from ..common.errors import RecipeError
 from ..common.sample import LowestHashes
 from ..engine.documents import text_buffers
-from ..read.files import check_column, read_file, read_hub, resolve_files
-from ..read.rows import Row
+from ..read.files import read_documents, resolve_files
 from ..read.source import SourceConfig
 from ..text.words import Words, split_words
 from .config import DiversityConfig
@@ -23,7 +21,6 @@ from .config import DiversityConfig
 PEOPLE = "people"
 TOGETHER = "all together"  # a mixture
 FIELD = "synthesizer"  # of rows that say themselves who wrote them
-_LIMIT = 50_000_000  # bytes of the longest document that is read
 
 
 @dataclass(frozen=True)
@@ -99,16 +96,6 @@ def words_of(texts: list[str]) -> Words:
     return split_words(*text_buffers(batch), word_like_only=True)
 
 
-def _rows(source: SourceConfig) -> Iterator[Row]:
-    if source.on_hub:
-        parts = [read_hub(source.path, source.form, _LIMIT)]
-    else:
-        files = resolve_files(source.path)
-        check_column(files, source.form, _LIMIT)
-        parts = (read_file(file, source.form, _LIMIT) for file in files)
-    yield from (row for part in parts for row in part if isinstance(row, Row))
-
-
 def _seed_of(source: SourceConfig, column: str | None, fields: dict[str, object]) -> str:
     if column is None:
         return ""
@@ -148,7 +135,7 @@ def draw_samples(
         bar.total = sum(_size(source, bound) for source in sources) or None
         for source in sources:
             read = 0
-            for number, row in enumerate(_rows(source)):
+            for number, row in enumerate(read_documents(source.path, source.form)):
                 fields = json.loads(row.metadata)
                 own = source.synthesizer or fields.get(FIELD)
                 key = (source.language, str(own or PEOPLE), bool(own))

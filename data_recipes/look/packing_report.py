@@ -46,36 +46,30 @@ def measure_truncation(source: TokenSource, sequence_length: int) -> tuple[Trunc
 
     The tail that `concat` leaves out, less than a window, counts here as a window of its own.
     """
-    record = make_plan(source, sequence_length)
-    concat_cut = concat_after = best_fit_cut = best_fit_after = 0
+    windows = {
+        "concat": source.windows(sequence_length),
+        "best_fit": make_plan(source, sequence_length).windows,
+    }
+    cut = {method: np.zeros(2, np.int64) for method in windows}
     for starts, lengths in source.document_blocks(BLOCK_DOCUMENTS):
-        shown_first = np.minimum(sequence_length - starts % sequence_length, lengths)
-        concat_cut += int((shown_first < lengths).sum())
-        concat_after += int((lengths - shown_first).sum())
-        beyond = np.maximum(lengths - sequence_length, 0)
-        best_fit_cut += int((beyond > 0).sum())
-        best_fit_after += int(beyond.sum())
+        room = {"concat": sequence_length - starts % sequence_length, "best_fit": sequence_length}
+        for method, tokens in room.items():
+            beyond = np.maximum(lengths - tokens, 0)
+            cut[method] += (beyond > 0).sum(), beyond.sum()
     documents, tokens = source.manifest.documents, source.manifest.tokens
-    return (
+    concat, best_fit = (
         Truncation(
-            method="concat",
+            method=method,
             documents=documents,
             tokens=tokens,
-            windows=source.windows(sequence_length),
-            cut_documents=concat_cut,
-            tokens_after_cut=concat_after,
-            padding_tokens=0,
-        ),
-        Truncation(
-            method="best_fit",
-            documents=documents,
-            tokens=tokens,
-            windows=record.windows,
-            cut_documents=best_fit_cut,
-            tokens_after_cut=best_fit_after,
-            padding_tokens=record.windows * sequence_length - tokens,
-        ),
+            windows=number,
+            cut_documents=int(cut[method][0]),
+            tokens_after_cut=int(cut[method][1]),
+            padding_tokens=max(0, number * sequence_length - tokens),
+        )
+        for method, number in windows.items()
     )
+    return concat, best_fit
 
 
 def format_truncation(rows: list[tuple[str, Truncation]], sequence_length: int) -> str:

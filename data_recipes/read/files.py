@@ -37,6 +37,7 @@ __all__ = [
     "SetAside",
     "can_be_split",
     "check_column",
+    "read_documents",
     "read_file",
     "read_hub",
     "read_texts",
@@ -160,26 +161,26 @@ def read_file(
     return _read_text(path, limit)
 
 
-def read_texts(
-    path: str, text_column: str | Form = "text", limit: int = 50_000_000
-) -> Iterator[str]:
-    """Texts of a source, streamed and normalised; what is not a document is passed over.
+def read_documents(path: str, form: str | Form = "text", limit: int = 50_000_000) -> Iterator[Row]:
+    """Rows of a source, streamed and normalised; what is not a document is passed over.
 
     Args:
         path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
-        text_column: column (or JSON key) that holds the text, or form of the text.
+        form: column (or JSON key) that holds the text, or form of the text.
         limit: longest document, in bytes.
 
     Raises:
         RecipeError: missing file, unknown type, no such column.
     """
     if path.startswith(HUB):
-        parts = [read_hub(path, text_column, limit)]
+        parts = [read_hub(path, form, limit)]
     else:
         files = resolve_files(path)
-        check_column(files, text_column, limit)
-        parts = (read_file(file, text_column, limit) for file in files)
-    for part in parts:
-        for row in normalised(part):
-            if isinstance(row, Row):
-                yield row.text
+        check_column(files, form, limit)
+        parts = (read_file(file, form, limit) for file in files)
+    yield from (row for part in parts for row in normalised(part) if isinstance(row, Row))
+
+
+def read_texts(path: str, text_column: str | Form = "text") -> Iterator[str]:
+    """Texts of a source, as `read_documents` reads them."""
+    return (row.text for row in read_documents(path, text_column))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from tqdm import tqdm
@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from ..common.config_files import CONFIGS, Strict, find_config, load_config
 from ..common.errors import RecipeError
 from ..common.files import staged_folder, write_json_atomically
+from ..common.page import Cell, Page, Paragraph, Picture, Table
 from ..common.progress import show_progress
 from ..common.run_dir import check_settings, read_settings
 from ..engine.documents import read_batches
@@ -198,28 +199,38 @@ def study(config: StudyConfig) -> dict[str, dict[str, Measures]]:
     return results
 
 
-def table(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> str:
-    """The study as a Markdown table; columns are comparable downwards, not across languages."""
-    sources = config.sources
-    head = [f"{s.language} {s.kind} ({s.name})" for s in sources]
-    lines = [
-        "Bytes per token (higher is shorter) and Rényi efficiency, on held-out text. Compare down "
-        "a column: bytes per character differ between scripts.",
-        "",
-        "| tokenizer | " + " | ".join(head) + " |",
-        "|---|" + "---|" * len(sources),
-    ]
+def build_page(
+    config: StudyConfig, results: dict[str, dict[str, Measures]], picture: Picture
+) -> Page:
+    """Lay out the study; columns are comparable downwards, not across languages."""
+    best = {
+        s.name: max(own[s.name].bytes_per_token for own in results.values()) for s in config.sources
+    }
+    rows: list[list[str | Cell]] = []
     for name, measures in results.items():
-        cells = [
-            f"{measures[s.name].bytes_per_token:.3f} / {measures[s.name].renyi_efficiency:.3f}"
-            for s in sources
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        cells = (
+            Cell(
+                f"{own.bytes_per_token:.3f} / {own.renyi_efficiency:.3f}",
+                bar=own.bytes_per_token / best[source],
+            )
+            for source, own in measures.items()
+        )
+        rows.append([name, *cells])
+    columns = ["tokenizer", *(f"{s.language} {s.kind} ({s.name})>" for s in config.sources)]
+    page = Page("Tokenizer study")
+    page.add(
+        Paragraph(
+            "Bytes per token (higher is shorter) and Rényi efficiency, on held-out text. Compare "
+            "down a column: bytes per character differ between scripts."
+        ),
+        Table(columns, rows),
+        picture,
+    )
+    return page
 
 
-def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> None:
-    """`study.json`, `study.csv`, `study.md` and `study.png` in the output directory."""
+def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> Page:
+    """Write `study.json`, `.csv`, `.md`, `.html` and `.png` in the output directory."""
     facts = {s.name: s for s in config.sources}
     rows = [
         {
@@ -237,8 +248,12 @@ def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) 
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    (config.output_dir / "study.md").write_text(table(config, results), encoding="utf-8")
-    plot(rows, config.output_dir / "study.png")
+    picture = draw(config, results)
+    (config.output_dir / picture.file).write_bytes(picture.image)
+    page = build_page(config, results, picture)
+    for name in ("study.md", "study.html"):
+        page.write(config.output_dir / name)
+    return page
 
 
 def run(args: argparse.Namespace) -> None:
@@ -246,50 +261,31 @@ def run(args: argparse.Namespace) -> None:
     path = find_config(args.config, CONFIGS / "tokenizer_study")
     config = load_config(path, StudyConfig, args.overrides)
     results = study(config)
-    write_results(config, results)
-    print(table(config, results))
-    print(f"{config.output_dir}/study.{{json,csv,md,png}}")
+    print(write_results(config, results).to_markdown())
+    print(f"{config.output_dir}/study.{{json,csv,md,html,png}}")
 
 
 _BAR = 0.28  # inches a bar
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Bytes per token, one panel per source, one bar per tokenizer.
+def draw(config: StudyConfig, results: dict[str, dict[str, Measures]]) -> Picture:
+    """Draw bytes per token, one panel per source, one bar per tokenizer."""
+    from matplotlib.figure import Figure
 
-    Args:
-        rows: with `tokenizer`, `source`, `language`, `kind`, `bytes_per_token`.
-        path: the PNG.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    sources = list(dict.fromkeys(row["source"] for row in rows))
-    names = list(dict.fromkeys(row["tokenizer"] for row in rows))
-    figure, panels = plt.subplots(
-        1,
-        len(sources),
-        figsize=(2.2 + 2.6 * len(sources), 1.2 + _BAR * len(names)),
-        sharey=True,
-        squeeze=False,
-    )
-    for panel, source in zip(panels[0], sources):
-        own = {row["tokenizer"]: row for row in rows if row["source"] == source}
-        values = [own[name]["bytes_per_token"] for name in names]
-        bars = panel.barh(range(len(names)), values, color="#4477aa")
-        best = max(values)
-        for bar, value in zip(bars, values):
-            bar.set_color("#228833" if value == best else "#4477aa")
+    sources, names = config.sources, list(results)
+    size = (2.2 + 2.6 * len(sources), 1.2 + _BAR * len(names))
+    figure = Figure(figsize=size)
+    panels = figure.subplots(1, len(sources), sharey=True, squeeze=False)[0]
+    for panel, source in zip(panels, sources):
+        values = [results[name][source.name].bytes_per_token for name in names]
+        colours = ["#228833" if value == max(values) else "#4477aa" for value in values]
+        bars = panel.barh(range(len(names)), values, color=colours)
         panel.bar_label(bars, [f"{v:.2f}" for v in values], padding=2, fontsize=8)
-        first = own[names[0]]
-        panel.set_title(f"{first['language']} {first['kind']}\n{source}", fontsize=9)
-        panel.set_xlim(0, best * 1.2)
+        panel.set_title(f"{source.language} {source.kind}\n{source.name}", fontsize=9)
+        panel.set_xlim(0, max(values) * 1.2)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].set_yticks(range(len(names)), [name.split("/")[-1] for name in names], fontsize=8)
-    panels[0][0].invert_yaxis()
+    panels[0].set_yticks(range(len(names)), [name.split("/")[-1] for name in names], fontsize=8)
+    panels[0].invert_yaxis()
     figure.supxlabel("bytes per token on held-out text (higher is shorter)", fontsize=9)
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    return Picture.of(figure, "bytes per token by source and tokenizer", "study.png")

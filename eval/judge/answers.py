@@ -12,9 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, Sampling
+from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, Sampling, answers_to, ask
 from data_recipes.ask.exchange import break_control_tokens
-from data_recipes.ask.rows import AskMore, Outcome, Stage, ask_about
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.line_log import LineLog, batches
 from data_recipes.read.conversations import read_rows
@@ -31,7 +30,7 @@ from .questions import TURNS, Question
 
 Answers = dict[str, list[str]]
 Conversation = tuple[str, list[dict[str, str]]]  # what is asked, for messages, and its messages
-_MODEL = "model"
+_MODEL, _STORE = "model", "answers"
 _THOUGHT = "</think>"
 
 
@@ -127,42 +126,44 @@ def _from_server(how: Answering, questions: list[Question], out: Path) -> Answer
     )
 
     def answer(conversations: list[Conversation]) -> list[str]:
-        stage = _AnswerStage(endpoint)
-        with AnswerStore(out / stage.name) as store:
-            asked = ask_about(lambda: iter(conversations), stage, store, at_once=len(conversations))
-            return [outcome["text"] for _, outcome in asked]
+        given = ask_all(_MODEL, endpoint, [messages for _, messages in conversations], out / _STORE)
+        problems = [
+            f"{name}: {one.error}"
+            for (name, _), one in zip(conversations, given)
+            if one.status != "answered"
+        ]
+        if problems:
+            raise RecipeError(
+                f"{endpoint.base_url}: {len(problems):,} questions were not answered, the first: "
+                f"{problems[0]}. Look at the server, and run the same command to go on"
+            )
+        return [one.text for one in given]
 
     return _turns(questions, answer)
 
 
-class _AnswerStage(Stage[Conversation]):
-    """What a server is asked that answers the questions."""
+def ask_all(
+    name: str, endpoint: Endpoint, conversations: list[list[dict[str, str]]], folder: Path
+) -> list[Answer]:
+    """Ask a model about each conversation; what is in the store already is not asked again.
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.name = "answers"
-        self.endpoints = {_MODEL: endpoint}
+    Args:
+        name: of the model in the store.
+        endpoint: where it is.
+        conversations: messages of each.
+        folder: of the store.
 
-    def requests(self, conversation: Conversation) -> list[Request]:
-        return [Request(_MODEL, conversation[1])]
-
-    def check(
-        self, rows: list[tuple[Conversation, list[Answer]]], ask_more: AskMore
-    ) -> list[Outcome]:
-        problems = [
-            f"{name}: {answer.error}"
-            for (name, _), (answer,) in rows
-            if answer.status != "answered"
-        ]
-        if problems:
-            raise RecipeError(
-                f"{self.endpoints[_MODEL].base_url}: {len(problems):,} questions were not answered,"
-                f" the first: {problems[0]}. Look at the server, and run the same command to go on"
-            )
-        return [{"text": answer.text} for _, (answer,) in rows]
+    Raises:
+        RecipeError: the model cannot be reached.
+    """
+    requests = [Request(name, messages) for messages in conversations]
+    with AnswerStore(folder) as store:
+        ask(requests, {name: endpoint}, store, total=len(requests))
+        return [answer for _, answer in answers_to(requests, {name: endpoint}, store)]
 
 
 def _from_local(how: Answering, questions: list[Question], out: Path) -> Answers:
-    log = LineLog(out / "answers" / "local.jsonl")
+    log = LineLog(out / _STORE / "local.jsonl")
     known = {row["key"]: row["answer"] for row in log.rows()}
     settings = [model_identity(how.model), bool(how.thinking), how.max_tokens]
     loaded: list[Callable[[list[list[dict[str, str]]]], list[str]]] = []

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from data_recipes.ask import Answer, AnswerStore, Endpoint, Request, request_id
+from data_recipes.ask import Answer, Endpoint, Request, request_id
 from data_recipes.ask.exchange import break_control_tokens
 from data_recipes.ask.prompts import Prompt
-from data_recipes.ask.rows import AskMore, Outcome, Stage, ask_about
 from data_recipes.common.errors import RecipeError
 
+from .answers import ask_all
 from .questions import Question
 
 Winner = Literal["ours", "theirs", "tie"]
-Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `JudgeStage.check`
+Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `_verdict`
 
 JUDGE = "judge"
 _HERE = Path(__file__).parent
@@ -138,68 +138,54 @@ def agreed(winners: list[Winner]) -> Winner:
     return winners[0] if len(set(winners)) == 1 else "tie"
 
 
-class JudgeStage(Stage[Judgement]):
-    """What the judge is asked, and its verdicts.
-
-    Args:
-        endpoint: the judge.
-        prompt: the file that its prompts are made from, for the record.
-    """
-
-    def __init__(self, endpoint: Endpoint, prompt: Prompt) -> None:
-        self.name = "verdicts"
-        self.endpoints = {JUDGE: endpoint}
-        self._prompt = prompt
-
-    def requests(self, judgement: Judgement) -> list[Request]:
-        return [Request(JUDGE, [{"role": "user", "content": judgement.prompt}])]
-
-    def check(self, rows: list[tuple[Judgement, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
-        """Make verdicts, with all that each depends on.
-
-        Raises:
-            RecipeError: a request failed, so that the verdict is missing.
-        """
-        failed = [answer for _, (answer,) in rows if answer.status == "failed"]
-        if failed:
-            raise RecipeError(
-                f"{len(failed):,} of {len(rows):,} verdicts are missing ({failed[0].error}); the "
-                "others are kept, run the same command to go on"
-            )
-        return [self._verdict(judgement, answer) for judgement, (answer,) in rows]
-
-    def _verdict(self, judgement: Judgement, answer: Answer) -> Verdict:
-        endpoint = self.endpoints[JUDGE]
-        result: Any
-        if judgement.part.startswith("turn"):
-            result = read_score(answer.text)
-        else:
-            result = read_winner(answer.text, judgement.part)
-        return {
-            "id": request_id(endpoint, self.requests(judgement)[0]).hex(),
-            "question": judgement.question,
-            "category": judgement.category,
-            "part": judgement.part,
-            "result": result,  # score or winner; `None` if it could not be read
-            "status": answer.status,
-            "finish_reason": answer.finish_reason,
-            "judge": answer.model or endpoint.model,
-            "sampling": endpoint.sampling.fields(),
-            "prompt": self._prompt.path.name,
-            "prompt_sha256": hashlib.sha256(judgement.prompt.encode()).hexdigest(),
-            "text": answer.text,
-        }
-
-
 def ask_judge(
     judgements: list[Judgement], endpoint: Endpoint, prompt: Prompt, out: Path
 ) -> list[Verdict]:
     """Return every verdict, in order; those that are in `out` already are not asked for again.
 
+    Args:
+        judgements: what to ask.
+        endpoint: the judge.
+        prompt: the file that its prompts are made from, for the record.
+        out: directory.
+
     Raises:
         RecipeError: the judge cannot be reached, or has not answered all.
     """
-    stage = JudgeStage(endpoint, prompt)
-    with AnswerStore(out / stage.name) as store:
-        asked = ask_about(lambda: iter(judgements), stage, store, at_once=max(1, len(judgements)))
-        return [verdict for _, verdict in asked]
+    conversations = [_conversation(judgement) for judgement in judgements]
+    answers = ask_all(JUDGE, endpoint, conversations, out / "verdicts")
+    failed = [answer for answer in answers if answer.status == "failed"]
+    if failed:
+        raise RecipeError(
+            f"{len(failed):,} of {len(answers):,} verdicts are missing ({failed[0].error}); the "
+            "others are kept, run the same command to go on"
+        )
+    return [_verdict(*pair, endpoint, prompt) for pair in zip(judgements, answers)]
+
+
+def _conversation(judgement: Judgement) -> list[dict[str, str]]:
+    return [{"role": "user", "content": judgement.prompt}]
+
+
+def _verdict(judgement: Judgement, answer: Answer, endpoint: Endpoint, prompt: Prompt) -> Verdict:
+    """Make a verdict, with all that it depends on."""
+    result: Any
+    if judgement.part.startswith("turn"):
+        result = read_score(answer.text)
+    else:
+        result = read_winner(answer.text, judgement.part)
+    request = Request(JUDGE, _conversation(judgement))
+    return {
+        "id": request_id(endpoint, request).hex(),
+        "question": judgement.question,
+        "category": judgement.category,
+        "part": judgement.part,
+        "result": result,  # score or winner; `None` if it could not be read
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "judge": answer.model or endpoint.model,
+        "sampling": endpoint.sampling.fields(),
+        "prompt": prompt.path.name,
+        "prompt_sha256": hashlib.sha256(judgement.prompt.encode()).hexdigest(),
+        "text": answer.text,
+    }

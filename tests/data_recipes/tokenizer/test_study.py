@@ -14,7 +14,7 @@ from data_recipes.engine.documents import read_batches
 from data_recipes.engine.steps import StepFolder
 from data_recipes.tokenizer.measures import measure, renyi_efficiency
 from data_recipes.tokenizer.shards import is_heldout
-from data_recipes.tokenizer.study import StudyConfig, study, table, write_results
+from data_recipes.tokenizer.study import StudyConfig, study, write_results
 from data_recipes.tokenizer.train import spread_texts
 
 from ..hand_made import jsonl, some_texts, write_shards_of
@@ -87,12 +87,14 @@ def test_every_variant_is_trained_measured_and_kept(config: StudyConfig) -> None
     assert {p.name for p in config.output_dir.glob("study.*")} == {
         "study.json",
         "study.csv",
+        "study.html",
         "study.md",
         "study.png",
     }
     rows = json.loads((config.output_dir / "study.json").read_text())
     assert len(rows) == 8 and rows[0]["kind"] == "web"
-    assert table(config, results).count("\n| A") == 4
+    text = (config.output_dir / "study.md").read_text()
+    assert text.count("\n| A") == 4 and "](study.png)" in text
 
     variants = config.output_dir / "variants"
     times = {p: p.stat().st_mtime_ns for p in variants.rglob("tokenizer.json")}
