@@ -178,6 +178,7 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
         raise ValueError(f"the checkpoint has no {missing[0]}, which its config promises")
     config = AutoConfig.from_pretrained(directory)
     deviation = getattr(config, "initializer_range", 0.02)
+    embedding_deviation = getattr(config, "embedding_std", None) or deviation
     generator = torch.Generator().manual_seed(seed)
     for file in sorted(set(weight_map.values())):
         if not any(weight_map[name] == file for name in wanted):
@@ -189,7 +190,8 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
                 tensors[name] = opened.get_tensor(name)
         for name in wanted.keys() & tensors.keys():
             before = tensors[name]
-            tensors[name] = expand_matrix(before, rows, init, wanted[name], deviation, generator)
+            of_name = deviation if wanted[name] else embedding_deviation
+            tensors[name] = expand_matrix(before, rows, init, wanted[name], of_name, generator)
             more += tensors[name].numel() - before.numel()
             more_bytes += tensors[name].nbytes - before.nbytes
         save_file(tensors, out / file, metadata={"format": "pt"})

@@ -19,6 +19,7 @@ COMMANDS = {
     "train midtrain_long": ("recipes.midtrain_long", "long-context mid-training"),
     "train midtrain_reasoning": ("recipes.midtrain_reasoning", "reasoning mid-training"),
     "train grow": ("recipes.grow", "a deeper and wider model from a trained one"),
+    "train expand": ("recipes.expand", "teach a model new tokens, then the language"),
     "train sft": ("recipes.sft", "supervised fine-tuning"),
     "train dpo": ("recipes.dpo", "preference tuning"),
     "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),

@@ -19,11 +19,19 @@ from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
 from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
-from .engine.handover import BASE_USAGE, Trained, initial_digests, save_kormo, write_final
+from .engine.handover import (
+    BASE_USAGE,
+    Trained,
+    initial_digests,
+    read_lineage,
+    save_kormo,
+    write_final,
+)
 from .engine.metrics import CURVE, Throughput
 from .engine.quick_eval import add_quick_eval
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
+from .engine.unfreezing import Unfreezing
 from .engine.windows_data import PackedCollator, WindowDataset
 from .rules import StageRules, token_ids
 
@@ -180,6 +188,28 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     return model
 
 
+def build_unfreezing(config: StageConfig) -> Unfreezing | None:
+    """What is trained first, as `kormo expand-vocabulary` has recorded it; `None` for everything.
+
+    Raises:
+        RecipeError: the parent has no record of new rows.
+    """
+    if config.unfreezing is None:
+        return None
+    recorded = (read_lineage(config.model.init_from) or {}).get("vocabulary")
+    if recorded is None:
+        raise RecipeError(
+            f"model.init_from {config.model.init_from}: its lineage.json knows of no new rows; "
+            "make them with `kormo expand-vocabulary MODEL TOKENIZER OUT`"
+        )
+    per_step = config.batch.tokens_per_step
+    return Unfreezing(
+        recorded["first_new"],
+        config.unfreezing.new_rows_tokens // per_step,
+        config.unfreezing.matrices_tokens // per_step,
+    )
+
+
 def build_trainer(
     config: StageConfig,
     rules: StageRules,
@@ -212,6 +242,7 @@ def build_trainer(
             on_cpu=not torch.cuda.is_available(),
         ),
         collator=PackedCollator(config.data.document_masking, token_ids(tokenizer, rules.unscored)),
+        unfreezing=build_unfreezing(config),
     )
     if config.model.init_from is None:
         trainer.initial_weights = initial_digests(model)

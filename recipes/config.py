@@ -13,7 +13,7 @@ from .growth_config import GrowthConfig
 
 LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(LadderStage)
-PretrainingStage = LadderStage | Literal["grow"]
+PretrainingStage = LadderStage | Literal["grow", "expand"]
 # Sizes whose recipes make what they lack, from the embedded corpus.
 SELF_CONTAINED = ("tiny", "small")
 
@@ -168,6 +168,18 @@ class ScheduleConfig(Strict):
     branch_from: Path | None = None
 
 
+class UnfreezingConfig(Strict):
+    """What is trained first after an expansion of the vocabulary; then everything is.
+
+    Attributes:
+        new_rows_tokens: tokens that train the new rows of embedding and head alone.
+        matrices_tokens: tokens after those that train all rows of both, and nothing else.
+    """
+
+    new_rows_tokens: int = Field(ge=0)
+    matrices_tokens: int = Field(ge=0)
+
+
 class AdamWConfig(Strict):
     """AdamW, in every stage.
 
@@ -290,6 +302,7 @@ class StageConfig(Strict):
     data: StageDataConfig
     batch: BatchConfig
     schedule: ScheduleConfig
+    unfreezing: UnfreezingConfig | None = None
     optimizer: OptimizerConfig
     parallelism: ParallelismConfig
     logging: LoggingConfig

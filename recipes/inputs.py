@@ -154,7 +154,13 @@ def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
-    parent = config.model.init_from, config.size, rules.parent or STAGES[0]
+    init_from = config.model.init_from
+    if rules.expands and not (Path(init_from).exists() or is_hub_id(init_from)):
+        raise RecipeError(
+            f"{init_from}: model missing; make it with\n"
+            f"  kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
+        )
+    parent = init_from, config.size, rules.parent or STAGES[0]
     with PartialState().main_process_first():
         train_parent = check_parent(*parent)
         if missing := _missing_data(config):

@@ -33,6 +33,8 @@ class StageRules:
         unscored: tokens that are read and carry no loss.
         short_text: the config says how much short text there must be, and `checks` look for it.
         grows: the config says how the parent grows.
+        expands: the parent has new rows, made by `kormo expand-vocabulary`, and the config says how
+            long they are trained before the rest.
         checks: of the mixture, before anything is trained. Each raises `RecipeError`.
     """
 
@@ -41,13 +43,15 @@ class StageRules:
     unscored: tuple[str, ...] = ()
     short_text: bool = False
     grows: bool = False
+    expands: bool = False
     checks: tuple[Check, ...] = ()
 
     def check_config(self, config: StageConfig) -> None:
         """Check the keys that belong to one stage alone.
 
         Raises:
-            RecipeError: keys about short text or growth in a stage without, or one of them missing.
+            RecipeError: keys about short text, growth or new rows in a stage without, or one of
+                them missing.
         """
         if (config.growth is not None) != self.grows:
             raise RecipeError(
@@ -55,6 +59,21 @@ class StageRules:
             )
         if self.grows and config.model.init_from is None:
             raise RecipeError("model.init_from: growth needs a model to start from")
+        if (config.unfreezing is not None) != self.expands:
+            raise RecipeError(
+                f"unfreezing: belongs to the stage expand, which needs it; this is {self.stage}"
+            )
+        if self.expands and config.model.init_from is None:
+            raise RecipeError(
+                "model.init_from: new rows need a model to stand in; make it with "
+                "`kormo expand-vocabulary`"
+            )
+        held = config.unfreezing
+        if held and held.new_rows_tokens + held.matrices_tokens > config.schedule.total_tokens:
+            raise RecipeError(
+                "unfreezing: new_rows_tokens and matrices_tokens exceed schedule.total_tokens "
+                f"({config.schedule.total_tokens:,}); lower them"
+            )
         data = config.data
         given = {data.short_document_tokens is not None, data.min_short_share is not None}
         if given != {self.short_text}:

@@ -63,6 +63,10 @@ class SpikeGuard:
         self._watch(step, current)
         return skip.float()
 
+    def forget(self) -> None:
+        """Start a new window: what came before is no measure of what comes."""
+        self.seen = 0
+
     def _watch(self, step: int, current: torch.Tensor) -> None:
         # The copy to the host is checked one step later, when it has long arrived. Nothing is lost
         # by waiting: a non-finite update is skipped on the device anyway.

@@ -131,6 +131,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
         },
         "batch": {"tokens_per_step": config.batch.tokens_per_step},
         "schedule": config.schedule.model_dump(mode="json"),
+        "unfreezing": config.unfreezing.model_dump() if config.unfreezing else None,
         "optimizer": config.optimizer.model_dump(mode="json"),
         "growth": config.growth.model_dump(mode="json") if config.growth else None,
     }

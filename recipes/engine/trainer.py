@@ -34,6 +34,7 @@ from .checkpoints import WholeCheckpoints, clear_staging
 from .guard import NonFiniteError, SpikeGuard
 from .metrics import Throughput, append_metrics, plot_curve
 from .stopping import train_until_stopped
+from .unfreezing import Unfreezing
 from .windows_data import FromStep, PackedCollator, WindowDataset
 
 _GUARD = "guard.pt"
@@ -79,6 +80,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         bits_per_byte: the held-out measurement.
         throughput: meter for tokens per second.
         collator: makes the batches.
+        unfreezing: what is trained first, if it is not everything.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         bits_per_byte: BitsPerByte,
         throughput: Throughput,
         collator: PackedCollator,
+        unfreezing: Unfreezing | None = None,
     ) -> None:
         super().__init__(
             model=model,
@@ -112,6 +115,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.start_step = 0
         # Of the weights before the first step, if they were drawn; goes into the lineage.
         self.initial_weights: dict[str, str] | None = None
+        self.unfreezing = unfreezing
         optimizer = config.optimizer
         self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
         # Sums over the micro-batches of one step: cross-entropy and z-loss, in nats.
@@ -147,6 +151,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         # Overridden to look at what will be updated: bf16 master weights lose small updates.
         optimizer = super().create_optimizer(model)
+        if self.unfreezing:
+            self.unfreezing.split_groups(optimizer, model or self.model)
         dtypes = {p.dtype for group in optimizer.param_groups for p in group["params"]}
         if dtypes != {torch.float32}:
             raise RuntimeError(f"master weights must be fp32, the optimizer holds {dtypes}")
@@ -180,6 +186,11 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         # gradients are there and before the optimizer steps: only here can the step's loss and norm
         # be known and the update still be skipped. `found_inf` is how a gradient scaler tells the
         # fused optimizer to; it needs no answer from the device.
+        step = self.state.global_step
+        if self.unfreezing:
+            self.unfreezing.hold(self.optimizer, step)
+            if self.unfreezing.begins(step):  # gradients of other weights have another norm
+                self.guard.forget()
         grad_norm = super()._clip_grad_norm(model)
         if hasattr(grad_norm, "full_tensor"):
             grad_norm = grad_norm.full_tensor()
@@ -187,7 +198,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         losses = sums / self._labels.clamp(min=1)
         self._step_sums.zero_()
         self.guard.check(keep=1)
-        skip = self.guard.judge(losses.sum(), grad_norm, self.state.global_step)
+        skip = self.guard.judge(losses.sum(), grad_norm, step)
         self.optimizer.optimizer.found_inf = skip
         self._log_sums += losses
         self._log_labels += self._labels

@@ -1,5 +1,6 @@
 """Processes that the tests start: a stage under FSDP2 on CPU, and one fixed batch over ranks."""
 
+import importlib
 import json
 import os
 import sys
@@ -39,11 +40,10 @@ def use_fsdp2() -> None:
 
 
 def run_fsdp_stage() -> None:
-    """`stage1.py` under FSDP2."""
+    """A stage, that of `TEST_STAGE` or else `stage1.py`, under FSDP2."""
     use_fsdp2()
     from accelerate.utils import DistributedType
 
-    from recipes import stage1
     from recipes.command_line import exit_on_error
     from recipes.engine.trainer import PretrainTrainer
 
@@ -62,12 +62,12 @@ def run_fsdp_stage() -> None:
 
     PretrainTrainer.run = check_sharding
     spy_on_dtypes()
-    exit_on_error(stage1.main)
+    stage = os.environ.get("TEST_STAGE", "stage1")
+    exit_on_error(importlib.import_module(f"recipes.{stage}").main)
 
 
 def run_chat_stages() -> None:
     """Stages in the same processes; each argument is the JSON of a stage's name and arguments."""
-    import importlib
 
     import torch.distributed as dist
 
