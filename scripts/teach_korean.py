@@ -23,7 +23,6 @@ import numpy as np
 from data_recipes.common.files import write_json_atomically
 from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
 from data_recipes.tokens.windows import TokenSource
-from recipes.command_line import CONFIGS, load_stage
 from recipes.engine.metrics import read_metrics
 from recipes.expand_vocabulary import expand_command
 
@@ -87,6 +86,7 @@ def overrides(arm: str, seed: int, args: argparse.Namespace, density: dict) -> t
         f"logging.eval_every_tokens={round(total / 4 / step) * step}",
         "logging.save_every_tokens=100_000_000",
         f"logging.output_dir={run}",
+        *args.set,
     ]
     if init is not None:
         settings.append(f"unfreezing={{new_rows_tokens: {first}, matrices_tokens: {first}}}")
@@ -174,8 +174,10 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak (0.002)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="key=value", help="further overrides of every run"
+    )
     args = parser.parse_args()
-    load_stage(CONFIGS / "tiny" / "expand.yaml", "expand")
     density = {expanded: bytes_per_token(data) for expanded, data in DATA.items()}
     results: dict[str, dict[str, Any]] = {arm: {} for arm in args.arms}
     for seed in args.seeds:
