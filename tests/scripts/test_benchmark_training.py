@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import statistics
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,24 +13,12 @@ import torch
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.windows import TokenSource
-from recipes import benchmark
-from recipes.benchmark import OUT_OF_MEMORY, PEER, measure, summarise, write_tokens
-
-ROOT = Path(__file__).parents[2]
-
-
-def _load_script() -> ModuleType:
-    path = ROOT / "scripts" / "benchmark_training.py"
-    spec = importlib.util.spec_from_file_location("benchmark_training", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from recipes.config import StageConfig
+from scripts import benchmark_training as script
+from scripts.benchmark_training import OUT_OF_MEMORY, PEER, measure, summarise, write_tokens
 
 
-script = _load_script()
-
-
-def _requests(work: Path, *options: str) -> list[benchmark.Request]:
+def _requests(work: Path, *options: str) -> list[script.Request]:
     args = script.parse_command_line(["--device", "cpu", *options])
     return script.resolve(args, work)
 
@@ -44,8 +29,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     size = "--layers 1 --sequence-length 64 --micro-batch 2 --accumulation 2"
     length = "--steps 2 --warmup 1 --rounds 1 --attention varlen --device cpu"
     with pytest.MonkeyPatch.context() as patch:
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        patch.setenv("PYTHONPATH", path)
         # Two threads that share a core with other work wait for each other most of the time.
         patch.setenv("OMP_NUM_THREADS", "1")
         script.main([*size.split(), *length.split(), "--out", str(out)])
@@ -56,14 +39,11 @@ def test_results_say_what_was_measured_where_and_with_what(results: dict[str, An
     assert {"cpu", "cores", "threads", "gpu"} == set(results["machine"])
     assert results["machine"]["threads"] == 1  # those of the runs, not of this process
     assert {"python", "torch", "transformers", "accelerate"} == set(results["versions"])
-    assert {"commit", "date", "arguments", "data", "flops_per_token"} <= set(results)
-    assert results["arguments"]["layers"] == results["shape"]["num_hidden_layers"] == 1
-    assert results["batch"] == {
-        "sequence_length": 64,
-        "micro_batch": 2,
-        "accumulation": 2,
-        "tokens_per_step": 256,
-    }
+    assert {"commit", "date", "arguments", "parameters", "flops_per_token"} <= set(results)
+    config = StageConfig.model_validate(results["config"])
+    assert results["arguments"]["layers"] == config.model.shape.num_hidden_layers == 1
+    assert (config.batch.sequence_length, config.batch.micro_batch) == (64, 2)
+    assert config.batch.tokens_per_step == 256
     assert [r["name"] for r in results["runs"]] == ["kormo varlen", PEER]
 
 
@@ -105,14 +85,14 @@ def test_the_ratio_is_the_median_of_ratios_within_rounds() -> None:
 def test_sides_take_turns_and_out_of_memory_is_a_row(
     results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake_worker(request: benchmark.Request, device: str, work: Path) -> dict[str, Any]:
+    def fake_run(request: script.Request, device: str) -> dict[str, Any]:
         if request.name == "kormo sdpa":
             return {"error": OUT_OF_MEMORY}
         return {"tokens_per_second": 1.0, "peak_bytes": 1, "gpu": None}
 
-    monkeypatch.setattr(script, "run_worker", fake_worker)
+    monkeypatch.setattr(script, "run_alone", fake_run)
     requests = _requests(tmp_path, "--attention", "varlen,sdpa")
-    runs = script.run_rounds(requests, 2, "cpu", tmp_path)
+    runs = script.run_rounds(requests, 2, "cpu")
     assert [r["name"] for r in runs] == ["kormo varlen", "kormo sdpa", PEER, PEER, "kormo varlen"]
     summary = summarise(runs, flops=1.0, peak=None)
     assert summary["kormo sdpa"] == {"error": OUT_OF_MEMORY}
@@ -136,7 +116,7 @@ def test_only_want_of_memory_is_forgiven(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(benchmark, "_train_ours", fail)
+    monkeypatch.setattr(script, "_train_ours", fail)
     assert measure(request) == {"error": OUT_OF_MEMORY}
     error = RuntimeError("something else")
     with pytest.raises(RuntimeError, match="something else"):
@@ -153,7 +133,7 @@ def test_a_config_for_many_gpus_is_cut_to_the_share_of_one(tmp_path: Path) -> No
 
 def test_synthetic_tokens_open_as_prepared_shards(tmp_path: Path) -> None:
     write_tokens(tmp_path, tokens=60_000, vocab_size=70_000)
-    source = TokenSource(tmp_path / benchmark.SOURCE / "train")
+    source = TokenSource(tmp_path / script.SOURCE / "train")
     assert source.windows(600) == 100
     windows = [source.window(i, 600) for i in range(100)]
     assert all(w.tokens.max() < 70_000 for w in windows)
@@ -187,4 +167,4 @@ def test_a_gpu_is_asked_for_what_it_can_do(tmp_path: Path, monkeypatch: pytest.M
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     request = _requests(tmp_path)[0]  # no tokens were written for it
     with pytest.raises(RecipeError, match="kormo varlen: the run failed\n"):
-        script.run_worker(request, "cpu", tmp_path)
+        script.run_alone(request, "cpu")
