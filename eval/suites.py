@@ -124,9 +124,6 @@ def leaf_entries(manager: TaskManager, name: str) -> list[Entry]:
 
     index = manager.task_index
     if name not in index:
-        theirs = name.removeprefix("kormo_")
-        if theirs.startswith("kmmlu_") and theirs != name:
-            raise RecipeError(f"task {name!r} is lm-eval's own {theirs!r} now; ask for that")
         raise RecipeError(
             f"unknown task {name!r}{suggestion(name, index)} (`lm-eval ls tasks` lists those of "
             "lm-eval, eval/tasks holds ours)"

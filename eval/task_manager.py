@@ -9,7 +9,7 @@ builds a task from its YAML; prompts and metrics are untouched.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as PACKAGED
 from huggingface_hub.errors import HfHubHTTPError
 from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
-from lm_eval.tasks._factory import TaskFactory
-from lm_eval.tasks._index import Entry
+from lm_eval.tasks._factory import GROUP_FIELD_NAMES, TaskFactory
+from lm_eval.tasks._index import Entry, Kind
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from data_recipes.common.errors import RecipeError
 
@@ -194,6 +195,32 @@ def _without_custom_data_hint(record: logging.LogRecord) -> bool:
     return "Custom kwargs can be passed" not in record.getMessage()
 
 
+def _named_by_us(index: Mapping[str, Entry]) -> Iterator[Entry]:
+    """Make `kormo_kmmlu_law` and `kormo_kmmlu_stem` of lm-eval's `kmmlu_law` and `kmmlu_stem`.
+
+    Asked for alone, a part of `kormo_kmmlu` or `kormo_kmmlu_hard` has the examples and the revision
+    of the data that it has in the group; under lm-eval's own name it has neither.
+    """
+    groups = [entry for entry in index.values() if entry.kind is Kind.GROUP]
+    for group in [entry for entry in groups if "num_fewshot" in entry.cfg]:
+        parts = [index[name] for name in group.cfg["task"] if name in index]
+        of_all = {key: group.cfg[key] for key in group.cfg.keys() - GROUP_FIELD_NAMES}
+        for part in parts:
+            name = f"kormo_{part.name}"
+            if part.kind is Kind.TAG:
+                parts += [index[task] for task in sorted(part.tags)]
+            elif part.kind is Kind.GROUP:
+                parts += [index[inner] for inner in part.cfg["task"]]
+                config = group.cfg | {"group": name, "task": [part.name]}
+                yield Entry(name, Kind.GROUP, None, config)
+            else:
+                config = load_yaml(part.yaml_path)
+                metadata = group.cfg["metadata"] | config.get("metadata", {})
+                yield Entry(
+                    name, Kind.TASK, None, config | of_all | {"task": name, "metadata": metadata}
+                )
+
+
 class LocalTaskManager(TaskManager):
     """lm-eval's task manager with this project's tasks and, if asked, data from a folder.
 
@@ -219,7 +246,8 @@ class LocalTaskManager(TaskManager):
         self._factory = _Factory(data_dir)
         # Asked for by name, a subject is found in the index; lm-eval's has one task for each file.
         subjects = list(subject_entries(self._index))
-        self._index |= {entry.name: entry for entry in subjects}
-        self._all_tasks = sorted(self._index)
         forms = {entry.cfg["task"] for entry in subjects}
+        more = [*subjects, *_named_by_us(self._index)]
+        self._index |= {entry.name: entry for entry in more}
+        self._all_tasks = sorted(self._index)
         self._all_subtasks = sorted({*self._all_subtasks, *(e.name for e in subjects)} - forms)

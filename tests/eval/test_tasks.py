@@ -204,10 +204,20 @@ def test_what_subjects_share_is_no_task(manager: Any) -> None:
         manager.load(["kmmlu_mini_subject"])
 
 
-def test_a_subject_that_became_lm_evals_is_refused_by_name(manager: Any) -> None:
-    for name in ("kormo_kmmlu_law", "kormo_kmmlu_hard_stem"):
-        with pytest.raises(RecipeError, match=f"lm-eval's own '{name[6:]}' now"):
-            leaf_entries(manager, name)
+def test_a_part_of_kmmlu_is_asked_alone_as_in_its_group(manager: Any) -> None:
+    """With the group's five examples, of which lm-eval's own name gives none."""
+    inside = manager.load(["kormo_kmmlu_hard"])["tasks"]
+    field = manager.load(["kormo_kmmlu_hard_humss"])
+    assert field["tasks"].keys() < inside.keys() and "kormo_kmmlu_hard_humss" in field["groups"]
+    (alone,) = manager.load(["kormo_kmmlu_hard_law"])["tasks"].values()
+    assert alone.task_name == "kormo_kmmlu_hard_law"
+    prompts = set()
+    for task in (alone, inside["kmmlu_hard_law"], field["tasks"]["kmmlu_hard_law"]):
+        task.set_fewshot_seed(1)
+        prompts.add(task.fewshot_context(task.eval_docs[0], task.config.num_fewshot))
+    assert len(prompts) == 1 and prompts.pop().count("정답：") == 6
+    assert [e.name for e in leaf_entries(manager, "kormo_kmmlu_law")] == ["kormo_kmmlu_law"]
+    assert len(leaf_entries(manager, "kormo_kmmlu_stem")) == 11
 
 
 def test_the_redux_prompt_is_the_one_of_mmlu(both: LocalTaskManager) -> None:
