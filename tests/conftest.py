@@ -1,7 +1,6 @@
 """Fixtures that more than one room needs: a small data set, and ways to start a stage."""
 
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,8 +17,8 @@ from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from recipes.config import StageConfig
 from recipes.engine import resume
+from tests.processes import ROOT, Program, environment  # noqa: F401  (for the tests, from here)
 
-ROOT = Path(__file__).parent.parent
 # Numbers that keep a run of 12 steps to a few seconds, and its loss far from chaos.
 SMALL = [
     "model.shape.hidden_size=64",
@@ -55,12 +54,21 @@ class Stage:
         path = ROOT / "recipes" / "configs" / "tiny" / f"{self.script}.yaml"
         return load_config(path, StageConfig, self.overrides)
 
-    def command(self, *extra: str, ranks: int = 1, worker: Path | None = None) -> list[str]:
-        script = str(worker or ROOT / "recipes" / f"{self.script}.py")
+    def command(self, *extra: str, ranks: int = 1) -> list[str]:
+        """Write the command by which a user starts it, from nothing."""
         launcher = [sys.executable]
         if ranks > 1:
             launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-        return [*launcher, script, *self.overrides, *extra]
+        return [*launcher, str(ROOT / "recipes" / f"{self.script}.py"), *self.overrides, *extra]
+
+    def start(self, *extra: str, ranks: int = 1, worker: Path | None = None) -> Program:
+        """Start it in a process, or several, that have loaded the libraries."""
+        script = worker or ROOT / "recipes" / f"{self.script}.py"
+        return Program([script, *self.overrides, *extra], ranks)
+
+    def run(self, *extra: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        """Start it so and wait until it ends."""
+        return self.start(*extra, **kwargs).wait()
 
     def main(self, *extra: str) -> None:
         """Run it in this process, which has loaded torch already: for what it refuses or plans."""
@@ -70,9 +78,7 @@ class Stage:
             try:
                 importlib.import_module(name).main()
             finally:
-                # Held until the process ends, which is not now.
-                while resume._locks:
-                    resume._locks.pop().close()
+                release_outputs()
 
     def refusal(self, *extra: str) -> str:
         """Run it in this process until it refuses; what it says."""
@@ -80,21 +86,9 @@ class Stage:
             self.main(*extra)
         return str(refused.value)
 
-    def run(self, *extra: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*extra, **kwargs), capture_output=True, text=True, env=environment()
-        )
-
-
-def environment() -> dict[str, str]:
-    """One thread a process: the same sums in the same order, however busy the machine is."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-
 
 def release_outputs() -> None:
     """Let go of the output directories of earlier runs in this process, as its end would."""
-    from recipes.engine import resume
-
     while resume._locks:
         resume._locks.pop().close()
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +29,8 @@ from eval.judge.verdicts import (
 )
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.chat_config import chat_generation_config
-from tests.conftest import ROOT, environment
+from tests import processes
+from tests.conftest import ROOT, Program
 from tests.data_recipes.ask.model_server import ModelServer
 from tests.random_model import random_model
 
@@ -219,15 +218,12 @@ def test_killed_and_started_again(serve: Serve, answers: Any, tmp_path: Path) ->
     server = serve(slow)
     extra = ["--set", "logickor_style", "--concurrency", "2"]
     arguments = command(server, answers("a", "답", "ko"), tmp_path / "out", *extra)
-    run = [sys.executable, "-m", "eval.judge", *arguments]
-    process = subprocess.Popen(
-        run, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    run = ["-m", "eval.judge", *arguments]
+    process = Program(run)
     assert answered.wait(60)
     process.kill()
-    process.wait()
     assert not (tmp_path / "out" / "results.json").exists()
-    subprocess.run(run, cwd=ROOT, env=environment(), check=True, capture_output=True)
+    assert processes.run(run).returncode == 0
     counts = server.asked
     assert len(counts) == 20
     # Only what was under way when it was killed.

@@ -1,11 +1,7 @@
 """The runner as a user starts it: from start to end, killed, continued, and given bad input."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,8 +13,9 @@ from eval.__main__ import main
 from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
 from eval.task_manager import LocalTaskManager
+from tests import processes
+from tests.processes import Program
 
-from ..conftest import ROOT, environment
 from .chat_models import LIMIT, quick, save_model
 
 
@@ -71,22 +68,19 @@ def test_killed_and_continued_equals_uninterrupted(
     model: Path, whole_run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "eval", *quick(model, out)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = ["-m", "eval", *quick(model, out)]
+    process = Program(command)
     finished: dict[Path, int] = {}
     deadline = time.monotonic() + 120
     while len(finished) < 3:
         assert process.poll() is None and time.monotonic() < deadline
         finished = {p: p.stat().st_mtime_ns for p in (out / "tasks").glob("*.json")}
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
     finished = {p: p.stat().st_mtime_ns for p in (out / "tasks").glob("*.json")}
     assert not (out / "results.json").exists(), "the run was over before it was killed"
 
-    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    result = processes.run(command)
     assert result.returncode == 0, result.stderr
     units = len(read_results(out)["units"])
     assert f"{len(finished)} of {units} tasks are done" in result.stdout

@@ -62,8 +62,7 @@ def test_stage1_uses_the_gpu(
 ) -> None:
     stage = small_stage(tmp_path, f"parallelism.precision={precision}")
     visible = {**environment(), "CUDA_VISIBLE_DEVICES": "0"}
-    result = subprocess.run(
-        stage.command("parallelism.require_gpu=true"), capture_output=True, text=True, env=visible
-    )
+    command = stage.command("parallelism.require_gpu=true")
+    result = subprocess.run(command, capture_output=True, text=True, env=visible)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "final" / "model.safetensors").is_file()

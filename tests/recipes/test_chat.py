@@ -3,8 +3,6 @@
 import io
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,9 +22,8 @@ from modeling_kormo.chat_config import (
 from modeling_kormo.export import save_portable
 from recipes.chat_screen import AnswerStreamer, ChatScreen
 from recipes.chat_session import Chat, load_chat_model
+from tests import processes
 from tests.random_model import random_model
-
-from ..conftest import environment
 
 KOREAN = "뷁쉙 훈민정음은 똠방각하의 것이 아니다. 😀\n\n\n끝"
 
@@ -192,17 +189,12 @@ def test_full_context_is_said(chat_dir: Path) -> None:
     assert "/reset" in chat.screen.console.file.getvalue() and not chat.history
 
 
-def run(*arguments: str, lines: str = "") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "recipes.chat", *arguments]
-    return subprocess.run(command, input=lines.encode(), capture_output=True, env=environment())
-
-
 def test_piped_chat(chat_dir: Path) -> None:
     options = ["--max-tokens", "8", "--seed", "1", "--thinking", "off"]
-    done = run(str(chat_dir), *options, lines="안녕?\n/help\n/quit\n안녕?\n")
+    lines = "안녕?\n/help\n/quit\n안녕?\n"
+    done = processes.run(["-m", "recipes.chat", chat_dir, *options], lines=lines)
     assert done.returncode == 0, done.stderr
-    text = done.stdout.decode()
-    assert "/reset" in text and text.count("cut at 8 tokens") == 1
+    assert "/reset" in done.stdout and done.stdout.count("cut at 8 tokens") == 1
 
 
 def test_base_models_are_refused(
@@ -214,9 +206,9 @@ def test_base_models_are_refused(
     shutil.copy(chat_dir / "config.json", base)
     with pytest.raises(RecipeError, match="recipes/sft.py"):
         load_chat_model(str(base))
-    done = run(str(tmp_path / "absent"))
-    assert done.returncode == 1 and b"absent" in done.stderr
-    assert done.stderr.count(b"error: ") == 1 and b"Traceback" not in done.stderr
+    done = processes.run(["-m", "recipes.chat", tmp_path / "absent"])
+    assert done.returncode == 1 and "absent" in done.stderr
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
 
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'

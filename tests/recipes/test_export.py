@@ -16,6 +16,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.run_dir import DirectoryLock
 from modeling_kormo.export import save_portable
 from recipes.export import export_command
+from tests import processes
 from tests.conftest import ROOT, environment
 from tests.random_model import random_model
 
@@ -29,14 +30,14 @@ def model_dir(data_dir: Path, tmp_path: Path) -> Path:
 
 
 def test_the_documented_command(model_dir: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "modeling_kormo.export", "--as", "llama"]
+    command = ["-m", "modeling_kormo.export", "--as", "llama"]
     command += [str(model_dir), str(tmp_path / "out")]
     run = {"capture_output": True, "text": True, "cwd": ROOT, "env": environment()}
-    done = subprocess.run(command, **run)
+    done = subprocess.run([sys.executable, *command], **run)
     assert done.returncode == 0, done.stderr
     assert LlamaForCausalLM.from_pretrained(tmp_path / "out").dtype == torch.bfloat16
     assert json.loads((tmp_path / "out" / "config.json").read_text())["rope_theta"] == 500_000
-    again = subprocess.run(command, **run)
+    again = processes.run(command)
     assert again.returncode == 1 and "not empty" in again.stderr and "Traceback" not in again.stderr
 
 

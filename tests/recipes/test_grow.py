@@ -78,7 +78,7 @@ def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(make: Make, tmp_pat
     assert whole.returncode == 0, whole.stderr
     assert "moments taken along from" in whole.stdout
     stage = make(tmp_path / "killed")
-    run_and_kill(stage.command(), tmp_path / "killed", 6)
+    run_and_kill(stage.start(), tmp_path / "killed", 6)
     resumed = stage.run()
     assert resumed.returncode == 0 and "resuming from" in resumed.stdout, resumed.stderr
     assert "moments taken along" not in resumed.stdout  # they are its own by now

@@ -5,15 +5,12 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,7 +20,8 @@ import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
 from recipes.engine.metrics import read_metrics
 from recipes.engine.resume import FINGERPRINT, check_fingerprint
-from tests.conftest import ROOT, Stage, environment
+from tests import processes
+from tests.conftest import ROOT, Program, Stage, environment
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
 SAME_DATA = "data.allow_single_synthesizer=true"
@@ -46,30 +44,22 @@ def weights(output_dir: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, small_stage: Make) -> Path:
-    """Stage 1, from start to end in one process."""
+    """Stage 1, from start to end in one process, which begins as a user's does."""
     output = tmp_path_factory.mktemp("uninterrupted") / "stage1"
-    result = small_stage(output).run()
+    command = small_stage(output).command()
+    result = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert result.returncode == 0, result.stderr
     assert str(output / "final") in result.stdout and "loss_curve.png" in result.stdout
     return output
 
 
-def run_and_kill(command: list[str], output: Path, lines: int) -> None:
-    """Start, wait for so many lines in the log, and kill every process of it at once."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
-    )
+def run_and_kill(process: Program, output: Path, lines: int) -> None:
+    """Wait for so many lines in the log, and kill every process of it at once."""
     deadline = time.monotonic() + 120
     while len(read_partial(output)) < lines and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    family = [*psutil.Process(process.pid).children(recursive=True), process]
-    for member in family:
-        try:
-            os.kill(member.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    process.wait()
+    process.kill()
     assert not (output / "final").exists(), "the run was over before it was killed"
 
 
@@ -146,7 +136,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 ) -> None:
     stage, rng = small_stage(tmp_path), random.Random(os.getpid())
     for lines in (rng.randint(2, 4), rng.randint(5, 7), 9):
-        run_and_kill(stage.command(), tmp_path, lines)
+        run_and_kill(stage.start(), tmp_path, lines)
     # The newest checkpoint is damaged: the one before is taken.
     *_, whole, newest = sorted(p.name for p in tmp_path.glob("checkpoint-*"))
     flip_a_bit(tmp_path / newest / "model.safetensors")
@@ -175,7 +165,7 @@ def test_best_fit_windows_train_and_resume_like_any_other(
     assert before == other and losses(tmp_path / "whole") != losses(uninterrupted)
 
     stage = small_stage(tmp_path / "killed", *packed)
-    run_and_kill(stage.command(), tmp_path / "killed", 6)
+    run_and_kill(stage.start(), tmp_path / "killed", 6)
     result = stage.run()
     assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
     assert "making" not in result.stdout
@@ -198,11 +188,12 @@ def test_two_ranks_killed_and_resumed_on_one(
     uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:
     whole, stage = tmp_path / "whole", small_stage(tmp_path / "killed")
-    result = small_stage(whole).run(ranks=2)
+    command = small_stage(whole).command(ranks=2)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert result.returncode == 0, result.stderr
     assert losses(whole) == pytest.approx(losses(uninterrupted), abs=1e-5)
 
-    run_and_kill(stage.command(ranks=2), tmp_path / "killed", 6)
+    run_and_kill(stage.start(ranks=2), tmp_path / "killed", 6)
     shutil.copytree(tmp_path / "killed", tmp_path / "elastic")
     result = stage.run(ranks=2)
     assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
@@ -215,7 +206,7 @@ def test_two_ranks_killed_and_resumed_on_one(
 
 def test_fsdp2_equals_one_process(uninterrupted: Path, small_stage: Make, tmp_path: Path) -> None:
     stage = small_stage(tmp_path)
-    run_and_kill(stage.command(ranks=2, worker=WORKER), tmp_path, 9)
+    run_and_kill(stage.start(ranks=2, worker=WORKER), tmp_path, 9)
     shards = tmp_path / "checkpoint-3" / "pytorch_model_fsdp_0"
     assert len(list(shards.glob("*.distcp"))) == 2
     # The file of one rank is lost: the checkpoint before is taken.
@@ -228,9 +219,9 @@ def test_fsdp2_equals_one_process(uninterrupted: Path, small_stage: Make, tmp_pa
     assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
     # The gathered weights are the trained ones: they agree with a merge of the sharded checkpoint.
     merged = tmp_path / "merged"
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "merge-weights"]
+    command = ["-m", "accelerate.commands.accelerate_cli", "merge-weights"]
     command += [str(tmp_path / "checkpoint-12" / "pytorch_model_fsdp_0"), str(merged)]
-    subprocess.run(command, check=True, capture_output=True, env=environment())
+    assert processes.run(command).returncode == 0
     checkpoint, final = load_file(merged / "model.safetensors"), weights(tmp_path)
     assert checkpoint.keys() == final.keys()
     assert all(torch.equal(checkpoint[k], final[k]) for k in final)
@@ -337,10 +328,9 @@ def test_corrupt_shards_are_refused(small_stage: Make, data_dir: Path, tmp_path:
 def test_full_disk_keeps_earlier_checkpoints(small_stage: Make, tmp_path: Path) -> None:
     # A file-size limit stands in for the full disk: the write fails at the same place.
     stage = small_stage(tmp_path)
-    run_and_kill(stage.command(), tmp_path, 6)
+    run_and_kill(stage.start(), tmp_path, 6)
     assert (tmp_path / "checkpoint-3").is_dir()
-    command = ["bash", "-c", 'ulimit -f 100 && trap "" XFSZ && exec "$@"', "-", *stage.command()]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment())
+    result = processes.run([str(WORKER), "full-disk", *stage.overrides])
     assert result.returncode == 1, result.stderr
     assert "could not be written" in result.stderr and "Traceback" not in result.stderr
     assert (tmp_path / "checkpoint-3").is_dir() and not (tmp_path / ".staging").exists()
@@ -348,9 +338,7 @@ def test_full_disk_keeps_earlier_checkpoints(small_stage: Make, tmp_path: Path) 
 
 def test_two_runs_in_one_directory_are_refused(small_stage: Make, tmp_path: Path) -> None:
     stage = small_stage(tmp_path, "schedule.total_tokens=1_024_000")
-    first = subprocess.Popen(
-        stage.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
-    )
+    first = stage.start()
     try:
         while len(read_partial(tmp_path)) < 2 and first.poll() is None:
             time.sleep(0.05)
@@ -360,7 +348,6 @@ def test_two_runs_in_one_directory_are_refused(small_stage: Make, tmp_path: Path
         assert "another run is writing there" in message
     finally:
         first.kill()
-        first.wait()
 
 
 def test_non_finite_step_names_its_documents(

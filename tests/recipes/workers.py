@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -79,6 +81,17 @@ def run_chat_stages() -> None:
         sys.argv = command
         exit_on_error(importlib.import_module(f"recipes.{command[0]}").main)
     end()
+
+
+def run_on_a_full_disk() -> None:
+    """`stage1.py` under a limit to the size of files: a write fails where a full disk fails it."""
+    from recipes import stage1
+    from recipes.command_line import exit_on_error
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100 * 1024, 100 * 1024))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    del sys.argv[1]
+    exit_on_error(stage1.main)
 
 
 def run_fsdp_chat_stages() -> None:
@@ -203,9 +216,9 @@ if __name__ == "__main__":
         fail()
     elif sys.argv[1] == "fixed-batch":
         run_fixed_batch()
-    elif sys.argv[1] == "chat-stages":
-        run_chat_stages()
     elif sys.argv[1] == "fsdp-chat-stages":
         run_fsdp_chat_stages()
+    elif sys.argv[1] == "full-disk":
+        run_on_a_full_disk()
     else:
         run_fsdp_stage()

@@ -25,7 +25,9 @@ from data_recipes.ask import (
 from data_recipes.ask.asking import IN_A_ROW
 from data_recipes.ask.client import retry_after
 from data_recipes.common.errors import RecipeError
+from tests import processes
 from tests.conftest import ROOT, environment
+from tests.processes import Program
 
 from .ask_program import questions
 from .model_server import FAULTS, ModelServer, echo
@@ -110,24 +112,21 @@ def test_killed_again_and_again_it_ends_with_the_same_answers(
     count, concurrency = 400, 8
     server.delay = 0.01
     endpoint = server.endpoint(concurrency=concurrency, timeout_seconds=30)
-    command = [sys.executable, "-m", "tests.data_recipes.ask.ask_program"]
+    command = ["-m", "tests.data_recipes.ask.ask_program"]
     command += [endpoint.model_dump_json(), str(tmp_path / "killed"), str(count)]
     kills = 0
     for at in (60, 140, 260):
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = Program(command)
         while sum(server.answered.values()) < at and process.poll() is None:
             time.sleep(0.002)
         kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
     assert kills == 3
     # Power loss in the middle of a write: the log ends in half a record.
     log = tmp_path / "killed" / "stub.sqlite-wal"
     assert log.stat().st_size > 5000
     os.truncate(log, log.stat().st_size - 1000)
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+    done = processes.run(command)
     assert done.returncode == 0, done.stderr
     again = sum(server.answered.values()) - count
     assert 0 <= again <= kills * concurrency + 1

@@ -20,6 +20,7 @@ from data_recipes.engine.documents import read_batches
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.executors import execute
 from data_recipes.engine.steps import Tally
+from tests import processes
 from tests.conftest import ROOT, environment
 
 from ..hand_made import hashes_of, rows_of, write_shards_of
@@ -162,11 +163,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     """SIGKILL at the third shard of six; then another number of threads."""
     settings = json.dumps({"snapshot_minutes": minutes, "expected_ngrams": 100_000})
     arguments = [str(corpus), str(tmp_path), place, "3", settings]
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.data_recipes.deduplicate.killed", *arguments],
-        cwd=ROOT,
-        env=environment(),
-    )
+    killed = processes.run(["-m", "tests.data_recipes.deduplicate.killed", *arguments])
     assert killed.returncode == -9
     work = make(corpus, str(tmp_path), threads=1, snapshot_minutes=60, expected_ngrams=100_000)
     opened: list[str] = []

@@ -3,7 +3,6 @@
 import random
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from data_recipes.engine.steps import StepFolder
-from tests.conftest import ROOT, environment
+from tests import processes
 
 from ..hand_made import hashes_of, rows_of
 from .dedup_by_files import METHODS, SOURCES, changed, planted, run, words, write
@@ -60,15 +59,7 @@ def test_tasks_and_workers_do_not_show(tmp_path: Path, method: str) -> None:
 
 
 def in_a_process(root: Path, method: str, how: str) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.data_recipes.deduplicate.dedup_by_files",
-        str(root),
-        method,
-        how,
-    ]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True)
+    return processes.run(["-m", "tests.data_recipes.deduplicate.dedup_by_files", root, method, how])
 
 
 KILLS = {"minhash": ["signatures", "rejected"], "exact": ["signatures", "rejected"]}

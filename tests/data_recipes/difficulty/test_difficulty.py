@@ -1,9 +1,6 @@
 """Algorithm 1 on solvers whose skill is known: exactly the right items are kept, and paid for."""
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +21,7 @@ from data_recipes.difficulty.config import DifficultyConfig
 from data_recipes.difficulty.decisions import decide_by_labels, decide_by_solver
 from data_recipes.difficulty.items import Item
 from data_recipes.difficulty.run import filter_items
-from tests.conftest import ROOT, environment
+from tests.processes import Program
 
 from ..ask.model_server import ModelServer
 from . import population
@@ -153,17 +150,14 @@ def test_killed_it_goes_on_and_asks_nothing_twice(
     servers: Servers, filtered: Path, tmp_path: Path
 ) -> None:
     path = recipe(servers, tmp_path)
-    command = [sys.executable, "-m", "data_recipes", "difficulty", "--config", str(path)]
+    command = ["-m", "data_recipes", "difficulty", "--config", path]
     before, kills = answered(servers), 0
     for at in (150, 700):
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, stdout=-3
-        )
+        process = Program(command)
         while answered(servers) - before < at and process.poll() is None:
             time.sleep(0.002)
         kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
     assert kills == 2
     filter_items(load(path))
     report = json.loads((tmp_path / "out" / "report.json").read_text())

@@ -1,7 +1,5 @@
 """The engine of the cleaning steps: sums, resuming, independence of tasks and workers."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,20 +13,11 @@ from data_recipes.engine.documents import (
     read_batches,
     text_buffers,
 )
-from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.engine.steps import Outcome, StepFolder, Tally, add_counts, claim, decide
-from tests.conftest import ROOT, environment
+from tests import processes
 
 from ..hand_made import hashes_of, rows_of, some_texts, write_shards_of
-from .toy_step import DropShort
-
-LIMIT = 400
-
-
-def run(root: Path, step: str, tasks: int = 1, workers: int = 1) -> StepFolder:
-    work = DropShort({"web_ko": root / "read" / "web_ko"}, root / step, LIMIT)
-    execute([work], tasks, ExecutorConfig(workers=workers), root / step / "logs")
-    return work.outputs["web_ko"]
+from .toy_step import LIMIT, run
 
 
 def inputs(root: Path, extra: str | None = None, shards: int = 4) -> list[list[str]]:
@@ -71,14 +60,7 @@ def test_tasks_and_workers_do_not_show(tmp_path: Path) -> None:
 def test_a_killed_step_goes_on_where_it_was(tmp_path: Path, workers: int) -> None:
     """SIGKILL in the third shard of four; then another number of workers."""
     inputs(tmp_path, extra="KILL")
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from tests.data_recipes.engine.test_steps import run\n"
-        "if __name__ == '__main__': run(Path(sys.argv[1]), 'filter')"
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment()
-    )
+    killed = processes.run(["-m", "tests.data_recipes.engine.toy_step", tmp_path])
     assert killed.returncode == -9
     folder = StepFolder(tmp_path / "filter" / "web_ko")
     assert folder.done() == ["00000-00000", "00001-00000"]

@@ -1,13 +1,17 @@
 """A step small enough to see through, for tests of the engine; importable by worker processes."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
 import pyarrow as pa
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.engine.steps import Outcome, ShardStep, StepFolder, decide
+
+LIMIT = 400
 
 
 class DropShort(ShardStep):
@@ -39,3 +43,14 @@ class DropShort(ShardStep):
 def count_kept(folder: Path, path: Path, rank: int, world_size: int) -> None:
     """Writes how many documents a step kept."""
     path.write_text(str(StepFolder(folder).tally().documents_kept))
+
+
+def run(root: Path, step: str, tasks: int = 1, workers: int = 1) -> StepFolder:
+    """Drops the short texts of the source `web_ko`."""
+    work = DropShort({"web_ko": root / "read" / "web_ko"}, root / step, LIMIT)
+    execute([work], tasks, ExecutorConfig(workers=workers), root / step / "logs")
+    return work.outputs["web_ko"]
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), "filter")

@@ -1,16 +1,11 @@
 """The whole chain: sums from step to step, kills, other numbers of workers, refusals."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from itertools import islice
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
@@ -19,7 +14,8 @@ from data_recipes.prepare.chain import STEPS, folder, is_done, jobs, run_step, s
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.toy import documents
-from tests.conftest import ROOT, environment
+from tests import processes
+from tests.processes import Program
 
 from ..hand_made import hashes_of, jsonl, rows_of
 
@@ -79,7 +75,7 @@ def load(path: Path, **changes: object) -> DataConfig:
 
 
 def command(path: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "data_recipes", *arguments, "--config", str(path)]
+    return ["-m", "data_recipes", *arguments, "--config", str(path)]
 
 
 @pytest.fixture(scope="module")
@@ -141,27 +137,18 @@ def test_killed_in_a_step_and_resumed_with_other_workers(
     for name in STEPS[: STEPS.index(step)]:
         # What this test is not about is taken over from the run that it is compared with.
         shutil.copytree(load(whole).output_dir / name, config.output_dir / name)
-    process = subprocess.Popen(command(path, step), cwd=ROOT, env=environment())
+    process = Program(command(path, step))
     stats = config.output_dir / step
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if any(stats.glob("*/stats/*.json")):
             break
         time.sleep(0.002)
-    family = [process.pid, *(c.pid for c in psutil.Process(process.pid).children(recursive=True))]
-    for pid in family:
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
     done = len(list(stats.glob("*/stats/*.json")))
     total = len(list((load(whole).output_dir / step).glob("*/stats/*.json")))
     assert 0 < done <= total and not is_done(config, step)
-    result = subprocess.run(
-        [*command(path, step), "executor.workers=2"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    result = processes.run([*command(path, step), "executor.workers=2"])
     assert result.returncode == 0, result.stderr
     expected = {
         k: v for k, v in outputs(whole).items() if STEPS.index(k.split("/")[0]) <= STEPS.index(step)

@@ -3,9 +3,6 @@
 import hashlib
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from argparse import Namespace
 from collections import Counter
@@ -32,7 +29,7 @@ from data_recipes.synthesize.config import SynthesizeConfig
 from data_recipes.synthesize.run import show, synthesize
 from data_recipes.synthesize.seeds import assign, shorten
 from data_recipes.toy import documents
-from tests.conftest import ROOT, environment
+from tests.processes import Program
 
 from ..ask.model_server import MODEL, ModelServer
 from ..hand_made import jsonl, rows_of
@@ -177,17 +174,14 @@ def test_killed_runs_and_other_tasks_write_the_same(
     small = {"read": {"shard_megabytes": 0.02}}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe(server, seeds, tmp_path / "killed", **small)))
-    command = [sys.executable, "-m", "data_recipes", "synthesize", "--config", str(path)]
+    command = ["-m", "data_recipes", "synthesize", "--config", path]
     kills = 0
     for at in (10, 45):
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        process = Program(command)
         while sum(server.answered.values()) < at and process.poll() is None:
             time.sleep(0.005)
         kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
     assert kills == 2
     synthesize(load(server, seeds, tmp_path / "killed", **small))
     under_way = sum(s["concurrency"] for s in recipe(server, seeds, path)["synthesizers"].values())

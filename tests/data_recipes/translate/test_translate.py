@@ -1,9 +1,6 @@
 """Translations by hand are judged right; flawed rows go to another model, and then aside."""
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,7 +18,7 @@ from data_recipes.translate.invariants import find_flaws
 from data_recipes.translate.rows import cut, put_together
 from data_recipes.translate.run import translate
 from data_recipes.translate.stage import translator_of
-from tests.conftest import ROOT, environment
+from tests.processes import Program
 
 from ..ask.model_server import ModelServer
 from .translation_pairs import PAIRS
@@ -213,15 +210,11 @@ def test_killed_it_goes_on(tmp_path: Path) -> None:
     ):
         path = recipe(tmp_path / "killed", one, two)
         one.delay = two.delay = 0.02
-        command = [sys.executable, "-m", "data_recipes", "translate", "--config", str(path)]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, stdout=-3
-        )
+        process = Program(["-m", "data_recipes", "translate", "--config", path])
         while sum(one.answered.values()) < 20 and process.poll() is None:
             time.sleep(0.002)
         assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
         one.delay = two.delay = 0.0
         report = translate(load(path))
         asked = sum(one.answered.values()) + sum(two.answered.values())

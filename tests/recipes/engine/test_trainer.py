@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,8 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.engine.bits_per_byte import BitsPerByte
-from tests.conftest import ROOT, SMALL, environment
+from tests import processes
+from tests.conftest import ROOT, SMALL
 
 FIXED_BATCH = 8
 LENGTH = 64
@@ -115,15 +114,7 @@ def test_loss_and_update_do_not_depend_on_the_split(
     # With micro-batch 1 one forward pass is fully masked; with 2 ranks one rank has it.
     output = tmp_path / "losses.json"
     worker = [str(ROOT / "tests" / "recipes" / "workers.py"), "fixed-batch"]
-    launcher = [sys.executable]
-    if ranks > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    result = subprocess.run(
-        [*launcher, *worker, str(output), str(micro_batch)],
-        capture_output=True,
-        text=True,
-        env={**environment(), "PYTHONPATH": str(ROOT)},
-    )
+    result = processes.run([*worker, str(output), str(micro_batch)], ranks)
     assert result.returncode == 0, result.stderr
     losses, weights = reference
     assert json.loads(output.read_text()) == pytest.approx(losses, abs=1e-5)

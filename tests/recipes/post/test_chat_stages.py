@@ -3,9 +3,6 @@
 import json
 import math
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -41,8 +38,9 @@ from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
 from recipes.post.sft_config import ChatSource, SFTStageConfig
 from recipes.post.trainers import PairTrainer
+from tests import processes
+from tests.conftest import ROOT, Program, release_outputs
 
-from ...conftest import ROOT, environment, release_outputs
 from .conftest import SHAPE
 
 SFT = ROOT / "recipes" / "configs" / "tiny" / "sft.yaml"
@@ -216,18 +214,12 @@ def test_sft_learns_hands_over_and_resumes(
 
     killed = tmp_path / "killed"
     arguments = overrides("sft", base, sources, killed)
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "recipes" / "sft.py"), *arguments],
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Program([str(ROOT / "recipes" / "sft.py"), *arguments])
     deadline = time.monotonic() + 120
     while not list(killed.glob("checkpoint-*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     assert not (killed / "final").exists()
     start(monkeypatch, sft, arguments)
     assert log_of(killed) == log
@@ -244,23 +236,11 @@ def test_two_processes_learn_what_one_does(
     base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ["schedule.epochs=0.5", "batch.micro_batch=1"]
-    stages = {"sft": sft, "dpo": dpo}
-    commands = []
-    for stage, script in stages.items():
+    for stage, script in {"sft": sft, "dpo": dpo}.items():
         start(monkeypatch, script, overrides(stage, base, sources, tmp_path / stage / "one", *few))
-        two = overrides(stage, base, sources, tmp_path / stage / "two", *few)
-        commands.append([stage, *two])
-    # Both stages in one launch, one after the other.
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    worker = [str(ROOT / "tests" / "recipes" / "workers.py"), "chat-stages"]
-    result = subprocess.run(
-        [*launcher, *worker, *map(json.dumps, commands)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    for stage in stages:
+        arguments = overrides(stage, base, sources, tmp_path / stage / "two", *few)
+        result = processes.run([str(ROOT / "recipes" / f"{stage}.py"), *arguments], ranks=2)
+        assert result.returncode == 0, result.stderr
         one, two = (log_of(tmp_path / stage / ranks) for ranks in ("one", "two"))
         assert [m["step"] for m in one] == [m["step"] for m in two] and len(one) > 3
         for a, b in zip(one, two):

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,8 @@ from transformers import TrainerState
 
 from data_recipes.common.errors import RecipeError
 from recipes.post.trainers import ChatMeasurements
-from tests.conftest import ROOT, environment
+from tests import processes
+from tests.conftest import ROOT
 from tests.recipes.post.grpo_hand_made import write_rows
 
 PAIRS = [
@@ -24,13 +23,7 @@ PAIRS = [
 def run_under_fsdp2(commands: list[list[str]], ranks: int) -> list[str]:
     """What the stages print that are started one after the other in a launch."""
     worker = [str(ROOT / "tests" / "recipes" / "workers.py"), "fsdp-chat-stages"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*launcher, f"--nproc_per_node={ranks}", *worker, *map(json.dumps, commands)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    result = processes.run([*worker, *map(json.dumps, commands)], ranks)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout.splitlines()
 
