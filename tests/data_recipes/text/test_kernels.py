@@ -13,6 +13,7 @@ import numba
 from numba.core.dispatcher import Dispatcher
 
 from data_recipes.text.kernels import kernel_sources
+from tests import processes
 from tests.conftest import ROOT
 
 COUNT_BITS = """
@@ -41,7 +42,7 @@ def test_a_changed_helper_changes_the_kernels_that_it_is_compiled_into(tmp_path:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     first, said = bits_set(tmp_path)
-    assert "compiling kernels, once" in said
+    assert said.count("compiling kernels, once") == 1
     assert bits_set(tmp_path) == (first, "")
     helper = tmp_path / "data_recipes" / "deduplicate" / "bloom.py"
     source = helper.read_text()
@@ -80,9 +81,6 @@ def test_what_is_compiled_beforehand_is_all_that_the_steps_need(tmp_path: Path) 
     items = [{"q": "Which animal sat on the mat near the door of the house?", "c": ["cat", "dog"]}]
     items.append({"q": "방석에 앉아 있던 동물은 무엇인가?", "c": ["고양이", "강아지"]})
     (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "tests.data_recipes.text.compiled_steps"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = processes.run(["-m", "tests.data_recipes.text.compiled_steps"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("compiling kernels, once") == 1
-    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert done.stdout.strip().splitlines()[-1] == "True set()"
