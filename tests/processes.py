@@ -55,6 +55,9 @@ class Program:
         command: what would follow `python`.
         ranks: as `torchrun --standalone --nproc_per_node` would start them; 1 sets nothing.
         lines: what it reads on its standard input.
+
+    Attributes:
+        ranks: its processes.
     """
 
     def __init__(
@@ -76,20 +79,20 @@ class Program:
                 free.bind(("127.0.0.1", 0))
                 meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
             meet |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
-        self._ranks = []
+        self.ranks = []
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if meet else {}
             arguments = (self.command, environment() | meet | own, cwd, self._streams)
-            self._ranks.append(context.Process(target=_be_a_program, args=arguments))
-            self._ranks[-1].start()
-        self.pid = self._ranks[0].pid
+            self.ranks.append(context.Process(target=_be_a_program, args=arguments))
+            self.ranks[-1].start()
+        self.pid = self.ranks[0].pid
 
     def poll(self) -> int | None:
         """Its exit status, negative for a signal; `None` while it runs.
 
         As under a launcher, a rank that fails ends the others.
         """
-        codes = [rank.exitcode for rank in self._ranks]
+        codes = [rank.exitcode for rank in self.ranks]
         if failed := [code for code in codes if code]:
             self.kill()
             return failed[0]
@@ -98,7 +101,7 @@ class Program:
     def kill(self) -> None:
         """Kill every rank, and what these have started, at once."""
         family = []
-        for rank in self._ranks:
+        for rank in self.ranks:
             if psutil.pid_exists(rank.pid):
                 family += [*psutil.Process(rank.pid).children(recursive=True), rank]
         for member in family:
@@ -106,14 +109,14 @@ class Program:
                 os.kill(member.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        for rank in self._ranks:
+        for rank in self.ranks:
             rank.join()
 
     def wait(self) -> subprocess.CompletedProcess[str]:
         """Wait until it ends; what it wrote and its exit status."""
         while (status := self.poll()) is None:
             time.sleep(0.01)
-        for rank in self._ranks:
+        for rank in self.ranks:
             rank.join()
         output, errors = (path.read_text(encoding="utf-8") for path in self._streams[1:])
         return subprocess.CompletedProcess(self.command, status, output, errors)
