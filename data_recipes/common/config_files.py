@@ -5,10 +5,10 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .errors import RecipeError
 
@@ -17,9 +17,22 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 class Strict(BaseModel):
-    """Base of every config section: immutable, unknown keys are errors."""
+    """Base of every config section: immutable, unknown keys are errors.
+
+    Attributes:
+        dropped: keys of earlier versions, each with what to do instead.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    dropped: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_dropped(cls, values: Any) -> Any:
+        for key, instead in cls.dropped.items():
+            if isinstance(values, dict) and key in values:
+                raise ValueError(f"`{key}` is no more: {instead}")
+        return values
 
 
 Schema = TypeVar("Schema", bound=Strict)

@@ -1,7 +1,7 @@
 """Schema of deduplication."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -65,21 +65,11 @@ class DedupConfig(Strict):
         return self
 
 
-# Keys of the two methods below that are no more, with what to do instead.
-_DROPPED = {
-    "max_removed": "the step prints what it kept of each source; look there before you go on",
-    "words": "words are those between spaces; for scripts without spaces take method: bff",
-}
-
-
 class _WholeDocuments(Strict):
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_dropped(cls, values: Any) -> Any:
-        for key, instead in _DROPPED.items():
-            if isinstance(values, dict) and key in values:
-                raise ValueError(f"`{key}` is no more: {instead}")
-        return values
+    dropped = {
+        "max_removed": "the step prints what it kept of each source; look there before you go on",
+        "words": "words are those between spaces; for scripts without spaces take method: bff",
+    }
 
 
 class MinhashConfig(_WholeDocuments):

@@ -1,7 +1,7 @@
 """Schema of a difficulty recipe."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,10 @@ SOLVE_VARIABLES: dict[ItemType, set[str]] = {
     "choice": {"question", "choices"},
     "free": {"question"},
 }
+_NO_CODE = (
+    "code is not judged, since no sandbox here can be trusted with programs of models; remove the "
+    "key, and items of type code"
+)
 GRADE_VARIABLES = {"question", "answer", "given"}
 LABEL_VARIABLES = {"question", "answer"}
 
@@ -37,6 +41,7 @@ class PromptFiles(Strict):
     free: Path = _PROMPTS / "free.jinja"
     grade: Path = _PROMPTS / "grade.jinja"
     label: Path = _PROMPTS / "label.jinja"
+    dropped = {"code": _NO_CODE}
 
 
 class DifficultyConfig(Strict):
@@ -70,20 +75,7 @@ class DifficultyConfig(Strict):
     examples: int = Field(default=5, ge=0)
     cap: Annotated[float, Field(gt=0)] | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_code(cls, values: Any) -> Any:
-        prompts = values.get("prompts") if isinstance(values, dict) else None
-        for key, there in (
-            ("sandbox", isinstance(values, dict) and "sandbox" in values),
-            ("prompts.code", isinstance(prompts, dict) and "code" in prompts),
-        ):
-            if there:
-                raise ValueError(
-                    f"{key}: code is no longer judged, since no sandbox here can be trusted with "
-                    "programs of models; remove the key, and items of type code"
-                )
-        return values
+    dropped = {"sandbox": _NO_CODE}
 
     @model_validator(mode="after")
     def _consistent(self) -> "DifficultyConfig":

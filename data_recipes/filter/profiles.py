@@ -38,14 +38,6 @@ _LISTS = {
 }
 
 
-# Keys of a profile that are no more, with what to do instead.
-_DROPPED = {
-    "word_lists": "phrases go into `spam`, which counts by density, or `boilerplate`, by line",
-    "datatrove": "run datatrove's filter over your files first, and read what it writes",
-    "perplexity": "the quality step sorts out word salad",
-}
-
-
 def _known(name: str) -> None:
     if name not in STATISTICS:
         close = difflib.get_close_matches(name, STATISTICS, n=1)
@@ -174,13 +166,11 @@ class Profile(Strict):
     limits: dict[str, Limit] = {}
     kinds: dict[str, Kind] = {}
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_dropped(cls, values: Any) -> Any:
-        for key, instead in _DROPPED.items():
-            if isinstance(values, dict) and key in values:
-                raise ValueError(f"`{key}` is no more: {instead}")
-        return values
+    dropped = {
+        "word_lists": "phrases go into `spam`, which counts by density, or `boilerplate`, by line",
+        "datatrove": "run datatrove's filter over your files first, and read what it writes",
+        "perplexity": "the quality step sorts out word salad",
+    }
 
     @field_validator(*dict.fromkeys(_LISTS.values()))
     @classmethod

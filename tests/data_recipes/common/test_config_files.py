@@ -44,6 +44,23 @@ def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
     assert "nmae: unknown key; did you mean 'name'" in message
 
 
+def test_a_key_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    class Section(Strict):
+        dropped = {"old": "say it with `rate`"}
+        rate: float = 1
+
+    class Recipe(Strict):
+        section: Section | None = None
+
+    path = write(tmp_path / "a.yaml", "section: {old: 1}\n")
+    with pytest.raises(RecipeError, match="section: `old` is no more: say it with `rate`"):
+        load_config(path, Recipe, [])
+    # The names are no keys themselves, and belong to their own section alone.
+    for text in ("section: {dropped: {}}", "old: 1"):
+        with pytest.raises(RecipeError, match="unknown key"):
+            load_config(write(tmp_path / "b.yaml", text), Recipe, [])
+
+
 def test_overrides_set_nested_values_and_refuse_nonsense() -> None:
     values: dict = {"a": 1}
     apply_override(values, "b.c=[1, two]")

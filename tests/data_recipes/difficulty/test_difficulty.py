@@ -195,8 +195,8 @@ def test_without_judges_the_solvers_decide(
     [
         ({"samples": 1, "max_correct": 1}, "keeps every item"),
         ({"judges": None}, "judges"),
-        ({"sandbox": {"seconds": 5}}, "sandbox: code is no longer judged"),
-        ({"prompts": {"code": "prompts/value.jinja"}}, "prompts.code: code is no longer judged"),
+        ({"sandbox": {"seconds": 5}}, "`sandbox` is no more: code is not judged"),
+        ({"prompts": {"code": "prompts/value.jinja"}}, "prompts: `code` is no more: code"),
         ({"prompts": {"value": "prompts/nothing.jinja"}}, "no such template"),
         ({"prompts": {"value": "prompts/choice.jinja"}}, "its variables are choices, question"),
         ({"cap": 0.0001}, "cap"),

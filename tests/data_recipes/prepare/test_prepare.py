@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_recipes.common.config_files import apply_override, load_config, read_yaml
+from data_recipes.common.config_files import CONFIGS, apply_override, load_config, read_yaml
 from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
@@ -69,3 +69,25 @@ def test_source_that_names_a_missing_file(data_dir: Path, tmp_path: Path) -> Non
     recipe["sources"][0]["path"] = "/nowhere/*.jsonl"
     with pytest.raises(RecipeError, match="/nowhere"):
         prepare(DataConfig.model_validate(recipe))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "filter={profiles: {ko: {base: ko_eojeol, perplexity: {max: 3}}}}",
+            "`perplexity` .*quality",
+        ),
+        (
+            "filter={profiles: {ko: {base: ko_eojeol, datatrove: []}}}",
+            "`datatrove` .*over your files",
+        ),
+        ("filter={profiles: {ko: {base: ko_eojeol, word_lists: []}}}", "`word_lists` .*`spam`"),
+        ("deduplicate={method: minhash, max_removed: 0.5}", "`max_removed` .*prints what it kept"),
+        ("deduplicate={method: minhash, words: unicode}", "`words` .*method: bff"),
+        ("deduplicate={method: exact, max_removed: 0.5}", "`max_removed` .*prints what it kept"),
+    ],
+)
+def test_keys_that_were_dropped_are_refused_by_name(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message.replace("` ", "` is no more: ")):
+        load_config(CONFIGS / "tiny.yaml", DataConfig, [override])
