@@ -8,11 +8,10 @@ alone, and not on how often the run was killed.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 from tqdm import tqdm
@@ -214,34 +213,20 @@ class Funnel(Generic[Row]):
                 yield row
 
 
-class RowFiles:
-    """JSONL files that get their names together, when all are whole.
+@contextmanager
+def row_files(paths: dict[str, Path]) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Yield what writes a row to one of some JSONL files; all get their names once all are whole.
 
     Args:
-        paths: by the name that `write` takes.
+        paths: by the name that is written to.
 
     Raises:
         RecipeError: the disk is full.
     """
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(open_staged(path, "wb")) for name, path in paths.items()}
 
-    def __init__(self, paths: dict[str, Path]) -> None:
-        self._paths = paths
-        self._files: dict[str, IO[bytes]] = {}
-        self._open = ExitStack()
+        def write(name: str, row: dict[str, Any]) -> None:
+            files[name].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
-    def write(self, name: str, row: dict[str, Any]) -> None:
-        """Add a row to a file."""
-        self._files[name].write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-
-    def __enter__(self) -> "RowFiles":
-        for name, path in self._paths.items():
-            self._files[name] = self._open.enter_context(open_staged(path, "wb"))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, traceback)
+        yield write

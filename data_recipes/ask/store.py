@@ -8,10 +8,9 @@ loses the last ones and asks them again.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
-from types import TracebackType
 
 from ..common.errors import RecipeError
 from .exchange import Answer, Spent
@@ -34,7 +33,7 @@ _ADD = (
 _PAY = "UPDATE spent SET " + ", ".join(f"{name} = {name} + ?" for name in _SPENT)
 
 
-class AnswerStore:
+class AnswerStore(AbstractContextManager):
     """The answers of a run, and of the runs that went before it.
 
     One process at a time uses an endpoint's file.
@@ -102,15 +101,7 @@ class AnswerStore:
         while self._files:
             self._files.popitem()[1].close()
 
-    def __enter__(self) -> "AnswerStore":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -8,9 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ def _folder(output_dir: Path) -> Path:
     return output_dir / "progress"
 
 
-class Progress:
+class Progress(AbstractContextManager):
     """A task's side: bytes worked through, written down about once a second.
 
     Args:
@@ -46,15 +45,7 @@ class Progress:
         self._path.write_text(str(self._bytes))
         self._written = time.monotonic()
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._write()
 

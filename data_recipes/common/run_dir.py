@@ -9,8 +9,8 @@ import json
 import os
 import socket
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from .errors import RecipeError
@@ -21,7 +21,7 @@ SETTINGS = "settings.json"
 _SHOWN = 80  # characters of a value in a message
 
 
-class DirectoryLock:
+class DirectoryLock(AbstractContextManager):
     """Keeps a second run out of a directory for as long as this object is open.
 
     The system lets go when the process dies, however it dies. Who holds it stands in the file, and
@@ -66,15 +66,7 @@ class DirectoryLock:
         """Let another run in."""
         self._file.close()
 
-    def __enter__(self) -> "DirectoryLock":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

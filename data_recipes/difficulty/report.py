@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..answers import same_answer
-from ..ask.rows import Funnel, Outcome, RowFiles
+from ..ask.rows import Funnel, Outcome, row_files
 from ..common.files import write_json_atomically
 from ..common.page import Block, Bullets, Heading, Page, Paragraph, Span, Table, Text
 from ..common.statistics import wilson
@@ -93,7 +93,7 @@ def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
     stages = _stage_names(config)
     found = _Collected([_Tally() for _ in stages], [Counter() for _ in stages])
     paths = {name: config.output_dir / f"{name}.jsonl" for name in (KEPT, UNDECIDED)}
-    with RowFiles(paths) as files:
+    with row_files(paths) as write:
         for fate in funnel.fates():
             item, history = fate
             decision = history[-1]["decision"]
@@ -114,7 +114,7 @@ def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
             if decision == KEPT:
                 found.one_wrong_answer += row[PROVENANCE]["one_wrong_answer"]
             if decision != DROPPED:
-                files.write(decision, row)
+                write(decision, row)
     return found
 
 

@@ -1,17 +1,15 @@
 """Shards of documents between the cleaning steps: Parquet, a bounded batch of rows at a time."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error
+from ..common.files import disk_full_is_an_error, publish, staging_of
 
 # Text in one batch, in bytes, as every step sees it; a longer document is a batch of its own.
 BATCH_BYTES = 4 * 2**20
@@ -91,7 +89,7 @@ def damaged_shard_is_an_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-class ShardWriter:
+class ShardWriter(AbstractContextManager):
     """Writes a shard that appears under its name only when whole.
 
     Small batches are gathered into row groups of about `BATCH_BYTES` of text. As a context
@@ -109,7 +107,7 @@ class ShardWriter:
         self.path = path
         self.schema = schema
         self.rows = 0
-        self._temporary = path.with_name(path.name + ".tmp")
+        self._temporary = staging_of(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
@@ -149,9 +147,7 @@ class ShardWriter:
         self._flush()
         with disk_full_is_an_error(self.path):
             self._file.close()
-            with self._temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
-        os.replace(self._temporary, self.path)
+            publish(self._temporary, self.path)
 
     def discard(self) -> None:
         """Give up: no shard, no temporary file."""
@@ -161,15 +157,7 @@ class ShardWriter:
             pass  # the disk is full, and what could not be written is about to be deleted
         self._temporary.unlink(missing_ok=True)
 
-    def __enter__(self) -> "ShardWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.discard()
             return

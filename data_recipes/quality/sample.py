@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -30,7 +30,7 @@ def keyed_hash(key: str, seed: int, purpose: bytes) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-class Sample:
+class Sample(AbstractContextManager):
     """The `size` keys of a stream with the lowest hashes: a uniform sample, in a random order.
 
     Which ones those are does not depend on the order of the stream. Copies of a key count once. The
@@ -72,15 +72,7 @@ class Sample:
                 file.seek(place)
                 yield file.readline().decode()[:-1]
 
-    def __enter__(self) -> "Sample":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._path.unlink()
 

@@ -15,7 +15,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ..ask import Answer, AnswerStore, Request, request_id
 from ..ask.progress import Follow, TaskTotals
-from ..ask.rows import AskMore, Outcome, RowFiles, Stage, ask_about
+from ..ask.rows import AskMore, Outcome, Stage, ask_about, row_files
 from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
 from ..read.templates import trace_text
@@ -249,10 +249,10 @@ class SynthesizeStep(PipelineStep):
             follow=follow,
             at_once=_WRITTEN,
         )
-        with RowFiles(self._paths(source, shard)) as files:
+        with row_files(self._paths(source, shard)) as write:
             for seed, outcome in asked:
                 reason = outcome["reason"]
-                files.write(f"{REJECTED if reason else KEPT}/{seed.synthesizer}", outcome["row"])
+                write(f"{REJECTED if reason else KEPT}/{seed.synthesizer}", outcome["row"])
                 outcomes.add(seed.synthesizer, seed.style, reason)
             watch.check()
         return outcomes

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..ask import Spent
-from ..ask.rows import Funnel, RowFiles
+from ..ask.rows import Funnel, row_files
 from ..common.files import write_json_atomically
 from ..common.statistics import wilson
 from ..filter.profiles import KOREAN
@@ -32,7 +32,7 @@ def write_rows(config: TranslateConfig, funnel: Funnel[Row], prompts: Prompts) -
     paths = {name: folder / "kept" / f"{name}.jsonl" for name in names(config)}
     paths[_ASIDE] = folder / "set_aside.jsonl"
     kept = total = 0
-    with RowFiles(paths) as files:
+    with row_files(paths) as write:
         for row, history in funnel.fates():
             total += 1
             for outcome in history:
@@ -41,7 +41,7 @@ def write_rows(config: TranslateConfig, funnel: Funnel[Row], prompts: Prompts) -
                 outcomes[outcome["translator"]]["judged"] += 1
             last = history[-1]
             if last["flaws"]:
-                files.write(_ASIDE, row | {PROVENANCE: history})
+                write(_ASIDE, row | {PROVENANCE: history})
                 continue
             kept += 1
             name = last["translator"]
@@ -54,7 +54,7 @@ def write_rows(config: TranslateConfig, funnel: Funnel[Row], prompts: Prompts) -
                 **({"chrf": last["chrf"]} if "chrf" in last else {}),
             }
             fields = put_together(cut(row, config.fields), last["texts"])
-            files.write(name, row | fields | {"language": KOREAN, PROVENANCE: provenance})
+            write(name, row | fields | {"language": KOREAN, PROVENANCE: provenance})
     spent = sum((funnel.spent(stage) for stage in funnel.stages), Spent())
     report = {
         "rows": total,
