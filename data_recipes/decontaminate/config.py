@@ -54,10 +54,13 @@ class DecontaminateConfig(Strict):
         min_words: an evaluation text with fewer words than `ngram_size` is searched for as a
             whole, unless it has fewer than this. GPT-3 lowers its n to 8 for tasks of short items;
             with less, everyday phrases match.
-        ngram_characters: the same for Korean, in letters and digits, spaces aside. Our choice: 8 to
-            13 English words are some 6 to 10 eojeol, or 18 to 30 syllables; 20 still finds a
-            question of two lines with a word changed in its middle.
-        min_characters: the shortest Korean text; 8 English words are some 6 eojeol.
+        ngram_characters: the same for Korean, in letters and digits, spaces aside. Measured on 396
+            Korean examination questions and 6,843 documents of Debian's Korean text, which holds
+            none of them. With 16, nothing is found in the documents, and 392 questions are with
+            their choices behind them and a particle changed; without choices 204 of 386. 20 finds
+            146 of those; 13 finds 261, and names in 15 of the documents.
+        min_characters: the shortest Korean text. With 12, names of laws and devices among the
+            choices would be searched for on their own.
         min_matches: different n-grams of a task that a document must hold to count. One, as in
             GPT-3, is the most cautious choice, and boilerplate aside it costs few documents; more
             lets quotations of a passage's single sentence through.
@@ -67,7 +70,7 @@ class DecontaminateConfig(Strict):
     evaluation_sets: list[EvaluationSet] | str
     ngram_size: int = Field(default=13, gt=1, le=64)
     min_words: int = Field(default=8, gt=1)
-    ngram_characters: int = Field(default=20, gt=1, le=256)
+    ngram_characters: int = Field(default=16, gt=1, le=256)
     min_characters: int = Field(default=16, gt=1)
     min_matches: int = Field(default=1, gt=0)
     action: Literal["remove", "flag"] = "remove"

@@ -106,7 +106,7 @@ HITS = {
     "Korean, other spaces": around(KOREAN_13.replace("처음으로 등대를", "처음 으로등대를")),
     "Korean, one particle": around(KOREAN_13.replace("사람이", "사람은")),
     "Korean, one word changed": around(KOREAN.replace("나루터", "뱃길")),
-    "Korean, 20 letters": around(KOREAN_13.replace(" ", "")[:20]),
+    "Korean, 16 letters": around(KOREAN_13.replace(" ", "")[:16]),
     "Korean, circled numbers": around(
         BRIEF_KOREAN + "".join(f" {n} {c}" for n, c in zip("①②③", BRIEF_KOREAN_CHOICES))
     ),
@@ -126,7 +126,7 @@ MISSES = {
     "part of a short item": around(" ".join(SHORT.split()[:9])),
     "too short an item": around(TOO_SHORT),
     "boilerplate": around(INSTRUCTION),
-    "Korean, 19 letters": around(KOREAN_13.replace(" ", "")[:19]),
+    "Korean, 15 letters": around(KOREAN_13.replace(" ", "")[:15]),
     "another question of the kind": around(f"{BRIEF} gold, silver, copper"),
     "another Korean question of the kind": around(f"{BRIEF_KOREAN} ① 산소를 쓴다. ② 열이 난다."),
     "across documents": " ".join(ENGLISH.split()[:10]),
@@ -149,7 +149,7 @@ def run(root: Path, config: DecontaminateConfig, tasks: int = 1) -> Decontaminat
 
 def letter_ngrams(text: str) -> set[str]:
     letters = "".join(c for c in text.lower() if c.isalnum())
-    return {letters[i : i + 20] for i in range(len(letters) - 19)}
+    return {letters[i : i + 16] for i in range(len(letters) - 15)}
 
 
 def report_of(root: Path) -> dict:
@@ -186,7 +186,7 @@ def test_hits_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
     assert "english, true_false" in detail and "21 n-grams" in detail
     assert "item 4" in rejected[HITS["question and lettered choices"]]["detail"]
     assert rejected[HITS["Korean, 13 words"]]["detail"].startswith(
-        f'korean, item 1: "{KOREAN_13[:26]}'
+        f'korean, item 1: "{KOREAN_13[:20]}'
     )
 
 
@@ -263,7 +263,7 @@ def test_more_matches_may_be_asked_for(tmp_path: Path) -> None:
     config = DecontaminateConfig(evaluation_sets=write_sets(tmp_path), min_matches=2)
     step = run(tmp_path, config)
     rejected = {r["text"] for f in step.outputs.values() for r in rows_of(f.root / "rejected")}
-    single = {"13 words", "short as a whole", "Korean, 20 letters"}
+    single = {"13 words", "short as a whole", "Korean, 16 letters"}
     single |= {"question and choices", "question and lettered choices"}
     assert rejected == {text for name, text in HITS.items() if name not in single}
 
