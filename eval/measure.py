@@ -189,7 +189,10 @@ def _record(samples: Sequence[dict[str, Any]], cluster: str | None) -> dict[str,
         "metrics": metrics,
     }
     if cluster is not None:
-        text = json.dumps(first["doc"][cluster], ensure_ascii=False, default=str)
+        # A question without a passage is its own cluster.
+        own = first["doc"][cluster]
+        own = f"question {first['doc_id']}" if own in (None, "") else own
+        text = json.dumps(own, ensure_ascii=False, default=str)
         record["cluster"] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return record
 

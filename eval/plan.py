@@ -218,6 +218,7 @@ def _add(
     members = [plan.tasks[leaf] for leaf in leaves]
     row = _asked(name, members[0]) if isinstance(wanted, str) else wanted
     shots = {unit.task: unit.shots for unit in plan.units}
+    named = set()
     for task in members:
         if shots.get(task.task_name, row.shots) != row.shots:
             raise RecipeError(
@@ -225,15 +226,18 @@ def _add(
                 f"{row.shots} shots; evaluate the suites one by one, each with its own --out"
             )
         cluster = row.cluster or (task.config.metadata or {}).get("cluster")
-        if cluster is not None:
-            if len(task.eval_docs) and cluster not in task.eval_docs[0]:
-                raise RecipeError(
-                    f"task {task.task_name}: no column {cluster!r}, which is to name its clusters; "
-                    f"there are {', '.join(task.eval_docs[0])}"
-                )
+        named |= {cluster} - {None}
+        if len(task.eval_docs) and cluster in task.eval_docs[0]:
             plan.clusters[task.task_name] = cluster
         # Not by simple_evaluate's num_fewshot, which leaves tasks alone whose file says 0.
         task.set_config("num_fewshot", row.shots)
+    # Of a group, some parts may have passages, and others none.
+    if named and not plan.clusters.keys() & {*leaves}:
+        columns = dict.fromkeys(c for task in members if task.eval_docs for c in task.eval_docs[0])
+        raise RecipeError(
+            f"task {name}: no column {min(named)!r}, which is to name its clusters; there are "
+            f"{', '.join(columns)}"
+        )
     for chat, thinks in _modes(row, all(map(_generates, members)), think):
         units = tuple(Unit(leaf, row.shots, chat, thinks) for leaf in leaves)
         plan.rows.append(Row(suite, name, row.metric_key, row.published, units))

@@ -143,6 +143,10 @@ def test_names_that_do_not_exist_are_refused_with_a_suggestion(
             "{task: mmlu_mini, shots: 5, metric: acc, published: mmllu, reason: r}",
             "did you mean 'mmlu'",
         ),
+        (
+            "{task: mmlu_mini, shots: 5, metric: acc, cluster: passage, reason: r}",
+            "mmlu_mini: no column 'passage', .*there are .*question",
+        ),
     ],
 )
 def test_suites_that_cannot_work_are_refused(tmp_path: Path, row: str, message: str) -> None:
@@ -223,7 +227,7 @@ def test_repeats_score_the_mean_and_its_error_over_questions() -> None:
         return {
             **{"doc_id": doc_id, "doc_hash": "h", "filter": "none", "arguments": [("?",)]},
             **{"target": "1", "resps": [["1"]], "filtered_resps": ["1"]},
-            **{"metrics": ["right"], "right": right, "doc": {"kind": doc_id // 2}},
+            **{"metrics": ["right"], "right": right, "doc": {"kind": doc_id // 2, "text": ""}},
         }
 
     pairs = [(1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.0, 1.0)]
@@ -243,6 +247,9 @@ def test_repeats_score_the_mean_and_its_error_over_questions() -> None:
         interval_of([one], "right,none") for one in (twice, alone)
     )
     assert high - low > high_alone - low_alone
+    # Without a passage each is by itself.
+    apart = [_record([sample(n, float(n // 2))], "text") for n in range(4)]
+    assert len({record["cluster"] for record in apart}) == 4
 
 
 def test_a_damaged_file_is_named_with_its_remedy(

@@ -148,6 +148,8 @@ def test_an_oracle_and_a_guesser_on_every_row_of_a_suite(
             return sum(map(operator.mul, values, sizes)) / sum(sizes)
 
         assert score(Oracle(tasks, say=_written)) == 1.0, row.task
+        columns = {column for task in tasks.values() for doc in task.eval_docs for column in doc}
+        assert row.cluster is None or row.cluster in columns, row.task
         if next(iter(tasks.values())).OUTPUT_TYPE == "generate_until":
             continue
         chances = []
