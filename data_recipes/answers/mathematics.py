@@ -159,22 +159,6 @@ def read_constant(text: str) -> Number | None:
     return Fraction(int(simple.p), int(simple.q)) if simple.is_Rational else formula
 
 
-def negate(value: Number) -> Number:
-    return -value
-
-
-def add(left: Number, right: Number) -> Number:
-    if isinstance(left, Fraction) and isinstance(right, Fraction):
-        return left + right
-    return _sympy(left) + _sympy(right)
-
-
-def multiply(left: Number, right: Number) -> Number:
-    if isinstance(left, Fraction) and isinstance(right, Fraction):
-        return left * right
-    return _sympy(left) * _sympy(right)
-
-
 def equal(left: Number, right: Number) -> bool:
     """Whether two numbers are exactly equal; there is no tolerance."""
     if isinstance(left, Fraction) and isinstance(right, Fraction):

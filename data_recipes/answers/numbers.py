@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .mathematics import Number, add, negate, read_constant
+from .mathematics import Number, read_constant
 
 _SINO = dict(zip("영공일이삼사오육륙칠팔구", (0, 0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9)))
 _SMALL = {"십": 10, "백": 100, "천": 1000}
@@ -215,7 +215,7 @@ def read_number(text: str, counted: bool = False) -> Number | None:
         return value
     if match := _NEGATIVE.fullmatch(text):
         value = read_number(match[1])
-        return None if value is None or _NEGATIVE.fullmatch(match[1]) else negate(value)
+        return None if value is None or _NEGATIVE.fullmatch(match[1]) else -value
     below, fraction, above = text.partition("분의")
     if fraction:
         whole, mixed, below = below.rpartition("와 ")
@@ -223,7 +223,7 @@ def read_number(text: str, counted: bool = False) -> Number | None:
         if parts[0] is None or not parts[1]:
             return None
         begin = read_number(whole) if mixed else Fraction(0)
-        return None if begin is None else add(begin, parts[0] / parts[1])
+        return None if begin is None else begin + parts[0] / parts[1]
     for read in (lambda t: read_korean(t, counted), read_decimal, read_english, read_fraction):
         if (words := read(text)) is not None:
             return words

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .mathematics import Number, add, equal, multiply
+from .mathematics import Number, equal
 from .numbers import read_number
 
 # dimension -> {names: factor to the dimension's base}
@@ -147,7 +147,7 @@ def _measured(number: str, unit: str) -> Quantity | None:
     numeral = read_number(number, counted=True)
     if numeral is None or dimension is None:
         return None
-    return Quantity(numeral, multiply(numeral, factor), dimension, _is_korean(unit))
+    return Quantity(numeral, numeral * factor, dimension, _is_korean(unit))
 
 
 def _combined(text: str) -> Quantity | None:
@@ -162,7 +162,7 @@ def _combined(text: str) -> Quantity | None:
         if numeral is None or (parts and (dimension != parts[-1][0] or factor >= parts[-1][1])):
             return None
         parts.append((dimension, factor))
-        total = add(total, multiply(numeral, factor))
+        total += numeral * factor
         position = match.end()
     return Quantity(None, total, parts[0][0]) if len(parts) > 1 else None
 
@@ -174,7 +174,7 @@ def _and_a_half(text: str) -> Quantity | None:
         return None
     unit = next(name for name in NAMES if text.endswith(name))
     half = UNITS[unit][1] / 2
-    return Quantity(None, add(quantity.base, half), quantity.dimension)
+    return Quantity(None, quantity.base + half, quantity.dimension)
 
 
 def read_quantity(text: str) -> Quantity | None:

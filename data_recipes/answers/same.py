@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .calendar import read_moment, same_moment
-from .mathematics import Number, compare_formulas, equal, multiply, read_formula
+from .mathematics import Number, compare_formulas, equal, read_formula
 from .numbers import read_number
 from .quantity import Quantity, read_quantity, same_quantity
 from .text import clean, strip_ends, without_particle, words
@@ -215,7 +215,7 @@ def _compare_ratios(given: str, wanted: str) -> bool | None:
     if left is None or right is None:
         return None
     return len(left) == len(right) and all(
-        equal(multiply(a, right[0]), multiply(b, left[0])) for a, b in zip(left, right)
+        equal(a * right[0], b * left[0]) for a, b in zip(left, right)
     )
 
 

@@ -128,12 +128,12 @@ def test_extracted(text: str, answer: str | None) -> None:
 )
 def test_hostile_input_ends_soon(hostile: str) -> None:
     same_answer("\\sqrt{2}", "\\sqrt{3}")  # the parser is imported once, and builds its tables
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whatever else the machine does
     extract_answer(hostile)
     assert not same_answer(hostile, "17")
     assert not same_answer("17", hostile)
     same_answer(hostile, hostile)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 # table, wrongly accepted, wrongly rejected of those that are right and undebated
