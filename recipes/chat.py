@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error
 
 
@@ -31,6 +32,7 @@ def main() -> None:
         raise RecipeError("need --temperature >= 0 and --max-tokens >= 1")
     if args.top_p is not None and not 0 < args.top_p <= 1:
         raise RecipeError("need 0 < --top-p <= 1")
+    check_model(args.model)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
     from transformers import set_seed

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import staged_folder
+from data_recipes.common.references import check_model
 from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
 
@@ -36,8 +37,7 @@ def export_command(argv: list[str] | None = None) -> None:
     out: Path = args.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(f"{out} is not empty; choose another directory")
-    if args.model.startswith((".", "/")) and not Path(args.model).is_dir():
-        raise RecipeError(f"{args.model}: no such model directory")
+    check_model(args.model)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
     import torch

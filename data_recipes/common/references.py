@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from .errors import RecipeError
+
 
 def is_hub_id(reference: str) -> bool:
     """Whether a name that is no directory is meant as one of the Hub's.
@@ -17,3 +19,13 @@ def split_revision(reference: str) -> tuple[str, str]:
         return reference, "main"
     name, _, revision = reference.partition("@")
     return name, revision or "main"
+
+
+def check_model(reference: str) -> None:
+    """Refuse what is neither a directory nor the form of a Hub id, before anything is loaded.
+
+    Raises:
+        RecipeError: no such directory.
+    """
+    if not Path(reference).is_dir() and not is_hub_id(reference):
+        raise RecipeError(f"{reference}: no such model directory, and no Hub id (owner/name)")

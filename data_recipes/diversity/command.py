@@ -4,7 +4,7 @@ import argparse
 
 from pydantic import ValidationError
 
-from ..common.config_files import CONFIGS, find_config, load_config
+from ..common.config_files import CONFIGS, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from ..prepare.config import DataConfig
@@ -25,7 +25,7 @@ def _sources(args: argparse.Namespace) -> list[SourceConfig]:
     """
     sources: list[SourceConfig] = []
     if args.recipe:
-        config = load_config(find_config(args.recipe, CONFIGS), DataConfig, [])
+        config = load_config(find_recipe(args.recipe, CONFIGS, "--recipe"), DataConfig, [])
         sources = config.resolved_sources()
         if unknown := sorted(set(args.only) - {source.name for source in sources}):
             known = ", ".join(source.name for source in sources)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         RecipeError: text that cannot be measured; or a value beyond its limit, after the report is
             written.
     """
-    config = load_config(find_config(args.config, CONFIGS), DiversityConfig, args.overrides)
+    config = load_config(find_recipe(args.config, CONFIGS), DiversityConfig, args.overrides)
     sources = _sources(args)
     bits_per_byte = None
     if args.model is not None:

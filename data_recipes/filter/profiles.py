@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..common.config_files import Strict, find_config, load_config, read_yaml
+from ..common.config_files import Strict, find_recipe, load_config, read_yaml
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from .kiwi import check_kiwi
@@ -238,13 +238,7 @@ def load_profile(given: str | dict[str, Any]) -> Profile:
 
 
 def _find(name: str) -> Path:
-    path = find_config(name, SHIPPED)
-    if not path.is_file() and (SHIPPED / f"{name}.yaml").is_file():
-        return SHIPPED / f"{name}.yaml"
-    if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
-        raise RecipeError(f"{name}: no such profile; shipped ones are {shipped}, others are files")
-    return path
+    return find_recipe(name, SHIPPED, "filter profile")
 
 
 def _loaded(given: Any) -> Any:

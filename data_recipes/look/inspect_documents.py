@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ..common.config_files import CONFIGS, find_config, load_config
+from ..common.config_files import CONFIGS, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.terminal import Terminal
 from ..deduplicate.config import DedupConfig
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         raise RecipeError("--removed shows what kept documents lost; leave --rejected out")
     if args.reason and not args.rejected:
         raise RecipeError("--reason: kept documents have none; add --rejected")
-    config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
+    config = load_config(find_recipe(args.config, CONFIGS), DataConfig, args.overrides)
     steps = finished_steps(config.output_dir)
     one_of("finished step", args.step, steps, str(config.output_dir))
     sources = steps[args.step]

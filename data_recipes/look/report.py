@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ..common.config_files import CONFIGS, find_config, load_config
+from ..common.config_files import CONFIGS, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.page import (
     Block,
@@ -350,7 +350,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         RecipeError: nothing to report on, or documents that do not add up (the page is written).
     """
-    config = load_config(find_config(args.config, CONFIGS), DataConfig, args.overrides)
+    config = load_config(find_recipe(args.config, CONFIGS), DataConfig, args.overrides)
     page, problems = build_report(config)
     path = args.out or config.output_dir / "report.html"
     for own in (path, path.with_suffix(".md")):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..common.config_files import CONFIGS, find_config
+from ..common.config_files import CONFIGS, find_recipe
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, staged_folder, write_json_atomically
 from ..common.run_dir import DirectoryLock, check_settings, read_settings
@@ -180,7 +180,7 @@ def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -
 
 
 def _config(args: argparse.Namespace) -> DataConfig:
-    path = find_config(args.config, CONFIGS)
+    path = find_recipe(args.config, CONFIGS)
     return load_recipe(path, DataConfig, args.executor, args.overrides)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..common.config_files import CONFIGS, Strict, find_config, load_config
+from ..common.config_files import CONFIGS, Strict, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import staged_folder, write_json_atomically
 from ..common.page import Cell, Page, Paragraph, Picture, Table
@@ -258,7 +258,7 @@ def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) 
 
 def run(args: argparse.Namespace) -> None:
     """Run the study and print its table."""
-    path = find_config(args.config, CONFIGS / "tokenizer_study")
+    path = find_recipe(args.config, CONFIGS / "tokenizer_study")
     config = load_config(path, StudyConfig, args.overrides)
     results = study(config)
     print(write_results(config, results).to_markdown())

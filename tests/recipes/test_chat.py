@@ -207,7 +207,7 @@ def test_base_models_are_refused(
     with pytest.raises(RecipeError, match="recipes/sft.py"):
         load_chat_model(str(base))
     done = processes.run(["-m", "recipes.chat", tmp_path / "absent"])
-    assert done.returncode == 1 and "absent" in done.stderr
+    assert done.returncode == 1 and "absent: no such model directory" in done.stderr
     assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
 
 

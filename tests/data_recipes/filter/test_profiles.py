@@ -59,7 +59,7 @@ def test_the_two_korean_profiles_share_no_word_unit() -> None:
             {"base": "ko_eojeol", "limits": {"words": {"min": 5, "max": 1, "source": "x"}}},
             "min 5 is above max 1",
         ),
-        ("ko_kivi", "no such profile; shipped ones are .*en, .*ko_eojeol, ko_kiwi"),
+        ("ko_kivi", "filter profile ko_kivi: no such file; shipped are .*en, .*ko_eojeol, ko_kiwi"),
         ("en", "profiles.ko: that profile is for language 'en'"),
         ({"base": "ko_eojeol", "threshold": 1}, "threshold: Extra inputs"),
         ({"base": "ko_eojeol", "datatrove": []}, "`datatrove` is no more: run datatrove's filter"),
