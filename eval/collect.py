@@ -21,24 +21,37 @@ _ANSWER_START = 1200
 
 @dataclass(frozen=True)
 class Cell:
-    """A score in percent.
+    """A score in percent, or bits per byte.
 
     Attributes:
         value: the score.
         interval: of 95 %, where there is one.
         match: for a published score, whether it was measured as ours.
+        floor: of bits per byte (eval/gold.py); `None` for a score in percent.
     """
 
     value: float
     interval: tuple[float, float] | None = None
     match: Match = "same"
+    floor: float | None = None
 
     @staticmethod
     def of(value: float, interval: Sequence[float] | None) -> Cell:
         """Make a cell of a share between 0 and 1, and of its interval."""
         return Cell(100 * value, interval and (100 * interval[0], 100 * interval[1]))
 
+    @staticmethod
+    def of_row(row: dict[str, Any]) -> Cell:
+        """Make a cell of a row of `results.json`."""
+        if row.get("floor") is None:
+            return Cell.of(row["value"], row.get("interval"))
+        interval = row.get("interval")
+        return Cell(row["value"], interval and (interval[0], interval[1]), floor=row["floor"])
+
     def __str__(self) -> str:
+        if self.floor is not None:
+            low, high = self.interval or (self.value, self.value)
+            return f"{self.value:.3f} ({low:.3f} to {high:.3f}), floor {self.floor:.3f}"
         mark = "?" if self.match == "unknown" else ""
         if self.interval is None:
             return f"{self.value:.1f}{mark}"
@@ -125,7 +138,7 @@ def _lines(results: list[dict[str, Any]]) -> list[Line]:
         asked = f"{row['shots']}-shot {row['metric'].removesuffix(',none')}"
         asked += ", chat" if row["chat"] else ""
         found = [rows.get(own) for rows in by_key]
-        cells = [one and Cell.of(one["value"], one.get("interval")) for one in found]
+        cells = [one and Cell.of_row(one) for one in found]
         lines.append(Line(row["label"], asked, row["items"], cells, _published(row)))
     return lines
 

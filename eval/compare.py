@@ -11,6 +11,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.statistics import Difference, compare_pairs, holm
 
 from .run_dir import read_results, read_samples
+from .suites import GOLD_TASK
 
 # How a row must have been asked in both runs.
 _ASKED = ("metric", "shots", "chat", "think", "units")
@@ -113,15 +114,21 @@ def format_comparison(first: Path, second: Path, rows: list[tuple[str, Differenc
     for label, own, corrected in rows:
         low, high = own.interval()
         mark = "  *" if corrected < 0.05 else ""
+        if label.endswith(GOLD_TASK):
+            values = f"{own.first:6.3f}  {own.second:6.3f}  {own.value:+7.3f}  "
+            values += f"{low:+7.3f} to {high:+6.3f}"
+        else:
+            values = f"{own.first:6.1%}  {own.second:6.1%}  {100 * own.value:+7.1f}  "
+            values += f"{100 * low:+7.1f} to {100 * high:+6.1f}"
         lines.append(
-            f"{label:<{width}}  {own.items:9,}  {own.first:6.1%}  {own.second:6.1%}  "
-            f"{100 * own.value:+7.1f}  {100 * low:+7.1f} to {100 * high:+6.1f}  {own.only_first:7,}"
-            f"  {own.only_second:6,}  {own.p_value:7.2g}   {corrected:9.2g}{mark}"
+            f"{label:<{width}}  {own.items:9,}  {values}  {own.only_first:7,}  "
+            f"{own.only_second:6,}  {own.p_value:7.2g}   {corrected:9.2g}{mark}"
         )
     tests = Counter(own.test for _, own, _ in rows)
     lines += [
         "",
         f"p: {', '.join(tests)} test of the same questions in pairs; * below 5 % after Holm's "
-        f"correction for {len(rows)} comparisons. Differences in points.",
+        f"correction for {len(rows)} comparisons. Differences in points; of {GOLD_TASK} in bits "
+        "per byte, the fewer the better.",
     ]
     return "\n".join(lines)

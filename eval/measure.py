@@ -27,6 +27,7 @@ from .backend import ThinkingMixin
 from .model import set_thinking
 from .plan import Plan, Row, Sampling, Unit
 from .run_dir import read_samples
+from .suites import FLOOR_BITS
 
 # For metrics whose standard error has no formula. Our choice: it is then known to about 2 %.
 _BOOTSTRAPS = 1000
@@ -242,6 +243,13 @@ def score_row(row: Row, plan: Plan, saved: dict[str, dict[str, Any]]) -> Score:
     return Score(float(found[row.metric]), _number(found.get(stderr_key)), items)
 
 
+def floor_of(row: Row, saved: dict[str, dict[str, Any]]) -> float | None:
+    """Return the floor of a row of bits per byte (eval/gold.py), the mean of its tasks' own."""
+    key = f"{FLOOR_BITS},none"
+    own = [saved[unit.key]["metrics"].get(key) for unit in row.units]
+    return None if None in own else sum(own) / len(own)
+
+
 def _row_interval(row: Row, score: Score, out: Path) -> tuple[float, float] | None:
     found = interval_of((read_samples(out, unit.key) for unit in row.units), row.metric)
     if not row.is_group or found is None:
@@ -270,6 +278,7 @@ def describe_row(
     """
     first = row.units[0]
     score = score_row(row, plan, saved)
+    floor = floor_of(row, saved)
     return {
         "suite": row.suite,
         "task": row.task,
@@ -283,6 +292,7 @@ def describe_row(
         "units": [unit.key for unit in row.units],
         **asdict(score),
         "interval": _row_interval(row, score, out),
+        **({} if floor is None else {"floor": floor}),
     }
 
 

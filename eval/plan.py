@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from data_recipes.common.errors import RecipeError
 
 from .published import load_published
-from .suites import Suite, SuiteTask, check_suite, leaf_entries, load_suite, suggestion
+from .suites import (
+    GOLD_BITS,
+    GOLD_TASK,
+    Suite,
+    SuiteTask,
+    check_suite,
+    leaf_entries,
+    load_suite,
+    suggestion,
+)
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -205,16 +214,28 @@ def make_plan(
     return plan
 
 
-def _add(
-    plan: Plan, suite: str, wanted: SuiteTask | str, manager: TaskManager, think: Think | None
-) -> None:
-    name = wanted if isinstance(wanted, str) else wanted.task
-    leaves = [entry.name for entry in leaf_entries(manager, name)]
+def _load(plan: Plan, name: str, leaves: list[str], manager: TaskManager) -> None:
     is_group = manager.task_index[name].kind.name == "GROUP"
     if (is_group and name not in plan.groups) or not all(leaf in plan.tasks for leaf in leaves):
         found: dict[str, Any] = manager.load([name])
         plan.groups |= found["groups"]
         plan.tasks |= {k: v for k, v in found["tasks"].items() if k not in plan.tasks}
+
+
+def _add(
+    plan: Plan, suite: str, wanted: SuiteTask | str, manager: TaskManager, think: Think | None
+) -> None:
+    name = wanted if isinstance(wanted, str) else wanted.task
+    leaves = [entry.name for entry in leaf_entries(manager, name)]
+    if not isinstance(wanted, str) and wanted.metric == GOLD_BITS:
+        from .gold import gold_task  # loads lm-eval, as the manager has
+
+        # Tasks of their own, since one that is asked so can no longer be asked otherwise.
+        tasks = manager.load([name])["tasks"]
+        plan.tasks |= {f"{leaf}{GOLD_TASK}": gold_task(tasks[leaf]) for leaf in leaves}
+        name, leaves = f"{name}{GOLD_TASK}", [f"{leaf}{GOLD_TASK}" for leaf in leaves]
+    else:
+        _load(plan, name, leaves, manager)
     members = [plan.tasks[leaf] for leaf in leaves]
     row = _asked(name, members[0]) if isinstance(wanted, str) else wanted
     shots = {unit.task: unit.shots for unit in plan.units}

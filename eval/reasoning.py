@@ -193,6 +193,7 @@ def embedded(language: str, items: int, seed: int, **_: Any) -> dict[str, Datase
             "level": item.level,
             "question": item.question,
             "answer": item.value,
+            "solution": item.reasoning,
         }
         for item in unique_items(language, "test", items, seed)
     ]

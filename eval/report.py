@@ -32,6 +32,9 @@ def _shaded(cells: Sequence[Cell | None]) -> list[page.Cell | str]:
         if cell is None:
             shown.append("")
             continue
+        if cell.floor is not None:
+            shown.append(str(cell))
+            continue
         share = min(max(cell.value / 100, 0.0), 1.0)
         red, green, blue = (round(255 - (255 - dark) * share) for dark in _DARK)
         ink = "#fff" if share > 0.55 else "#111"
@@ -45,7 +48,9 @@ def _plot(content: Content) -> page.Picture:
 
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.subplots()
-    for line in content.lines:
+    bits = [line for line in content.lines if any(c and c.floor is not None for c in line.runs)]
+    percent = [line for line in content.lines if line not in bits]
+    for line in percent or bits:  # two scales do not go on one axis
         points = [(i, cell) for i, cell in enumerate(line.runs) if cell is not None]
         ends = [cell.interval or (cell.value, cell.value) for _, cell in points]
         axes.errorbar(
@@ -63,7 +68,8 @@ def _plot(content: Content) -> page.Picture:
             linestyle="--" if "(thinking)" in line.label else "-",
         )
     axes.set_xticks(range(len(content.names)), content.names, rotation=20, ha="right")
-    axes.set(ylabel="score (%), 95 % interval", ylim=(0, None))
+    unit = "score (%)" if percent else "bits per byte of right answers"
+    axes.set(ylabel=f"{unit}, 95 % interval", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return page.Picture.of(figure, "scores of the runs in their order")
@@ -165,7 +171,10 @@ def build_page(content: Content, *, plot: bool = False) -> Page:
     report.add(
         Paragraph(f"Made {results['date']}.", tone="dim"),
         Heading("Scores"),
-        Paragraph("Percent, with 95 % intervals over questions."),
+        Paragraph(
+            "Percent, with 95 % intervals over questions; of `gold_bits` bits per byte of right "
+            "answers, the fewer the better, beside the floor of answers to other questions."
+        ),
         Table(
             ["task", "asked", "questions>", *(f"{one}>" for one in content.names)],
             [

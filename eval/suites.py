@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lm_eval.tasks._index import Entry
 
 SUITES = Path(__file__).parent / "suites"
+# Bits per byte of right answers, and of wrong ones beside them (eval/gold.py); what the tasks that
+# are asked so are called after their own names.
+GOLD_BITS, FLOOR_BITS, GOLD_TASK = "gold_bits", "floor_bits", "_gold"
 
 
 class SuiteTask(Strict):
@@ -26,7 +29,8 @@ class SuiteTask(Strict):
     Attributes:
         task: name of a task, group or tag of lm-eval or of `eval/tasks`.
         shots: solved examples before each question.
-        metric: lm-eval's name of the metric, with its filter after a comma unless that is `none`.
+        metric: lm-eval's name of the metric, with its filter after a comma unless that is `none`;
+            `gold_bits` asks any task for the bits per byte of its right answers (eval/gold.py).
         published: row of the model card's table that this task reproduces, if any.
         think: whether the model thinks before it answers; only for generated answers.
         cluster: column of the questions that depend on each other, as those about one passage do;
@@ -46,6 +50,12 @@ class SuiteTask(Strict):
     def metric_key(self) -> str:
         """Name of the metric in lm-eval's results, e.g. `acc,none`."""
         return self.metric if "," in self.metric else f"{self.metric},none"
+
+    @model_validator(mode="after")
+    def _gold_alone(self) -> Self:
+        if self.metric == GOLD_BITS and (self.shots or self.think != "off"):
+            raise ValueError(f"{GOLD_BITS} is asked without examples and without thinking")
+        return self
 
 
 class Suite(Strict):
@@ -157,6 +167,8 @@ def _metric_keys(config: dict[str, Any]) -> set[str]:
 
 
 def _problem(row: SuiteTask, entry: Entry) -> str | None:
+    if row.metric == GOLD_BITS:
+        return None  # of any task; what it needs is seen in the loaded one
     config = entry.cfg or {}
     kind = config.get("output_type", "generate_until")
     if row.think != "off" and kind != "generate_until":

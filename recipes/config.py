@@ -266,15 +266,18 @@ class RunLoggingConfig(Strict):
         log_every: steps between lines of `metrics.jsonl`.
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
         report_to: further trackers.
-        quick_eval_items: questions per task of the suite `quick`, evaluated while a stage trains
-            (recipes/engine/quick_eval.py). Our choice: every process asks them all, so few; a
-            score of 50 has a standard error of up to 7 points, enough to see a model break.
+        quick_eval_suite: what is evaluated while a stage trains (recipes/engine/quick_eval.py):
+            `quick`, or `proxy`, bits per byte of right answers, which base models too can do.
+        quick_eval_items: questions per task of that suite. Our choice: every process asks them all,
+            so few; a score of 50 has a standard error of up to 7 points, enough to see a model
+            break.
     """
 
     output_dir: Path
     log_every: int = Field(default=10, gt=0)
     keep_checkpoints: int = Field(default=2, ge=0)
     report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
+    quick_eval_suite: Literal["quick", "proxy"] = "quick"
     quick_eval_items: int = Field(default=50, gt=0)
 
 

@@ -26,8 +26,6 @@ from transformers import (
 
 from .metrics import Throughput, append_metrics
 
-SUITE = "quick"
-
 
 @contextmanager
 def same_random_numbers() -> Iterator[None]:
@@ -57,13 +55,14 @@ def untouched(model: PreTrainedModel) -> Iterator[None]:
 
 
 class QuickEval(TrainerCallback):
-    """Evaluates the suite `quick` and writes `quick/<task>` to `metrics.jsonl`.
+    """Evaluates a suite and writes `<suite>/<task>` to `metrics.jsonl`.
 
     Every process asks every question, in step with the others, since a sharded model talks in each
     forward pass; the first one writes. That costs each process the time of one, so keep `items`
     small.
 
     Args:
+        suite: `quick`, or `proxy`, which needs no chat template.
         tokenizer: of the model.
         every_steps: optimizer steps between evaluations.
         tokens_per_step: for the log; `None` where steps differ.
@@ -74,6 +73,7 @@ class QuickEval(TrainerCallback):
 
     def __init__(
         self,
+        suite: str,
         tokenizer: PreTrainedTokenizerBase,
         every_steps: int,
         tokens_per_step: int | None,
@@ -87,7 +87,8 @@ class QuickEval(TrainerCallback):
 
         quiet_libraries()
         with same_random_numbers():
-            self.plan = make_plan([SUITE], [])
+            self.plan = make_plan([suite], [])
+        self.suite = suite
         # lm-eval changes its tokenizer's settings.
         self.tokenizer = deepcopy(tokenizer)
         self.every_steps, self.tokens_per_step = every_steps, tokens_per_step
@@ -141,21 +142,25 @@ class QuickEval(TrainerCallback):
         return KORMoLM(pretrained=model, tokenizer=self.tokenizer, batch_size=rows)
 
     def measure(self, model: PreTrainedModel, items: int) -> dict[str, float]:
-        """Scores from 0 to 1 on the first `items` questions, by `quick/<task>` and
-        `quick/<task>-think`.
+        """Scores on the first `items` questions, by `<suite>/<task>`.
+
+        A thinking model's are `quick/<task>-think`; beside bits per byte stand their floors,
+        `proxy/<task> floor`.
         """
-        from eval.measure import run_unit, score_row
+        from eval.measure import floor_of, run_unit, score_row
 
         lm, tasks = self._wrap(model), self.plan.tasks
         saved = {
             unit.key: run_unit(lm, tasks[unit.task], unit, items)[0] for unit in self.plan.units
         }
-        return {
-            f"{SUITE}/{row.task}{'-think' if row.units[0].think else ''}": score_row(
-                row, self.plan, saved
-            ).value
-            for row in self.plan.rows
-        }
+        scores = {}
+        for row in self.plan.rows:
+            name = f"{self.suite}/{row.task}{'-think' if row.units[0].think else ''}"
+            scores[name] = score_row(row, self.plan, saved).value
+            floor = floor_of(row, saved)
+            if floor is not None:
+                scores[f"{name} floor"] = floor
+        return scores
 
 
 def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -176,5 +181,13 @@ def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizer
         return
     items, output_dir = logging.quick_eval_items, logging.output_dir
     trainer.add_callback(
-        QuickEval(tokenizer, every, per_step, items, output_dir, trainer.throughput)
+        QuickEval(
+            logging.quick_eval_suite,
+            tokenizer,
+            every,
+            per_step,
+            items,
+            output_dir,
+            trainer.throughput,
+        )
     )

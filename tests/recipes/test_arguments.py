@@ -105,7 +105,7 @@ ELSEWHERE |= {
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
 ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.gpus_per_node"}
-ELSEWHERE |= {"logging.quick_eval_every_tokens", "logging.quick_eval_items"}
+ELSEWHERE |= {f"logging.quick_eval_{key}" for key in ("suite", "every_tokens", "items")}
 
 
 def leaves(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:

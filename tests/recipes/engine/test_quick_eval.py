@@ -62,7 +62,7 @@ def callback_and_model(
     model = random_model(tokenizer, 1280)
     model.set_attn_implementation("varlen")
     out = tmp_path_factory.mktemp("quick")
-    return QuickEval(tokenizer, 1, 1, 1, out, Throughput(1.0, None)), model
+    return QuickEval("quick", tokenizer, 1, 1, 1, out, Throughput(1.0, None)), model
 
 
 def test_model_and_random_numbers_are_left_alone(
@@ -96,3 +96,14 @@ def test_sharded_processes_evaluate_together(small_stage: Make, tmp_path: Path) 
     assert result.returncode == 0 and "sharded" in result.stdout, result.stderr
     [line] = trained(tmp_path)[2]
     assert line["step"] == 2 and result.stderr.count("quick/mmlu_mini") == 1
+
+
+def test_bits_of_right_answers_need_no_chat(small_stage: Make, tmp_path: Path) -> None:
+    proxy = ["logging.quick_eval_suite=proxy", "logging.quick_eval_items=2", QUICK[0]]
+    small_stage(tmp_path, *SHORT, *proxy).main()
+    [line] = [m for m in read_metrics(tmp_path) if any(k.startswith("proxy/") for k in m)]
+    names = {k.removeprefix("proxy/") for k in line if k.startswith("proxy/")}
+    tasks = {f"{name.removesuffix('-think')}_gold" for name in NAMES}
+    assert names == tasks | {f"{name} floor" for name in tasks} and line["step"] == 2
+    # A model that knows nothing yet: about log2(1280) bits a token, of a few bytes each.
+    assert all(1 < line[f"proxy/{name}"] < 12 for name in names)

@@ -18,6 +18,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.run_dir import find_differences
 from recipes.command_line import CONFIGS
+from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.measures import measure_run
@@ -182,7 +183,7 @@ def start(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_an_experiment_from_its_plan_to_its_report(
-    data_dir: Path, tmp_path: Path, start: Start
+    data_dir: Path, tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, path = tmp_path / "out", tmp_path / "x.yaml"
     wide = {"a": {}, "b": {"model.embedding_std": 0.5}}
@@ -196,21 +197,30 @@ def test_an_experiment_from_its_plan_to_its_report(
     with pytest.raises(RecipeError, match="run 1 of 4: a, seed 1: stage1 failed.*again"):
         start(path, "--launcher", "false")
 
-    # Killed inside a run, it goes on there; a finished one is not run again.
+    # Killed inside a run, it goes on there ...
     command = [sys.executable, "-m", "recipes.experiment", str(path), "--size", "tiny"]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
     )
-    log, deadline = output / "a" / "2" / "stage1" / "checkpoint-2", time.monotonic() + 120
+    log, deadline = output / "a" / "1" / "stage1" / "checkpoint-2", time.monotonic() + 300
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    # ... and stopped between two, with the next; a finished one is not run again.
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "recipes.experiment._succeeds", lambda own: "/a/1/" in str(own) and run_here(own)
+        )
+        with pytest.raises(RecipeError, match="run 2 of 4: b, seed 1: stage1 failed"):
+            start(path)
     finished = output / "a" / "1" / "stage1" / "final" / "model.safetensors"
     before = finished.stat().st_mtime_ns
-    first = start(path)
-    assert "run 3 of 4: a, seed 2" in first and "resuming from" in first
-    assert finished.stat().st_mtime_ns == before and first.count("== run ") == 2
+    metrics = [m["step"] for m in read_metrics(finished.parents[1]) if "loss" in m]
+    assert metrics == [1, 2, 3, 4]
+    rest = start(path)
+    assert "run 2 of 4: b, seed 1" in rest and rest.count("== run ") == 3
+    assert finished.stat().st_mtime_ns == before
 
     results = json.loads((output / "results.json").read_text())
     assert [(r["arm"], r["seed"]) for r in results["runs"]] == [
