@@ -17,6 +17,7 @@ from ..command_line import CONFIGS, parse_command_line
 from ..config import StageConfig
 from .config import ExperimentConfig, Overrides, settings_of
 
+# As engine/handover.py names them, which loads torch: a plan does not.
 FINAL, RECIPE = "final", "recipe.yaml"
 # What the ruler is made of: a measurement in other windows, or of other text, is another one.
 _RULER = ("shards", "tokenizer", "heldout_tokens")

@@ -197,14 +197,12 @@ def all_results_page() -> Page:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Draw the deciding measure over tokens, a colour for each arm, and the paired differences."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     decide = list(results["experiment"]["decide"])
     shown = next((name for name in decide if name.startswith(_BITS)), "loss")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for number, (arm, own) in enumerate(_arms(results["runs"]).items()):
         for i, run in enumerate(own):
             points = run["curve"].get(shown, [])
@@ -226,4 +224,3 @@ def draw(results: dict[str, Any], path: Path) -> None:
     right.set(xlabel="difference from the baseline, 95 % (grey: would not matter)")
     with staged_file(path) as staged:
         figure.savefig(staged, dpi=110, format="png")
-    plt.close(figure)

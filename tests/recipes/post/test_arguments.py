@@ -56,6 +56,7 @@ SHARED: Cases = {
     "logging.keep_checkpoints": ("7", lambda t, f: t.keep_checkpoints, 7),
     "logging.report_to": ("[tensorboard]", argument("report_to"), ["tensorboard"]),
     "logging.quick_eval_items": ("3", lambda t, f: quick(t).items, 3),
+    "logging.quick_eval_suite": ("proxy", lambda t, f: quick(t).suite, "proxy"),
 }
 # Windows of 400 tokens, 8 a step: 2 a forward pass, 4 passes.
 PACKED: Cases = {
