@@ -17,7 +17,7 @@ from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.run_dir import find_differences
-from recipes.command_line import CONFIGS
+from recipes.command_line import CONFIGS, load_stage
 from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
 from recipes.experiments.config import ExperimentConfig
@@ -65,9 +65,11 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(path: 
 
 
 def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path: Path) -> None:
+    stages = ["stage1", "stage2"]
+    own = [load_stage(CONFIGS / "tiny" / f"{s}.yaml", s).schedule.total_tokens for s in stages]
     given = {
         "question": "?",
-        "stages": ["stage1", "stage2"],
+        "stages": stages,
         "output_dir": str(tmp_path),
         "baseline": "narrow",
         "arms": {
@@ -75,7 +77,7 @@ def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path:
             "wide": {"model.shape.intermediate_size": 2048, "stage2": {"data.packing": "best_fit"}},
         },
         "seeds": [1, 2],
-        "budget": {"tokens": 921_600},
+        "budget": {"tokens": 2 * sum(own)},
         "measures": ["bits_per_byte"],
         "decide": {"bits_per_byte/ko": 0.02},
         "shared": {"data.heldout": ["web_ko"]},
@@ -83,14 +85,13 @@ def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path:
     experiment = ExperimentConfig.model_validate(given)
     runs = planned(experiment)
     configs = [[cell.config for cell in run.cells] for run in runs[:2]]
-    own = [409_600, 512_000]  # of the recipes
     for first, second in configs:
         assert first.schedule.total_tokens % 2048 == second.schedule.total_tokens % 2048 == 0
         assert first.schedule.total_tokens / second.schedule.total_tokens == pytest.approx(
             own[0] / own[1], rel=0.01
         )
         assert second.model.init_from == str(first.logging.output_dir / "final")
-    assert runs[0].tokens == runs[1].tokens == pytest.approx(921_600, abs=4096)
+    assert runs[0].tokens == runs[1].tokens == pytest.approx(2 * sum(own), abs=4096)
     # Said of one stage, a setting is that stage's alone.
     assert [c.data.packing for c in configs[1]] == ["concat", "best_fit"]
     flops = ExperimentConfig.model_validate(given | {"budget": {"flops": 1.5e13}})
