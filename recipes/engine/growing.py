@@ -99,7 +99,8 @@ def grow(config: StageConfig, model: PreTrainedModel, growth: Growth) -> PreTrai
         growth: of the stage.
     """
     if not all(getattr(model.config, key) == getattr(growth.new, key) for key in CONFIG_SIZES):
-        model = grow_model(model, growth)
+        # Of its own config, which says more than the recipe's shape: token ids, epsilon, RoPE.
+        model = grow_model(model, plan_stage(config, model.config))
     put_on_masks(model, growth)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(config.growth.train == "all" or growth.is_new(name))

@@ -19,7 +19,7 @@ from recipes.growth_config import GrowthConfig
 from tests.conftest import Stage
 from tests.random_model import random_model
 
-from .test_stages import log_of, losses, run_and_kill
+from .test_stages import WORKER, log_of, losses, run_and_kill
 
 Make = Callable[..., Stage]
 WIDER = "hidden_size: 96, intermediate_size: 192, num_attention_heads: 3"
@@ -58,6 +58,14 @@ def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_e
     assert lineage["growth"]["new_layers"] == [2] and lineage["growth"]["new_query_heads"] == [2]
     assert lineage["parent_lineage"]["stage"] == "stage1"
     model = KORMoForCausalLM.from_pretrained(final)
+    kept = KORMoForCausalLM.from_pretrained(parent / "final").config.to_dict()
+    differing = {k for k, v in model.config.to_dict().items() if kept.get(k) != v}
+    assert differing == {
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+    }
     assert (model.config.hidden_size, model.config.num_hidden_layers) == (96, 3)
     # In mid-ramp nothing can take the weights up but the run itself.
     with pytest.raises(ValueError, match="middle of a growth"):
@@ -83,9 +91,17 @@ def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(make: Make, tmp_pat
     assert resumed.returncode == 0 and "resuming from" in resumed.stdout, resumed.stderr
     assert "moments taken along" not in resumed.stdout  # they are its own by now
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
-    ranks = make(tmp_path / "ranks").run(ranks=2)
-    assert ranks.returncode == 0, ranks.stderr
-    assert losses(tmp_path / "ranks") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+    # Two ranks, sharded by FSDP2, moments and all.
+    sharded = make(tmp_path / "sharded").run(ranks=2, worker=WORKER)
+    assert sharded.returncode == 0 and "sharded" in sharded.stdout, sharded.stderr
+    assert losses(tmp_path / "sharded") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+    with torch.no_grad():
+        models = [
+            KORMoForCausalLM.from_pretrained(tmp_path / run / "final")
+            for run in ("sharded", "whole")
+        ]
+        one, other = (model(torch.arange(40)[None]).logits for model in models)
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
 def test_new_layers_alone_are_trained(make: Make, parent: Path, tmp_path: Path) -> None:
