@@ -24,7 +24,8 @@ from .configuration_kormo import KORMoConfig
 from .gguf_file import write_gguf
 from .modeling_kormo import KORMoForCausalLM, KORMoModel
 
-_NORMS = {
+# Our names of the norms and Llama's; all other names are the same.
+LLAMA_NORMS = {
     "pre_attention_layernorm": "input_layernorm",
     "pre_mlp_layernorm": "post_attention_layernorm",
 }
@@ -63,7 +64,7 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
     fields = {k: v for k, v in model.config.to_dict().items() if k in keys}
     weights = {}
     for name, tensor in model.state_dict().items():
-        for ours, llamas in _NORMS.items():
+        for ours, llamas in LLAMA_NORMS.items():
             name = name.replace(f".{ours}.", f".{llamas}.")
         weights[name] = tensor
     config = LlamaConfig(**fields)

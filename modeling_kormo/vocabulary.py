@@ -6,10 +6,9 @@ model need not fit in memory. Any causal language model of transformers can be e
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from safetensors import safe_open
@@ -17,9 +16,10 @@ from safetensors.torch import save_file
 from torch.nn.functional import embedding_bag
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from .checkpoint_files import INDEX, edit_json, weight_map
+
 Initialisation = Literal["mean", "random", "default", "eeve"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 # What goes along as it is; tokenizer files are the larger tokenizer's own.
 _COPIED = ("generation_config.json", "*.jinja", "*.py")
 _ON_DISK = {"lm_head.weight": "embed_out.weight"}  # GPT-NeoX: transformers renames it on loading
@@ -136,22 +136,6 @@ def vocabulary_matrices(directory: Path) -> tuple[str, str | None, int]:
     return names[id(embedding)], None if tied else names[id(head.weight)], len(embedding)
 
 
-def _weight_map(directory: Path) -> dict[str, str]:
-    if (directory / _INDEX).is_file():
-        return json.loads((directory / _INDEX).read_text(encoding="utf-8"))["weight_map"]
-    if (directory / _WEIGHTS).is_file():
-        with safe_open(directory / _WEIGHTS, "pt") as file:
-            return dict.fromkeys(file.keys(), _WEIGHTS)
-    raise ValueError(f"neither {_WEIGHTS} nor {_INDEX}: only safetensors can be expanded")
-
-
-def _edit_json(source: Path, target: Path, changes: Mapping[str, Any]) -> None:
-    # Edited and not written anew by transformers, so that the file stays in its own spelling.
-    content = json.loads(source.read_text(encoding="utf-8")) | dict(changes)
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    target.write_text(text + "\n", encoding="utf-8")
-
-
 def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation, seed: int) -> int:
     """Write a model directory with a larger vocabulary into another, all but its tokenizer.
 
@@ -169,19 +153,19 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
         ValueError: a model that cannot be expanded, or weights that are not those of its config.
     """
     embedding, head, _ = vocabulary_matrices(directory)
-    weight_map = _weight_map(directory)
+    file_of = weight_map(directory)
     more = more_bytes = 0
-    if head not in weight_map:
+    if head not in file_of:
         head = _ON_DISK.get(head, head)
     wanted = {embedding: False} | ({head: True} if head is not None else {})
-    if missing := [name for name in wanted if name not in weight_map]:
+    if missing := [name for name in wanted if name not in file_of]:
         raise ValueError(f"the checkpoint has no {missing[0]}, which its config promises")
     config = AutoConfig.from_pretrained(directory)
     deviation = getattr(config, "initializer_range", 0.02)
     embedding_deviation = getattr(config, "embedding_std", None) or deviation
     generator = torch.Generator().manual_seed(seed)
-    for file in sorted(set(weight_map.values())):
-        if not any(weight_map[name] == file for name in wanted):
+    for file in sorted(set(file_of.values())):
+        if not any(file_of[name] == file for name in wanted):
             shutil.copyfile(directory / file, out / file)
             continue
         tensors = {}
@@ -195,11 +179,11 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
             more += tensors[name].numel() - before.numel()
             more_bytes += tensors[name].nbytes - before.nbytes
         save_file(tensors, out / file, metadata={"format": "pt"})
-    if (directory / _INDEX).is_file():
-        index = json.loads((directory / _INDEX).read_text(encoding="utf-8"))
+    if (directory / INDEX).is_file():
+        index = json.loads((directory / INDEX).read_text(encoding="utf-8"))
         metadata = index["metadata"] | {"total_size": index["metadata"]["total_size"] + more_bytes}
-        _edit_json(directory / _INDEX, out / _INDEX, {"metadata": metadata})
-    _edit_json(directory / "config.json", out / "config.json", {"vocab_size": rows.total})
+        edit_json(directory / INDEX, out / INDEX, {"metadata": metadata})
+    edit_json(directory / "config.json", out / "config.json", {"vocab_size": rows.total})
     for pattern in _COPIED:
         for path in directory.glob(pattern):
             shutil.copyfile(path, out / path.name)

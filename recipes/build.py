@@ -13,6 +13,7 @@ from data_recipes.common.references import split_revision
 from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
 from data_recipes.tokens.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
 
 from .config import StageConfig
@@ -116,13 +117,24 @@ def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
         )
 
 
+def _own_config(name: str, revision: str) -> KORMoConfig:
+    """Config of a KORMo checkpoint, or of a Llama one, whose two norms have other names there."""
+    found, _ = KORMoConfig.get_config_dict(name, revision=revision)
+    family = found.get("model_type")
+    if family not in ("kormo", "llama"):
+        raise ValueError(
+            f"model_type {family!r}: only KORMo's and Llama's layouts are trained here"
+        )
+    return KORMoConfig.from_dict({**found, "model_type": "kormo", "architectures": None})
+
+
 def _load(
     config: StageConfig, tokenizer: PreTrainedTokenizerBase, growth: Growth | None
 ) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
     wanted = config.model.shape.model_dump()
     try:
-        own = KORMoConfig.from_pretrained(name, revision=revision)
+        own = _own_config(name, revision)
         if config.model.rope_theta:
             own.rope_parameters["rope_theta"] = config.model.rope_theta
         if growth and own.growing:
@@ -134,6 +146,7 @@ def _load(
             revision=revision,
             dtype=torch.float32,
             attn_implementation=config.model.attention,
+            key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error

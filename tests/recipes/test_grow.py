@@ -60,7 +60,7 @@ def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_e
     model = KORMoForCausalLM.from_pretrained(final)
     kept = KORMoForCausalLM.from_pretrained(parent / "final").config.to_dict()
     differing = {k for k, v in model.config.to_dict().items() if kept.get(k) != v}
-    assert differing == {
+    assert differing - {"_name_or_path"} == {
         "hidden_size",
         "intermediate_size",
         "num_hidden_layers",
@@ -114,6 +114,19 @@ def test_new_layers_alone_are_trained(make: Make, parent: Path, tmp_path: Path) 
             assert not torch.equal(tensor, old[name.replace(".layers.1.", ".layers.0.")]), name
         else:
             assert torch.equal(tensor, old[name.replace(".layers.2.", ".layers.1.")]), name
+
+
+def test_a_llama_checkpoint_grows_as_a_kormo_one(make: Make, parent: Path, tmp_path: Path) -> None:
+    export(str(parent / "final"), tmp_path / "llama", "llama", torch.float32)
+    fresh = ["growth.optimizer=fresh", ALL_AT_ONCE[1], "schedule.total_tokens=8192"]
+    make(tmp_path / "a", *fresh, f"model.init_from={tmp_path / 'llama'}").main()
+    make(tmp_path / "b", *fresh).main()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert KORMoForCausalLM.from_pretrained(tmp_path / "a" / "final").config.model_type == "kormo"
+    config = tmp_path / "llama" / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"qwen2"'))
+    message = make(tmp_path / "c", *fresh, f"model.init_from={tmp_path / 'llama'}").refusal()
+    assert "model_type 'qwen2': only KORMo's and Llama's layouts" in message
 
 
 def test_masks_follow_the_tokens() -> None:

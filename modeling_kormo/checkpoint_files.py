@@ -1,0 +1,64 @@
+"""A model directory as files: where its tensors lie, and settings that are edited in place."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def weight_map(directory: Path) -> dict[str, str]:
+    """Return the file of every tensor.
+
+    Raises:
+        ValueError: the directory has no safetensors.
+    """
+    if (directory / INDEX).is_file():
+        return json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    if (directory / WEIGHTS).is_file():
+        with safe_open(directory / WEIGHTS, "pt") as file:
+            return dict.fromkeys(file.keys(), WEIGHTS)
+    raise ValueError(f"neither {WEIGHTS} nor {INDEX}: only safetensors can be read")
+
+
+def edit_json(source: Path, target: Path, changes: Mapping[str, Any]) -> None:
+    """Write a JSON object with some keys changed.
+
+    Edited and not written anew by transformers, so that the file stays in its own spelling.
+    """
+    content = json.loads(source.read_text(encoding="utf-8")) | dict(changes)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+
+
+class TensorReader:
+    """Tensors of a model directory by name, with one of its files open at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file_of = weight_map(directory)
+        self._open: tuple[str, Any] | None = None
+        self._stack = ExitStack()
+
+    def names(self) -> list[str]:
+        """All parameters; old Llama checkpoints also hold what follows from the config."""
+        return sorted(name for name in self._file_of if not name.endswith("rotary_emb.inv_freq"))
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._file_of:
+            raise ValueError(f"the checkpoint has no {name}, which its config promises")
+        file = self._file_of[name]
+        if self._open is None or self._open[0] != file:
+            self.close()
+            self._open = file, self._stack.enter_context(safe_open(self._directory / file, "pt"))
+        return self._open[1].get_tensor(name)
+
+    def close(self) -> None:
+        """Let go of the open file."""
+        self._stack.close()
+        self._open = None
