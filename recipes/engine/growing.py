@@ -116,6 +116,9 @@ def read_moments(
         checkpoint: a `checkpoint-N` of one process, of several, or sharded.
         shape: config of its model.
         scratch: where shards are put together; as large as they are.
+
+    Raises:
+        RecipeError: it is another model's, or of a run that trained a part of this one.
     """
     if (checkpoint / "optimizer_0").is_dir():
         whole = scratch / "optimizer.pt"
@@ -128,7 +131,17 @@ def read_moments(
     decayed = decayed_parameters(model)
     names = [*decayed, *(n for n, _ in model.named_parameters() if n not in decayed)]
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
-    return {name: saved["state"][number] for name, number in zip(names, numbers, strict=True)}
+    parameters = dict(model.named_parameters())
+    moments = {name: saved["state"].get(number, {}) for name, number in zip(names, numbers)}
+    if len(numbers) != len(names) or any(
+        "exp_avg" not in state or state["exp_avg"].shape != parameters[name].shape
+        for name, state in moments.items()
+    ):
+        raise RecipeError(
+            f"growth.optimizer: the optimizer in {checkpoint} is not of a run that trained the "
+            "whole model in the order of pretraining; set growth.optimizer=fresh"
+        )
+    return moments
 
 
 def _read(path: Path) -> dict[str, Any]:

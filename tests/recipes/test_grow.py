@@ -81,7 +81,9 @@ def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_e
         assert model.generate(ids, max_new_tokens=3, eos_token_id=None).shape == (1, 43)
 
 
-def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(make: Make, tmp_path: Path) -> None:
+def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = make(tmp_path / "whole").run()
     assert whole.returncode == 0, whole.stderr
     assert "moments taken along from" in whole.stdout
@@ -92,6 +94,7 @@ def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(make: Make, tmp_pat
     assert "moments taken along" not in resumed.stdout  # they are its own by now
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
     # Two ranks, sharded by FSDP2, moments and all.
+    monkeypatch.setenv("TEST_STAGE", "grow")
     sharded = make(tmp_path / "sharded").run(ranks=2, worker=WORKER)
     assert sharded.returncode == 0 and "sharded" in sharded.stdout, sharded.stderr
     assert losses(tmp_path / "sharded") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
@@ -178,6 +181,19 @@ def test_a_parent_without_an_optimizer_is_named(make: Make, parent: Path, tmp_pa
     start = f"model.init_from={tmp_path / 'alone' / 'final'}"
     message = make(tmp_path / "run", *ALL_AT_ONCE, start).refusal()
     assert "has no checkpoint-N" in message and "growth.optimizer=fresh" in message
+
+
+def test_an_optimizer_in_another_order_is_refused(make: Make, parent: Path, tmp_path: Path) -> None:
+    shutil.copytree(parent, tmp_path / "other")
+    (tmp_path / "other" / "checkpoint-9").rename(tmp_path / "checkpoint-9")
+    path = tmp_path / "other" / "checkpoint-12" / "optimizer.pt"
+    state = torch.load(path)
+    state["param_groups"].reverse()
+    torch.save(state, path)
+    (path.parent / "files.json").unlink()  # as in older runs
+    start = f"model.init_from={tmp_path / 'other' / 'final'}"
+    message = make(tmp_path / "run", *ALL_AT_ONCE, start).refusal()
+    assert "not of a run that trained the whole model" in message
 
 
 # On disk
