@@ -156,6 +156,15 @@ class Picture:
         figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
         return Picture(image.getvalue(), title, file)
 
+    def write(self, folder: Path) -> None:
+        """Write the copy that lies beside the report.
+
+        Raises:
+            RecipeError: the disk is full.
+        """
+        with open_staged(folder / self.file, "wb") as handle:
+            handle.write(self.image)
+
 
 @dataclass(frozen=True)
 class Details:

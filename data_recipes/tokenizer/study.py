@@ -249,7 +249,7 @@ def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) 
         writer.writeheader()
         writer.writerows(rows)
     picture = draw(config, results)
-    (config.output_dir / picture.file).write_bytes(picture.image)
+    picture.write(config.output_dir)
     page = build_page(config, results, picture)
     for name in ("study.md", "study.html"):
         page.write(config.output_dir / name)

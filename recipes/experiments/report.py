@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from pathlib import Path
 from typing import Any
 
-from data_recipes.common.files import staged_file
 from data_recipes.common.page import (
     Block,
     Bullets,
@@ -164,11 +162,9 @@ def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
     return blocks
 
 
-def results_page(results: dict[str, Any], picture: str) -> Page:
+def results_page(results: dict[str, Any], picture: Picture) -> Page:
     """Make the report of one experiment."""
-    page = Page(f"Experiment {results['name']}", describe(results))
-    page.add(Picture(b"", "curves and differences", picture))
-    return page
+    return Page(f"Experiment {results['name']}", [*describe(results), picture])
 
 
 def all_results_page() -> Page:
@@ -195,8 +191,13 @@ def all_results_page() -> Page:
     return page
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw the deciding measure over tokens, a colour for each arm, and the paired differences."""
+def draw(results: dict[str, Any], file: str) -> Picture:
+    """Draw the deciding measure over tokens, a colour for each arm, and the paired differences.
+
+    Args:
+        results: of one experiment.
+        file: name of the picture beside its report.
+    """
     from matplotlib.figure import Figure
 
     decide = list(results["experiment"]["decide"])
@@ -222,5 +223,4 @@ def draw(results: dict[str, Any], path: Path) -> None:
     right.set_yticks(range(len(found)), [f"{c['arm']}\n{c['measure']}" for c in found], fontsize=7)
     right.invert_yaxis()
     right.set(xlabel="difference from the baseline, 95 % (grey: would not matter)")
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=110, format="png")
+    return Picture.of(figure, "curves and differences", file)

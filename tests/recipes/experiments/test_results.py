@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from recipes.experiments.config import ExperimentConfig
-from recipes.experiments.report import all_results_page, results_page
+from recipes.experiments.report import all_results_page, draw, results_page
 from recipes.experiments.results import DOCS, RECORDS, compare_arms, known_spread, records
 
 SETTINGS = {
@@ -98,7 +98,7 @@ def test_an_arm_is_compared_on_the_seeds_that_both_have(results: dict[str, Any])
 
 
 def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
-    text = results_page(results, "results.png").to_markdown().replace("\\", "")
+    text = results_page(results, draw(results, "results.png")).to_markdown().replace("\\", "")
     rows = {line.split("|")[2].strip(): line for line in text.splitlines() if "bits_per" in line}
     assert "**better**" in rows["good"] and "-0.2000 [-0.2130, -0.1870]" in rows["good"]
     assert "**worse**" in rows["bad"]
