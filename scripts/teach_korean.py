@@ -32,7 +32,7 @@ BYTES = {  # shares; Korean is to be learned, English not to be forgotten
     "web_ko": 0.24, "encyclopedia_ko": 0.14, "stories_ko": 0.14, "dialogue_ko": 0.14,
     "reasoning_ko": 0.14, "web_en": 0.1, "encyclopedia_en": 0.05, "stories_en": 0.05,
 }  # fmt: skip
-HELDOUT = ["web_ko", "encyclopedia_ko", "web_en", "encyclopedia_en"]
+HELDOUT = ["web_ko", "web_en"]
 # Arm: initialisation of new rows (none: no new rows), and whether the old ones are held at first.
 ARMS = {
     "no expansion": (None, False),
@@ -83,7 +83,7 @@ def overrides(arm: str, seed: int, args: argparse.Namespace, density: dict) -> t
         f"data.seed={seed}",
         f"schedule.total_tokens={round(total / step) * step}",
         f"optimizer.learning_rate={args.learning_rate}",
-        f"logging.eval_every_tokens={round(total / 4 / step) * step}",
+        f"logging.eval_every_tokens={round(total / 2 / step) * step}",
         "logging.save_every_tokens=100_000_000",
         f"logging.output_dir={run}",
         *args.set,
