@@ -13,7 +13,6 @@ import json
 import platform
 import random
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -36,6 +35,8 @@ from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.word_tokenizers import WordTokenizer
 from loguru import logger
 
+from data_recipes.common.commit import git_commit
+from data_recipes.common.machine import processor
 from data_recipes.engine.documents import read_batches, text_buffers
 from data_recipes.engine.steps import StepFolder
 from data_recipes.filter.statistics import Lists, measure
@@ -52,7 +53,7 @@ _EVALUATION_ITEMS = 2000  # first texts, decontaminated against
 
 
 def repeated(paths: list[str], size: float, seed: int) -> Iterator[str]:
-    """Texts of the files again and again, varied, up to `size` bytes."""
+    """Repeat the texts of the files, varied, up to `size` bytes."""
     texts = [text for path in paths for text in read_texts(path)]
     words = [word for text in texts[:: max(1, len(texts) // 5000)] for word in text.split()]
     rng, first = random.Random(seed), True
@@ -73,7 +74,7 @@ def repeated(paths: list[str], size: float, seed: int) -> Iterator[str]:
 
 
 def write_text(args: argparse.Namespace, directory: Path, parts: int) -> float:
-    """The benchmark's text in `parts` files; returns its bytes."""
+    """Write the benchmark's text into `parts` files; returns its bytes."""
     directory.mkdir(parents=True)
     files = [(directory / f"{i}.jsonl").open("wb") for i in range(parts)]
     items = (args.out / "items.jsonl").open("wb")
@@ -90,7 +91,7 @@ def write_text(args: argparse.Namespace, directory: Path, parts: int) -> float:
 
 
 def recipe(args: argparse.Namespace, out: Path, workers: int) -> DataConfig:
-    """The chain that is timed, on English rules whatever the text is."""
+    """Make the recipe of the chain that is timed, on English rules whatever the text is."""
     source = {"name": "text", "path": str(args.out / "text"), "language": "en", "licence": "-"}
     return DataConfig.model_validate(
         {
@@ -122,7 +123,7 @@ def recipe(args: argparse.Namespace, out: Path, workers: int) -> DataConfig:
 
 
 def time_ours(args: argparse.Namespace, workers: int) -> dict[str, dict[str, float]]:
-    """Seconds of each step, the bytes that it read, and the memory it took."""
+    """Time each step: its seconds, and the bytes that it read."""
     config = recipe(args, args.out / f"ours-{workers}", workers)
     found = {}
     for step in steps_of(config):
@@ -147,7 +148,7 @@ def time_ours(args: argparse.Namespace, workers: int) -> dict[str, dict[str, flo
 
 
 def time_repetition(texts: StepFolder) -> dict[str, float]:
-    """Reading, words and every statistic, of which repetition takes the most; nothing written."""
+    """Time reading, words and every statistic, most of it repetition; nothing is written."""
     start, size = time.perf_counter(), 0
     for shard in texts.shards():
         for batch in read_batches(texts.kept(shard)):
@@ -171,7 +172,7 @@ class _Whitespace(WordTokenizer):
 
 
 def time_datatrove(args: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    """MB/s of datatrove's steps on the first shards, and what they are."""
+    """Time datatrove's steps on the first shards: MB/s, and what they are."""
     ours = args.out / "ours-1"
     shards, size = args.out / "datatrove-in", 0
     shards.mkdir()
@@ -255,12 +256,9 @@ def main() -> None:
         time_ours(few, 1)
     ours = {workers: time_ours(args, workers) for workers in dict.fromkeys((1, args.workers))}
     theirs = time_datatrove(args)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
     print(
-        f"{size / 1e6:,.0f} MB of text, {platform.processor() or platform.machine()}, "
-        f"Python {platform.python_version()}, datatrove {version('datatrove')}, commit {commit}"
+        f"{size / 1e6:,.0f} MB of text, {processor()}, Python {platform.python_version()}, "
+        f"datatrove {version('datatrove')}, commit {git_commit()}"
     )
     print(f"{'step':<20}{'1 process':>12}{f'{args.workers} workers':>12}{'datatrove':>12}  MB/s")
     rows = []
