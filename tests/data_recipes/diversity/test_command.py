@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,13 @@ def test_a_sample_is_a_fair_share_and_the_same_again(tmp_path: Path) -> None:
     assert 200 < sum(places) / len(places) < 400
     other = config.model_copy(update={"seed": 1})
     assert draw_samples([source_at(path, "s")], other)[0].documents != first.documents
+
+
+def test_text_is_measured_as_training_reads_it(tmp_path: Path) -> None:
+    texts = [unicodedata.normalize("NFD", text) for text in varied(30)]
+    path = write(tmp_path / "a.jsonl", texts)
+    (sample,) = draw_samples([source_at(path, "s")], DiversityConfig(least_megabytes=0.001))
+    assert {d.text for d in sample.documents} == {*varied(30)} != {*texts}
 
 
 def test_no_more_is_read_than_asked_for(tmp_path: Path) -> None:
