@@ -4,22 +4,23 @@ Every sentence comes from the word lists, fact tables and templates in ``banks/`
 free of anybody else's rights and the same on every machine.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
-import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import long_documents, prose, reasoning, traces
+from ..common.files import open_staged
+from ..read.templates import trace_text
+from . import long_documents, reasoning
 from .chats import chats as chat_rows
 from .chats import questions as question_rows
+from .grammar import PROSE, grammar_of
+from .items import items
 from .preferences import preferences as preference_rows
 
-GENRES: tuple[str, ...] = (*prose.GENRES, "reasoning")
+GENRES: tuple[str, ...] = (*PROSE, "reasoning")
 # Written only where a recipe asks for them: they take no share of the others' megabytes.
 EXTRA_GENRES = ("traces", "long")
 LANGUAGES = ("ko", "en")
@@ -46,10 +47,12 @@ def _document(genre: str, language: str, seed: int, n: int) -> str:
     if genre == "reasoning":
         return reasoning.document(rng, language)
     if genre == "traces":
-        return traces.document(rng, language)
+        # Alone in its document: what a trace copies stands in its own question.
+        item = next(items(language, "train", f"traces/{rng.random()}"))
+        return trace_text(item.question, item.reasoning, item.answer)
     if genre == "long":
         return long_documents.document(rng, language)
-    return prose.document(rng, genre, language)
+    return grammar_of(genre, language).write(rng, "{doc}")
 
 
 def generate_corpus(
@@ -77,58 +80,38 @@ def generate_corpus(
     Returns:
         The UTF-8 bytes of text in each file, by file stem; those of whole lines for rows.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     shares = dict.fromkeys(GENRES, megabytes / len(GENRES)) | dict(extra or {})
-    sizes = {
-        f"{genre}_{language}": _write_documents(out_dir, genre, language, share, seed)
-        for genre, both in shares.items()
-        for language in LANGUAGES
-        for share in [both * 1e6 / len(LANGUAGES)]
-    }
-    for name, rows, number in (
+    sizes = {}
+    for genre, both in shares.items():
+        for language in LANGUAGES:
+            rows = _document_rows(genre, language, both * 1e6 / len(LANGUAGES), seed)
+            sizes[f"{genre}_{language}"] = _write_rows(out_dir / f"{genre}_{language}.jsonl", rows)
+    for name, stream, number in (
         ("chats", chat_rows, chats),
         ("preferences", preference_rows, preferences),
         ("questions", question_rows, questions),
     ):
         for language in LANGUAGES if number else ():
-            stem = f"{name}_{language}"
-            records = itertools.islice(rows(language, seed), number)
-            sizes[stem] = _write_file(out_dir / f"{stem}.jsonl", map(_with_line_size, records))
+            rows = itertools.islice(stream(language, seed), number)
+            sizes[f"{name}_{language}"] = _write_rows(out_dir / f"{name}_{language}.jsonl", rows)
     return sizes
 
 
-def _write_documents(out_dir: Path, genre: str, language: str, size: float, seed: int) -> int:
-    def records() -> Iterator[tuple[dict[str, Any], int]]:
-        written = 0
-        for n, text in enumerate(documents(genre, language, seed)):
-            if written >= size:
-                return
-            number = len(text.encode("utf-8"))
-            written += number
-            yield {"id": f"{genre}-{language}-{n}", "text": text, "language": language}, number
-
-    return _write_file(out_dir / f"{genre}_{language}.jsonl", records())
-
-
-def _with_line_size(row: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    return row, len(_line(row).encode("utf-8"))
-
-
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _write_file(path: Path, records: Iterator[tuple[dict[str, Any], int]]) -> int:
-    """Write records with their sizes as JSON lines; the sum of the sizes."""
-    # The process id keeps two runs that share a folder out of each other's unfinished file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+def _document_rows(genre: str, language: str, size: float, seed: int) -> Iterator[dict[str, Any]]:
     written = 0
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            for record, size in records:
-                file.write(_line(record))
-                written += size
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return written
+    for n, text in enumerate(documents(genre, language, seed)):
+        if written >= size:
+            return
+        written += len(text.encode("utf-8"))
+        yield {"id": f"{genre}-{language}-{n}", "text": text, "language": language}
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as JSON lines; return the bytes of their texts, or of the lines without any."""
+    size = 0
+    with open_staged(path) as file:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False) + "\n"
+            file.write(line)
+            size += len(row.get("text", line).encode("utf-8"))
+    return size

@@ -1,7 +1,5 @@
 """Conversations for instruction tuning: with and without thinking, several turns, tools."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import random

@@ -5,8 +5,6 @@ Templates carry marks that :func:`realise` resolves once the words are in place:
 number in words.
 """
 
-from __future__ import annotations
-
 import re
 
 _IRREGULAR_PLURALS = {

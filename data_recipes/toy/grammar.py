@@ -25,8 +25,6 @@ Inflection marks in square brackets are left to :mod:`korean` and :mod:`english`
 depend on the words that end up next to them.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -39,6 +37,9 @@ _NUMBER = re.compile(r"(\d+)-(\d+)(?:/(\d+))?")
 _REPEAT = re.compile(r"(\w+)\*(\d+)-(\d+)(>?)([/,#-]?)")
 _SPACES = re.compile(r" {2,}| +(?=\n)|(?<=\n) +")
 _REALISE: dict[str, Callable[[str], str]] = {"ko": korean.realise, "en": english.realise}
+
+# Genres whose documents come from the grammar alone.
+PROSE = ("web", "encyclopedia", "stories", "dialogue")
 
 Node = Callable[["_Expansion"], str]
 Template = tuple["str | Node", ...]
@@ -64,6 +65,13 @@ class Grammar:
         """Expand a template, with some slots already bound, and inflect the result."""
         expansion = _Expansion(rng, self._rules, dict(values or {}))
         return self._realise(_SPACES.sub(_squeeze, expansion.text(_compile(template))).strip())
+
+
+@cache
+def grammar_of(genre: str, language: str) -> Grammar:
+    """Return the rules of a genre, beside words and names that all genres share."""
+    facts = ("facts",) if genre == "encyclopedia" else ()
+    return Grammar(language, "words", f"names_{language}", *facts, f"{genre}_{language}")
 
 
 class _Expansion:

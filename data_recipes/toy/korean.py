@@ -5,8 +5,6 @@ picks 을 or 를, ``걷다[~았다]`` puts the verb in front of it into the name
 reads the number the native way (세), as counters such as 번 and 명 want it.
 """
 
-from __future__ import annotations
-
 import re
 
 _BASE = ord("가")

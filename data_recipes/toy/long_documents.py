@@ -1,10 +1,8 @@
 """Documents of 8,000 to 16,000 characters in which planted facts are recalled word for word."""
 
-from __future__ import annotations
-
 import random
 
-from . import prose
+from .grammar import PROSE, grammar_of
 from .items.types import between, choose, distinct
 from .korean import josa
 
@@ -53,7 +51,7 @@ def write_paragraphs(rng: random.Random, language: str, size: int) -> list[str]:
     paragraphs: list[str] = []
     written = 0
     while written < size:
-        text = prose.document(rng, choose(rng, prose.GENRES), language)
+        text = grammar_of(choose(rng, PROSE), language).write(rng, "{doc}")
         for paragraph in text.split("\n\n"):
             paragraphs.append(paragraph)
             written += len(paragraph)

@@ -1,7 +1,5 @@
 """Preference pairs: a right answer against one with a known fault."""
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Iterator

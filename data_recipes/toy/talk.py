@@ -1,7 +1,5 @@
 """Sentences of the conversations: greetings, facts about the user, system prompts, tools."""
 
-from __future__ import annotations
-
 from typing import Any
 
 # (what the user says, what the assistant says)

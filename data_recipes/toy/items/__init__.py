@@ -4,8 +4,6 @@ Every step of a trace is local (a successor, a digit, a copy), while the answer 
 of them at once, so a small model gains by thinking.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Running totals and counting."""
 
-from __future__ import annotations
-
 import random
 
 from ..korean import josa

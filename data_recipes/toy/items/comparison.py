@@ -1,7 +1,5 @@
 """The larger or smaller of two to four numbers, compared digit by digit."""
 
-from __future__ import annotations
-
 import random
 
 from ..korean import josa

@@ -1,7 +1,5 @@
 """Weekdays and months some days or months before or after, listed one by one."""
 
-from __future__ import annotations
-
 import random
 from functools import partial
 

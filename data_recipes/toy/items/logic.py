@@ -1,7 +1,5 @@
 """Orders walked along name by name, and things that pass from hand to hand."""
 
-from __future__ import annotations
-
 import random
 
 from ..korean import josa

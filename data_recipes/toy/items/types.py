@@ -1,7 +1,5 @@
 """What a reasoning item is, and what a task has to provide to make items."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Units: a large number of small units split up, and two units written as one number."""
 
-from __future__ import annotations
-
 import random
 
 from ..korean import josa

@@ -1,7 +1,5 @@
 """Names and things of the items; the same index is the same thing in both languages."""
 
-from __future__ import annotations
-
 NAMES = {
     "en": "Emma Leo Grace Daniel Lucy Henry Nora Adam Ruby Alice Peter Mina".split(),
     "ko": "지훈 서연 민준 하은 도윤 지우 현우 수빈 준서 예린 유진 민서".split(),
