@@ -7,8 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-from datatrove.data import DocumentsPipeline
-from datatrove.pipeline.base import PipelineStep
 
 from ..common.files import write_json_atomically
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
@@ -23,24 +21,6 @@ FLAG = pa.field("contaminated_by", pa.list_(pa.string()))
 _SHOWN_CHARACTERS = 200
 REPORT = "report.json"
 _EXAMPLES = 10
-
-
-class BuildIndex(PipelineStep):
-    """`build_index` as a step of one task, to run where `DecontaminateStep` will."""
-
-    name = "Index of evaluation sets"
-    type = "CLEANING"
-
-    def __init__(self, output_dir: Path, config: DecontaminateConfig) -> None:
-        super().__init__()
-        self.output_dir = output_dir
-        self.config = config
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        build_index(self.config, self.output_dir)
-        yield from ()
 
 
 def _compile() -> None:
@@ -198,22 +178,3 @@ def write_report(config: DecontaminateConfig, sources: list[str], output_dir: Pa
         "tasks": tasks,
     }
     write_json_atomically(output_dir / REPORT, report)
-
-
-class WriteReport(PipelineStep):
-    """`write_report` as a step of one task, to run after `DecontaminateStep`."""
-
-    name = "Contamination report"
-    type = "CLEANING"
-
-    def __init__(self, sources: list[str], output_dir: Path, config: DecontaminateConfig) -> None:
-        super().__init__()
-        self.sources = sources
-        self.output_dir = output_dir
-        self.config = config
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        write_report(self.config, self.sources, self.output_dir)
-        yield from ()

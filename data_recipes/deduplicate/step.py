@@ -13,10 +13,9 @@ from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
 from ..common.errors import RecipeError
-from ..common.files import write_json_atomically
 from ..common.progress import Progress
-from ..engine.documents import REJECTION, ShardWriter, read_batches, shard_schema, text_buffers
-from ..engine.steps import StepFolder, Tally
+from ..engine.documents import REJECTION, read_batches, shard_schema, text_buffers
+from ..engine.steps import ShardOutput, StepFolder
 from ..text.kernels import compile_once
 from .bloom import HEADER, BloomFilter, FilterShape
 from .config import DedupConfig, Mode
@@ -45,11 +44,10 @@ def removed_path(folder: StepFolder, shard: str) -> Path:
     return folder.root / "removed" / f"{shard}.parquet"
 
 
-class ShardOutput:
-    """The files of one shard; the counts come last and mark it as finished.
+class DedupOutput(ShardOutput):
+    """The files of one shard, of which one holds what kept documents lost.
 
-    All methods are for one thread, which may lag behind the one that decides. After an error
-    nothing is written any more, so that no shard is finished with rows missing.
+    All methods are for one thread, which may lag behind the one that decides.
 
     Args:
         folder: of the source.
@@ -64,41 +62,25 @@ class ShardOutput:
     def __init__(
         self, folder: StepFolder, shard: str, schema: pa.Schema, progress: Progress
     ) -> None:
-        self._stats = folder.stats(shard)
-        self._progress = progress
-        self._tally = Tally()
-        self._start = time.perf_counter()
-        self._writers: list[ShardWriter] = []
         kept = kept_schema(schema, f"{folder.root.name}, shard {shard}")
-        try:
-            for path, own in (
-                (folder.kept(shard), kept),
-                (folder.rejected(shard), pa.schema([*schema, *REJECTION])),
-                (removed_path(folder, shard), REMOVED_SCHEMA),
-            ):
-                self._writers.append(ShardWriter(path, own))
-        except BaseException:
-            self.discard()
-            raise
+        rejected = pa.schema([*schema, *REJECTION])
+        super().__init__(
+            folder, shard, kept, rejected, {removed_path(folder, shard): REMOVED_SCHEMA}
+        )
+        self._progress = progress
 
-    def write(self, batch: pa.RecordBatch, ngrams: Ngrams, found: Duplicates) -> None:
+    def add(self, batch: pa.RecordBatch, ngrams: Ngrams, found: Duplicates) -> None:
         """Write what becomes of a batch.
 
         Raises:
             RecipeError: the disk is full.
         """
-        if not self._writers:
-            return
-        try:
+        with self._whole_or_nothing():
             outcome, removed = rewrite(batch, ngrams, found)
-            before = self._tally.bytes_in
-            self._tally.add(batch, outcome)
-            for writer, rows in zip(self._writers, (outcome.kept, outcome.rejected, removed)):
-                writer.write(rows)
-            self._progress.update(self._tally.bytes_in - before)
-        except BaseException:
-            self.discard()
-            raise
+            before = self.tally.bytes_in
+            self.tally.add(batch, outcome)
+            self.write(outcome.kept, outcome.rejected, removed)
+            self._progress.update(self.tally.bytes_in - before)
 
     def close(self) -> None:
         """Finish the shard.
@@ -107,31 +89,14 @@ class ShardOutput:
             RecipeError: the disk is full.
             RuntimeError: bytes appeared or disappeared.
         """
-        if not self._writers:
-            return
-        tally = self._tally
-        try:
-            removed = tally.counts.get("bytes_removed", 0)
+        tally, removed = self.tally, self.tally.counts.get("bytes_removed", 0)
+        with self._whole_or_nothing():
             if tally.bytes_in != tally.bytes_kept + tally.bytes_rejected + removed:
                 raise RuntimeError(
                     f"{tally.bytes_in:,} bytes became {tally.bytes_kept:,} kept, "
                     f"{tally.bytes_rejected:,} rejected and {removed:,} removed"
                 )
-            for writer in self._writers:
-                writer.close()
-            tally.seconds = time.perf_counter() - self._start
-            self._stats.parent.mkdir(parents=True, exist_ok=True)
-            write_json_atomically(self._stats, vars(tally))
-            self._writers = []
-        except BaseException:
-            self.discard()
-            raise
-
-    def discard(self) -> None:
-        """Give up: no temporary files stay."""
-        for writer in self._writers:
-            writer.discard()
-        self._writers = []
+        super().close()
 
 
 def map_ahead(
@@ -326,11 +291,11 @@ class DedupStep(PipelineStep):
                 for place, item in map_ahead(self._cut, batches, cutters, ahead):
                     if isinstance(item, pa.Schema):
                         source, shard = work[place]
-                        output = ShardOutput(self.outputs[source], shard, item, progress)
+                        output = DedupOutput(self.outputs[source], shard, item, progress)
                     elif item is not None:
                         batch, ngrams = item
                         found = find_duplicates(ngrams, config.mode, config.threshold, bloom)
-                        behind.submit(output.write, batch, ngrams, found)
+                        behind.submit(output.add, batch, ngrams, found)
                     else:
                         behind.submit(output.close)
                         self._check_rate(bloom)

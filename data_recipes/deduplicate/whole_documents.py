@@ -13,6 +13,7 @@ it compares hashes of 64 bits.
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from datatrove.utils.word_tokenizers import WhitespaceTokenizer
 
 from ..common.progress import Progress
 from ..engine.documents import read_batches, text_bytes
+from ..engine.executors import Call
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
 from .config import ExactConfig, MinhashConfig
 
@@ -54,23 +56,6 @@ class SpacedWords(WhitespaceTokenizer):
     def word_tokenize(self, text: str) -> list[str]:
         """Cut a text that has no punctuation any more."""
         return text.split()
-
-
-class ClearWork(PipelineStep):
-    """Deletes what a killed run left: datatrove reads every file that it finds. One task."""
-
-    name = "Clear"
-    type = "DEDUP"
-
-    def __init__(self, output_dir: Path) -> None:
-        super().__init__()
-        self.output_dir = output_dir
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        shutil.rmtree(work_dir(self.output_dir), ignore_errors=True)
-        yield from ()
 
 
 class Signatures(PipelineStep):
@@ -184,7 +169,8 @@ def whole_document_phases(
         ]
         remove = RemoveListed(inputs, output_dir, "remove/{:06d}.remove", "near_duplicate")
     return [
-        (ClearWork(output_dir), 1),
+        # What a killed run left: datatrove reads every file that it finds.
+        (Call(partial(shutil.rmtree, work, ignore_errors=True)), 1),
         (Signatures(inputs, output_dir, block), tasks),
         *search,
         (remove, tasks),

@@ -47,27 +47,27 @@ class Job:
 
 
 class Call(PipelineStep):
-    """Calls a function when its task runs.
+    """Calls a function when its task runs, the only one of its job.
 
     For work that cannot be described before the steps in front of it have run, as a chain on a
     cluster must be.
 
     Args:
-        function: takes the rank of the task and the number of tasks; pickled by reference, so it
-            (or the function inside a `functools.partial`) lives at the top of a module.
+        function: takes nothing, as a `functools.partial` of a function at the top of a module does,
+            which is pickled by reference.
     """
 
     name = "Call"
     type = "CLEANING"
 
-    def __init__(self, function: Callable[[int, int], None]) -> None:
+    def __init__(self, function: Callable[[], object]) -> None:
         super().__init__()
         self.function = function
 
     def run(
         self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
     ) -> DocumentsPipeline:
-        self.function(rank, world_size)
+        self.function()
         yield from ()
 
 

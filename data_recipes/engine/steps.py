@@ -10,6 +10,8 @@ workers shows in what is written.
 import json
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,83 @@ def claim(directory: Path, settings: dict[str, Any]) -> None:
     )
 
 
+class ShardOutput(AbstractContextManager):
+    """The files of one shard of a step; its counts come last, and mark the shard as finished.
+
+    As a context manager it finishes on a clean exit and leaves nothing behind on an error. Once
+    discarded it writes nothing any more, so that no shard is finished with rows missing.
+
+    Args:
+        folder: of the source.
+        shard: its name.
+        kept: schema of the rows that go on.
+        rejected: schema of the others.
+        more: schemas of further files, by path.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+
+    def __init__(
+        self,
+        folder: StepFolder,
+        shard: str,
+        kept: pa.Schema,
+        rejected: pa.Schema,
+        more: dict[Path, pa.Schema] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._start = time.perf_counter()
+        self._stats = folder.stats(shard)
+        self._writers: list[ShardWriter] = []
+        files = {folder.kept(shard): kept, folder.rejected(shard): rejected, **(more or {})}
+        with self._whole_or_nothing():
+            for path, schema in files.items():
+                self._writers.append(ShardWriter(path, schema))
+
+    def write(self, *batches: pa.RecordBatch) -> None:
+        """Write rows to each file: kept ones, rejected ones, and further ones in their order.
+
+        Raises:
+            RecipeError: the disk is full.
+        """
+        with self._whole_or_nothing():
+            for writer, rows in zip(self._writers, batches):
+                writer.write(rows)
+
+    def close(self) -> None:
+        """Finish the shard.
+
+        Raises:
+            RecipeError: the disk is full.
+        """
+        if not self._writers:
+            return
+        with self._whole_or_nothing():
+            for writer in self._writers:
+                writer.close()
+            self.tally.seconds = time.perf_counter() - self._start
+            write_json_atomically(self._stats, vars(self.tally))
+        self._writers = []
+
+    def discard(self) -> None:
+        """Give up: no temporary files stay."""
+        for writer in self._writers:
+            writer.discard()
+        self._writers = []
+
+    @contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.discard()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close() if kind is None else self.discard()
+
+
 class ShardStep(PipelineStep):
     """A cleaning step over the shards of some sources.
 
@@ -229,20 +308,13 @@ class ShardStep(PipelineStep):
 
     def _process_shard(self, name: str, shard: str, progress: "Progress") -> Tally:
         folder, path = self.outputs[name], self.inputs[name].kept(shard)
-        tally, start = Tally(), time.perf_counter()
         schema = shard_schema(path)
-        with (
-            ShardWriter(folder.kept(shard), self.schema(schema)) as kept,
-            ShardWriter(folder.rejected(shard), pa.schema([*schema, *REJECTION])) as rejected,
-        ):
+        rejected = pa.schema([*schema, *REJECTION])
+        with ShardOutput(folder, shard, self.schema(schema), rejected) as output:
             for batch in read_batches(path):
                 outcome = self.process(batch)
-                before = tally.bytes_in
-                tally.add(batch, outcome)
-                kept.write(outcome.kept)
-                rejected.write(outcome.rejected)
-                progress.update(tally.bytes_in - before)
-        tally.seconds = time.perf_counter() - start
-        folder.stats(shard).parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(folder.stats(shard), vars(tally))
-        return tally
+                before = output.tally.bytes_in
+                output.tally.add(batch, outcome)
+                output.write(outcome.kept, outcome.rejected)
+                progress.update(output.tally.bytes_in - before)
+        return output.tally

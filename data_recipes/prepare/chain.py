@@ -15,7 +15,8 @@ from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import show_progress
 from ..common.run_dir import SETTINGS
-from ..decontaminate.step import BuildIndex, DecontaminateStep, WriteReport
+from ..decontaminate.index import build_index
+from ..decontaminate.step import DecontaminateStep, write_report
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.step import DedupStep
 from ..deduplicate.whole_documents import whole_document_phases, work_dir
@@ -97,9 +98,9 @@ def _jobs_of(config: DataConfig, name: str) -> list[Job]:
         ]
     elif name == "decontaminate":
         steps = [
-            (BuildIndex(output, config.decontaminate), 1),
+            (Call(partial(build_index, config.decontaminate, output)), 1),
             (DecontaminateStep(inputs, output, config.decontaminate), tasks),
-            (WriteReport(list(inputs), output, config.decontaminate), 1),
+            (Call(partial(write_report, config.decontaminate, list(inputs), output)), 1),
         ]
     elif isinstance(config.deduplicate, DedupConfig):
         # A filter is one task: what it removes depends on all that it saw before.
@@ -162,7 +163,7 @@ def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
     return counted
 
 
-def _finish(config: DataConfig, name: str, rank: int = 0, world_size: int = 1) -> None:
+def _finish(config: DataConfig, name: str) -> None:
     counted = tallies(config, name)
     summary = {source: vars(tally) for source, tally in counted.items()}
     # Signatures of MinHash and exact deduplication, of no use once their step is done.

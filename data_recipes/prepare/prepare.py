@@ -159,12 +159,8 @@ def submit_chain(config: DataConfig) -> None:
     if not left and (config.shards_dir / SUMMARY).is_file():
         print(f"done: {config.shards_dir}")
         return
-    rest = Call(partial(_prepare_rest, config.model_copy(update={"executor": local})))
+    rest = Call(partial(prepare, config.model_copy(update={"executor": local})))
     submit([*left, Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
-
-
-def _prepare_rest(config: DataConfig, rank: int, world_size: int) -> None:
-    prepare(config)
 
 
 def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:

@@ -1,7 +1,6 @@
 """The first step: raw sources to shards, with what could not be read set aside."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from datatrove.pipeline.base import PipelineStep
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..common.progress import Progress
-from ..engine.documents import BATCH_BYTES, SCHEMA, ShardWriter, text_bytes
-from ..engine.steps import StepFolder, Tally, add_counts
+from ..engine.documents import BATCH_BYTES, SCHEMA, text_bytes
+from ..engine.steps import ShardOutput, StepFolder, Tally, add_counts
 from ..text.histograms import histogram
 from .files import (
     Reading,
@@ -44,8 +43,8 @@ SET_ASIDE = pa.schema(
 _ROW_BYTES = 500  # about what Python holds for a row besides its text
 
 
-class ReadShard:
-    """Writes `{kept,rejected}/<name>.parquet`, and last `stats/<name>.json`.
+class ReadShard(ShardOutput):
+    """The files of one shard of what is read; rejected are the rows that were set aside.
 
     Args:
         folder: of the source.
@@ -61,18 +60,10 @@ class ReadShard:
     def __init__(
         self, folder: StepFolder, name: str, source: SourceConfig, input_name: str, file: str
     ) -> None:
-        self.tally = Tally()
-        self._start = time.perf_counter()
+        super().__init__(folder, name, SCHEMA, SET_ASIDE)
         self._source = source
         self._prefix = f"{source.name}/{input_name}"
         self._file = file
-        self._stats = folder.stats(name)
-        self._kept = ShardWriter(folder.kept(name), SCHEMA)
-        try:
-            self._aside = ShardWriter(folder.rejected(name), SET_ASIDE)
-        except BaseException:
-            self._kept.discard()
-            raise
         self._rows: list[Row] = []
         self._aside_rows: list[SetAside] = []
         self._waiting = 0
@@ -114,7 +105,6 @@ class ReadShard:
         kept = pa.RecordBatch.from_pydict(columns, SCHEMA)
         lengths = {"kept": histogram("bytes", text_bytes(kept)), "rejected": histogram("bytes", [])}
         add_counts(self.tally.counts, {"histograms": {"length": {"bytes": lengths}}})
-        self._kept.write(kept)
         columns = {
             "id": [f"{self._prefix}:{row.place}" for row in aside],
             "file": [self._file] * len(aside),
@@ -124,23 +114,13 @@ class ReadShard:
             "detail": [row.detail for row in aside],
             "sample": [row.sample for row in aside],
         }
-        self._aside.write(pa.RecordBatch.from_pydict(columns, SET_ASIDE))
+        self.write(kept, pa.RecordBatch.from_pydict(columns, SET_ASIDE))
         self._rows, self._aside_rows, self._waiting = [], [], 0
 
-    def close(self) -> Tally:
-        """Finish the shard; its counts come last."""
+    def close(self) -> None:
+        """Write what is left, and finish the shard."""
         self._flush()
-        self._kept.close()
-        self._aside.close()
-        self.tally.seconds = time.perf_counter() - self._start
-        self._stats.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(self._stats, vars(self.tally))
-        return self.tally
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._kept.discard()
-        self._aside.discard()
+        super().close()
 
 
 # Larger files are read in shares of about this size, on disk, where their type allows it. Our
@@ -262,10 +242,8 @@ class ReadStep(PipelineStep):
                 else:
                     rows = read_file(part.file, form, self._limit, _follow(progress), part.share)
                 tally = self._write(part, normalised(rows) if self.config.normalise else rows)
-                marker = self._marker(part)
-                marker.parent.mkdir(parents=True, exist_ok=True)
                 counts = {name: getattr(tally, name) for name in _COUNTS}
-                write_json_atomically(marker, counts)
+                write_json_atomically(self._marker(part), counts)
         yield from ()
 
     def _check_columns(self, work: list[Part]) -> None:
@@ -294,14 +272,16 @@ class ReadStep(PipelineStep):
             for row in rows:
                 shard.add(row)
                 if shard.tally.bytes_in >= full:
-                    total += shard.close()
+                    shard.close()
+                    total += shard.tally
                     self._judge(part, total)
                     number += 1
                     shard = new_shard()
-            total += shard.close()
+            shard.close()
         except BaseException:
             shard.discard()
             raise
+        total += shard.tally
         self._judge(part, total)
         return total
 

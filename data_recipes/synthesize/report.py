@@ -88,7 +88,7 @@ def sources(config: SynthesizeConfig, outcomes: Acceptance) -> list[dict[str, An
     ]
 
 
-def finish(config: SynthesizeConfig, rank: int = 0, world_size: int = 1) -> None:
+def finish(config: SynthesizeConfig) -> None:
     """Write the report and the sources, and print them.
 
     Raises:

@@ -42,7 +42,7 @@ def _reader(config: SynthesizeConfig) -> ReadStep:
     return ReadStep(config.seeds, config.read_dir, config.read)
 
 
-def _check_seeds(config: SynthesizeConfig, rank: int = 0, world_size: int = 1) -> None:
+def _check_seeds(config: SynthesizeConfig) -> None:
     for seed in config.seeds:
         folder = StepFolder(config.read_dir / seed.name)
         tally = folder.tally()

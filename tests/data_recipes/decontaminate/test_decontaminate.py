@@ -12,7 +12,7 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from data_recipes.decontaminate.config import SHIPPED, DecontaminateConfig
 from data_recipes.decontaminate.index import INDEX, Index, build_index
-from data_recipes.decontaminate.step import REPORT, BuildIndex, DecontaminateStep, WriteReport
+from data_recipes.decontaminate.step import REPORT, DecontaminateStep, write_report
 from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.toy import documents
 
@@ -139,11 +139,9 @@ def run(root: Path, config: DecontaminateConfig, tasks: int = 1) -> Decontaminat
     out = root / "decontaminate"
     sources = {path.name: path for path in sorted((root / "read").iterdir())}
     step = DecontaminateStep(sources, out, config)
-    for number, work in enumerate(
-        (BuildIndex(out, config), step, WriteReport(list(sources), out, config))
-    ):
-        own = tasks if work is step else 1
-        execute([work], own, ExecutorConfig(workers=own), out / "logs" / str(number))
+    build_index(config, out)
+    execute([step], tasks, ExecutorConfig(workers=tasks), out / "logs")
+    write_report(config, list(sources), out)
     return step
 
 

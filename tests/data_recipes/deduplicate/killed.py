@@ -13,12 +13,13 @@ from unittest import mock
 from data_recipes.deduplicate import bloom, step
 from data_recipes.deduplicate.config import DedupConfig
 from data_recipes.deduplicate.step import DedupStep
+from data_recipes.engine import steps
 
 # In the middle of a shard; with all of its files but the counts; while the filter is saved, with
 # the bits on disk and not the header.
 PLACES = {
-    "write": (step.ShardOutput, "write"),
-    "counts": (step, "write_json_atomically"),
+    "write": (step.DedupOutput, "add"),
+    "counts": (steps, "write_json_atomically"),
     "save": (bloom, "write_json_atomically"),
 }
 

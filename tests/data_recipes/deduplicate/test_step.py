@@ -167,14 +167,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert killed.returncode == -9
     work = make(corpus, str(tmp_path), threads=1, snapshot_minutes=60, expected_ngrams=100_000)
     opened: list[str] = []
-    real = step.ShardOutput
+    real = step.DedupOutput
 
     def spy(folder: object, shard: str, *rest: object) -> object:
         opened.append(shard)
         return real(folder, shard, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "ShardOutput", spy)
+        patch.setattr(step, "DedupOutput", spy)
         list(work.run())
     assert len(opened) == redone
     assert state_of(work) == state_of(whole)
@@ -185,7 +185,7 @@ def test_a_finished_run_has_nothing_left_to_do(
     corpus: Path, whole: DedupStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state_of(whole)
-    monkeypatch.setattr(step, "ShardOutput", None)
+    monkeypatch.setattr(step, "DedupOutput", None)
     list(whole.run())
     assert state_of(whole) == before
 

@@ -40,7 +40,7 @@ class DropShort(ShardStep):
         return decide(batch, reasons, details, characters=sum(map(len, texts)))
 
 
-def count_kept(folder: Path, path: Path, rank: int, world_size: int) -> None:
+def count_kept(folder: Path, path: Path) -> None:
     """Writes how many documents a step kept."""
     path.write_text(str(StepFolder(folder).tally().documents_kept))
 

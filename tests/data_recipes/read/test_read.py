@@ -85,6 +85,7 @@ KILL = """
 import os, sys
 from pathlib import Path
 from data_recipes.read import step
+from data_recipes.engine import steps
 from data_recipes.engine.documents import ShardWriter
 from tests.data_recipes.read.test_read import SMALL_SHARDS, read_source, source_at
 
@@ -92,16 +93,13 @@ place, count = sys.argv[2], int(sys.argv[3])
 module, name = {
     "row": (step.ReadShard, "add"),
     "shard": (ShardWriter, "close"),
-    "counts": (step, "write_json_atomically"),
+    "counts": (steps, "write_json_atomically"),
     "marker": (step, "write_json_atomically"),
 }[place]
 function, calls = getattr(module, name), []
-FOLDERS = {"counts": "stats", "marker": "parts"}
 
 def killed(*arguments):
-    # Counts of a shard and markers of a part are written by one function, into two folders.
-    if place not in FOLDERS or arguments[0].parent.name == FOLDERS[place]:
-        calls.append(place)
+    calls.append(place)
     if len(calls) == count:
         os.kill(os.getpid(), 9)
     return function(*arguments)

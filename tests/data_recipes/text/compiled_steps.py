@@ -10,7 +10,8 @@ from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 
 from data_recipes.decontaminate.config import DecontaminateConfig
-from data_recipes.decontaminate.step import BuildIndex, DecontaminateStep
+from data_recipes.decontaminate.index import build_index
+from data_recipes.decontaminate.step import DecontaminateStep
 from data_recipes.deduplicate.config import DedupConfig
 from data_recipes.deduplicate.step import DedupStep
 from data_recipes.filter.profiles import FilterConfig
@@ -48,7 +49,7 @@ for module in [m for n, m in sys.modules.items() if n.startswith("data_recipes."
         module.compile_once = lambda name, work: work()  # though an earlier process did
 for step in steps:
     step.compile_kernels()
-list(BuildIndex(Path("decontaminate"), wanted).run())
+build_index(wanted, Path("decontaminate"))
 before = called()
 for step in steps:
     list(step.run())
