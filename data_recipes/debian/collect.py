@@ -135,7 +135,7 @@ def _documents(pages: list[tuple[str, bytes]], language: str) -> Iterator[tuple[
         elif name.endswith(CATALOGUES):
             messages = read_catalogue(data, name)
             keys = language == "en" and name.endswith(".mo")
-            yield name, "\n\n".join(messages if keys else messages.values())
+            yield name, "\n\n".join(key if keys else message for key, message in messages)
         else:
             yield name, page_text(data, name, titles[os.path.dirname(name)])
 
@@ -164,12 +164,13 @@ def _add_manual(
                 continue
             messages, beside = read_catalogue(data, path), path.removesuffix(f"{language}.json")
             if language == "en":
-                english[beside] = messages
+                english[beside] = dict(messages)
                 continue
-            known = english.get(beside, {}) if path.endswith(".json") else {k: k for k in messages}
+            names = path.endswith(".json")
+            known = english.get(beside, {}) if names else {key: key for key, _ in messages}
             pairs = (
                 (f"{path}/{number}", known[key], message)
-                for number, (key, message) in enumerate(messages.items())
+                for number, (key, message) in enumerate(messages)
                 if key in known
             )
             collection.add_pairs(name, manual.licence, language, pairs)

@@ -59,11 +59,11 @@ def _long_description(lines: list[str], joiner: WrapJoiner) -> str:
     return "\n".join(written).strip("\n")
 
 
-def read_catalogue(data: bytes, name: str) -> dict[str, str]:
-    """Read the messages of a program that are not empty, by what they translate.
+def read_catalogue(data: bytes, name: str) -> list[tuple[str, str]]:
+    """Read the messages of a program that are not empty, each after what it translates.
 
-    In a gettext catalogue that is the English message; in JSON it is a name, the same in every
-    language.
+    In a gettext catalogue that is the English message, which may stand there more than once, for
+    other contexts; in JSON it is a name, the same in every language.
     """
     if name.endswith(".json"):
         pairs = {k: v for k, v in json.loads(data).items() if isinstance(v, str) and k[:1] != "@"}
@@ -72,8 +72,8 @@ def read_catalogue(data: bytes, name: str) -> dict[str, str]:
         catalogue = gettext.GNUTranslations(io.BytesIO(data))._catalog
         pairs = {k[0] if isinstance(k, tuple) else k: v for k, v in catalogue.items() if k}
     # A message may start with its context, which is not shown to anyone.
-    cut = {_shown(key): _shown(message) for key, message in pairs.items()}
-    return {key: message for key, message in cut.items() if key and message}
+    shown = ((_shown(key), _shown(message)) for key, message in pairs.items())
+    return [(key, message) for key, message in shown if key and message]
 
 
 def _shown(message: str) -> str:

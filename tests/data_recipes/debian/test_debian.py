@@ -224,19 +224,21 @@ CATALOGUE = compile_catalogue(
         "": "Content-Type: text/plain; charset=UTF-8\n",
         "Open the file": "파일을 엽니다",
         "OK": "OK",
+        "button\x04Quit": "그만두기",
         "menu\x04Quit": "끝내기",
     }
 )
 
 
 def test_messages_of_programs() -> None:
-    assert read_catalogue(CATALOGUE, "x.mo") == {
-        "OK": "OK",
-        "Open the file": "파일을 엽니다",
-        "Quit": "끝내기",
-    }
+    assert read_catalogue(CATALOGUE, "x.mo") == [
+        ("OK", "OK"),
+        ("Open the file", "파일을 엽니다"),
+        ("Quit", "그만두기"),
+        ("Quit", "끝내기"),
+    ]
     messages = '{"@metadata": {"authors": []}, "edit": "편집", "empty": ""}'.encode()
-    assert read_catalogue(messages, "i18n/ko.json") == {"edit": "편집"}
+    assert read_catalogue(messages, "i18n/ko.json") == [("edit", "편집")]
 
 
 def test_plain_text_keeps_its_lines() -> None:
@@ -343,12 +345,13 @@ def test_pairs_say_the_same_in_both_languages(tmp_path: Path) -> None:
         ("Translation-ko", "It draws", "글자를 그립니다"),
         ("tool", "Open the file", "파일을 엽니다"),
         ("tool", "Quit", "끝내기"),
+        ("tool", "Quit", "그만두기"),
         ("wiki", "Edit", "편집"),
     }
     assert len({row["id"] for row in pairs}) == len(pairs) == report["pairs_ko"]["pairs"]
     assert [row["source"] for row in _rows(out / "manuals_ko.jsonl")] == ["manual"]
     english = [row["text"] for row in _rows(out / "debian_en.jsonl") if row["source"] == "tool"]
-    assert english == ["OK\n\nOpen the file\n\nQuit"]
+    assert english == ["OK\n\nOpen the file\n\nQuit\n\nQuit"]
 
 
 def test_output_directory_that_is_a_file(tmp_path: Path) -> None:
