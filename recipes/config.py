@@ -30,6 +30,18 @@ class ShapeConfig(Strict):
     vocab_size: int = Field(gt=0)
     tie_word_embeddings: bool = False
 
+    @model_validator(mode="after")
+    def _heads(self) -> "ShapeConfig":
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"{self.num_attention_heads} attention heads cannot share "
+                f"{self.num_key_value_heads} key/value heads evenly: change num_attention_heads or "
+                "num_key_value_heads"
+            )
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd, and RoPE rotates halves of it")
+        return self
+
 
 class ModelConfig(Strict):
     """What is trained.

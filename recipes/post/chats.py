@@ -138,6 +138,7 @@ def _rows(
     sources: list[dict[str, Any]], tokenize: ChatTokenizer, balance: str | None, seed: int
 ) -> Iterator[dict[str, Any]]:
     for source in map(ChatSource.model_validate, sources):
+        number = -1
         for number, (where, row) in enumerate(read_rows(source.path)):
             if number == source.max_rows:
                 break
@@ -167,6 +168,8 @@ def _rows(
                     "cut": end == found[-1] < len(conversation.messages),
                     "key": key,
                 }
+        if number < 0:
+            raise RecipeError(f"data.sources: {source.path} is empty; name one with conversations")
 
 
 def select(

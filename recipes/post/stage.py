@@ -34,6 +34,8 @@ def chat_plan(config: ChatStageConfig) -> str:
     )
     for source in config.data.sources:
         path = Path(source.path)
+        if path.is_file() and not path.stat().st_size:
+            raise RecipeError(f"data.sources: {path} is empty; name one with conversations")
         size = f"{path.stat().st_size:,} bytes" if path.is_file() else "not on this machine"
         lines.append(f"source            {source.path}: {size}")
     return "\n".join(lines)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
 from data_recipes.common.errors import RecipeError
-from eval.choices import LETTERS, names_choice, options_from_text
+from eval.choices import LETTERS, gpqa_main, names_choice, options_from_text
 from eval.suites import leaf_entries
 from eval.task_manager import LM_EVAL_TASKS, TASKS, LocalTaskManager, hub_data
 
@@ -197,6 +198,12 @@ def test_the_choices_of_gpqa_stay_where_they_are(manager: Any) -> None:
     assert once == again and len({doc["answer"] for doc in once}) == 4
     for doc in once:
         assert doc[f"choice{'ABCD'.index(doc['answer'][1]) + 1}"] == doc["Correct Answer"]
+    # Nor may another run find them elsewhere; rows in memory are not cached.
+    rows = [
+        {k: doc[k] for k in doc if k.startswith(("Question", "Corr", "Incorr"))} for doc in once
+    ]
+    first, second = (list(gpqa_main(Dataset.from_list(5 * rows))) for _ in range(2))
+    assert first == second
 
 
 def test_what_subjects_share_is_no_task(manager: Any) -> None:

@@ -81,6 +81,8 @@ def test_override_and_base_are_merged_and_mixture_is_replaced() -> None:
         ("batch.micro_batch=many", "micro_batch"),
         ("batch.tokens_per_step=1000", "multiple of"),
         ("model.attention=flash", "attention"),
+        ("model.shape.num_key_value_heads=2", "model.shape: .* key/value heads evenly"),
+        ("model.shape.head_dim=33", "model.shape: .*head_dim 33 is odd"),
     ],
 )
 def test_bad_values_name_the_key(override: str, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
 from data_recipes.toy.chats import chats
 from data_recipes.toy.preferences import preferences
 from modeling_kormo import CHAT_TEMPLATE
@@ -254,6 +255,9 @@ def test_keys_of_chat_data(base: Path, tmp_path: Path) -> None:
     assert taken(*plain, length=250)[1]["later_turns"] > 0
     dropped = taken("data.thinking_share=null", "data.overlong=drop", length=250)[1]
     assert dropped["later_turns"] == 0 and dropped["too_long"] > 0
+    path.write_text(" \n")
+    with pytest.raises(RecipeError, match="rows.jsonl is empty; name one with conversations"):
+        taken(*plain)
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
