@@ -381,6 +381,9 @@ def test_the_shipped_sets_are_named_by_file() -> None:
     assert len(tasks) == 23 and {"mmlu", "kmmlu", "click", "kobest"} <= tasks
     assert all(path.startswith("hub://") for s in sets for path in s.paths)
     assert len(next(s for s in sets if s.task == "kmmlu").paths) == 45
+    # Most of these questions rest on the findings.
+    clinical = next(s for s in sets if s.task == "kr_clinical_qa")
+    assert clinical.columns == ["question", "exam", "options"]
     assert (SHIPPED / "evaluation_sets.yaml").is_file()
     with pytest.raises(RecipeError, match="no such config file"):
         DecontaminateConfig(evaluation_sets="evaluation_set.yaml").sets()

@@ -66,6 +66,25 @@ def test_a_short_text_is_called_short(language: str) -> None:
     assert own.apply(batch).reasons == ["low_words"]
 
 
+def test_the_subject_of_an_article_is_no_boilerplate() -> None:
+    """Short lines about JavaScript and cookies; pages that want them switched on say so."""
+    own = DocumentFilter(load_profile("en"))
+    article = (
+        "JavaScript was written in ten days, and the name was a choice of the sellers.\n"
+        "Until then a page was text, and a form had to be sent to be looked at.\n"
+        "With JavaScript the browser could tell that a field was empty before that.\n"
+        "A cookie is a line of text that the browser keeps and sends back each time.\n"
+        "JavaScript can read the cookie, unless the server has said that it may not.\n"
+        "Most of what has been said against JavaScript is about how it was used."
+    )
+    wall = (
+        "Please enable JavaScript to view this page.\nThis site uses cookies.\n" * 3 + article[:160]
+    )
+    (batch,) = batches_of([article, wall], "en")
+    assert own.apply(batch).reasons[0] is None
+    assert own.apply(batch).reasons[1] is not None
+
+
 def test_one_phrase_of_spam_says_nothing() -> None:
     own = DocumentFilter(load_profile("en"))
     good = next(r["text"] for r in ROWS if r["kind"] == "news" and r["language"] == "en")
