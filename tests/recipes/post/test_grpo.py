@@ -244,6 +244,40 @@ def test_a_rewarded_token_becomes_more_frequent(overrides: list[str]) -> None:
     assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
 
 
+def test_the_kl_term_pulls_towards_the_reference(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    """Where nothing is rewarded, it alone is learned from."""
+    config = stage(
+        overrides,
+        "schedule={steps: 8, warmup_steps: 0}",
+        "optimizer={learning_rate: 1e-2, kl_beta: 1}",
+        "logging.save_every=1000",
+    )
+    tokenizer = load_rollout_tokenizer(config.model.init_from)
+    model = load_model(config.model.init_from, "sdpa")
+    with torch.no_grad():
+        model.lm_head.weight.add_(torch.randn_like(model.lm_head.weight) * 0.1)
+    args = grpo_arguments(config, tokenizer.eos_token_id)
+    args.reward_weights = None
+    config.logging.output_dir.mkdir()
+    trainer = RewardTrainer(
+        model=model,
+        reference=lambda: load_model(config.model.init_from, "sdpa"),
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=load_prompts(config.data, tokenizer).rows,
+        reward_funcs=[lambda completion_ids, **_: [0.0] * len(completion_ids)],
+    )
+    trainer.prepare(config)
+    with pytest.raises(RecipeError, match="reference differs from the model"):
+        trainer.train()
+    monkeypatch.setattr(RewardTrainer, "check_reference", lambda *_: None)
+    trainer.train()
+    divergences = [line["kl"] for line in read_metrics(config.logging.output_dir)]
+    assert 0 < divergences[-1] < 0.8 * divergences[0]
+
+
 def test_generation_ends_at_the_end_of_a_turn(overrides: list[str]) -> None:
     """A model that only says `<|EOT|>`: completions of one token, which count as ended."""
     config = stage(overrides)
