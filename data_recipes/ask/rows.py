@@ -189,7 +189,10 @@ class Funnel(Generic[Row]):
 
     def _log(self, stage: Stage[Row]) -> LineLog:
         # `done` is where a recipe's settings look for work that was finished under them.
-        return LineLog(self._folder / "outcomes" / "done" / f"{stage.name}.jsonl")
+        return LineLog(
+            self._folder / "outcomes" / "done" / f"{stage.name}.jsonl",
+            "delete the file, and the command makes it again from the answers that are kept",
+        )
 
     def _matching(self, stage: Stage[Row], row: Row, outcome: Outcome | None) -> Outcome:
         path = self._log(stage).path

@@ -19,10 +19,12 @@ class LineLog:
 
     Args:
         path: the file; made when first opened for adding.
+        remedy: for a damaged line; what is in the file may be made again, or be all there is.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remedy: str) -> None:
         self.path = path
+        self._remedy = remedy
         self._file: BinaryIO | None = None
 
     def count(self) -> int:
@@ -39,10 +41,7 @@ class LineLog:
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                raise RecipeError(
-                    f"{self.path}:{number}: {error}; delete the file, and the command makes it "
-                    "again from the answers that are kept"
-                ) from error
+                raise RecipeError(f"{self.path}:{number}: {error}; {self._remedy}") from error
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row; it outlives the death of the process."""

@@ -163,7 +163,10 @@ def ask_all(
 
 
 def _from_local(how: Answering, questions: list[Question], out: Path) -> Answers:
-    log = LineLog(out / _STORE / "local.jsonl")
+    log = LineLog(
+        out / _STORE / "local.jsonl",
+        "delete this line alone: its answer is made again, and all others are kept",
+    )
     known = {row["key"]: row["answer"] for row in log.rows()}
     settings = [model_identity(how.model), bool(how.thinking), how.max_tokens]
     loaded: list[Callable[[list[list[dict[str, str]]]], list[str]]] = []

@@ -265,6 +265,12 @@ def test_answers_of_a_model_on_this_machine(tmp_path: Path) -> None:
     kept.write_text("".join(lines[:4]) + lines[4][:30], encoding="utf-8")
     assert get_answers(how, questions, tmp_path / "out") == given
     assert sorted(kept.read_text(encoding="utf-8").splitlines()) == sorted(whole.splitlines())
+    # A damaged line costs its own answer; the advice is tried.
+    kept.write_text("".join([*lines[:2], "{\n", *lines[3:]]), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"local.jsonl:3: .*delete this line alone"):
+        get_answers(how, questions, tmp_path / "out")
+    kept.write_text("".join([*lines[:2], *lines[3:]]), encoding="utf-8")
+    assert get_answers(how, questions, tmp_path / "out") == given
     plain = AutoTokenizer.from_pretrained(tmp_path / "model")
     plain.chat_template = None
     (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)

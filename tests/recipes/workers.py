@@ -68,6 +68,26 @@ def run_fsdp_stage() -> None:
     exit_on_error(importlib.import_module(f"recipes.{stage}").main)
 
 
+def fix_completions() -> None:
+    """Have GRPO score completions of many lengths that the prompt and the place in its group alone
+    decide: what ranks sample differs.
+    """
+    import random
+
+    from recipes.post.trainers import RewardTrainer
+
+    def generate(self, prompt_ids, images, fields, num_generations, **_):
+        tokenizer, found = self.processing_class, []
+        end = tokenizer.convert_tokens_to_ids("</think>")
+        for place, ids in enumerate(prompt_ids, self.accelerator.process_index * len(prompt_ids)):
+            rng = random.Random(f"{ids}/{place % num_generations}")
+            said = [[rng.randrange(5, 250) for _ in range(rng.randrange(1, 5))] for _ in range(2)]
+            found.append([*said[0], end, *said[1], tokenizer.eos_token_id])
+        return found, None
+
+    RewardTrainer._generate_single_turn = generate
+
+
 def run_chat_stages() -> None:
     """Stages in the same processes; each argument is the JSON of a stage's name and arguments."""
 
@@ -216,6 +236,9 @@ if __name__ == "__main__":
         fail()
     elif sys.argv[1] == "fixed-batch":
         run_fixed_batch()
+    elif sys.argv[1] == "chat-stages":
+        fix_completions()
+        run_chat_stages()
     elif sys.argv[1] == "fsdp-chat-stages":
         run_fsdp_chat_stages()
     elif sys.argv[1] == "full-disk":

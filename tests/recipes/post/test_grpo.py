@@ -19,6 +19,7 @@ from recipes.post.prompts import load_prompts
 from recipes.post.trainers import RewardTrainer
 from tests.conftest import release_outputs
 from tests.recipes.post.grpo_hand_made import stage
+from tests.recipes.workers import fix_completions
 
 TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent", "cpu_percent"}
 
@@ -36,6 +37,14 @@ def start(monkeypatch: pytest.MonkeyPatch, overrides: list[str], *extra: str) ->
     monkeypatch.setattr("sys.argv", ["grpo.py", *overrides, *extra])
     release_outputs()
     grpo.main()
+
+
+def compare_logs(one: list[dict[str, float]], other: list[dict[str, float]]) -> None:
+    assert len({line["completions/mean_length"] for line in one}) > 1 < len(one)
+    for a, b in zip(one, other, strict=True):
+        for key in ("loss", "grad_norm", "reward", "reward_std", "kl", "entropy"):
+            assert b[key] == pytest.approx(a[key], rel=1e-4, abs=1e-6), (a["step"], key)
+    assert one[-1]["kl"] > 1e-6 and any(line["reward_std"] > 0 for line in one)
 
 
 def log_of(output_dir: Path) -> list[dict[str, float]]:
@@ -171,19 +180,21 @@ def test_rewards_are_weighted_in_their_order(
     assert any(line["rewards/language_reward/mean"] for line in log_of(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("loss_type", ["dapo", "dr_grpo", "grpo"])
 def test_nothing_depends_on_how_a_step_is_split(
-    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path, loss_type: str
 ) -> None:
+    """Over forward passes and, in the preference stages' test, over ranks."""
+    monkeypatch.setattr(RewardTrainer, "_generate_single_turn", None)  # restored at the end
+    fix_completions()
     logs = []
-    for micro_batch in (8, 4, 2):
+    for micro_batch in (8, 2):
         run = tmp_path / str(micro_batch)
         extra = [f"batch.micro_batch={micro_batch}", f"logging.output_dir={run}"]
-        start(monkeypatch, overrides, *extra, "optimizer.kl_beta=0.1")
+        extra += ["optimizer.kl_beta=0.1", f"optimizer.loss_type={loss_type}"]
+        start(monkeypatch, overrides, *extra)
         logs.append(log_of(run))
-    for other in logs[1:]:
-        for a, b in zip(logs[0], other, strict=True):
-            for key in ("loss", "grad_norm", "reward", "kl"):
-                assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-5), (a["step"], key)
+    compare_logs(*logs)
 
 
 def test_the_reference_is_loaded_as_the_model_is(
