@@ -70,6 +70,7 @@ def main() -> None:
     config = invocation.config
 
     # Only now: these load torch and TRL, and a mistake above is told without them.
+    from data_recipes.common.files import disk_full_is_an_error
     from recipes.arguments import check_machine, start_processes
     from recipes.engine.quick_eval import add_quick_eval
     from recipes.engine.resume import claim_output
@@ -92,8 +93,10 @@ def main() -> None:
     ensure_chat_inputs(config, [s.path for s in config.data.sources])
 
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
-    chats = build_chats(config.data, tokenizer, config.batch.sequence_length, output_dir / "data")
-    trainer = build_trainer(config, args, tokenizer, chats)
+    data = output_dir / "data"
+    with disk_full_is_an_error(data):
+        chats = build_chats(config.data, tokenizer, config.batch.sequence_length, data)
+        trainer = build_trainer(config, args, tokenizer, chats)
     first = unpack(trainer.train_dataset, config.data.audit_rows)
     audit = MaskAudit(tokenizer)(first, chats.left_out)
     if trainer.is_world_process_zero():

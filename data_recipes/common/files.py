@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ from typing import IO, Any
 from .errors import RecipeError
 
 GO_ON = "free some space and run the same command to go on"
-# No space, no quota, and a file larger than the system lets it be.
-_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+# No space, no quota, and a file larger than the system lets it be; and what torch's and numpy's
+# writers say instead, as seen on a full disk: neither passes the system's words on.
+_FULL = [re.escape(os.strerror(code)) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+_FULL += ["PytorchStreamWriter failed", r"unexpected pos \d+ vs", r"\d+ requested and \d+ written"]
+_FULL_DISK = re.compile("|".join(_FULL))
 
 
 def sha256_file(path: Path) -> str:
@@ -24,15 +28,15 @@ def sha256_file(path: Path) -> str:
 
 
 def disk_full_reason(error: BaseException | None) -> str | None:
-    """Return the system's words for a full disk if an error came of one, else `None`.
+    """Return the words that say so if an error came of a full disk, else `None`.
 
-    Arrow, safetensors and tokenizers raise exceptions of their own without an `errno`, so the text
-    is searched; and what they raise may be the cause of something else, so the chain is followed.
+    Arrow, safetensors, tokenizers, torch and numpy raise exceptions of their own without an
+    `errno`, so the text is searched; and what they raise may be the cause of something else, so the
+    chain is followed.
     """
     while error is not None:
-        for reason in _FULL:
-            if reason in str(error):
-                return reason
+        if found := _FULL_DISK.search(str(error)):
+            return found[0]
         error = error.__cause__ or error.__context__
     return None
 

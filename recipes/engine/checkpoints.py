@@ -19,8 +19,6 @@ _PREFIX = "checkpoint-"
 # What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
 # and warms up again, without a word.
 _NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
-# torch's writer of archives says neither why it failed nor where.
-_TORCH_WRITER = "PytorchStreamWriter failed"
 
 
 def checkpoint_step(path: Path) -> int:
@@ -129,8 +127,6 @@ def _reason(error: BaseException) -> str | None:
     """Why the file system would not take a checkpoint; `None` for an error of another kind."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
-    if _TORCH_WRITER in str(error):
-        return "writing failed"
     return disk_full_reason(error)
 
 

@@ -85,6 +85,7 @@ def test_a_checkpoint_of_before_the_lists_is_taken_if_nothing_is_missing(run: Pa
         (OSError(28, "No space left on device"), True),
         (SafetensorError("I/O error: No space left on device (os error 28)"), True),
         (RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"), True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 4"), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.0 GiB"), False),
         (RuntimeError("NCCL error: remote process exited or there was a network error"), False),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -147,6 +148,33 @@ def test_packed_loss_is_that_of_separate_conversations(
         labels = batch["labels"][0, part][1:]
         nats += cross_entropy(alone[:-1].float(), labels, reduction="sum").item()
     assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
+
+
+def test_the_held_out_loss_is_the_mean_over_learned_tokens(
+    base: Path, sources: Path, tmp_path: Path
+) -> None:
+    """However they are spread over windows, of which the last is nearly empty."""
+    arguments = overrides("sft", base, sources, tmp_path / "run")
+    config = load_config(SFT, SFTStageConfig, arguments)
+    tokenizer = load_chat_tokenizer(str(base))
+    chosen = build_chats(config.data, tokenizer, 400, tmp_path / "data")
+    trainer = sft.build_trainer(config, sft.sft_arguments(config), tokenizer, chosen)
+    trainer.prepare(config)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    with torch.no_grad():
+        trainer.model.lm_head.weight.mul_(20)  # else all tokens are about as unlikely
+    nats, counts = [], []
+    for window in trainer.eval_dataset:
+        batch = trainer.data_collator([window])
+        labels = batch.pop("labels")[0, 1:]
+        with torch.no_grad():
+            logits = trainer.model(**batch, use_cache=False).logits[0, :-1]
+        nats.append(cross_entropy(logits.float(), labels, reduction="sum").item())
+        counts.append((labels >= 0).sum().item())
+    assert max(counts) > 1.5 * min(counts) and len(counts) > 1
+    wanted = sum(nats) / sum(counts)
+    assert abs(sum(n / c for n, c in zip(nats, counts)) / len(counts) - wanted) > 1e-3
+    assert trainer.evaluate()["heldout_loss"] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_trl_prepares_what_the_audit_and_the_labels_are_made_of(
@@ -604,6 +632,18 @@ def test_another_family(
     tokens = ChatTokenizer(tokenizer, 400)(CASES["thinking"][0])
     learned = tokenizer.decode([i for i, x in zip(tokens.input_ids, tokens.labels) if x >= 0])
     assert "It is 3.<|im_end|>" in learned and "1+2?" not in learned
+
+
+def test_a_disk_that_is_full_of_chats_is_named(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(RecipeError, match=r"run/data: the disk is full .* to go on"):
+            start(monkeypatch, sft, overrides("sft", base, sources, tmp_path / "run"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize(

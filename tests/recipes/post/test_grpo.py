@@ -44,7 +44,7 @@ def compare_logs(one: list[dict[str, float]], other: list[dict[str, float]]) -> 
     for a, b in zip(one, other, strict=True):
         for key in ("loss", "grad_norm", "reward", "reward_std", "kl", "entropy"):
             assert b[key] == pytest.approx(a[key], rel=1e-4, abs=1e-6), (a["step"], key)
-    assert one[-1]["kl"] > 1e-6 and any(line["reward_std"] > 0 for line in one)
+    assert one[-1]["kl"] > 1e-3 and any(line["reward_std"] > 0 for line in one)
 
 
 def log_of(output_dir: Path) -> list[dict[str, float]]:
@@ -192,6 +192,7 @@ def test_nothing_depends_on_how_a_step_is_split(
         run = tmp_path / str(micro_batch)
         extra = [f"batch.micro_batch={micro_batch}", f"logging.output_dir={run}"]
         extra += ["optimizer.kl_beta=0.1", f"optimizer.loss_type={loss_type}"]
+        extra += ["optimizer.learning_rate=1e-2"]
         start(monkeypatch, overrides, *extra)
         logs.append(log_of(run))
     compare_logs(*logs)
