@@ -14,27 +14,11 @@ from pathlib import Path
 from data_recipes.common.commit import git_commit
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
-from data_recipes.common.references import is_hub_id, split_revision
 from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
+from recipes.grow_files import find_model
 
 _INITIALISATIONS = ("mean", "random", "default", "eeve")  # those of modeling_kormo.vocabulary
-
-
-def _find_model(name: str) -> Path:
-    directory = Path(name)
-    if not directory.is_dir() and is_hub_id(name):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-        hub_id, revision = split_revision(name)
-        try:
-            directory = Path(snapshot_download(hub_id, revision=revision))
-        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise RecipeError(f"{name}: cannot be fetched from the Hub ({error})") from error
-    if not any((directory / file).is_file() for file in ("config.json", "adapter_config.json")):
-        raise RecipeError(f"{name}: no model directory (it has no config.json)")
-    return directory
 
 
 def expand_command(argv: list[str] | None = None) -> None:
@@ -58,7 +42,7 @@ def expand_command(argv: list[str] | None = None) -> None:
     out: Path = args.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(f"{out} is not empty; choose another directory")
-    directory = _find_model(args.model)
+    directory = find_model(args.model, weights=True)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
     import modeling_kormo  # noqa: F401  registers KORMo

@@ -54,8 +54,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _find_model(name: str, weights: bool) -> Path:
-    """The directory of a model; one from the Hub is fetched, without weights for a plan."""
+def find_model(name: str, weights: bool) -> Path:
+    """Return the directory of a model; one from the Hub is fetched, without weights for a plan.
+
+    Raises:
+        RecipeError: no model, or an adapter.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -218,7 +222,7 @@ def grow_command(argv: list[str] | None = None) -> None:
     from recipes.engine.handover import LINEAGE, RECIPE
 
     disable_progress_bar()
-    directory = _find_model(args.model, weights=not args.dry_run)
+    directory = find_model(args.model, weights=not args.dry_run)
     growth = _plan(args, directory)
     shard_bytes = int(args.shard_gb * 1e9)
     print(_describe(growth, shard_bytes), flush=True)

@@ -7,7 +7,7 @@ import pytest
 from recipes.command_line import CONFIGS
 from tests.conftest import Stage
 
-STAGES = ["stage1", "stage2", "midtrain_long", "midtrain_reasoning", "sft", "dpo", "grpo"]
+STAGES = ["stage1", "stage2", "midtrain_long", "midtrain_reasoning", "expand", "sft", "dpo", "grpo"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
