@@ -38,7 +38,7 @@ _SIZES: dict[str, dict[str, Any]] = {
             "vocab_size": 4096,
         },
         "wider": {"hidden_size": 96, "intermediate_size": 288, "num_attention_heads": 3},
-        "tokens": (409_600, 102_400),
+        "tokens": (204_800, 61_440),
     },
     "tiny": {
         "shape": {
@@ -100,7 +100,7 @@ def _run_seed(size: str, seed: int, root: Path) -> dict[str, Path]:
             "logging.log_every=5",
             "logging.keep_checkpoints=1",
             f"logging.save_every_tokens={tokens}",
-            f"logging.eval_every_tokens={_steps(after / 4)}",
+            f"logging.eval_every_tokens={min(_steps(after / 2), tokens)}",
         ]
 
     decay = [f"schedule.decay_tokens={_steps(0.3 * after)}", f"optimizer.learning_rate={_PEAK}"]
