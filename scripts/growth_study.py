@@ -54,6 +54,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         "tokens": (921_600, 204_800),
     },
 }
+_NO_IDS = {"bos_token_id": None, "eos_token_id": None}
 _STEP, _WINDOW = 1024, 256  # tokens
 # Of what goes on, and from scratch, where small models take, and need, a higher one (tiny/stage1).
 _PEAK, _SCRATCH_PEAK = 2e-3, 3e-3
@@ -86,7 +87,7 @@ def _run_seed(size: str, seed: int, root: Path) -> dict[str, Path]:
     """Train all arms of a seed; their directories by name."""
     wanted = _SIZES[size]
     shape, (before, after) = wanted["shape"], wanted["tokens"]
-    growth = plan_growth(KORMoConfig(**shape), layers_every=2, **wanted["wider"])
+    growth = plan_growth(KORMoConfig(**shape, **_NO_IDS), layers_every=2, **wanted["wider"])
     large = {key: getattr(growth.new, key) for key in shape}
     ratio = flops_per_token(growth.new, _WINDOW) / flops_per_token(growth.old, _WINDOW)
 

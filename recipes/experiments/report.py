@@ -191,8 +191,42 @@ def all_results_page() -> Page:
     return page
 
 
+def pareto_front(runs: list[dict[str, Any]], first: str, second: str) -> list[str]:
+    """Return the arms that no other beats in one measure without losing in the other.
+
+    Args:
+        runs: of an experiment.
+        first: a measure that is better the lower it is; arms come in its order.
+        second: another one.
+    """
+    means = {
+        arm: (statistics.fmean(_values(own, first)), statistics.fmean(_values(own, second)))
+        for arm, own in _arms(runs).items()
+    }
+    front = []
+    for arm in sorted(means, key=means.__getitem__):
+        if not front or means[arm][1] < means[front[-1]][1]:
+            front.append(arm)
+    return front
+
+
+def _draw_front(axes: Any, runs: list[dict[str, Any]], first: str, second: str) -> None:
+    """What each arm gains in one measure and loses in the other; the front is a line."""
+    for number, (arm, own) in enumerate(_arms(runs).items()):
+        axes.plot(_values(own, first), _values(own, second), ".", color=f"C{number}", alpha=0.6)
+        where = statistics.fmean(_values(own, first)), statistics.fmean(_values(own, second))
+        axes.annotate(arm, where, fontsize=7)
+    front = [_arms(runs)[arm] for arm in pareto_front(runs, first, second)]
+    points = [[statistics.fmean(_values(own, name)) for own in front] for name in (first, second)]
+    axes.plot(*points, color="0.5", linewidth=1)
+    axes.set(xlabel=first, ylabel=second, title="means; the line is the Pareto front")
+    axes.grid(alpha=0.3)
+
+
 def draw(results: dict[str, Any], file: str) -> Picture:
     """Draw the deciding measure over tokens, a colour for each arm, and the paired differences.
+
+    With more than two arms also what they trade between the first two measures in bits per byte.
 
     Args:
         results: of one experiment.
@@ -202,8 +236,13 @@ def draw(results: dict[str, Any], file: str) -> Picture:
 
     decide = list(results["experiment"]["decide"])
     shown = next((name for name in decide if name.startswith(_BITS)), "loss")
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    both = [name for name in decide if name.startswith(_BITS)][:2]
+    trade = len(both) == 2 and len(_arms(results["runs"])) > 2
+    panels = 3 if trade else 2
+    figure = Figure(figsize=(5.5 * panels, 4.2), layout="constrained")
+    left, right, *more = figure.subplots(1, panels)
+    for axes in more:
+        _draw_front(axes, results["runs"], *both)
     for number, (arm, own) in enumerate(_arms(results["runs"]).items()):
         for i, run in enumerate(own):
             points = run["curve"].get(shown, [])

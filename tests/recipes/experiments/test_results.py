@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from recipes.experiments.config import ExperimentConfig
-from recipes.experiments.report import all_results_page, draw, results_page
+from recipes.experiments.report import all_results_page, draw, pareto_front, results_page
 from recipes.experiments.results import DOCS, RECORDS, compare_arms, known_spread, records
 
 SETTINGS = {
@@ -107,6 +107,19 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "1.5025 ± 0.0171" in rows["base (baseline)"]
     assert "commit 0123456789ab; abacus, 2 cores" in text and "Nothing about other sizes." in text
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
+
+
+def test_the_front_holds_what_no_other_arm_beats(results: dict[str, Any]) -> None:
+    english = {"base": 1.0, "good": 1.2, "bad": 0.9, "same": 1.1, "noisy": 0.95}
+    for run in results["runs"]:
+        run["measures"]["bits_per_byte/en"] = english[run["arm"]]
+    ko, en = "bits_per_byte/ko", "bits_per_byte/en"
+    assert pareto_front(results["runs"], ko, en) == ["good", "base", "noisy", "bad"]
+    assert pareto_front(results["runs"], en, ko) == ["bad", "noisy", "base", "good"]
+    results["experiment"]["decide"] = {ko: 0.02, en: 0.02}
+    with_front = draw(results, "x.png")
+    del results["experiment"]["decide"][en]
+    assert with_front != draw(results, "x.png")
 
 
 def test_the_published_page_is_made_of_the_published_results() -> None:
