@@ -257,19 +257,6 @@ class BloomFilter:
         return bloom, header
 
 
-def describe_filters(directory: Path) -> list[str]:
-    """One line per filter in a directory of filters: what is in it and how good it still is."""
-    lines = []
-    for path in sorted(directory.glob(f"*/{HEADER}")):
-        header = _read_header(path.parent)
-        lines.append(
-            f"filter {path.parent.name}: {header['inserted_ngrams']:,} n-grams in "
-            f"{header['words'] * 8 / 1e9:,.3f} GB, fill {header['fill']:.3f}, false-positive rate "
-            f"{header['false_positive_rate']:.2e}"
-        )
-    return lines
-
-
 def _read_header(directory: Path) -> dict[str, Any]:
     path = directory / HEADER
     try:

@@ -15,7 +15,6 @@ from data_recipes.deduplicate.bloom import (
     FilterShape,
     _place,
     contains,
-    describe_filters,
     false_positive_rate,
     insert,
 )
@@ -104,13 +103,6 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 2
     again, _ = BloomFilter.load(tmp_path, 13, 1.0)
     assert again.bits_set == back.bits_set > bloom.bits_set
-
-
-def test_describe_says_how_good_a_filter_is(tmp_path: Path) -> None:
-    filled(3000).save(tmp_path / "00000")
-    (line,) = describe_filters(tmp_path)
-    assert line.startswith("filter 00000: 3,000 n-grams in 0.000 GB, fill 0.5")
-    assert "false-positive rate 1.0" in line or "false-positive rate 9." in line
 
 
 def test_a_save_that_is_cut_short_leaves_the_old_filter(
