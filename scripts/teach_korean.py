@@ -33,6 +33,7 @@ BYTES = {  # shares; Korean is to be learned, English not to be forgotten
     "reasoning_ko": 0.14, "web_en": 0.1, "encyclopedia_en": 0.05, "stories_en": 0.05,
 }  # fmt: skip
 HELDOUT = ["web_ko", "web_en"]
+BLOCKS = "no expansion, new blocks alone"  # LLaMA-Pro: a block after each, all else frozen
 # Arm: initialisation of new rows (none: no new rows), and whether the old ones are held at first.
 ARMS = {
     "no expansion": (None, False),
@@ -41,7 +42,12 @@ ARMS = {
     "default": ("default", True),
     "random": ("random", True),
     "mean, all at once": ("mean", False),
+    BLOCKS: (None, False),
 }
+
+
+def _run_dir(out: Path, arm: str, seed: int) -> Path:
+    return out / arm.replace(",", "").replace(" ", "_") / str(seed)
 
 
 def bytes_per_token(data: Path) -> dict[str, float]:
@@ -58,7 +64,7 @@ def bytes_per_token(data: Path) -> dict[str, float]:
 def overrides(arm: str, seed: int, args: argparse.Namespace, density: dict) -> tuple[str, list]:
     """The stage that an arm runs, and what it sets."""
     init, held = ARMS[arm]
-    data, run = DATA[init is not None], args.out / arm.replace(" ", "_") / str(seed)
+    data, run = DATA[init is not None], _run_dir(args.out, arm, seed)
     tokens = {name: 1e6 * args.megabytes * share / density[name] for name, share in BYTES.items()}
     total = sum(tokens.values())
     start = ENGLISH
@@ -70,7 +76,7 @@ def overrides(arm: str, seed: int, args: argparse.Namespace, density: dict) -> t
     step = 2048
     first = round(total * 0.1 / step) * step if held else 0
     shares = {name: round(count / total, 6) for name, count in tokens.items()}
-    stage = "stage2" if init is None else "expand"
+    stage = "expand" if init else "grow" if arm == BLOCKS else "stage2"
     settings = [
         f"model.init_from={start}",
         f"model.shape.vocab_size={3072 if init is None else 4096}",
@@ -90,6 +96,9 @@ def overrides(arm: str, seed: int, args: argparse.Namespace, density: dict) -> t
     ]
     if init is not None:
         settings.append(f"unfreezing={{new_rows_tokens: {first}, matrices_tokens: {first}}}")
+    if arm == BLOCKS:
+        steps = "[{layers_every: 1}]"
+        settings.append(f"growth={{how: zeros, train: new, optimizer: fresh, steps: {steps}}}")
     return stage, settings
 
 
@@ -183,7 +192,7 @@ def main() -> None:
     for seed in args.seeds:
         for arm in args.arms:
             stage, settings = overrides(arm, seed, args, density[ARMS[arm][0] is not None])
-            run = args.out / arm.replace(" ", "_") / str(seed)
+            run = _run_dir(args.out, arm, seed)
             if not (run / "final").is_dir():
                 train(stage, settings)
             results[arm][str(seed)] = collect(run, args.megabytes)
