@@ -177,6 +177,7 @@ def start(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
     def run(path: Path, *arguments: str) -> str:
         given = ["experiment", str(path), "--size", "tiny", *arguments]
         monkeypatch.setattr(sys, "argv", given)
+        capfd.readouterr()  # of one that was refused
         main()
         return capfd.readouterr().out
 
