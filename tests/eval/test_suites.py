@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from data_recipes.common.errors import RecipeError
+from eval.published import load_published
 from eval.suites import SUITES, SuiteTask, check_suite, leaf_entries, load_suite, suite_names
 from eval.task_manager import LM_EVAL_TASKS, LocalTaskManager
 
@@ -44,6 +45,18 @@ def test_the_suites_of_the_card(
     assert len(suite.tasks) == rows
     assert len([task for task in suite.tasks if task.published]) == columns
     assert sum(len(leaf_entries(known, task.task)) for task in suite.tasks) > 100
+
+
+def test_csatqa_is_asked_whole_and_as_the_card_has_it(known: LocalTaskManager) -> None:
+    published = {row.task: row.published for row in load_suite("ko").tasks}
+    whole, of_the_card = (
+        {leaf.name for leaf in leaf_entries(known, name)} for name in ("csatqa", "kormo_csatqa_150")
+    )
+    assert published["csatqa"] is None and published["kormo_csatqa_150"] == "csatqa"
+    assert len(whole) == 6 and whole - of_the_card == {"csatqa_li"}
+    # Scores of the card are shares of 150: so many right answers that none is a fraction of 187.
+    scores = load_published().korean["csatqa"].scores
+    assert all(abs(score * 1.5 - round(score * 1.5)) < 0.01 for score in scores)
 
 
 def test_every_shipped_suite_is_valid() -> None:
