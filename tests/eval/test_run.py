@@ -1,9 +1,11 @@
 """The runner as a user starts it: from start to end, killed, continued, and given bad input."""
 
+import itertools
 import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -217,6 +219,31 @@ def test_sampled_answers_are_repeated_seeded_and_averaged(model: Path, tmp_path:
     assert a[unit] == c[unit]  # likelihoods are asked once
     message = fails(*asked, *drawn, "--repeats=3", "--seed=1", f"--out={tmp_path / 'a'}")
     assert "repeats: was 2, is 3" in message
+
+
+def test_a_score_is_the_mean_over_repeats() -> None:
+    from eval.measure import run_unit
+    from eval.plan import Sampling, Unit
+    from eval.reasoning import as_turn
+
+    from .oracle import Oracle
+
+    tasks = LocalTaskManager(folders=[]).load(["ko_reasoning_mini"])["tasks"]
+    asked = itertools.count()
+
+    def at_first_right(task: Any, doc: dict[str, Any]) -> str:
+        said = doc["answer"] if next(asked) < 5 else "모르겠습니다"
+        return as_turn(f"답은 {said}", False)
+
+    found, records = run_unit(
+        Oracle(tasks, say=at_first_right),
+        tasks["ko_reasoning_mini"],
+        Unit("ko_reasoning_mini", 0, False, False),
+        5,
+        Sampling(repeats=2),
+    )
+    assert found["metrics"]["right,none"] == 0.5 and next(asked) == 10
+    assert [record["metrics"]["right"] for record in records] == [0.5] * 5
 
 
 def test_repeats_score_the_mean_and_its_error_over_questions() -> None:
