@@ -137,7 +137,7 @@ def _bits(directory: Path, language: str) -> list[tuple[int, float]]:
 
 def _table(runs: list[dict[str, Path]]) -> list[str]:
     """Bits per byte of every arm, and what it gains over the small model, paired by seed."""
-    lines = [f"| arm ({len(runs)} seeds) | ko | against small | en | against small |"]
+    lines = [f"| arm (seeds: {len(runs)}) | ko | against small | en | against small |"]
     lines.append("|---|---|---|---|---|")
     for name in runs[0]:
         cells = [name]
@@ -148,9 +148,8 @@ def _table(runs: list[dict[str, Path]]) -> list[str]:
             cells.append(f"{sum(own) / len(own):.4f}")
             pair = compare_pairs(small, own)
             low, high = pair.interval()
-            cells.append(
-                "" if name == _BASELINE else f"{pair.value:+.4f} [{low:+.4f}, {high:+.4f}]"
-            )
+            interval = f" [{low:+.4f}, {high:+.4f}]" if len(runs) > 1 else ""
+            cells.append("" if name == _BASELINE else f"{pair.value:+.4f}{interval}")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
