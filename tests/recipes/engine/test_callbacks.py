@@ -12,10 +12,11 @@ from recipes.engine.callbacks import MonotonicBar, ProgressBar
 
 def test_a_clock_that_is_set_back_does_not_stop_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
+    real, behind = time.time, [0]
+    for clock in ("time.time", "tqdm.std.time"):
+        monkeypatch.setattr(clock, lambda: real() - behind[0])
     bar = MonotonicBar(total=4, mininterval=0, file=out)
-    real = time.time
-    monkeypatch.setattr("time.time", lambda: real() - 3600)
-    monkeypatch.setattr("tqdm.std.time", lambda: real() - 3600)
+    behind[0] = 3600
     for _ in range(4):
         time.sleep(0.01)
         before = len(out.getvalue())
