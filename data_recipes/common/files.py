@@ -17,7 +17,8 @@ GO_ON = "free some space and run the same command to go on"
 # No space, no quota, and a file larger than the system lets it be; and what torch's and numpy's
 # writers say instead, as seen on a full disk: neither passes the system's words on.
 _FULL = [re.escape(os.strerror(code)) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
-_FULL += ["PytorchStreamWriter failed", r"unexpected pos \d+ vs", r"\d+ requested and \d+ written"]
+_FULL += ["PytorchStreamWriter failed", r"unexpected pos \d+ vs \d+"]
+_FULL += [r"\d+ requested and \d+ written"]
 _FULL_DISK = re.compile("|".join(_FULL))
 
 

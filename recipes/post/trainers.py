@@ -1,5 +1,6 @@
 """TRL's trainers with this project's measurements, weight decay and whole checkpoints."""
 
+import logging
 import math
 import time
 import warnings
@@ -33,6 +34,11 @@ from ..engine.trainer import decayed_parameters, reduce_in_fp32
 
 # TRL reads the old names of these, transformers warns of them.
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
+# TRL warns of an earlier turn's end, which KORMo's template leaves to a sample of its own; that of
+# the last is in `masks.MaskAudit`, which refuses what this only warns of.
+logging.getLogger("trl.trainer.sft_trainer").addFilter(
+    lambda record: "end-of-turn token" not in record.getMessage()
+)
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
 _LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
 
