@@ -248,10 +248,12 @@ class ShardingConfig(PrecisionConfig):
         sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
             more traffic, but no full-size gradient buffer on each GPU.
         gpus: number of GPUs that `--dry-run` plans for.
+        gpu: their name, as in `recipes/engine/flops.py`.
     """
 
     sync_each_microbatch: bool = False
     gpus: int = Field(default=1, gt=0)
+    gpu: str = "H200"
 
 
 class ParallelismConfig(ShardingConfig):
@@ -259,13 +261,11 @@ class ParallelismConfig(ShardingConfig):
 
     Attributes:
         gpus_per_node: GPUs that share a node; weights are sharded inside it.
-        gpu: name of the GPUs, as in `recipes/engine/flops.py`.
         planned_mfu: model FLOPs utilisation that the GPU-hours assume.
         gpu_hour_usd: price of one GPU-hour.
     """
 
     gpus_per_node: int = Field(default=8, gt=0)
-    gpu: str = "H200"
     planned_mfu: float = Field(default=0.4, gt=0, le=1)
     gpu_hour_usd: float = Field(default=0.0, ge=0)
 

@@ -27,10 +27,11 @@ def chat_plan(config: ChatStageConfig) -> str:
     """Describe a run for `--dry-run`: the resolved config, and the size of its sources."""
     lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
     batch, gpus = config.batch, config.parallelism.gpus
-    split = _split(config, gpus)
+    split, gpu = _split(config, gpus), config.parallelism.gpu
     lines.append(
-        f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs x {split.micro_batch} "
-        f"windows x {split.accumulation} forward passes x {batch.sequence_length:,}"
+        f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs ({gpu}) x "
+        f"{split.micro_batch} windows x {split.accumulation} forward passes x "
+        f"{batch.sequence_length:,}"
     )
     for source in config.data.sources:
         path = Path(source.path)

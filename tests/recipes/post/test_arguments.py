@@ -137,9 +137,10 @@ GRPO: Cases = {
 # Each has a test of its own, below or in the tests of the stages.
 ELSEWHERE = {"stage", "size", "data.recipe", "model.init_from", "logging.output_dir"}
 ELSEWHERE |= {"parallelism.require_gpu"}
+PLANNED = {"parallelism.gpus", "parallelism.gpu"}
 SFT_ELSEWHERE = {"data.sources", "data.thinking_share", "data.balance", "data.overlong"}
-SFT_ELSEWHERE |= {"model.chat_template", "parallelism.gpus"}
-DPO_ELSEWHERE = {"data.sources", "model.chat_template", "parallelism.gpus"}
+SFT_ELSEWHERE |= {"model.chat_template"} | PLANNED
+DPO_ELSEWHERE = {"data.sources", "model.chat_template"} | PLANNED
 GRPO_ELSEWHERE = {"data.paths", "data.max_prompt_tokens", "generation.backend"}
 GRPO_ELSEWHERE |= {"generation.vllm_mode", "generation.vllm_server", "generation.vllm_memory"}
 STAGES = {
@@ -214,9 +215,11 @@ def test_the_plan_is_for_the_gpus_it_is_told(stage: str, tmp_path: Path) -> None
         (8, {"sft": "x 4 ", "dpo": "x 16 "}),
         (2, {"sft": "x 16 ", "dpo": "x 64 "}),
     ):
-        config = load_config(path, STAGES[stage][0], [f"parallelism.gpus={gpus}"])
+        config = load_config(
+            path, STAGES[stage][0], [f"parallelism.gpus={gpus}", "parallelism.gpu=A100"]
+        )
         plan = chat_plan(config)
-        assert f"{gpus} GPUs x 1 windows {split[stage]}forward passes" in plan
+        assert f"{gpus} GPUs (A100) x 1 windows {split[stage]}forward passes" in plan
 
 
 def test_keys_of_chat_data(base: Path, tmp_path: Path) -> None:
