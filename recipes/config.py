@@ -260,12 +260,13 @@ class ParallelismConfig(ShardingConfig):
     """Precision and sharding and, for planning, the machine.
 
     Attributes:
-        gpus_per_node: GPUs that share a node; weights are sharded inside it.
+        shard_gpus: GPUs that share a copy of the model, if there are so many: those of a node, or
+            of several nodes for a model that one does not hold.
         planned_mfu: model FLOPs utilisation that the GPU-hours assume.
         gpu_hour_usd: price of one GPU-hour.
     """
 
-    gpus_per_node: int = Field(default=8, gt=0)
+    shard_gpus: int = Field(default=8, gt=0)
     planned_mfu: float = Field(default=0.4, gt=0, le=1)
     gpu_hour_usd: float = Field(default=0.0, ge=0)
 

@@ -36,7 +36,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
     parameters = count_parameters(shape)
     flops = flops_per_token(shape, batch.sequence_length)
     tokens = steps.total * batch.tokens_per_step
-    layout = plan_layout(parallelism.gpus, parallelism.gpus_per_node)
+    layout = plan_layout(parallelism.gpus, parallelism.shard_gpus)
     micro_tokens = split.micro_batch * batch.sequence_length
     memory = estimate_memory(
         shape,
@@ -73,8 +73,8 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
             if traffic.seconds > computing:
                 beside += f": at most {computing / traffic.seconds:.0%} MFU"
         lines.append(
-            f"communication         {traffic.inside / 1e9:.1f} GB inside a node and "
-            f"{traffic.between / 1e9:.1f} GB between nodes for each GPU and reduced forward pass: "
+            f"communication         {traffic.inside / 1e9:.1f} GB inside a copy and "
+            f"{traffic.between / 1e9:.1f} GB between copies for each GPU and reduced forward pass: "
             f"{traffic.seconds:.2f} s{beside}"
         )
     if peak is None:

@@ -102,9 +102,10 @@ ELSEWHERE |= {
     "model.compile",
     "model.liger",
     "growth",
+    "unfreezing",
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
-ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.gpus_per_node"}
+ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.shard_gpus"}
 ELSEWHERE |= {f"logging.quick_eval_{key}" for key in ("suite", "every_tokens", "items")}
 
 

@@ -22,9 +22,9 @@ def test_a_dry_run_starts_nothing_and_writes_nothing(
     assert not any(tmp_path.iterdir())
 
 
-def test_a_plan_for_nodes_of_their_own_size(capsys: pytest.CaptureFixture[str]) -> None:
-    nodes = ["parallelism.gpus=4", "parallelism.gpus_per_node=2"]
-    Stage("stage1", nodes).main("--dry-run")
+def test_a_plan_in_copies_of_another_size(capsys: pytest.CaptureFixture[str]) -> None:
+    copies = ["parallelism.gpus=4", "parallelism.shard_gpus=2"]
+    Stage("stage1", copies).main("--dry-run")
     said = capsys.readouterr().out
-    assert "layout                2 nodes, sharded over the 2 GPUs of each (HSDP)" in said
-    assert "GB between nodes for each GPU" in said
+    assert "layout                2 copies, each sharded over 2 GPUs (HSDP)" in said
+    assert "GB between copies for each GPU" in said
