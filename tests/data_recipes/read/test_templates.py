@@ -16,7 +16,6 @@ from data_recipes.read.step import source_facts
 from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.toy.items import items
-from data_recipes.toy.traces import render
 
 from ..hand_made import read_source, rows_of, tokenise
 
@@ -127,7 +126,8 @@ def test_traces_read_like_the_embedded_ones(tmp_path: Path) -> None:
         },
     ]
     path = write(tmp_path / "a.jsonl", rows)
-    assert texts_of(path, tmp_path / "read", template="traces") == ([render(item)] * len(rows), [])
+    text = f"{item.question}\n<think>\n{item.reasoning}\n</think>\n\n{item.answer}"
+    assert texts_of(path, tmp_path / "read", template="traces") == ([text] * len(rows), [])
 
 
 def test_turns_follow_each_other(tmp_path: Path) -> None:
