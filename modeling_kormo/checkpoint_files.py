@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -16,14 +16,28 @@ def weight_map(directory: Path) -> dict[str, str]:
     """Return the file of every tensor.
 
     Raises:
-        ValueError: the directory has no safetensors.
+        ValueError: the directory has no safetensors, or damaged ones.
     """
     if (directory / INDEX).is_file():
         return json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"]
     if (directory / WEIGHTS).is_file():
-        with safe_open(directory / WEIGHTS, "pt") as file:
+        with open_weights(directory / WEIGHTS) as file:
             return dict.fromkeys(file.keys(), WEIGHTS)
     raise ValueError(f"neither {WEIGHTS} nor {INDEX}: only safetensors can be read")
+
+
+def open_weights(path: Path) -> Any:
+    """Open a safetensors file, a context manager.
+
+    Raises:
+        ValueError: it is missing or damaged.
+    """
+    try:
+        return safe_open(path, "pt")
+    except (FileNotFoundError, SafetensorError) as error:
+        raise ValueError(
+            f"{path.name} is missing or damaged ({error}); fetch or write it again"
+        ) from error
 
 
 def edit_json(source: Path, target: Path, changes: Mapping[str, Any]) -> None:
@@ -55,7 +69,7 @@ class TensorReader:
         file = self._file_of[name]
         if self._open is None or self._open[0] != file:
             self.close()
-            self._open = file, self._stack.enter_context(safe_open(self._directory / file, "pt"))
+            self._open = file, self._stack.enter_context(open_weights(self._directory / file))
         return self._open[1].get_tensor(name)
 
     def close(self) -> None:

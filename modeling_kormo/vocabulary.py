@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.nn.functional import embedding_bag
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from .checkpoint_files import INDEX, edit_json, weight_map
+from .checkpoint_files import INDEX, edit_json, open_weights, weight_map
 
 Initialisation = Literal["mean", "random", "default", "eeve"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
@@ -110,8 +109,8 @@ def expand_matrix(
     return expanded
 
 
-def vocabulary_matrices(directory: Path) -> tuple[str, str | None, int]:
-    """Return the names of embedding and output head in a model directory, and their rows.
+def vocabulary_matrices(directory: Path) -> tuple[str, str | None, torch.Size]:
+    """Return the names of embedding and output head in a model directory, and their shape.
 
     The head's is `None` if it is the embedding.
 
@@ -122,7 +121,10 @@ def vocabulary_matrices(directory: Path) -> tuple[str, str | None, int]:
         raise ValueError(
             "is an adapter; merge it first: kormo export --as kormo --adapter ADAPTER MODEL OUT"
         )
-    config = AutoConfig.from_pretrained(directory)
+    try:
+        config = AutoConfig.from_pretrained(directory)
+    except OSError as error:
+        raise ValueError(str(error)) from error
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("is quantized; expand the model that it was made from")
     with torch.device("meta"):
@@ -133,7 +135,7 @@ def vocabulary_matrices(directory: Path) -> tuple[str, str | None, int]:
     names = {id(p): name for name, p in model.named_parameters()}
     embedding = model.get_input_embeddings().weight
     tied = config.tie_word_embeddings
-    return names[id(embedding)], None if tied else names[id(head.weight)], len(embedding)
+    return names[id(embedding)], None if tied else names[id(head.weight)], embedding.shape
 
 
 def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation, seed: int) -> int:
@@ -152,7 +154,7 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
     Raises:
         ValueError: a model that cannot be expanded, or weights that are not those of its config.
     """
-    embedding, head, _ = vocabulary_matrices(directory)
+    embedding, head, (count, width) = vocabulary_matrices(directory)
     file_of = weight_map(directory)
     more = more_bytes = 0
     if head not in file_of:
@@ -169,11 +171,15 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
             shutil.copyfile(directory / file, out / file)
             continue
         tensors = {}
-        with safe_open(directory / file, "pt") as opened:
+        with open_weights(directory / file) as opened:
             for name in opened.keys():
                 tensors[name] = opened.get_tensor(name)
         for name in wanted.keys() & tensors.keys():
             before = tensors[name]
+            if before.shape != (count, width):
+                raise ValueError(
+                    f"{name}: its shape is {list(before.shape)}, the config says {[count, width]}"
+                )
             of_name = deviation if wanted[name] else embedding_deviation
             tensors[name] = expand_matrix(before, rows, init, wanted[name], of_name, generator)
             more += tensors[name].numel() - before.numel()

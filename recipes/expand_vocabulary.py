@@ -56,7 +56,7 @@ def expand_command(argv: list[str] | None = None) -> None:
     from recipes.engine.handover import LINEAGE, read_lineage
 
     try:
-        *_, rows = vocabulary_matrices(directory)
+        *_, (rows, _) = vocabulary_matrices(directory)
     except ValueError as error:
         raise RecipeError(f"{args.model}: {error}") from error
     old, new = read_tokenizer(directory), read_tokenizer(args.tokenizer)

@@ -28,7 +28,13 @@ from .experiments.plan import Run, check_ruler, seed_runs, sweep_runs, values_of
 
 def _succeeds(command: list[str]) -> bool:
     """Run a stage in a process of its own."""
-    return subprocess.run(command, check=False).returncode == 0
+    try:
+        return subprocess.run(command, check=False).returncode == 0
+    except OSError as error:
+        raise RecipeError(
+            f"--launcher: {command[0]} cannot be started ({error.strerror}); name what starts a "
+            "stage, such as `accelerate launch`"
+        ) from error
 
 
 def _train(runs: list[Run], launcher: list[str]) -> None:
@@ -123,9 +129,15 @@ def _parse() -> argparse.Namespace:
 def main() -> None:
     """Run what is not finished, and report."""
     args = _parse()
+    sizes = sorted(path.parent.name for path in CONFIGS.glob("*/stage1.yaml"))
+    if args.size not in sizes:
+        raise RecipeError(f"--size {args.size}: no such recipes; shipped are {', '.join(sizes)}")
     path = find_recipe(args.name, CONFIGS / "experiments" / args.size, "experiment")
     experiment, size = load_config(path, ExperimentConfig, args.overrides), args.size
-    launcher, values = shlex.split(args.launcher), values_of(experiment)
+    try:
+        launcher, values = shlex.split(args.launcher), values_of(experiment)
+    except ValueError as error:
+        raise RecipeError(f"--launcher {args.launcher}: {error}; close it") from error
     sweep = sweep_runs(experiment, size)
 
     def chosen() -> dict[str, Overrides]:

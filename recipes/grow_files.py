@@ -11,6 +11,7 @@ Shards are read and written one at a time, so that the model need not fit in mem
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,13 @@ _TOLERANCE = 0.1
 _GIB = 2**30
 
 
+def _gigabytes(text: str) -> float:
+    size = float(text)
+    if not 0 < size < math.inf:
+        raise ValueError
+    return size
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -48,7 +56,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--how", choices=("zeros", "masks"), default="zeros", help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=42, help="of new weights (%(default)s)")
     parser.add_argument(
-        "--shard-gb", type=float, default=5.0, help="of the files written (%(default)s)"
+        "--shard-gb", type=_gigabytes, default=5.0, help="of the files written (%(default)s)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
     return parser.parse_args(argv)

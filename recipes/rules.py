@@ -74,6 +74,12 @@ class StageRules:
                 "unfreezing: new_rows_tokens and matrices_tokens exceed schedule.total_tokens "
                 f"({config.schedule.total_tokens:,}); lower them"
             )
+        for key, tokens in (held.model_dump() if held else {}).items():
+            if 0 < tokens < config.batch.tokens_per_step:
+                raise RecipeError(
+                    f"unfreezing.{key}: {tokens:,} tokens are less than a step "
+                    f"({config.batch.tokens_per_step:,}); raise it, or give 0"
+                )
         data = config.data
         given = {data.short_document_tokens is not None, data.min_short_share is not None}
         if given != {self.short_text}:

@@ -15,13 +15,14 @@ from ..common.run_dir import DirectoryLock, check_settings, read_settings
 from ..engine.executor_config import ExecutorConfig, load_recipe
 from ..engine.executors import Call, Job
 from ..engine.slurm import submit
-from ..tokenizer.expand import expand_tokenizer
+from ..tokenizer.expand import byte_level_spec, expand_tokenizer
 from ..tokenizer.load import (
     check_continuation,
     load_tokenizer,
     padded_vocab_size,
     read_tokenizer,
 )
+from ..tokenizer.script_bytes import ScriptBytes
 from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import spread_texts, train_tokenizer
 from ..tokens.manifest import Manifest, read_manifest, verify_files
@@ -180,6 +181,13 @@ def _config(args: argparse.Namespace) -> DataConfig:
     return load_recipe(path, DataConfig, args.executor, args.overrides)
 
 
+def _check_expansion(config: DataConfig) -> None:
+    """Refuse what cannot be continued before hours of reading and cleaning."""
+    if config.tokenizer.expand:
+        byte_level_spec(read_tokenizer(config.tokenizer.path), config.tokenizer.path)
+        ScriptBytes(config.tokenizer.expand.scripts)
+
+
 def run(args: argparse.Namespace) -> None:
     """Run the command `prepare`.
 
@@ -189,7 +197,9 @@ def run(args: argparse.Namespace) -> None:
     config = _config(args)
     if args.dry_run:
         print(describe(config, args.gigabytes))
-    elif config.executor.kind == "slurm":
+        return
+    _check_expansion(config)
+    if config.executor.kind == "slurm":
         submit_chain(config)
     else:
         print_summary(prepare(config), config.shards_dir)
@@ -223,6 +233,7 @@ def run_expand_tokenizer(args: argparse.Namespace) -> None:
             f"{args.config}: continues no tokenizer; set tokenizer.path to the one to continue, "
             "and tokenizer.expand.scripts and tokenizer.expand.entries"
         )
+    _check_expansion(config)
     with DirectoryLock(config.output_dir):
         if config.corpus:
             make_corpus(config)

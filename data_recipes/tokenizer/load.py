@@ -29,7 +29,11 @@ def read_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     try:
         return AutoTokenizer.from_pretrained(str(path))
     except (OSError, ValueError) as error:
-        raise RecipeError(f"tokenizer {path}: cannot be loaded ({error})") from error
+        told = " ".join(str(error).split())  # several lines of transformers in one
+        raise RecipeError(
+            f"tokenizer {path}: cannot be loaded ({told}); give a directory with tokenizer.json, "
+            "or a Hub id"
+        ) from error
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:

@@ -1,5 +1,6 @@
 """Schema of an experiment's YAML."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,11 @@ class ExperimentConfig(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> "ExperimentConfig":
+        for arm in self.arms:
+            if not re.fullmatch(r"\w[\w .=+-]*", arm):
+                raise ValueError(
+                    f"arms: {arm!r} names a folder; use letters, digits, spaces and _ . = + -"
+                )
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is none of the arms")
         if len(set(self.seeds)) < len(self.seeds):
@@ -88,6 +94,8 @@ class ExperimentConfig(Strict):
             raise ValueError("sweep: a setting without values")
         for where, settings in {"shared": self.shared, "sweep": self.sweep, **self.arms}.items():
             for stage in self.stages:
+                if not isinstance(settings.get(stage) or {}, dict):
+                    raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
                 for key in settings_of(settings, stage):
                     arms_own = where in self.arms and key == "model.init_from"
                     if key in _RUNNERS or arms_own:

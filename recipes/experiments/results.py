@@ -34,6 +34,17 @@ DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "experiments"
 
 
+def _measure(experiment: ExperimentConfig, run: Run) -> dict[str, float]:
+    found = measure_run(run, list(experiment.measures))
+    for name in experiment.decide:
+        if name not in found:
+            raise RecipeError(
+                f"decide.{name}: {run.name} has no such measure, but {', '.join(found)}; name one "
+                "of these (no run is lost: start the experiment again)"
+            )
+    return found
+
+
 def describe_run(experiment: ExperimentConfig, run: Run) -> dict[str, Any]:
     """Describe a finished run: its measures, its curve, and what it cost."""
     lineage = read_lineage(str(run.cells[-1].directory / FINAL))
@@ -44,7 +55,7 @@ def describe_run(experiment: ExperimentConfig, run: Run) -> dict[str, Any]:
         "tokens": run.tokens,
         "seconds": round(training_seconds(run), 1),
         "commit": lineage["commit"],
-        "measures": measure_run(run, list(experiment.measures)),
+        "measures": _measure(experiment, run),
         "curve": curve_of(run),
     }
 
@@ -64,7 +75,7 @@ def best_values(
         scores = []
         for run in runs:
             if run.arm == arm:
-                found = measure_run(run, list(experiment.measures))
+                found = _measure(experiment, run)
                 own = [found[k] * (-1 if higher_is_better(k) else 1) for k in experiment.decide]
                 scores.append((statistics.fmean(own), values.index(run.value)))
         if scores:

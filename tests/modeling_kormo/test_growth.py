@@ -173,6 +173,14 @@ def test_heads_appended_after_the_last_group_would_read_other_keys(
     assert (wide(IDS).logits - expected).abs().max() > 0.1 * expected.std()
 
 
+def test_new_entries_have_the_deviation_of_a_fresh_model(build: Build) -> None:
+    model = build(initializer_range=0.1, embedding_std=0.5)
+    wide, _ = widen(model, hidden_size=256)
+    assert wide.model.embed_tokens.weight[:, 64:].std().item() == pytest.approx(0.5, rel=0.05)
+    for matrix in (wide.lm_head.weight, wide.model.layers[0].mlp.up_proj.weight):
+        assert matrix[:, 64:].std().item() == pytest.approx(0.1, rel=0.05)
+
+
 def _train(model: PreTrainedModel, steps: int, masks: GrowthMasks | None = None) -> None:
     wanted = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(wanted, lr=1e-3, weight_decay=0.1)

@@ -13,6 +13,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.vocabulary import NewRows, expand_files, expand_matrix, vocabulary_matrices
 
 ROWS = NewRows(known=10, parts={10: [1, 2], 11: [3], 12: [4, 5, 6]}, total=16)
@@ -107,10 +108,28 @@ def test_other_families_whole_and_in_shards(make, shard: str, tmp_path: Path) ->
         assert 0.5 < json.loads(index.read_text())["metadata"]["total_size"] / sum(sizes) < 1
 
 
+def test_random_rows_have_the_deviation_of_their_matrix(tmp_path: Path) -> None:
+    config = KORMoConfig(
+        vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, initializer_range=0.1, embedding_std=0.5,
+    )  # fmt: skip
+    KORMoForCausalLM(config).save_pretrained(tmp_path)
+    (tmp_path / "out").mkdir()
+    rows = NewRows(40, {40 + n: [n] for n in range(40)}, 80)
+    expand_files(tmp_path, tmp_path / "out", rows, "random", 0)
+    larger = KORMoForCausalLM.from_pretrained(tmp_path / "out")
+    assert larger.model.embed_tokens.weight[40:].std().item() == pytest.approx(0.5, rel=0.1)
+    assert larger.lm_head.weight[40:].std().item() == pytest.approx(0.1, rel=0.1)
+
+
 def test_what_cannot_be_expanded(tmp_path: Path) -> None:
     model = llama(False)
     model.save_pretrained(tmp_path)
-    assert vocabulary_matrices(tmp_path) == ("model.embed_tokens.weight", "lm_head.weight", 40)
+    assert vocabulary_matrices(tmp_path) == (
+        "model.embed_tokens.weight",
+        "lm_head.weight",
+        (40, 32),
+    )
     config = json.loads((tmp_path / "config.json").read_text())
     quantized = config | {"quantization_config": {"quant_method": "bitsandbytes"}}
     (tmp_path / "config.json").write_text(json.dumps(quantized))

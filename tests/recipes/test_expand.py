@@ -123,6 +123,8 @@ def test_what_is_refused(make: Make, small_stage: Make, start: Path, tmp_path: P
         "exceed schedule.total_tokens"
         in make(out, "unfreezing={new_rows_tokens: 9000, matrices_tokens: 9000}").refusal()
     )
+    short = make(out, "unfreezing={new_rows_tokens: 1, matrices_tokens: 0}").refusal()
+    assert "unfreezing.new_rows_tokens: 1 tokens are less than a step" in short
     missing = make(out, f"model.init_from={tmp_path / 'nowhere'}", TURNS).refusal()
     assert "kormo expand-vocabulary MODEL" in missing and "nowhere" in missing
     plain = tmp_path / "plain"

@@ -91,6 +91,20 @@ def test_what_is_refused_leaves_nothing(start: Path, data_dir: Path, tmp_path: P
     refused(small, start / "largest", "850 tokens, its embedding 768 rows")
     (small / "adapter_config.json").write_text("{}")
     refused(small, start / "larger", "is an adapter; merge it first")
+    # Files that are not what they should be.
+    odd = tmp_path / "odd"
+    shutil.copytree(start / "model", odd)
+    config = json.loads((odd / "config.json").read_text())
+    (odd / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))
+    refused(odd, start / "larger", r"its shape is \[768, 32\], the config says \[768, 48\]")
+    (odd / "config.json").write_text("{")
+    refused(odd, start / "larger", "not a valid JSON")
+    (odd / "config.json").write_text(json.dumps(config))
+    weights = odd / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused(odd, start / "larger", "model.safetensors is missing or damaged")
+    (odd / "tokenizer.json").unlink()
+    refused(odd, start / "larger", "cannot be loaded.*tokenizer.json, or a Hub id")
     # A model whose vocabulary is the larger already.
     expand_command([str(start / "model"), str(start / "larger"), str(tmp_path / "larger")])
     refused(tmp_path / "larger", start / "little", "no continuation of the model's, 90 of whose")

@@ -281,6 +281,16 @@ def test_bad_input_on_disk(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_file_is_named_and_a_shard_has_a_size(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        grow_command([str(model_dir), str(tmp_path / "out"), *GROWN, "--shard-gb", "0"])
+    last = max(model_dir.glob("*.safetensors"))
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(RecipeError, match=f"{last.name} is missing or damaged") as error:
+        grow_command([str(model_dir), str(tmp_path / "out"), *GROWN])
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
 def test_a_tensor_that_is_missing_leaves_nothing(model_dir: Path, tmp_path: Path) -> None:
     index = model_dir / "model.safetensors.index.json"
     content = json.loads(index.read_text())

@@ -210,3 +210,8 @@ def test_recipe_continues_the_tokenizer_on_its_own_text(data_dir: Path, tmp_path
         make_tokenizer(config.model_copy(update={"tokenizer": more}))
     with pytest.raises(RecipeError, match="continues no tokenizer; set tokenizer.path"):
         run_expand_tokenizer(Namespace(config=str(recipe), executor=None, overrides=[]))
+    # What cannot be continued is told before anything is read.
+    overrides += [f"output_dir={tmp_path / 'new'}", f"tokenizer.path={tmp_path / 'nowhere'}"]
+    with pytest.raises(RecipeError, match="nowhere: cannot be loaded"):
+        run_expand_tokenizer(Namespace(config=str(recipe), executor=None, overrides=overrides))
+    assert not (tmp_path / "new").exists()

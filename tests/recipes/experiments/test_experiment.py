@@ -24,6 +24,7 @@ from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.measures import measure_run
 from recipes.experiments.pairing import check_pairs
 from recipes.experiments.plan import check_ruler, seed_runs, sweep_runs, values_of
+from recipes.experiments.results import best_values
 from tests.conftest import ROOT, SMALL, environment, release_outputs
 
 SHIPPED = sorted((CONFIGS / "experiments").glob("*/*.yaml"))
@@ -110,6 +111,8 @@ CHANGES = {
     "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the two"),
     "measure": ({"decide": {"quick/kmmlu_mini": 0.1}}, "belongs to none of `measures`"),
     "band": ({"decide": {"bits_per_byte/ko": 0}}, "above 0"),
+    "a folder elsewhere": ({"arms": {"a": {}, "../b": {}}}, "'../b' names a folder"),
+    "a stage that is a number": ({"arms": {"a": {"stage1": 3}, "b": {}}}, "a.stage1: expected"),
     "unknown key": ({"shared": {"schedule.tokens": 1}}, "schedule.tokens: unknown key"),
     "ruler": (
         {"arms": {"a": {}, "b": {"data.heldout_tokens": 300}}},
@@ -301,6 +304,43 @@ def test_every_arm_goes_on_with_its_own_best_value(
         assert {r["value"] for r in results["runs"] if r["arm"] == arm} == {best}
     assert (output / "a" / best / "1" / "stage1" / "final").is_dir()
     assert "went on with its best" in (output / "results.md").read_text()
+
+
+def test_the_best_value_is_the_highest_of_accuracies_and_the_lowest_of_bits(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(measure: str, decide: str) -> dict:
+        given = small(data_dir, tmp_path, measures=[measure], decide={decide: 0.1})
+        given["sweep"] = {"optimizer.learning_rate": [1.0, 2.0, 3.0]}
+        experiment = ExperimentConfig.model_validate(given)
+        return best_values(experiment, sweep_runs(experiment, "tiny"), values_of(experiment))
+
+    # Arm a is best in the middle by the measure, b at the end.
+    found = {
+        ("a", 1.0): 2,
+        ("a", 2.0): 9,
+        ("a", 3.0): 5,
+        ("b", 1.0): 2,
+        ("b", 2.0): 3,
+        ("b", 3.0): 9,
+    }
+
+    def measured(sign: int, name: str) -> None:
+        monkeypatch.setattr(
+            "recipes.experiments.results.measure_run",
+            lambda run, _: {name: sign * found[run.arm, run.value["optimizer.learning_rate"]]},
+        )
+
+    for sign, name in ((1, "quick/kmmlu_mini"), (-1, "bits_per_byte/ko")):
+        measured(sign, name)
+        assert [
+            v["optimizer.learning_rate"] for v in chosen(name.split("/")[0], name).values()
+        ] == [
+            2.0,
+            3.0,
+        ]
+    with pytest.raises(RecipeError, match="decide.bits_per_byte/kr: .* no such measure, but bits"):
+        chosen("bits_per_byte", "bits_per_byte/kr")
 
 
 def test_the_mixture_of_a_run_is_that_of_its_korean_sources(data_dir: Path, tmp_path: Path) -> None:
