@@ -172,15 +172,18 @@ def all_results_page() -> Page:
     page = Page("Experiments")
     page.add(
         Paragraph(
-            "Made of the files in docs/experiments by `kormo experiment NAME --size SIZE "
-            "--publish`; do not edit it."
+            [
+                "Made of the files in docs/experiments by ",
+                Span("kormo experiment NAME --size SIZE --publish", "code"),
+                "; do not edit it.",
+            ]
         ),
         Paragraph(
             "An arm differs from the baseline in what stands beside its name. Arms share their "
             "seeds: the same windows in the same order and, unless they change it, the same "
             "weights at the start; held-out text is measured in the same way for all. The "
             "difference is that of the pairs, with the interval of a paired t; p is corrected over "
-            "all comparisons of an experiment (Holm). `80 % find` is the smallest difference that "
+            "all comparisons of an experiment (Holm). '80 % find': the smallest difference that "
             "as many seeds find four times in five. A verdict is better, worse, no difference "
             "larger than what would matter, or undecided. All of it says something about this "
             "size, these data and this length, and no more."
