@@ -11,9 +11,9 @@ multiple of 256. `kormo train expand` then teaches them.
 import argparse
 from pathlib import Path
 
-from data_recipes.common.commit import git_commit
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.provenance import git_commit
 from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
 from recipes.grow_files import find_model

@@ -191,7 +191,7 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
     """The history of the weights: that of the model, which was trained on nothing since."""
-    from data_recipes.common.commit import git_commit
+    from data_recipes.common.provenance import git_commit
     from recipes.engine.flops import count_parameters
     from recipes.engine.handover import read_lineage
 

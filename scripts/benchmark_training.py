@@ -43,11 +43,10 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.utils import is_liger_kernel_available
 
-from data_recipes.common.commit import git_commit
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, write_json_atomically
-from data_recipes.common.machine import processor
+from data_recipes.common.provenance import git_commit, processor
 from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
 from data_recipes.tokens.mixture import Mixture
 from recipes.arguments import shared_arguments, training_arguments

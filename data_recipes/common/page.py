@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .commit import git_commit
 from .files import open_staged
+from .provenance import git_commit
 from .terminal import visible
 
 if TYPE_CHECKING:

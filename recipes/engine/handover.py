@@ -16,8 +16,8 @@ from accelerate import init_empty_weights
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data_recipes.common.commit import git_commit
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.provenance import git_commit
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 

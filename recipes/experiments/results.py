@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.machine import processor
+from data_recipes.common.provenance import processor
 from data_recipes.common.statistics import (
     compare_pairs,
     detectable_effect,

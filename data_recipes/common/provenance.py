@@ -1,5 +1,6 @@
-"""Which version of this code is running."""
+"""What figures were made with: the version of this code, and the machine."""
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -17,3 +18,13 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{commit}+changes" if status else commit
+
+
+def processor() -> str:
+    """Name the processor, as the system does."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as handle:
+            names = (line.partition(":")[2].strip() for line in handle if "model name" in line)
+            return next(names, platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()
