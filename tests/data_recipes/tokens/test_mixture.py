@@ -22,8 +22,9 @@ WEIGHTS = {"a": 0.7, "b": 0.25, "c": 0.05}
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    for number, name in enumerate(WEIGHTS):
-        documents = [[number * 100 + i % 100] * 25 for i in range(40)]
+    # As many tokens in longer or shorter documents: shares are of tokens, and not of documents.
+    for number, (name, length) in enumerate(zip(WEIGHTS, (25, 100, 10))):
+        documents = [[number * 100 + i % 100] * length for i in range(1000 // length)]
         synthesizer = None if name == "a" else "one model"
         write_data_set(tmp_path / name / "train", [documents], synthesizer=synthesizer)
     return tmp_path
