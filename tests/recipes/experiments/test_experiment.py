@@ -172,10 +172,14 @@ def run_here(command: list[str]) -> bool:
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Start:
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Start:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("recipes.experiment._succeeds", run_here)
+    # What is published grows, and is not what these tests are about.
+    monkeypatch.setattr("recipes.experiments.results.RECORDS", tmp_path / "published")
 
     def run(path: Path, *arguments: str) -> str:
         given = ["experiment", str(path), "--size", "tiny", *arguments]
