@@ -5,6 +5,7 @@ can be killed. What a fork cannot show is that a script starts from nothing, or 
 some test of each therefore starts `python` or `torchrun` itself.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -102,7 +103,7 @@ class Program:
         """Kill every rank, and what these have started, at once."""
         family = []
         for rank in self.ranks:
-            if psutil.pid_exists(rank.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
                 family += [*psutil.Process(rank.pid).children(recursive=True), rank]
         for member in family:
             try:
