@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -214,8 +215,10 @@ def test_an_experiment_from_its_plan_to_its_report(
     log, deadline = output / "a" / "1" / "stage1" / "checkpoint-2", time.monotonic() + 300
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+    stage = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    psutil.wait_procs(stage, timeout=30)  # the lock of a run is held until its process has ended
     # ... and stopped between two, with the next; a finished one is not run again.
     with monkeypatch.context() as patch:
         patch.setattr(
