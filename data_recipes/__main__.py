@@ -189,6 +189,11 @@ def _debian(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _pictures(parser: argparse.ArgumentParser) -> None:
+    _recipe("/pictures")(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and stop")
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shards", type=Path)
 
@@ -281,6 +286,7 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
     ),
     "corpus": (_run_corpus, "generate the embedded bilingual corpus", _corpus),
     "debian": (_run_debian, "collect real Korean and English text on Debian", _debian),
+    "pictures": (_in("pictures.run"), "pictures with questions in several languages", _pictures),
     "verify": (
         _in("prepare.prepare", "verify"),
         "compare shards with the checksums in their manifests",

@@ -20,7 +20,7 @@ _FLOORS = (
     ("read",),
     ("filter", "deduplicate", "decontaminate"),
     ("quality", "toy"),
-    ("tokenizer",),
+    ("tokenizer", "pictures"),
     ("prepare",),
     ("synthesize", "look"),
     ("difficulty", "translate", "diversity"),
@@ -203,7 +203,16 @@ def test_an_entry_point_loads_its_rooms_alone(module: str) -> None:
     assert not loaded & set(libraries)
 
 
-_COMMANDS = ("prepare", "filter", "inspect", "report", "mixture", "synthesize", "corpus")
+_COMMANDS = (
+    "prepare",
+    "filter",
+    "inspect",
+    "report",
+    "mixture",
+    "synthesize",
+    "corpus",
+    "pictures",
+)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,13 @@ def test_every_command_in_the_documents_parses() -> None:
     ["-m data_recipes prepare", "-m data_recipes corpus", "-m data_recipes debian"]
     + ["-m data_recipes filter", "-m data_recipes mixture", "-m data_recipes packing"]
     + ["-m data_recipes difficulty", "-m data_recipes translate"]
-    + ["-m data_recipes synthesize", "-m data_recipes diversity", "-m eval", "-m eval compare"]
+    + [
+        "-m data_recipes synthesize",
+        "-m data_recipes diversity",
+        "-m data_recipes pictures",
+        "-m eval",
+        "-m eval compare",
+    ]
     + ["-m eval ladder", "-m eval.local_data"]
     + ["-m recipes.experiment"]
     + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
