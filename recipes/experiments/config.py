@@ -24,15 +24,17 @@ class BudgetConfig(Strict):
     Attributes:
         tokens: to train on.
         flops: to train with, so that an arm which costs more per token sees fewer of them.
+        bytes: of text to read, so that an arm with another tokenizer reads equally much of it.
     """
 
     tokens: int | None = Field(default=None, gt=0)
     flops: float | None = Field(default=None, gt=0)
+    bytes: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
-        if (self.tokens is None) == (self.flops is None):
-            raise ValueError("give tokens or flops, one of the two")
+        if [self.tokens, self.flops, self.bytes].count(None) != 2:
+            raise ValueError("give tokens, flops or bytes, one of the three")
         return self
 
 

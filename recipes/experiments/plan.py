@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from data_recipes.common.errors import RecipeError
@@ -21,6 +23,8 @@ from .config import ExperimentConfig, Overrides, settings_of
 FINAL, RECIPE = "final", "recipe.yaml"
 # What the ruler is made of: a measurement in other windows, or of other text, is another one.
 _RULER = ("shards", "tokenizer", "heldout_tokens")
+# Bytes per token are counted over this many: a tenth of a per cent of what they are (our choice).
+_COUNTED_TOKENS = 2**20
 
 
 @dataclass(frozen=True)
@@ -115,18 +119,50 @@ def _load(recipe: str, stage: str, settings: Overrides) -> tuple[tuple[str, ...]
     return overrides, parse_command_line(stage, "", ["--config", recipe, *overrides]).config
 
 
+@cache
+def _bytes_per_token(
+    shards: Path, tokenizer: Path, weights: tuple[tuple[str, float], ...], length: int, packing: str
+) -> float:
+    """Count the UTF-8 bytes that a token of a mixture stands for on average, padding included.
+
+    Raises:
+        RecipeError: the shards are not there: bytes are known of what was tokenised.
+    """
+    from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
+    from data_recipes.tokens.mixture import Mixture
+
+    known = load_tokenizer(tokenizer)
+    # One order of windows for all seeds, so that they train equally long.
+    mixture = Mixture(shards, dict(weights), length, 0, packing, known.pad_token_id)
+    sizes = np.array(token_byte_lengths(known))
+    windows = [mixture.window(i).tokens for i in range(-(-_COUNTED_TOKENS // length))]
+    return float(np.mean([sizes[np.asarray(tokens)].mean() for tokens in windows]))
+
+
 def _lengths(experiment: ExperimentConfig, configs: list[StageConfig]) -> list[int]:
     """Tokens of each stage: the budget in the recipes' proportions, in whole steps."""
     own = [config.schedule.total_tokens for config in configs]
     budget = experiment.budget
     if budget.tokens is not None:
-        scale = budget.tokens / sum(own)
+        costs = [1.0] * len(configs)
+    elif budget.bytes is not None:
+        costs = [
+            _bytes_per_token(
+                c.data.shards,
+                c.data.tokenizer,
+                tuple(c.data.mixture.items()),
+                c.batch.sequence_length,
+                c.data.packing,
+            )
+            for c in configs
+        ]
     else:
         from ..build import model_config  # loads torch
         from ..engine.flops import flops_per_token
 
         costs = [flops_per_token(model_config(c, None), c.batch.sequence_length) for c in configs]
-        scale = budget.flops / sum(cost * tokens for cost, tokens in zip(costs, own))
+    (limit,) = filter(None, (budget.tokens, budget.bytes, budget.flops))
+    scale = limit / sum(cost * tokens for cost, tokens in zip(costs, own))
     steps = [c.batch.tokens_per_step for c in configs]
     return [int(tokens * scale + 0.5) // step * step for tokens, step in zip(own, steps)]
 

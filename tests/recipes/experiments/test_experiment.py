@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import yaml
@@ -18,11 +19,14 @@ from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.run_dir import find_differences
+from data_recipes.tokenizer.load import load_tokenizer
+from data_recipes.tokens.windows import TokenSource
 from recipes.command_line import CONFIGS, load_stage
 from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
 from recipes.experiments.config import ExperimentConfig
-from recipes.experiments.measures import measure_run
+from recipes.experiments.cost import cost_of
+from recipes.experiments.measures import measure_run, training_seconds
 from recipes.experiments.pairing import check_pairs
 from recipes.experiments.plan import check_ruler, seed_runs, sweep_runs, values_of
 from recipes.experiments.results import best_values
@@ -99,6 +103,35 @@ def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path:
     flops = ExperimentConfig.model_validate(given | {"budget": {"flops": 1.5e13}})
     narrow, wide = planned(flops)[:2]
     assert narrow.tokens > 1.5 * wide.tokens
+    # What a run costs is a sum over its stages, of FLOPs as the budget counts them.
+    assert cost_of([narrow]).flops == pytest.approx(1.5e13, rel=0.01)
+    assert cost_of([narrow, wide]).flops == pytest.approx(3e13, rel=0.01)
+    assert cost_of([narrow, wide]).tokens == narrow.tokens + wide.tokens
+
+
+def test_a_budget_in_bytes_gives_every_arm_equally_much_text(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    # Korean takes three bytes a letter, and more of them a token than English takes letters.
+    arms = {"ko": {"data.mixture": {"web_ko": 1}}, "en": {"data.mixture": {"web_en": 1}}}
+    shared = {"data.heldout": ["web_ko"]}
+    given = small(data_dir, tmp_path, arms=arms, baseline="ko", shared=shared)
+    experiment = ExperimentConfig.model_validate(given | {"budget": {"bytes": 200_000}})
+    runs = planned(experiment)
+    read = {}
+    for run in runs:
+        data = run.cells[0].config.data
+        source = TokenSource(data.shards / f"web_{run.arm}" / "train")
+        windows = [source.window(i, 128).tokens for i in range(source.windows(128))]
+        tokenizer, ids = load_tokenizer(data.tokenizer), np.concatenate(windows)
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        read[run.arm, run.seed] = run.tokens * len(text.encode()) / len(ids)
+    assert list(read.values()) == pytest.approx([200_000] * 4, rel=0.03)
+    by_arm = {run.arm: run.tokens for run in runs}
+    assert abs(by_arm["ko"] / by_arm["en"] - 1) > 0.05  # or equal tokens would do
+    missing = {**given, "shared": given["shared"] | {"data.shards": str(tmp_path / "none")}}
+    with pytest.raises(RecipeError, match="none"):
+        planned(ExperimentConfig.model_validate(missing | {"budget": {"bytes": 200_000}}))
 
 
 CHANGES = {
@@ -109,7 +142,7 @@ CHANGES = {
         {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},
         "sweep_seed 1 is one of",
     ),
-    "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the two"),
+    "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the three"),
     "measure": ({"decide": {"quick/kmmlu_mini": 0.1}}, "belongs to none of `measures`"),
     "band": ({"decide": {"bits_per_byte/ko": 0}}, "above 0"),
     "a folder elsewhere": ({"arms": {"a": {}, "../b": {}}}, "'../b' names a folder"),
@@ -118,6 +151,14 @@ CHANGES = {
     "ruler": (
         {"arms": {"a": {}, "b": {"data.heldout_tokens": 300}}},
         "arms.b: would be measured by another ruler.*\n.*data.heldout_tokens: was 512, is 300",
+    ),
+    "ruler of other shards": (
+        {"arms": {"a": {}, "b": {"data.shards": "x"}}},
+        "arms.b: would be measured by another ruler.*\n.*data.shards: was",
+    ),
+    "ruler of another tokenizer": (
+        {"arms": {"a": {}, "b": {"data.tokenizer": "x"}}},
+        "arms.b: would be measured by another ruler.*\n.*data.tokenizer: was",
     ),
     "ruler of the mixture": (
         {"arms": {"a": {}, "b": {"data.mixture": {"web_ko": 1}}}},
@@ -283,6 +324,11 @@ def test_an_experiment_from_its_plan_to_its_report(
     weights = whole["initial_weights"] | {"embedding": "x"}
     write_json_atomically(lineage, whole | {"initial_weights": weights})
     check_pairs(experiment, runs)
+    # In an experiment whose arms leave it alone it may not.
+    given["arms"] = {"a": {}, "b": {"optimizer.weight_decay": 0.5}}
+    others = ExperimentConfig.model_validate(given)
+    with pytest.raises(RecipeError, match="b, seed 1 began with other weights"):
+        check_pairs(others, planned(others))
 
 
 def path_settings(given: dict) -> str:
@@ -383,6 +429,27 @@ def test_unrest_is_the_noise_about_a_slow_trend(data_dir: Path, tmp_path: Path) 
         exact = (sum((s - mean) ** 2 for s in steps) / 2) ** 0.5 / 2**0.5
         assert measure_run(run, ["unrest"])["unrest"] == pytest.approx(exact, abs=1e-9)
         assert exact == pytest.approx(expected, abs=0.1)
+
+
+def test_time_is_that_of_all_stages_and_bits_are_the_last_ones(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    given = small(data_dir, tmp_path, stages=["stage1", "stage2"], budget={"tokens": 40_960})
+    run = planned(ExperimentConfig.model_validate(given))[0]
+    for cell, rate in zip(run.cells, (100, 50)):
+        cell.directory.mkdir(parents=True)
+        lines = [
+            {"step": 0, "tokens": 0, "bits_per_byte/ko": 9.0},
+            {"step": 1, "tokens": 1000, "tokens_per_second": rate, "bits_per_byte/ko": 3.0},
+            {"step": 2, "tokens": 3000, "tokens_per_second": 2 * rate, "bits_per_byte/ko": 2.0},
+            {"step": 2, "tokens": 3000, "loss": 1.0},
+        ]
+        (cell.directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert training_seconds(run) == pytest.approx((10 + 10) + (20 + 20))
+    assert measure_run(run, ["bits_per_byte"]) == {
+        "bits_per_byte/ko": 2.0,
+        "bits_per_byte/ko before": 9.0,
+    }
 
 
 def test_the_old_command_names_the_new_one() -> None:
