@@ -139,6 +139,11 @@ def _synthesize(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _knowledge(parser: argparse.ArgumentParser) -> None:
+    _recipe("/knowledge")(parser)
+    parser.add_argument("--dry-run", action="store_true", help="count what would be written")
+
+
 def _diversity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
@@ -283,6 +288,11 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
         _in("diversity.command"),
         "how varied synthetic text is, by synthesizer",
         _diversity,
+    ),
+    "knowledge": (
+        _in("knowledge.command"),
+        "questions about pictures that need facts, in Korean and English",
+        _knowledge,
     ),
     "corpus": (_run_corpus, "generate the embedded bilingual corpus", _corpus),
     "debian": (_run_debian, "collect real Korean and English text on Debian", _debian),

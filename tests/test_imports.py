@@ -20,7 +20,7 @@ _FLOORS = (
     ("read",),
     ("filter", "deduplicate", "decontaminate"),
     ("quality", "toy"),
-    ("tokenizer", "pictures"),
+    ("tokenizer", "pictures", "knowledge"),
     ("prepare",),
     ("synthesize", "look"),
     ("difficulty", "translate", "diversity"),
@@ -212,6 +212,7 @@ _COMMANDS = (
     "synthesize",
     "corpus",
     "pictures",
+    "knowledge",
 )
 
 

@@ -57,6 +57,7 @@ def test_every_command_in_the_documents_parses() -> None:
         "-m data_recipes synthesize",
         "-m data_recipes diversity",
         "-m data_recipes pictures",
+        "-m data_recipes knowledge",
         "-m eval",
         "-m eval compare",
     ]

@@ -1,0 +1,128 @@
+"""The graph in Unicode's CLDR: territories, languages, scripts and currencies, named in Korean and
+English, from Debian's package `unicode-cldr-core`.
+"""
+
+import gettext
+import io
+import json
+from typing import Any
+
+from lxml import etree
+
+from ..common.errors import RecipeError
+from ..debian.archive import Archive, Package
+from .triples import LANGUAGES, Graph, Names, Triple
+
+_CLDR = "unicode-cldr-core"
+_LICENCE = "Unicode-DFS-2016"
+_ROOT = r"usr/share/unicode/cldr/common/"
+_FILES = (
+    _ROOT + r"(main/(ko|en)\.xml|annotations(Derived)?/(ko|en)\.xml|properties/labels\.txt"
+    r"|supplemental/supplementalData\.xml)"
+)
+_WORLD = "001"
+# Share of the people who speak a language, from which it counts as spoken in a territory.
+_LEAST_PERCENT = 1.0
+_Trees = dict[str, Any]
+
+
+def fetch(archive: Archive, name: str) -> Package:
+    """Fetch a package that must be there.
+
+    Raises:
+        RecipeError: this release has none, or the archive is not reached.
+    """
+    package = archive.fetch(name)
+    if package is None:
+        raise RecipeError(f"this Debian release has no package {name}; take graph: [world]")
+    return package
+
+
+def read_cldr(package: Package) -> tuple[_Trees, str]:
+    """Read the files of CLDR that hold facts and names.
+
+    Returns:
+        Trees by path below `common/`, and the text of `labels.txt`.
+    """
+    members = {path.partition("/common/")[2]: data for path, data in package.members(_FILES)}
+    labels = members.pop("properties/labels.txt").decode()
+    return {path: etree.fromstring(data) for path, data in members.items()}, labels
+
+
+def _texts(tree: Any, path: str) -> dict[str, str]:
+    return {e.get("type"): e.text for e in tree.iterfind(path) if e.get("alt") is None and e.text}
+
+
+def _all_names(trees: _Trees) -> dict[str, Names]:
+    names: dict[str, dict[str, tuple[str, ...]]] = {}
+    for code in LANGUAGES:
+        tree = trees[f"main/{code}.xml"]
+        for kind, path in (
+            ("territory", ".//territories/territory"),
+            ("language", ".//languages/language"),
+            ("script", ".//scripts/script"),
+        ):
+            for own, text in _texts(tree, path).items():
+                names.setdefault(_entity(kind, own), {})[code] = (text,)
+        for currency in tree.iterfind(".//currencies/currency"):
+            if text := currency.findtext("displayName"):
+                names.setdefault(f"currency:{currency.get('type')}", {})[code] = (text,)
+    return names
+
+
+def _entity(kind: str, code: str) -> str:
+    if kind == "territory":
+        kind = "region" if code.isdigit() else "country"
+    return f"{kind}:{code}"
+
+
+def cldr_graph(package: Package) -> Graph:
+    """Build the graph: regions, currencies, official and spoken languages, and scripts."""
+    trees, _ = read_cldr(package)
+    facts: set[tuple[str, str, str]] = set()
+    data = trees["supplemental/supplementalData.xml"]
+    for group in data.iterfind(".//territoryContainment/group"):
+        whole = group.get("type")
+        if group.get("status") or group.get("grouping") or not whole.isdigit() or whole == _WORLD:
+            continue  # what is no more, and groupings such as the EU, which overlap
+        for part in group.get("contains").split():
+            relation = "continent" if part.isdigit() else "region"
+            facts.add((_entity("territory", part), relation, _entity("territory", whole)))
+    for region in data.iterfind(".//currencyData/region"):
+        for currency in region:
+            if currency.get("to") is None and currency.get("tender") != "false":
+                code = currency.get("iso4217")
+                facts.add((f"country:{region.get('iso3166')}", "currency", f"currency:{code}"))
+    for territory in data.iterfind(".//territoryInfo/territory"):
+        for language in territory:
+            official = language.get("officialStatus") in ("official", "de_facto_official")
+            if official or float(language.get("populationPercent") or 0) >= _LEAST_PERCENT:
+                relation = "language" if official else "spoken"
+                own = f"country:{territory.get('type')}", f"language:{language.get('type')}"
+                facts.add((own[0], relation, own[1]))
+    for language in data.iterfind(".//languageData/language"):
+        if language.get("alt") is None:
+            for script in (language.get("scripts") or "").split():
+                facts.add((f"language:{language.get('type')}", "script", f"script:{script}"))
+    source = f"{package.name} {package.version}"
+    return Graph.of((Triple(*fact, source, _LICENCE) for fact in facts), _all_names(trees))
+
+
+def iso_names(package: Package) -> dict[str, Names]:
+    """Read further names of countries out of Debian's `iso-codes`: common and official ones."""
+    members = dict(
+        package.members(
+            r"usr/share/(iso-codes/json/iso_3166-1\.json|locale/ko/LC_MESSAGES/iso_3166-1\.mo)"
+        )
+    )
+    korean = next(data for path, data in members.items() if path.endswith(".mo"))
+    table = next(data for path, data in members.items() if path.endswith(".json"))
+    translate = gettext.GNUTranslations(io.BytesIO(korean)).gettext
+    found: dict[str, Names] = {}
+    for country in json.loads(table)["3166-1"]:
+        keys = ("common_name", "name", "official_name")
+        english = tuple(dict.fromkeys(country[key] for key in keys if key in country))
+        # An untranslated name comes back in English.
+        own = tuple(t for name in english if (t := translate(name)) != name)
+        found[f"country:{country['alpha_2']}"] = {"ko": own, "en": english}
+    return found

@@ -1,0 +1,76 @@
+"""Emoji as things with a kind: "what kind of animal is this?", from CLDR's labels and names."""
+
+import re
+
+from ..debian.archive import Package
+from .cldr import _LICENCE, read_cldr
+from .triples import LANGUAGES, Graph, Names, Triple
+
+# CLDR's subcategories of things that can be told by a picture, and the groups that they are of.
+# Their names are ours: CLDR names only the groups, in words of its own.
+_KINDS: dict[str, tuple[str, str, str]] = {
+    "animal-mammal": ("포유류", "mammal", "animal"),
+    "animal-bird": ("새", "bird", "animal"),
+    "animal-amphibian": ("양서류", "amphibian", "animal"),
+    "animal-reptile": ("파충류", "reptile", "animal"),
+    "animal-marine": ("바다 동물", "marine animal", "animal"),
+    "animal-bug": ("벌레", "bug", "animal"),
+    "plant-flower": ("꽃", "flower", "plant"),
+    "food-fruit": ("과일", "fruit", "food"),
+    "food-vegetable": ("채소", "vegetable", "food"),
+    "food-sweet": ("단 음식", "sweet", "food"),
+    "drink": ("음료", "drink", "food"),
+    "dishware": ("식기", "dishware", "object"),
+    "transport-ground": ("육상 교통", "ground transport", "transport"),
+    "transport-water": ("수상 교통", "water transport", "transport"),
+    "transport-air": ("항공 교통", "air transport", "transport"),
+    "sport": ("스포츠", "sport", "activity"),
+    "musical-instrument": ("악기", "musical instrument", "object"),
+    "clothing": ("옷과 장신구", "clothing", "object"),
+    "tool": ("도구", "tool", "object"),
+}
+_GROUPS = {
+    "animal": ("동물", "animal"), "plant": ("식물", "plant"), "food": ("음식", "food"),
+    "object": ("물건", "object"), "transport": ("교통수단", "transport"),
+    "activity": ("활동", "activity"),
+}  # fmt: skip
+_LINE = re.compile(r"\[(.*)\]\s*;\s*[^;]+;\s*([\w-]+)\s*$")
+
+
+def _characters(pattern: str) -> list[str]:
+    """Write out a set of single characters and ranges; sequences in braces are left out."""
+    found: list[str] = []
+    singles = re.sub(r"\{[^}]*\}", "", pattern)
+    for first, last in re.findall(r"(.)(?:-(.))?", singles):
+        found += map(chr, range(ord(first), ord(last or first) + 1))
+    return found
+
+
+def emoji_graph(package: Package) -> Graph:
+    """Build the graph: each emoji's kind, and each kind's group.
+
+    Args:
+        package: `unicode-cldr-core`.
+    """
+    trees, labels = read_cldr(package)
+    names: dict[str, Names] = {
+        f"kind:{kind}": {"ko": (ko,), "en": (en,)} for kind, (ko, en, _) in _KINDS.items()
+    }
+    names |= {f"group:{group}": {"ko": (ko,), "en": (en,)} for group, (ko, en) in _GROUPS.items()}
+    for code in LANGUAGES:
+        path = ".//annotation[@type='tts']"
+        for annotation in trees[f"annotations/{code}.xml"].iterfind(path):
+            if len(character := annotation.get("cp")) == 1:
+                own = names.setdefault(f"emoji:{ord(character):X}", {})
+                own[code] = (annotation.text.strip(),)
+    facts = {(f"kind:{kind}", "group", f"group:{own[2]}") for kind, own in _KINDS.items()}
+    for pattern, kind in filter(None, map(_found, labels.splitlines())):
+        for character in _characters(pattern) if kind in _KINDS else ():
+            facts.add((f"emoji:{ord(character):X}", "kind", f"kind:{kind}"))
+    source = f"{package.name} {package.version}"
+    return Graph.of((Triple(*fact, source, _LICENCE) for fact in facts), names)
+
+
+def _found(line: str) -> tuple[str, str] | None:
+    match = _LINE.match(line)
+    return (match[1], match[2]) if match else None

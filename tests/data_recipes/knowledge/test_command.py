@@ -1,0 +1,117 @@
+"""The command: what it writes, what it refuses, and BOK-VQA's own files."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data_recipes.__main__ import main
+from data_recipes.common.errors import RecipeError
+from data_recipes.knowledge.bokvqa import BokVqaConfig, read_bokvqa
+from data_recipes.knowledge.command import KnowledgeConfig, make
+from data_recipes.knowledge.triples import read_triples, write_triples
+from data_recipes.knowledge.world import world_graph
+
+
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("knowledge")
+    make(KnowledgeConfig(output_dir=out, graph=["world"], picture_size=16, views=3))
+    return out / "data"
+
+
+def test_rows_keep_to_the_contract_of_picture_questions(made: Path) -> None:
+    for name in ("train", "names", "seen", "unseen_triples", "unseen_entities"):
+        rows = _rows(made / f"{name}.jsonl")
+        assert rows and len({row["id"] for row in rows}) == len(rows)
+        for row in rows:
+            user, assistant = row["messages"]
+            assert [part["type"] for part in user["content"]] == ["image", "text"]
+            assert assistant["content"] == [{"type": "text", "text": row["answers"][0]}]
+            (picture,) = row["images"]
+            assert Image.open(made / picture).size == (16, 16)
+
+
+def test_tests_show_pictures_that_training_did_not(made: Path) -> None:
+    trained = {
+        p for name in ("train", "names") for r in _rows(made / f"{name}.jsonl") for p in r["images"]
+    }
+    tested = {
+        p
+        for name in ("seen", "unseen_triples", "unseen_entities")
+        for r in _rows(made / f"{name}.jsonl")
+        for p in r["images"]
+    }
+    assert len(tested) == 47 and not trained & tested
+
+
+def test_the_graph_is_read_back_as_it_was(made: Path, tmp_path: Path) -> None:
+    assert read_triples(made / "triples.jsonl") == world_graph()
+    bad = tmp_path / "triples.jsonl"
+    write_triples(bad, world_graph())
+    bad.write_text(bad.read_text(encoding="utf-8").replace('"tail"', '"tial"', 1), encoding="utf-8")
+    with pytest.raises(RecipeError, match="line 1: no triple"):
+        read_triples(bad)
+
+
+def test_what_is_there_stays_and_other_settings_are_refused(made: Path) -> None:
+    before = os.stat(made / "train.jsonl").st_mtime_ns
+    config = KnowledgeConfig(output_dir=made.parent, graph=["world"], picture_size=16, views=3)
+    assert make(config)["facts"] == 396
+    assert os.stat(made / "train.jsonl").st_mtime_ns == before
+    with pytest.raises(RecipeError, match="seed: was 0, is 1"):
+        make(config.model_copy(update={"seed": 1}))
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["knowledge", "--config", "tiny", "--dry-run", f"output_dir={tmp_path / 'new'}"])
+    assert "396 facts" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
+def test_bad_settings_end_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="give `graph`"):
+        main(["knowledge", "--config", "tiny", f"output_dir={tmp_path}", "graph=[]"])
+    with pytest.raises(SystemExit, match="unknown key"):
+        main(["knowledge", "--config", "tiny", f"output_dir={tmp_path}", "pictures=9"])
+
+
+_HEADER = "img_name,question,h,r,t,answer,fold\n"
+
+
+def _bokvqa(folder: Path, train: str, test: str) -> BokVqaConfig:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    for name, rows in (("train.csv", train), ("test.csv", test)):
+        (folder / name).write_text(rows, encoding="utf-8")
+    paths = {"ko": folder / "train.csv"}, {"ko": folder / "test.csv"}
+    return BokVqaConfig(train=paths[0], test=paths[1], images=folder)
+
+
+def test_bokvqa_is_read_and_its_novelty_told(tmp_path: Path) -> None:
+    train = _HEADER + 'a.jpg,"이 동물의 강은 무엇인가, 말하라?",tiger,class,mammal,mammal,1\n'
+    test = _HEADER + (
+        "b.jpg,이것은?,tiger,class,mammal,mammal,0\n"
+        "b.jpg,이것은?,tiger,order,carnivora,carnivora,0\n"
+        "c.jpg,이것은?,lion,class,mammal,mammal,0\n"
+    )
+    graph, rows = read_bokvqa(_bokvqa(tmp_path, train, test))
+    assert [len(rows[n]) for n in ("train", "seen", "unseen_triples", "unseen_entities")] == [1] * 4
+    (row,) = rows["train"]
+    assert row["messages"][0]["content"][1]["text"] == "이 동물의 강은 무엇인가, 말하라?"
+    assert row["triples"] == [["tiger", "class", "mammal"]] and row["answers"] == ["mammal"]
+    assert [rows[n][0]["answer_seen"] for n in ("seen", "unseen_triples")] == [True, False]
+    assert len(graph.triples) == 3
+
+
+def test_bokvqas_missing_columns_and_pictures_are_named(tmp_path: Path) -> None:
+    row = "a.jpg,이것은?,tiger,class,mammal,mammal,1\n"
+    with pytest.raises(RecipeError, match="train.csv: no column answer"):
+        read_bokvqa(_bokvqa(tmp_path, _HEADER.replace("answer", "reply") + row, _HEADER))
+    with pytest.raises(RecipeError, match="d.jpg: no such picture"):
+        read_bokvqa(_bokvqa(tmp_path, _HEADER + row.replace("a.jpg", "d.jpg"), _HEADER))
