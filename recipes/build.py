@@ -45,7 +45,7 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
     ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if tokenizer is not None:
         ids = {name: getattr(tokenizer, name) for name in ids}
-    return KORMoConfig(
+    made = KORMoConfig(
         **config.model.shape.model_dump(),
         **ids,
         embedding_std=config.model.embedding_std,
@@ -53,6 +53,9 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
         # Mixed precision trains on fp32 angles, so the model must also be served on them.
         rope_frequencies_in_model_dtype=False,
     )
+    if config.model.rope_scaling:
+        config.model.rope_scaling.scale(made)
+    return made
 
 
 def growth_of(config: StageConfig) -> Growth | None:
@@ -137,6 +140,8 @@ def _load(
         own = _own_config(name, revision)
         if config.model.rope_theta:
             own.rope_parameters["rope_theta"] = config.model.rope_theta
+        if config.model.rope_scaling:
+            config.model.rope_scaling.scale(own)
         if growth and own.growing:
             check_grown_so(name, growth)
             own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}

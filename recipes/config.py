@@ -10,6 +10,7 @@ from data_recipes.tokens.mixture import Packing
 from data_recipes.tokens.mixture_plan import load_mixture
 
 from .growth_config import GrowthConfig
+from .rope_scaling import RopeScalingConfig
 
 LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(LadderStage)
@@ -54,6 +55,8 @@ class ModelConfig(Strict):
             `None` is that of every other matrix, KORMo's 0.02 (docs/experiments.md).
         rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
             start). Recorded in the checkpoint's config.
+        rope_scaling: how the angles are stretched to longer text (recipes/rope_scaling.py); `None`
+            keeps the parent's.
         attention: attention backend.
         activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
             none, 1 all.
@@ -65,6 +68,7 @@ class ModelConfig(Strict):
     init_from: str | None = None
     embedding_std: float | None = Field(default=None, gt=0)
     rope_theta: float | None = Field(default=None, gt=1)
+    rope_scaling: RopeScalingConfig | None = None
     attention: Literal[
         "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
     ] = "varlen"
@@ -322,6 +326,17 @@ class StageConfig(Strict):
     optimizer: OptimizerConfig
     parallelism: ParallelismConfig
     logging: LoggingConfig
+
+    @model_validator(mode="after")
+    def _scales_its_shape(self) -> "StageConfig":
+        if self.model.rope_scaling:
+            try:
+                self.model.rope_scaling.check_shape(
+                    self.model.shape.head_dim, self.batch.sequence_length
+                )
+            except ValueError as error:
+                raise ValueError(f"model.rope_scaling: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _ends_grown(self) -> "StageConfig":

@@ -20,7 +20,7 @@ from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"
 # What runs were trained with that were begun before a key was there.
-_BEFORE = {"model": {"embedding_std": KORMoConfig.initializer_range}}
+_BEFORE = {"model": {"embedding_std": KORMoConfig.initializer_range, "rope_scaling": None}}
 _OPTION = "logging.output_dir"
 # Held until the process ends, however it ends.
 _locks: list[DirectoryLock] = []
@@ -115,6 +115,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
     """Collect what must not change between a run and its resumption, by section."""
     parent = config.model.init_from
     lineage = read_lineage(parent) if parent else None
+    scaling = config.model.rope_scaling
     std = config.model.embedding_std or KORMoConfig.initializer_range
     return {
         "data": {
@@ -126,6 +127,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
             **config.model.shape.model_dump(),
             **({} if parent else {"embedding_std": std}),
             "rope_theta": config.model.rope_theta,
+            "rope_scaling": scaling.parameters() if scaling else None,
             "init_from": parent,
             "init_weights": lineage["weights_sha256"] if lineage else None,
         },

@@ -34,6 +34,11 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         True,
     ),
     "model.rope_theta": ("12345", lambda t: t.model.config.rope_parameters["rope_theta"], 12345),
+    "model.rope_scaling": (
+        "{rope_type: linear, factor: 2}",
+        lambda t: t.model.config.rope_parameters["factor"],
+        2,
+    ),
     "model.attention": ("sdpa", lambda t: t.model.config._attn_implementation, "sdpa"),
     "model.activation_checkpointing": (
         "2",
