@@ -9,7 +9,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from transformers.utils import is_liger_kernel_available
+from transformers.utils import is_liger_kernel_available, is_vision_available
 
 from .configuration_kormo import KORMoConfig
 from .liger_kormo import register_liger
@@ -33,6 +33,10 @@ AutoModelForTokenClassification.register(KORMoConfig, KORMoForTokenClassificatio
 if is_liger_kernel_available():
     # For an unknown model type Liger does nothing, without a word.
     register_liger()
+
+if is_vision_available():
+    # So that AutoProcessor finds the one that does without torchvision.
+    from . import vision  # noqa: F401
 
 __all__ = [
     "CHAT_TEMPLATE",
