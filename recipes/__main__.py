@@ -23,6 +23,7 @@ COMMANDS = {
     "train sft": ("recipes.sft", "supervised fine-tuning"),
     "train dpo": ("recipes.dpo", "preference tuning"),
     "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),
+    "train kge": ("recipes.kge", "vectors for a knowledge graph"),
     "ladder": ("recipes.ladder", "all stages of a small size, and a table of them"),
     "experiment": (
         "recipes.experiment",
