@@ -1,22 +1,27 @@
-"""Ways out: `trust_remote_code` directories, the Llama layout and GGUF.
+"""Ways out: `trust_remote_code` directories, the Llama layout, LLaVA around it, and GGUF.
 
 `kormo export --as llama MODEL OUT` writes a plain `LlamaForCausalLM` checkpoint
-(two norms renamed), which serving engines and other tools read without knowing KORMo; `--as gguf`
-writes `OUT/model.gguf` for llama.cpp. `--adapter DIR` merges a LoRA adapter into MODEL first.
+(two norms renamed), which serving engines and other tools read without knowing KORMo; `--as llava`
+does the same to the language model of one that sees; `--as gguf` writes `OUT/model.gguf` for
+llama.cpp. `--adapter DIR` merges a LoRA adapter into MODEL first.
 """
 
 import json
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
 
 from .adapter import merge_adapter
@@ -90,9 +95,60 @@ def save_llama(model: KORMoForCausalLM, directory: Path) -> None:
     to_llama(model).save_pretrained(directory)
     path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
+    _name_for_transformers_4(config)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _name_for_transformers_4(config: dict[str, Any]) -> None:
     rope = dict(config["rope_parameters"])
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    config["torch_dtype"] = config["dtype"]
+
+
+def to_plain_llava(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model with a Llama inside; the tensors are shared, fp32 logits are equal.
+
+    transformers looks a nested `kormo` up before any code that lies beside the weights, so a model
+    with one loads nowhere but beside this package.
+    """
+    from .vision import language_model
+
+    llama = to_llama(language_model(model))
+    fields = model.config.to_dict()
+    for name in ("text_config", "vision_config", "model_type", "architectures"):
+        fields.pop(name, None)
+    config = type(model.config)(
+        **fields, text_config=llama.config, vision_config=model.config.vision_config
+    )
+    with torch.device("meta"):
+        plain = type(model)(config)
+    inner = plain.model
+    inner.language_model, plain.lm_head = llama.model, llama.lm_head
+    for name in ("vision_tower", "multi_modal_projector", "image_newline"):
+        if hasattr(inner, name):
+            setattr(inner, name, getattr(model.model, name))
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def save_llava(model: PreTrainedModel, processor: ProcessorMixin, directory: Path) -> None:
+    """Write a LLaVA checkpoint that needs no code of ours.
+
+    Args:
+        model: from `vision.build_vision_model`.
+        processor: of the model.
+        directory: written to.
+    """
+    from .vision import name_classes_of_transformers
+
+    to_plain_llava(model).save_pretrained(directory)
+    processor.save_pretrained(directory)
+    name_classes_of_transformers(directory)
+    save_tokenizer(processor.tokenizer, directory)
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    _name_for_transformers_4(config["text_config"])
     config["torch_dtype"] = config["dtype"]
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -122,7 +178,7 @@ def export(
     Args:
         model_name: directory or Hub id.
         out: an empty directory, or a new one.
-        layout: `llama`, `kormo` or `gguf`.
+        layout: `llama`, `llava`, `kormo` or `gguf`.
         dtype: of what is written.
         adapter: LoRA adapter to merge first; its tokenizer is taken if it has one, because that
             has the chat template.
@@ -133,6 +189,13 @@ def export(
     for package, wanted in (("gguf", layout == "gguf"), ("peft", adapter is not None)):
         if wanted and find_spec(package) is None:
             raise ValueError(f"this needs the package {package}: pip install '.[export]'")
+    sees = AutoConfig.from_pretrained(model_name).model_type in ("llava", "llava_onevision")
+    if sees != (layout == "llava"):
+        said = "sees, which only --as llava can say" if sees else "reads text only: --as llama"
+        raise ValueError(f"this model {said}")
+    if sees:
+        _export_llava(model_name, out, dtype, adapter)
+        return
     tuned = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = AutoTokenizer.from_pretrained(adapter if tuned else model_name)
     model = KORMoForCausalLM.from_pretrained(
@@ -154,6 +217,17 @@ def export(
     else:
         save_llama(model, out)
     save_tokenizer(tokenizer, out)
+
+
+def _export_llava(model_name: str, out: Path, dtype: torch.dtype, adapter: Path | None) -> None:
+    from .vision import load_processor
+
+    if adapter is not None:
+        raise ValueError("an adapter of one that sees is merged where it is trained: take final/")
+    model = AutoModelForImageTextToText.from_pretrained(model_name, dtype=dtype)
+    if not isinstance(model.config.text_config, KORMoConfig):
+        raise ValueError("its language model is no KORMo, so it loads anywhere as it is")
+    save_llava(model, load_processor(model_name), out)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ COMMANDS = {
     "eval needle": ("eval.needle", "find a needle in long text"),
     "eval judge": ("eval.judge", "have a model judge answers"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
-    "export": ("recipes.export", "write a model as Llama, GGUF or portable KORMo"),
+    "export": ("recipes.export", "write a model as Llama, LLaVA, GGUF or portable KORMo"),
     "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),
     "grow": ("recipes.grow_files", "make a model on disk deeper or wider, its function kept"),
     "push": ("recipes.push", "upload a model directory to the Hub"),

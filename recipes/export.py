@@ -1,11 +1,12 @@
-"""Write a model as a Llama, GGUF or portable KORMo checkpoint.
+"""Write a model as a Llama, LLaVA, GGUF or portable KORMo checkpoint.
 
     kormo export --as llama runs/tiny/sft/final exported/llama
     kormo export --as gguf --adapter runs/lora/final KORMo-Team/KORMo-10B-base exported/gguf
 
 `--as llama` writes a plain `LlamaForCausalLM` checkpoint, which serving engines and other tools
-read without knowing KORMo; `--as gguf` writes `OUT/model.gguf` for llama.cpp; `--as kormo` loads
-with `trust_remote_code` where this package is not installed.
+read without knowing KORMo; `--as llava` the same of a model that sees; `--as gguf` writes
+`OUT/model.gguf` for llama.cpp; `--as kormo` loads with `trust_remote_code` where this package is
+not installed.
 """
 
 import argparse
@@ -28,7 +29,9 @@ def export_command(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--as", dest="layout", choices=("llama", "kormo", "gguf"), required=True)
+    parser.add_argument(
+        "--as", dest="layout", choices=("llama", "llava", "kormo", "gguf"), required=True
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16")
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="LoRA adapter to merge first")
     parser.add_argument("model", help="model directory or Hub id")

@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from data_recipes.common.errors import RecipeError
 from modeling_kormo.vision import (
     Kind,
     OnevisionProcessor,
@@ -30,6 +31,7 @@ from modeling_kormo.vision import (
     load_vision_tokenizer,
     save_vision_model,
 )
+from recipes.export import export_command
 from tests.conftest import ROOT
 from tests.random_model import random_model
 from tests.recipes.post.chat_cases import CASES
@@ -252,6 +254,60 @@ def test_a_picture_of_coco_has_as_many_tokens_as_kormo_vl_gives_it(
     processor = build_processor(tokenizer, tower, "onevision")
     inputs = ask(processor, Image.new("RGB", (640, 480)))
     assert (inputs["input_ids"] == tokenizer.image_token_id).sum() == 2929
+
+
+_BARE = """
+import sys, torch
+sys.path = [p for p in sys.path if p not in ("", sys.argv[1])]
+sys.modules["modeling_kormo"] = None  # an installed copy must not be found either
+from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+model = AutoModelForImageTextToText.from_pretrained(sys.argv[2]).eval()
+assert type(model.model.language_model).__name__ == "LlamaModel"
+inputs, logits = torch.load(sys.argv[3])
+assert torch.equal(model(**inputs).logits, logits)
+assert AutoTokenizer.from_pretrained(sys.argv[2]).image_token == "<image>"
+if sys.argv[4] == "llava":
+    processor = AutoProcessor.from_pretrained(sys.argv[2])
+    assert processor.chat_template and processor.image_token_id == model.config.image_token_id
+"""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_llava_layout_loads_without_this_package(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind, tmp_path: Path
+) -> None:
+    model, processor = make(tokenizer, kind, rows=311)
+    save_vision_model(model, processor, tmp_path / "model")
+    paths = map(str, (tmp_path / "model", tmp_path / "llava"))
+    export_command(["--as", "llava", "--dtype", "float32", *paths])
+    inputs = ask(processor, draw("green"))
+    torch.save((dict(inputs), model(**inputs).logits), tmp_path / "expected.pt")
+    arguments = [ROOT, tmp_path / "llava", tmp_path / "expected.pt", kind]
+    done = subprocess.run(
+        [sys.executable, "-c", _BARE, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "llava" / "config.json").read_text(encoding="utf-8"))
+    assert config["text_config"]["rope_theta"] == 500_000
+    classes = {"llava": "LlavaProcessor", "onevision": "LlavaOnevisionProcessor"}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        saved = json.loads((tmp_path / "llava" / name).read_text(encoding="utf-8"))
+        assert saved["processor_class"] == classes[kind]
+
+
+def test_a_layout_that_does_not_fit_is_refused(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model, processor = make(tokenizer, "llava")
+    save_vision_model(model, processor, tmp_path / "sees")
+    for layout in ("llama", "kormo", "gguf"):
+        with pytest.raises(RecipeError, match="only --as llava"):
+            export_command(["--as", layout, str(tmp_path / "sees"), str(tmp_path / layout)])
+    random_model(tokenizer, 320).save_pretrained(tmp_path / "reads")
+    tokenizer.save_pretrained(tmp_path / "reads")
+    with pytest.raises(RecipeError, match="reads text only: --as llama"):
+        export_command(["--as", "llava", str(tmp_path / "reads"), str(tmp_path / "llava")])
 
 
 def test_no_torchvision() -> None:
