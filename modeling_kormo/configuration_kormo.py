@@ -1,9 +1,11 @@
 """Configuration of the KORMo model family (arXiv 2510.09426; shapes as in its repository)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+
+NormPlacement = Literal["pre", "mix", "post", "deepnorm"]
 
 
 @strict
@@ -28,6 +30,12 @@ class KORMoConfig(PreTrainedConfig):
         embedding_std: that of the embedding's weights; `None` is `initializer_range`, as in KORMo.
             A Pre-LN stream begins with the embedding and every layer adds about as much as its
             norms let through, so a small embedding drowns within a few steps of training.
+        norm_placement: where the norms of a layer stand. `pre`, KORMo's: before what they feed,
+            beside the residual stream. `post`: on the stream, after each addition. `mix`: the first
+            layers post, the others pre (Mix-LN, arXiv 2412.13795). `deepnorm`: post, with the
+            stream scaled up and the first weights scaled down (arXiv 2203.00555). The norm before
+            the head stays in all of them.
+        mix_ln_alpha: share of the layers that are post in `mix`, rounded down.
         rms_norm_eps: added to the mean square before the root.
         use_cache: return key/value states for generation (ignored for packed batches).
         tie_word_embeddings: share the embedding with the output head.
@@ -42,8 +50,8 @@ class KORMoConfig(PreTrainedConfig):
             them but by the run that grows it, because without its masks it would be another one.
 
     Raises:
-        ValueError: heads that do not divide into key/value groups, an odd `head_dim`, or an
-            `embedding_std` where the output head is the same matrix.
+        ValueError: heads that do not divide into key/value groups, an odd `head_dim`, an
+            `embedding_std` where the output head is the same matrix, or a share that is none.
     """
 
     model_type = "kormo"
@@ -76,6 +84,8 @@ class KORMoConfig(PreTrainedConfig):
     max_position_embeddings: int = 131_072
     initializer_range: float = 0.02
     embedding_std: float | None = None
+    norm_placement: NormPlacement = "pre"
+    mix_ln_alpha: int | float = 0.25
     rms_norm_eps: float = 1e-5
     use_cache: bool = True
     pad_token_id: int | None = None
@@ -108,3 +118,42 @@ class KORMoConfig(PreTrainedConfig):
                 f"embedding_std ({self.embedding_std}) would be that of the output head as well: "
                 "leave it out, or untie the two (tie_word_embeddings)"
             )
+        if not 0 <= self.mix_ln_alpha <= 1:
+            raise ValueError(f"mix_ln_alpha ({self.mix_ln_alpha}) must lie between 0 and 1")
+
+    @property
+    def post_norm_layers(self) -> int:
+        """How many of the layers, from the first, have their norms on the stream."""
+        layers = self.num_hidden_layers
+        # A share such as 0.29 of 100 layers must not lose one to its last binary digit.
+        mixed = int(self.mix_ln_alpha * layers + 1e-9)
+        return {"pre": 0, "mix": mixed, "post": layers, "deepnorm": layers}[self.norm_placement]
+
+    @property
+    def residual_scale(self) -> float:
+        """DeepNorm's factor of the stream, `(2 layers)^(1/4)` in a decoder; 1 elsewhere."""
+        return (2 * self.num_hidden_layers) ** 0.25 if self.norm_placement == "deepnorm" else 1.0
+
+    @property
+    def initial_scale(self) -> float:
+        """DeepNorm's factor of the first weights of all matrices but queries and keys."""
+        return (8 * self.num_hidden_layers) ** -0.25 if self.norm_placement == "deepnorm" else 1.0
+
+
+def require_pre_norm(config: PreTrainedConfig, purpose: str) -> None:
+    """Refuse a model with norms on the stream where that would be lost without a word.
+
+    Args:
+        config: of any model.
+        purpose: what is asked for, as the subject of a sentence.
+
+    Raises:
+        ValueError: names the field and what to do instead.
+    """
+    placement = getattr(config, "norm_placement", "pre")
+    if placement != "pre":
+        raise ValueError(
+            f"norm_placement is {placement}: {purpose} knows norms before the layers only (pre), "
+            "and its result would be another model; use the checkpoint as it is, with "
+            "trust_remote_code, or train one with norm_placement pre"
+        )

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from .adapter import merge_adapter
-from .configuration_kormo import KORMoConfig
+from .configuration_kormo import KORMoConfig, require_pre_norm
 from .gguf_file import write_gguf
 from .modeling_kormo import KORMoForCausalLM, KORMoModel
 
@@ -61,8 +61,9 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
     the last bits.
 
     Raises:
-        ValueError: masks of a growth are below 1, which Llama has not.
+        ValueError: masks of a growth are below 1, or norms stand elsewhere, which Llama has not.
     """
+    require_pre_norm(model.config, "the Llama layout, on which GGUF and LLaVA rest,")
     if model.config.growing:
         raise ValueError("the model is in the middle of a growth: end its ramp first")
     keys = set(LlamaConfig().to_dict()) - {"model_type", "architectures", "transformers_version"}

@@ -23,6 +23,8 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .configuration_kormo import require_pre_norm
+
 How = Literal["masks", "zeros"]
 # What grows; "keys" follow the heads, whose mask covers them: a new one is read by new queries.
 AXES = ("hidden", "ffn", "heads")
@@ -78,6 +80,7 @@ def _check(old: PreTrainedConfig) -> None:
         "tie_word_embeddings: a model whose head is its embedding cannot grow: the two need "
         "different values in new dimensions; untie them first",
     )
+    require_pre_norm(old, "growth")
     _refuse(getattr(old, "growing", False), "it is in the middle of a growth: end that one first")
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from .configuration_kormo import require_pre_norm
+
 
 def apply_liger_kernel_to_kormo(
     rope: bool = True,
@@ -28,12 +30,14 @@ def apply_liger_kernel_to_kormo(
         model: the model to patch.
 
     Raises:
-        ValueError: one of Liger's losses is asked for, or no model is given.
+        ValueError: one of Liger's losses is asked for, no model is given, or one whose norms stand
+            elsewhere.
     """
     if cross_entropy or fused_linear_cross_entropy:
         raise ValueError("KORMo's head computes its own chunked loss; leave Liger's losses off")
     if model is None:
         raise ValueError("give the model whose modules are to be patched")
+    require_pre_norm(model.config, "Liger's patch of this model")
     from liger_kernel.transformers.monkey_patch import (
         _patch_rms_norm_module,
         _patch_swiglu_module,

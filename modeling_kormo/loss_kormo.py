@@ -37,7 +37,11 @@ def compiled_chunk(tokens: int) -> int | None:
 
 
 def _chunk_in_place(
-    logits: torch.Tensor, target: torch.Tensor, z_loss_weight: float, needs_grad: bool
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    z_loss_weight: float,
+    needs_grad: bool,
+    row_weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Compute a chunk op by op.
 
@@ -46,6 +50,7 @@ def _chunk_in_place(
         target: int64 [tokens].
         z_loss_weight: of the squared log partition function.
         needs_grad: form the gradient.
+        row_weights: fp32 [tokens], factor of each token's gradient; `None` is 1.
 
     Returns:
         Cross-entropy and squared log partition function of each token (fp32 [tokens], 0 where
@@ -64,12 +69,16 @@ def _chunk_in_place(
     if z_loss_weight:
         grad.mul_((1.0 + 2.0 * z_loss_weight * log_z).unsqueeze(1))
     grad.scatter_add_(1, index, torch.full_like(index, -1, dtype=grad.dtype))
-    grad.mul_(valid.unsqueeze(1))
+    grad.mul_((valid if row_weights is None else valid * row_weights).unsqueeze(1))
     return nll, z_squared, grad.to(compute_dtype)
 
 
 def _chunk_functional(
-    logits: torch.Tensor, target: torch.Tensor, z_loss_weight: float, needs_grad: bool
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    z_loss_weight: float,
+    needs_grad: bool,
+    row_weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Compute the same without writing in place, which is what a compiler can fuse."""
     valid = target != IGNORE_INDEX
@@ -84,6 +93,8 @@ def _chunk_functional(
         grad = grad * (1.0 + 2.0 * z_loss_weight * log_z).unsqueeze(1)
     columns = torch.arange(logits.shape[1], device=logits.device)
     grad = grad - (columns == index).to(grad.dtype)
+    if row_weights is not None:
+        grad = grad * row_weights.unsqueeze(1)
     return nll, z_squared, grad.where(valid.unsqueeze(1), 0.0).to(logits.dtype)
 
 
@@ -114,6 +125,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         labels: torch.Tensor,
         z_loss_weight: float,
         compiled: bool,
+        row_weights: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device_type = hidden.device.type
         compute_dtype = (
@@ -137,10 +149,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for start in range(0, tokens, chunk):
                 rows = slice(start, start + chunk)
                 states = hidden[rows].to(compute_dtype)
+                weights = () if row_weights is None else (row_weights[rows],)
                 nll[rows], z, grad = body(
-                    states @ matrix.t(), labels[rows], z_loss_weight, needs_grad
+                    states @ matrix.t(), labels[rows], z_loss_weight, needs_grad, *weights
                 )
-                z_squared += z.sum()
+                z_squared += z.sum() if row_weights is None else z @ row_weights[rows]
                 if grad is not None:
                     grad_hidden[rows] = (grad @ matrix).to(hidden.dtype)
                     _add_product(grad_weight, grad.t(), states)
@@ -150,7 +163,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             ctx.weight_dtype = weight.dtype
         z_loss = z_squared * z_loss_weight
         ctx.mark_non_differentiable(nll, z_loss)
-        return nll.sum() + z_loss, z_loss, nll
+        total = nll.sum() if row_weights is None else nll @ row_weights
+        return total + z_loss, z_loss, nll
 
     @staticmethod
     def backward(ctx: Any, grad_total: torch.Tensor, *_: Any) -> tuple[Any, ...]:
@@ -158,6 +172,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return (
             grad_hidden * grad_total.to(grad_hidden.dtype),
             (grad_weight * grad_total).to(ctx.weight_dtype),
+            None,
             None,
             None,
             None,
@@ -170,6 +185,7 @@ def linear_cross_entropy(
     labels: torch.Tensor,
     z_loss_weight: float = 0.0,
     compiled: bool = False,
+    row_weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Summed cross-entropy (plus z-loss) of `hidden @ weight.T` against `labels`.
 
@@ -182,9 +198,11 @@ def linear_cross_entropy(
         z_loss_weight: 0 turns the z-loss off.
         compiled: compute each chunk in one compiled kernel, which takes time at the first call of
             a shape.
+        row_weights: fp32 [tokens], factor of each token's losses; `None` is 1.
 
     Returns:
         Sum of both losses (fp32 scalar, differentiable), the z-loss part alone (detached), and the
-        cross-entropy of each token in nats (fp32 [tokens], detached, 0 where the label is -100).
+        cross-entropy of each token in nats (fp32 [tokens], detached, unweighted, 0 where the label
+        is -100).
     """
-    return _LinearCrossEntropy.apply(hidden, weight, labels, z_loss_weight, compiled)
+    return _LinearCrossEntropy.apply(hidden, weight, labels, z_loss_weight, compiled, row_weights)

@@ -6,6 +6,7 @@ the RMSNorm weight and the rotary factors in fp32 and casts afterwards, and so d
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -171,18 +172,37 @@ class KORMoAttention(nn.Module):
 
 
 class KORMoDecoderLayer(GradientCheckpointingLayer):
-    """Pre-LN block. The paper's MixLN ablation would change the placement of these two norms."""
+    """A block; Pre-LN, or with its norms on the residual stream (`KORMoConfig.norm_placement`).
+
+    Norms on the stream have names of their own, so that code which does not know them misses its
+    own norms instead of taking these for them.
+    """
 
     def __init__(self, config: KORMoConfig, layer_idx: int) -> None:
         super().__init__()
+        self.post_norm = layer_idx < config.post_norm_layers
+        self.residual_scale = config.residual_scale
         self.self_attn = KORMoAttention(config, layer_idx)
         self.mlp = KORMoMLP(config)
-        self.pre_attention_layernorm = KORMoRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.pre_mlp_layernorm = KORMoRMSNorm(config.hidden_size, config.rms_norm_eps)
+        norms = (KORMoRMSNorm(config.hidden_size, config.rms_norm_eps) for _ in range(2))
+        if self.post_norm:
+            self.attention_output_layernorm, self.mlp_output_layernorm = norms
+        else:
+            self.pre_attention_layernorm, self.pre_mlp_layernorm = norms
+        # DeepNorm's feed-forward has two matrices; that the gate counts as well is our choice.
+        own, mlp = self.self_attn, self.mlp
+        for part in (own.v_proj, own.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj):
+            part.initial_scale = config.initial_scale  # for `_init_weights`
 
     def forward(
         self, hidden_states: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
     ) -> torch.Tensor:
+        if self.post_norm:
+            attention, _ = self.self_attn(hidden_states, **kwargs)
+            stream = self.residual_scale * hidden_states + attention
+            hidden_states = self.attention_output_layernorm(stream)
+            stream = self.residual_scale * hidden_states + self.mlp(hidden_states)
+            return self.mlp_output_layernorm(stream)
         attention, _ = self.self_attn(self.pre_attention_layernorm(hidden_states), **kwargs)
         hidden_states = hidden_states + attention
         return hidden_states + self.mlp(self.pre_mlp_layernorm(hidden_states))
@@ -204,11 +224,12 @@ class KORMoPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        std = self.config.embedding_std
-        loaded = getattr(getattr(module, "weight", None), "_is_hf_initialized", False)
-        if isinstance(module, nn.Embedding) and std is not None and not loaded:
+        factor = getattr(module, "initial_scale", 1.0)
+        if isinstance(module, nn.Embedding) and self.config.embedding_std is not None:
+            factor = self.config.embedding_std / self.config.initializer_range
+        if factor != 1 and not getattr(module.weight, "_is_hf_initialized", False):
             # Scaled, not drawn anew: every other matrix of the same seed stays what it is.
-            module.weight.mul_(std / self.config.initializer_range)
+            module.weight.mul_(factor)
 
 
 def _positions_restart(position_ids: torch.Tensor) -> bool:
@@ -235,6 +256,41 @@ class KORMoModel(KORMoPreTrainedModel):
         self.rotary_emb = KORMoRotaryEmbedding(config)
         self.gradient_checkpointing = False
         self.post_init()
+
+    def layer_inputs(
+        self,
+        inputs_embeds: torch.Tensor,
+        position_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        past_key_values: Cache | None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Arguments that every layer is called with: mask, rotary factors, and what is passed on.
+
+        Args:
+            inputs_embeds: [batch, tokens, hidden_size], for their shape, dtype and device.
+            position_ids: int64 [batch, tokens].
+            attention_mask: of padded batches.
+            past_key_values: of generation.
+            **kwargs: of packed documents among others.
+        """
+        mask = None
+        packed = kwargs.get("cu_seq_lens_q") is not None
+        if not packed or self.config._attn_implementation != "varlen":
+            mask = create_causal_mask(
+                config=self.config,
+                inputs_embeds=inputs_embeds,
+                attention_mask=attention_mask,
+                past_key_values=past_key_values,
+                position_ids=position_ids,
+            )
+        return {
+            "attention_mask": mask,
+            "position_embeddings": self.rotary_emb(inputs_embeds, position_ids),
+            "position_ids": position_ids,
+            "past_key_values": past_key_values,
+            **kwargs,
+        }
 
     @merge_with_config_defaults
     @capture_outputs
@@ -284,28 +340,12 @@ class KORMoModel(KORMoPreTrainedModel):
             position_ids = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + seen
             position_ids = position_ids.unsqueeze(0)
 
-        mask = None
-        if cu_seq_lens_q is None or self.config._attn_implementation != "varlen":
-            mask = create_causal_mask(
-                config=self.config,
-                inputs_embeds=inputs_embeds,
-                attention_mask=attention_mask,
-                past_key_values=past_key_values,
-                position_ids=position_ids,
-            )
-
+        layer_inputs = self.layer_inputs(
+            inputs_embeds, position_ids, attention_mask, past_key_values, **kwargs
+        )
         hidden_states = inputs_embeds
-        position_embeddings = self.rotary_emb(hidden_states, position_ids)
         for layer in self.layers[: self.config.num_hidden_layers]:
-            hidden_states = layer(
-                hidden_states,
-                attention_mask=mask,
-                position_embeddings=position_embeddings,
-                position_ids=position_ids,
-                past_key_values=past_key_values,
-                use_cache=use_cache,
-                **kwargs,
-            )
+            hidden_states = layer(hidden_states, use_cache=use_cache, **layer_inputs)
         return BaseModelOutputWithPast(
             last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values
         )
@@ -328,6 +368,7 @@ class KORMoLMHead(nn.Linear):
         hidden_states: torch.Tensor,
         labels: torch.Tensor | None = None,
         z_loss_weight: float = 0.0,
+        row_weights: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         if labels is None:
             return super().forward(hidden_states)
@@ -337,6 +378,7 @@ class KORMoLMHead(nn.Linear):
             labels.flatten(),
             z_loss_weight,
             self.compile_loss,
+            None if row_weights is None else row_weights.flatten(),
         )
 
 
@@ -347,25 +389,35 @@ class KORMoCausalLMOutput(CausalLMOutputWithPast):
     Attributes:
         z_loss: fp32 scalar, the summed z-loss inside `loss` (only with `reduce_loss="sum"`).
         token_nll: fp32 [batch, tokens], cross-entropy of each token in nats; 0 where not scored.
+        views_loss: fp32 scalar, the summed cross-entropy of the views of multi-token prediction,
+            unweighted and divided by their number (only in training with views).
     """
 
     z_loss: torch.Tensor | None = None
     token_nll: torch.Tensor | None = None
+    views_loss: torch.Tensor | None = None
 
 
 class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
-    """The language model. The paper's multi-token-prediction heads would sit here."""
+    """The language model.
+
+    Attributes:
+        views: of multi-token prediction, while it is trained with them (views_kormo.py).
+    """
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
     _pp_plan = {"lm_head": (["hidden_states"], ["logits"])}
     _fsdp_plan = {"lm_head": "keep_full_weight"}
+    # Checkpoints of a run with views have their weights; the model does without.
+    _keys_to_ignore_on_load_unexpected = [r"^views\."]
 
     def __init__(self, config: KORMoConfig) -> None:
         super().__init__(config)
         self.model = KORMoModel(config)
         self.vocab_size = config.vocab_size
         self.lm_head = KORMoLMHead(config.hidden_size, config.vocab_size, bias=False)
+        self.views: nn.Module | None = None
         self.post_init()
 
     @can_return_tuple
@@ -381,6 +433,7 @@ class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
         logits_to_keep: int | torch.Tensor = 0,
         sum_loss: bool = False,
         z_loss_weight: float = 0.0,
+        documents: torch.LongTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> KORMoCausalLMOutput:
         """Logits, or a loss, or both.
@@ -393,11 +446,22 @@ class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
                 caller divides by its own count, because an average over ranks and accumulation
                 steps needs a denominator that no single forward knows.
             z_loss_weight: weight of the squared log partition function, with `sum_loss`.
+            documents: int64 [batch, tokens], one number for all tokens of a document; needed, as
+                are `labels` and `position_ids`, where views are trained, and ignored elsewhere.
 
         Returns:
             `loss` (mean over scored tokens, or their sum), `logits` [batch, kept, vocab] or `None`,
-            the cache, and with `sum_loss` also `z_loss` and `token_nll`.
+            the cache, and with `sum_loss` also `z_loss` and `token_nll`. With views, `loss` has
+            theirs added, weighted.
+
+        Raises:
+            ValueError: a loss without labels, or views without boundaries of documents.
         """
+        views = self.views if sum_loss and self.training else None
+        if views is not None:
+            if documents is None or position_ids is None or input_ids is None:
+                raise ValueError("views need input_ids, position_ids and documents")
+            kwargs["output_hidden_states"] = True
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -408,13 +472,31 @@ class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
             **kwargs,
         )
         hidden_states = outputs.last_hidden_state
-        loss = logits = z_loss = token_nll = None
+        loss = logits = z_loss = token_nll = views_loss = None
         if sum_loss:
             if labels is None:
                 raise ValueError("sum_loss=True needs labels")
             shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
-            loss, z_loss, nll = self.lm_head(hidden_states, shifted, z_loss_weight)
-            token_nll = nn.functional.pad(nll.view_as(labels)[:, :-1], (1, 0))
+            rows = None
+            if views is not None:
+                kwargs.pop("output_hidden_states")
+                # One call of the head: each would keep a gradient of its weight until the end.
+                hidden_states, shifted, rows = views(
+                    self.model,
+                    outputs.hidden_states,
+                    input_ids,
+                    labels,
+                    documents,
+                    position_ids,
+                    **kwargs,
+                )
+            loss, z_loss, nll = self.lm_head(hidden_states, shifted, z_loss_weight, rows)
+            nll, later = nll.view_as(shifted).split(
+                [labels.shape[1], shifted.shape[1] - labels.shape[1]], dim=1
+            )
+            token_nll = nn.functional.pad(nll[:, :-1], (1, 0))
+            if views is not None:
+                views_loss = later.sum() / views.count
         else:
             keep = (
                 slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -432,6 +514,7 @@ class KORMoForCausalLM(KORMoPreTrainedModel, GenerationMixin):
             attentions=outputs.attentions,
             z_loss=z_loss,
             token_nll=token_nll,
+            views_loss=views_loss,
         )
 
 

@@ -16,6 +16,7 @@ from torch.nn.functional import embedding_bag
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from .checkpoint_files import INDEX, edit_json, open_weights, weight_map
+from .configuration_kormo import require_pre_norm
 
 Initialisation = Literal["mean", "random", "default", "eeve"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
@@ -127,6 +128,7 @@ def vocabulary_matrices(directory: Path) -> tuple[str, str | None, torch.Size]:
         raise ValueError(str(error)) from error
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError("is quantized; expand the model that it was made from")
+    require_pre_norm(config, "the expansion of a vocabulary")
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     head = model.get_output_embeddings()

@@ -15,6 +15,8 @@ from data_recipes.tokens.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
+from modeling_kormo.modeling_kormo import KORMoDecoderLayer
+from modeling_kormo.views_kormo import PREFIX, attach_views
 
 from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
@@ -49,6 +51,7 @@ def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None)
         **config.model.shape.model_dump(),
         **ids,
         embedding_std=config.model.embedding_std,
+        **config.model.norms(),
         **({"rope_theta": config.model.rope_theta} if config.model.rope_theta else {}),
         # Mixed precision trains on fp32 angles, so the model must also be served on them.
         rope_frequencies_in_model_dtype=False,
@@ -155,11 +158,17 @@ def _load(
         )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
+    wanted |= config.model.norms()
     _check_same("shape", wanted, model.config.to_dict(), config.model.init_from)
     # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
     ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
     _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)
     return model
+
+
+def _attach_views(config: StageConfig, model: KORMoForCausalLM) -> None:
+    if views := config.model.views:
+        attach_views(model, views.kind, views.count, views.weight, config.data.seed)
 
 
 def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORMoForCausalLM:
@@ -174,6 +183,7 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
         model = _load(config, tokenizer, growth)
         if growth:
             model = grow(config, model, growth)
+        _attach_views(config, model)
     else:
         # Under FSDP2 only the first rank holds the weights; the others receive their shards.
         efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
@@ -184,6 +194,7 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
                 attn_implementation=config.model.attention,
                 dtype=torch.float32,
             )
+            _attach_views(config, model)
         if receives:
             # accelerate tells parameters apart by address, which meta tensors lack. Memory that is
             # never written to is never resident.
@@ -200,7 +211,8 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
         for number, layer in enumerate(model.model.layers):
             layer.gradient_checkpointing = number % every == 0
     if config.model.compile:
-        for block in (*model.model.layers, model.model.norm):
+        later = [m for m in model.modules() if isinstance(m, KORMoDecoderLayer)]
+        for block in (*later, model.model.norm):
             block.compile()
         model.lm_head.compile_loss = True
     return model
@@ -255,11 +267,17 @@ def build_trainer(
             tokenizer,
         ),
         throughput=Throughput(
-            flops_per_token(model.config, batch.sequence_length),
+            flops_per_token(model.config, batch.sequence_length, config.model.views),
             device_peak * args.world_size if device_peak else None,
             on_cpu=not torch.cuda.is_available(),
         ),
-        collator=PackedCollator(config.data.document_masking, token_ids(tokenizer, rules.unscored)),
+        collator=PackedCollator(
+            config.data.document_masking,
+            token_ids(tokenizer, rules.unscored),
+            bos=tokenizer.bos_token_id,
+            pairs=config.data.pairs,
+            documents=config.model.views is not None,
+        ),
         unfreezing=build_unfreezing(config),
     )
     if config.model.init_from is None:
@@ -278,7 +296,8 @@ def export(
     steps: Steps,
 ) -> None:
     """Gather the trained weights and write `final/`; say where everything is."""
-    state_dict = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    state_dict = {k: v for k, v in gathered.items() if not k.startswith(PREFIX)}
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
         rows = mixture.plan(steps.total * config.batch.windows_per_step)
@@ -295,6 +314,7 @@ def export(
             usage=BASE_USAGE,
             growth=growth.record() if growth else None,
             initial_weights=trainer.initial_weights,
+            views=config.model.views.model_dump() if config.model.views else None,
         )
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
         final = write_final(config, config.logging.output_dir, save, tokenizer, trained)

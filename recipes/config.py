@@ -15,6 +15,7 @@ from .rope_scaling import RopeScalingConfig
 LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(LadderStage)
 PretrainingStage = LadderStage | Literal["grow", "expand"]
+Pairs = Literal["together", "apart"]
 # Sizes whose recipes make what they lack, from the embedded corpus.
 SELF_CONTAINED = ("tiny", "small")
 
@@ -44,6 +45,21 @@ class ShapeConfig(Strict):
         return self
 
 
+class ViewsConfig(Strict):
+    """Multi-token prediction: tokens after the next are predicted too, in training alone.
+
+    Attributes:
+        kind: `parallel` (Gloeckle et al., arXiv 2404.19737), `sequential` (DeepSeek-V3) or `same`,
+            the next token's own logits. The paper's "1 view" reads as the first.
+        count: later tokens that are predicted.
+        weight: of each one's loss: 1 as Gloeckle et al.; DeepSeek-V3 has 0.3, then 0.1.
+    """
+
+    kind: Literal["parallel", "sequential", "same"] = "parallel"
+    count: int = Field(default=1, gt=0)
+    weight: float = Field(default=1.0, gt=0)
+
+
 class ModelConfig(Strict):
     """What is trained.
 
@@ -53,6 +69,10 @@ class ModelConfig(Strict):
             is a random initialisation.
         embedding_std: standard deviation of the embedding's weights at a random initialisation;
             `None` is that of every other matrix, KORMo's 0.02 (docs/experiments.md).
+        norm_placement: of every layer's two norms (`KORMoConfig`): `pre` as KORMo, or `mix`, `post`
+            or `deepnorm`, which no other layout can hold. A start from weights must have the same.
+        mix_ln_alpha: share of the layers, from the first, whose norms are post in `mix`.
+        views: multi-token prediction; its modules stay out of `final/`.
         rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
             start). Recorded in the checkpoint's config.
         rope_scaling: how the angles are stretched to longer text (recipes/rope_scaling.py); `None`
@@ -67,6 +87,9 @@ class ModelConfig(Strict):
     shape: ShapeConfig
     init_from: str | None = None
     embedding_std: float | None = Field(default=None, gt=0)
+    norm_placement: Literal["pre", "mix", "post", "deepnorm"] = "pre"
+    mix_ln_alpha: float = Field(default=0.25, ge=0, le=1)
+    views: ViewsConfig | None = None
     rope_theta: float | None = Field(default=None, gt=1)
     rope_scaling: RopeScalingConfig | None = None
     attention: Literal[
@@ -88,7 +111,17 @@ class ModelConfig(Strict):
                 "embedding_std would be that of the output head as well: set it to null, or "
                 "shape.tie_word_embeddings to false"
             )
+        if self.norm_placement != "pre" and self.liger:
+            raise ValueError(
+                f"liger: its kernels know no norms of norm_placement {self.norm_placement}; set "
+                "liger to false"
+            )
         return self
+
+    def norms(self) -> dict[str, Any]:
+        """Where the norms stand, in the words of the model's config."""
+        alpha = {"mix_ln_alpha": self.mix_ln_alpha} if self.norm_placement == "mix" else {}
+        return {"norm_placement": self.norm_placement, **alpha}
 
 
 class StageDataConfig(Strict):
@@ -104,6 +137,9 @@ class StageDataConfig(Strict):
             documents whole where they fit, and pads. Held-out text is measured in windows of the
             stream either way, so that runs can be compared.
         document_masking: documents in a window do not see each other (paper section 3).
+        pairs: set for shards whose segments are two documents, in different languages as a rule:
+            `together`, the second one sees the first (cross-lingual document attention, as reported
+            of Trillion-7B, arXiv 2504.15431), or `apart`. What is scored is the same either way.
         short_document_tokens: a document is short up to this length: that of the stages before.
         min_short_share: share of tokens that short documents must have, without which math and
             code degrade in long-context training (paper section 4).
@@ -121,6 +157,7 @@ class StageDataConfig(Strict):
     mixture: dict[str, float]
     packing: Packing = "concat"
     document_masking: bool = True
+    pairs: Pairs | None = None
     short_document_tokens: int | None = Field(default=None, gt=0)
     min_short_share: float | None = Field(default=None, gt=0, lt=1)
     allow_single_synthesizer: bool = False
@@ -339,6 +376,13 @@ class StageConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _views_alone(self) -> "StageConfig":
+        for name in ("growth", "unfreezing"):
+            if self.model.views is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name}: it knows no views; set model.views to null")
+        return self
+
+    @model_validator(mode="after")
     def _ends_grown(self) -> "StageConfig":
         if self.growth is None:
             return self
@@ -351,4 +395,9 @@ class StageConfig(Strict):
             )
         if self.model.liger and self.growth.how == "masks":
             raise ValueError("model.liger: its norm knows no masks; set model.liger=false")
+        if self.model.norm_placement != "pre":
+            raise ValueError(
+                f"growth: it knows no norms of model.norm_placement {self.model.norm_placement}; "
+                "set it to pre"
+            )
         return self

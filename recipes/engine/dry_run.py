@@ -5,7 +5,14 @@ import yaml
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
-from .flops import count_parameters, estimate_memory, flops_per_token, gpu_memory, peak_flops
+from .flops import (
+    count_parameters,
+    count_view_parameters,
+    estimate_memory,
+    flops_per_token,
+    gpu_memory,
+    peak_flops,
+)
 from .layout import count_traffic, plan_layout
 from .schedule import Steps, split_windows
 
@@ -33,8 +40,9 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
     """Describe a stage: its resolved config and the figures that follow from it."""
     batch, parallelism = config.batch, config.parallelism
     split = split_windows(config, parallelism.gpus)
-    parameters = count_parameters(shape)
-    flops = flops_per_token(shape, batch.sequence_length)
+    views = config.model.views
+    parameters, view_parameters = count_parameters(shape), count_view_parameters(shape, views)
+    flops = flops_per_token(shape, batch.sequence_length, views)
     tokens = steps.total * batch.tokens_per_step
     layout = plan_layout(parallelism.gpus, parallelism.shard_gpus)
     micro_tokens = split.micro_batch * batch.sequence_length
@@ -46,10 +54,12 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         parallelism.sync_each_microbatch,
         split.accumulation > 1,
         config.model.compile,
+        views,
     )
     lines = [
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         f"parameters            {parameters:,}",
+        *([f"parameters of views   {view_parameters:,}, not in final/"] if views else []),
         f"tokens per step       {batch.tokens_per_step:,} = {parallelism.gpus} GPUs x "
         f"{split.micro_batch} windows x {split.accumulation} forward passes x "
         f"{batch.sequence_length:,}",
@@ -64,7 +74,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         *_fits(parallelism.gpu, memory.total),
     ]
     peak = peak_flops(parallelism.gpu)
-    traffic = count_traffic(parameters, layout)
+    traffic = count_traffic(parameters + view_parameters, layout)
     if parallelism.gpus > 1:
         beside = ""
         if peak is not None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from modeling_kormo import KORMoConfig
 from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS, compiled_chunk
 
+from ..config import ViewsConfig
+
 # Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
 # that "H100 PCIe" is not taken for "H100".
 _PEAK_BF16 = {
@@ -43,18 +45,37 @@ def peak_flops(gpu_name: str) -> float | None:
     return None
 
 
-def count_parameters(config: KORMoConfig) -> int:
-    """Trainable parameters, from the shape alone."""
+def _layer_parameters(config: KORMoConfig) -> int:
     attention = config.hidden_size * config.head_dim
     attention *= 2 * config.num_attention_heads + 2 * config.num_key_value_heads
     mlp = 3 * config.hidden_size * config.intermediate_size
-    layer = attention + mlp + 2 * config.hidden_size
+    return attention + mlp + 2 * config.hidden_size
+
+
+def count_parameters(config: KORMoConfig) -> int:
+    """Parameters of the model, from the shape alone."""
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-    return config.num_hidden_layers * layer + embeddings + config.hidden_size
+    layers = config.num_hidden_layers * _layer_parameters(config)
+    return layers + embeddings + config.hidden_size
 
 
-def flops_per_token(config: KORMoConfig, sequence_length: int) -> float:
+def count_view_parameters(config: KORMoConfig, views: ViewsConfig | None) -> int:
+    """Parameters of multi-token prediction, which are trained and left out of `final/`."""
+    if views is None or views.kind == "same":
+        return 0
+    width = config.hidden_size
+    part = _layer_parameters(config)
+    if views.kind == "sequential":
+        part += 2 * width * width + 3 * width
+    return views.count * part
+
+
+def flops_per_token(
+    config: KORMoConfig, sequence_length: int, views: ViewsConfig | None = None
+) -> float:
     """Training FLOPs per token: 6 per multiplied weight, plus attention.
+
+    Each view of multi-token prediction has its own modules and goes through the head once more.
 
     `6 (N - N_embedding) + 12 layers heads head_dim sequence_length`, attention counted without the
     causal discount, as in PaLM (arXiv 2204.02311, appendix B). Recomputation is not counted.
@@ -62,8 +83,13 @@ def flops_per_token(config: KORMoConfig, sequence_length: int) -> float:
     multiplied = count_parameters(config)
     if not config.tie_word_embeddings:
         multiplied -= config.vocab_size * config.hidden_size
+    layers = config.num_hidden_layers
+    if views is not None:
+        multiplied += count_view_parameters(config, views)
+        multiplied += views.count * config.vocab_size * config.hidden_size
+        layers += 0 if views.kind == "same" else views.count
     width = config.num_attention_heads * config.head_dim
-    return 6 * multiplied + 12 * config.num_hidden_layers * width * sequence_length
+    return 6 * multiplied + 12 * layers * width * sequence_length
 
 
 def gpu_memory(gpu_name: str) -> float | None:
@@ -98,6 +124,7 @@ def estimate_memory(
     sync_each_microbatch: bool,
     accumulates: bool,
     compiled: bool,
+    views: ViewsConfig | None = None,
 ) -> MemoryEstimate:
     """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
 
@@ -108,24 +135,28 @@ def estimate_memory(
     largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
     Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
     gate, up, their product, residuals) and fp32 copies inside the two norms; of each layer that is
-    recomputed (every n-th) its input, and one layer's worth. Loss: two copies of one chunk of
+    recomputed (every n-th) its input, and one layer's worth; the layers of views are as the others.
+    Loss: two copies of one chunk of
     logits, in fp32 or, compiled, in bf16, and the head's fp32 gradient.
     """
-    parameters = count_parameters(config)
+    own = count_parameters(config)
+    parameters = own + count_view_parameters(config, views)
     embedding = config.vocab_size * config.hidden_size
     heads = 1 if config.tie_word_embeddings else 2
-    layer = (parameters - heads * embedding) / config.num_hidden_layers
+    layer = (own - heads * embedding) / config.num_hidden_layers
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
     fp32 = 2 * config.hidden_size
     per_layer = tokens_per_forward * (2 * bf16 + 4 * fp32)
-    layers = config.num_hidden_layers
+    more = views.count if views is not None and views.kind != "same" else 0
+    layers = config.num_hidden_layers + more
     recomputed = len(range(0, layers, activation_checkpointing)) if activation_checkpointing else 0
     inputs = recomputed * tokens_per_forward * config.hidden_size * 2
     activations = inputs + min(layers, layers - recomputed + 1) * per_layer
-    logits = 8 * min(MAX_CHUNK_ELEMENTS, tokens_per_forward * config.vocab_size)
-    if compiled and (chunk := compiled_chunk(tokens_per_forward)):
+    rows = tokens_per_forward * (1 + (views.count if views is not None else 0))
+    logits = 8 * min(MAX_CHUNK_ELEMENTS, rows * config.vocab_size)
+    if compiled and (chunk := compiled_chunk(rows)):
         logits = 4 * chunk * config.vocab_size
     reduced = 6 * max(layer, embedding)
     return MemoryEstimate(

@@ -20,6 +20,7 @@ from data_recipes.common.files import sha256_file, staged_folder, write_json_ato
 from data_recipes.common.provenance import git_commit
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
+from modeling_kormo.views_kormo import PREFIX
 
 from .metrics import CURVE, METRICS, read_metrics
 
@@ -55,6 +56,7 @@ class Trained:
         usage: Python lines of the model card, and what kind of model it is.
         growth: which of its units are new in this stage, if it grew.
         initial_weights: digests of a random initialisation; `None` where weights were loaded.
+        views: of multi-token prediction, which are not in the weights.
     """
 
     parent: str | None
@@ -68,6 +70,7 @@ class Trained:
     usage: str
     growth: dict[str, Any] | None = None
     initial_weights: dict[str, str] | None = None
+    views: dict[str, Any] | None = None
 
 
 BASE_USAGE = """```python
@@ -100,7 +103,8 @@ def initial_digests(model: nn.Module) -> dict[str, str]:
 
     All matrices are drawn one after another from one stream of random numbers: a run that drew
     anything else differs in the first numbers of every matrix after it, so those are enough, and
-    cost nothing at any size.
+    cost nothing at any size. Norms are not drawn, and views from a stream of their own: both are
+    left out.
 
     Returns:
         One digest of the embedding and one of all else, shapes included.
@@ -108,6 +112,8 @@ def initial_digests(model: nn.Module) -> dict[str, str]:
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     digests = {"embedding": hashlib.sha256(), "others": hashlib.sha256()}
     for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or name.startswith(PREFIX):
+            continue
         own = digests["embedding" if id(parameter) in embeddings else "others"]
         own.update(f"{name} {tuple(parameter.shape)}".encode())
         own.update(parameter.detach().flatten()[:_DIGESTED].float().cpu().numpy().tobytes())
@@ -237,6 +243,7 @@ def write_final(
             "tokens_in_all": trained.tokens
             + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
             **({"growth": trained.growth} if trained.growth else {}),
+            **({"views_left_out": trained.views} if trained.views else {}),
             "data_fingerprint": trained.data_fingerprint,
             "tokenizer_sha256": trained.tokenizer_sha256,
             "languages": trained.languages,

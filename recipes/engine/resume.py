@@ -20,7 +20,15 @@ from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"
 # What runs were trained with that were begun before a key was there.
-_BEFORE = {"model": {"embedding_std": KORMoConfig.initializer_range, "rope_scaling": None}}
+_BEFORE = {
+    "data": {"pairs": None},
+    "model": {
+        "embedding_std": KORMoConfig.initializer_range,
+        "norm_placement": "pre",
+        "rope_scaling": None,
+        "views": None,
+    },
+}
 _OPTION = "logging.output_dir"
 # Held until the process ends, however it ends.
 _locks: list[DirectoryLock] = []
@@ -122,10 +130,13 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
             "fingerprint": mixture.fingerprint,
             "packing": config.data.packing,
             "document_masking": config.data.document_masking,
+            "pairs": config.data.pairs,
         },
         "model": {
             **config.model.shape.model_dump(),
             **({} if parent else {"embedding_std": std}),
+            **config.model.norms(),
+            "views": config.model.views.model_dump() if config.model.views else None,
             "rope_theta": config.model.rope_theta,
             "rope_scaling": scaling.parameters() if scaling else None,
             "init_from": parent,

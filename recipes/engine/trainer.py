@@ -118,10 +118,11 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.unfreezing = unfreezing
         optimizer = config.optimizer
         self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
-        # Sums over the micro-batches of one step: cross-entropy and z-loss, in nats.
-        self._step_sums = torch.zeros(2, dtype=torch.float32, device=args.device)
+        # Sums over the micro-batches of one step, in nats: cross-entropy of the next token, z-loss,
+        # and views of multi-token prediction, which have a column of their own and no other effect.
+        self._step_sums = torch.zeros(3, dtype=torch.float32, device=args.device)
         # The same over the steps since the last log line, each divided by its own token count.
-        self._log_sums = torch.zeros(2, dtype=torch.float64, device=args.device)
+        self._log_sums = torch.zeros(3, dtype=torch.float64, device=args.device)
         self._log_labels = torch.zeros((), dtype=torch.float64, device=args.device)
         self._log_steps = 0
         reduce_in_fp32(self)
@@ -177,7 +178,10 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
             use_cache=False,
         )
         loss, z_loss = outputs.loss.float(), outputs.z_loss.float()
-        self._step_sums += torch.stack([loss.detach() - z_loss, z_loss])
+        nll, views_loss = loss.detach() - z_loss, torch.zeros_like(z_loss)
+        if outputs.views_loss is not None:
+            nll, views_loss = outputs.token_nll.sum(), outputs.views_loss.float()
+        self._step_sums += torch.stack([nll, z_loss, views_loss])
         # Gradients are averaged over ranks, so the sum over ranks needs their number back.
         return loss * (self.args.world_size / num_items_in_batch.clamp(min=1))
 
@@ -198,7 +202,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         losses = sums / self._labels.clamp(min=1)
         self._step_sums.zero_()
         self.guard.check(keep=1)
-        skip = self.guard.judge(losses.sum(), grad_norm, step)
+        skip = self.guard.judge(losses[:2].sum(), grad_norm, step)
         self.optimizer.optimizer.found_inf = skip
         self._log_sums += losses
         self._log_labels += self._labels
@@ -253,10 +257,12 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
             "tokens": self.state.global_step * tokens_per_step,
         }
         if "loss" in logs:
-            nll, z_loss = (self._log_sums / self._log_steps).tolist()
+            nll, z_loss, views_loss = (self._log_sums / self._log_steps).tolist()
             line["loss"] = nll
             if self.config.optimizer.z_loss_weight:
                 line["z_loss"] = z_loss
+            if self.config.model.views:
+                line["views_loss"] = views_loss
             line["grad_norm"] = logs["grad_norm"]
             line["learning_rate"] = logs["learning_rate"]
             labels = self._log_labels.item() / self._log_steps

@@ -11,6 +11,8 @@ from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.windows import Window
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
+from ..config import Pairs
+
 
 class WindowDataset(Dataset):
     """The windows of a whole run, in training order.
@@ -55,26 +57,40 @@ class PackedCollator:
     Attributes:
         document_masking: documents do not see each other; if off, only windows are kept apart.
         unscored: ids that carry no loss.
+        bos: id that begins a document, also inside a segment of two; no text can forge it.
+        pairs: where segments have two documents, whether those see each other (`together`) or not
+            (`apart`); `None` where each has one. The second one's BOS is never scored.
+        documents: number the documents, for views of multi-token prediction.
     """
 
     document_masking: bool = True
     unscored: tuple[int, ...] = ()
+    bos: int | None = None
+    pairs: Pairs | None = None
+    documents: bool = False
+
+    def _ends(self, window: Window) -> np.ndarray:
+        """Ends of what attention keeps apart."""
+        if not self.document_masking:
+            return np.array([len(window.tokens)])
+        if self.pairs != "apart":
+            return window.document_ends
+        inner = np.flatnonzero(window.tokens == self.bos)
+        return np.union1d(window.document_ends, inner[inner > 0])
 
     def __call__(self, windows: list[Window]) -> dict[str, torch.Tensor | int]:
         """Batch of `rows` windows as one row.
 
         Returns:
-            `input_ids`, `labels`, `position_ids`: int64 [1, rows * sequence_length]; labels are not
-            shifted and are -100 at the first token of each document, on `unscored` ids and on
-            padding, which attention sees as a document of its own. `cu_seq_lens_q/k`: int32, with
-            the last value repeated up to a power of two, so that compiled attention meets few
+            `input_ids`, `labels`, `position_ids` and, if asked for, `documents`: int64
+            [1, rows * sequence_length]; labels are not shifted and are -100 at the first token of
+            what attention keeps apart, on `unscored` ids and on padding, which attention sees as a
+            document of its own. `cu_seq_lens_q/k`: int32, with the last value repeated up to a
+            power of two, so that compiled attention meets few
             shapes. `max_length_q/k`: the sequence length, an upper bound.
         """
         length = len(windows[0].tokens)
-        ends = [
-            (w.document_ends if self.document_masking else np.array([length])) + row * length
-            for row, w in enumerate(windows)
-        ]
+        ends = [self._ends(window) + row * length for row, window in enumerate(windows)]
         bounds = np.concatenate([[0], *ends])
         starts = np.repeat(bounds[:-1], np.diff(bounds))
         tokens = torch.from_numpy(np.concatenate([w.tokens for w in windows])).unsqueeze(0)
@@ -82,12 +98,21 @@ class PackedCollator:
         unlabelled = positions == 0
         for row, window in enumerate(windows, start=1):
             unlabelled[:, row * length - window.padding : row * length] = True
-        for token in self.unscored:
+        unscored = self.unscored if self.pairs is None else (*self.unscored, self.bos)
+        for token in unscored:
             unlabelled |= tokens == token
         padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
         padded[: len(bounds)] = bounds
         cu_seq_lens = torch.from_numpy(padded)
+        numbered = {}
+        if self.documents:
+            begins = tokens[0] == self.bos
+            for row, window in enumerate(windows):
+                begins[row * length] = True
+                begins[window.document_ends[:-1] + row * length] = True
+            numbered["documents"] = begins.cumsum(0).unsqueeze(0)
         return {
+            **numbered,
             "input_ids": tokens,
             "labels": tokens.masked_fill(unlabelled, IGNORE_INDEX),
             "position_ids": positions,

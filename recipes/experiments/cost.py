@@ -36,19 +36,20 @@ class Cost:
 def cost_of(runs: list[Run]) -> Cost:
     """Add up what runs cost from the shapes and lengths of their stages."""
     from ..build import model_config  # loads torch
-    from ..engine.flops import count_parameters, flops_per_token
+    from ..engine.flops import count_parameters, count_view_parameters, flops_per_token
 
     flops = size = 0.0
     for run in runs:
         for cell in run.cells:
             shape, config = model_config(cell.config, None), cell.config
-            flops += (
-                flops_per_token(shape, config.batch.sequence_length) * config.schedule.total_tokens
-            )
+            views = config.model.views
+            per_token = flops_per_token(shape, config.batch.sequence_length, views)
+            flops += per_token * config.schedule.total_tokens
             kept = config.logging.keep_checkpoints or (
                 config.schedule.total_tokens // config.logging.save_every_tokens
             )
             size += count_parameters(shape) * (_FINAL + kept * _CHECKPOINT)
+            size += count_view_parameters(shape, views) * kept * _CHECKPOINT
     return Cost(len(runs), sum(run.tokens for run in runs), flops, size / 1e9)
 
 

@@ -16,7 +16,7 @@ from .plan import Run
 _WINDOWS = ("data.mixture", "data.packing", "data.recipe", "data.shards", "data.tokenizer")
 _WINDOWS += ("batch.sequence_length",)
 # ... or the weights before the first step.
-_WEIGHTS = ("model.shape",)
+_WEIGHTS = ("model.shape", "model.norm_placement", "model.mix_ln_alpha")
 _EMBEDDING = ("model.embedding_std",)
 
 
@@ -80,6 +80,8 @@ def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pair
         (data, begun), (base_data, base_begun) = _began(run), _began(base)
         if data != base_data and not windows:
             _refuse(run, "read other windows", "the data were made again in between, or differ")
+        if begun == base_begun:
+            weights, embedding = [], []
         kept = begun.keys() - ({"embedding"} if embedding else set())
         if not weights and any(begun[key] != base_begun.get(key) for key in kept):
             _refuse(run, "began with other weights", "the code or a library changed in between")

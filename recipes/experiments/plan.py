@@ -160,7 +160,10 @@ def _lengths(experiment: ExperimentConfig, configs: list[StageConfig]) -> list[i
         from ..build import model_config  # loads torch
         from ..engine.flops import flops_per_token
 
-        costs = [flops_per_token(model_config(c, None), c.batch.sequence_length) for c in configs]
+        costs = [
+            flops_per_token(model_config(c, None), c.batch.sequence_length, c.model.views)
+            for c in configs
+        ]
     (limit,) = filter(None, (budget.tokens, budget.bytes, budget.flops))
     scale = limit / sum(cost * tokens for cost, tokens in zip(costs, own))
     steps = [c.batch.tokens_per_step for c in configs]

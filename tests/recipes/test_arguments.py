@@ -64,6 +64,10 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     "batch.sequence_length": ("64", lambda t: len(t.train_dataset[0].tokens), 64),
     "batch.micro_batch": ("4", lambda t: t.args.per_device_train_batch_size, 4),
     "batch.tokens_per_step": ("512", lambda t: t.args.gradient_accumulation_steps, 2),
+    "model.views": ("{kind: same}", lambda t: t.model.views.kind, "same"),
+    "data.pairs": ("together", lambda t: t.data_collator.pairs, "together"),
+    "model.norm_placement": ("mix", lambda t: t.model.config.norm_placement, "mix"),
+    "model.mix_ln_alpha": ("0.5", lambda t: t.model.config.post_norm_layers, 1),
     "schedule.total_tokens": ("5120", lambda t: t.args.max_steps, 10),
     # 10 steps x 0.17: rounded, not cut.
     "schedule.warmup_fraction": ("0.17", lambda t: t.args.warmup_steps, 2),

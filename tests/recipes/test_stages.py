@@ -248,6 +248,7 @@ BAD_INPUT = {
     "missing config": (["--config", "nowhere.yaml"], "nowhere.yaml: no such config file"),
     "no GPU": (["parallelism.require_gpu=true"], "needs a CUDA GPU"),
     "Liger without GPU": (["model.liger=true"], "model.liger=false"),
+    "Liger's norms": (["model.liger=true", "model.norm_placement=mix"], "set liger to false"),
     "vocabulary": (["model.shape.vocab_size=1024"], "1,041 entries but the embedding only 1,024"),
     "schedule": (["schedule.decay_tokens=12_288"], "exceed the stage"),
     "unknown source": (["data.mixture={nothing: 1}"], "nothing"),
@@ -281,6 +282,15 @@ def test_finished_and_changed_runs_are_refused(
     assert "optimizer.learning_rate: was 0.001, is 0.01" in stage.refusal(
         "optimizer.learning_rate=0.01"
     )
+    assert "norm_placement: was pre, is mix" in stage.refusal("model.norm_placement=mix")
+
+
+def test_weights_with_other_norms_are_refused(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
+) -> None:
+    parent = f"model.init_from={uninterrupted / 'final'}"
+    refused = small_stage(tmp_path).refusal(parent, "model.norm_placement=post")
+    assert "norm_placement: pre instead of post" in refused
 
 
 def test_a_run_begun_before_the_embedding_had_a_key_had_the_common_one(
@@ -289,6 +299,7 @@ def test_a_run_begun_before_the_embedding_had_a_key_had_the_common_one(
     now = json.loads((uninterrupted / FINGERPRINT).read_text())
     before = copy.deepcopy(now)
     before["model"].pop("embedding_std")
+    before["model"].pop("norm_placement")
     (tmp_path / FINGERPRINT).write_text(json.dumps(before))
     check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.02}})
     with pytest.raises(RecipeError, match=r"model\.embedding_std: was 0\.02, is 0\.5"):

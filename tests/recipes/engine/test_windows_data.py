@@ -54,6 +54,36 @@ def test_padding_is_a_document_without_labels() -> None:
     assert batch["labels"].tolist() == [expected]
 
 
+def test_documents_are_numbered_whatever_attention_sees() -> None:
+    # 15 is BOS: inside a segment, 14 to 17, it begins the second document.
+    for masking in (True, False):
+        batch = PackedCollator(masking, bos=15, documents=True)(WINDOWS)
+        numbers = [1, 1, 1, 2, 3, 4, 4, 4, *[5] * 8]
+        assert batch["documents"].tolist() == [numbers]
+    assert "documents" not in PackedCollator()(WINDOWS)
+
+
+PAIR = [Window(np.array([1, 20, 2, 1, 30, 31, 2, 1, 40, 2]), np.array([7, 10]), np.array([0, 7]))]
+
+
+def test_a_pair_is_one_segment_of_two_documents() -> None:
+    # BOS is 1, EOS 2: a pair of documents of 3 and 4 tokens, then one alone.
+    together = PackedCollator(bos=1, pairs="together")(PAIR)
+    apart = PackedCollator(bos=1, pairs="apart")(PAIR)
+    assert together["position_ids"].tolist() == [[*range(7), *range(3)]]  # they run on
+    assert apart["position_ids"].tolist() == [[*range(3), *range(4), *range(3)]]
+    assert together["cu_seq_lens_q"].tolist() == [0, 7, 10, 10]
+    assert apart["cu_seq_lens_q"].tolist() == [0, 3, 7, 10]
+    scored = [[-100, 20, 2, -100, 30, 31, 2, -100, 40, 2]]
+    causal = PackedCollator(False, bos=1, pairs="together")(PAIR)
+    for batch in (together, apart, causal):
+        assert batch["labels"].tolist() == scored
+    # Unless it is said that segments are pairs, the second BOS would be asked for.
+    assert PackedCollator(bos=1)(PAIR)["labels"][0, 3] == 1
+    numbered = PackedCollator(bos=1, pairs="together", documents=True)(PAIR)
+    assert numbered["documents"].tolist() == [[1, 1, 1, 2, 2, 2, 2, 3, 3, 3]]
+
+
 def test_packed_loss_is_the_mean_over_separate_documents(data_dir: Path, tmp_path: Path) -> None:
     length, names = 512, ["web_en", "web_ko"]
     for name in names:
