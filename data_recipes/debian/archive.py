@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -138,6 +139,28 @@ class Archive:
         file = line.split()[1]  # 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH
         self._apt_get("download", name, cwd=self._debs)
         return Package(name, unquote(file.split("_")[1]), self._debs / file)
+
+
+def check_tools() -> None:
+    """Refuse a machine that lacks apt.
+
+    Raises:
+        RecipeError: says what is missing, and what to do instead.
+    """
+    absent = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
+    if absent:
+        raise RecipeError(
+            f"{' and '.join(absent)} not found: this command collects from a Debian archive "
+            "and needs a Debian system. Run it in a debian container, or use what the project "
+            "generates itself: `kormo data corpus` for text, `kormo data pictures --config tiny`"
+        )
+
+
+def default_work_dir() -> Path:
+    """Name the folder in the user's cache that keeps what was fetched."""
+    # Not below an output directory: this project's readers take every text file under one.
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kormo-recipes" / "debian"
 
 
 def read_index(path: Path) -> str:

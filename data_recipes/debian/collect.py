@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 from ..common.config_files import CONFIGS, Strict, load_config
 from ..common.errors import RecipeError
 from ..common.files import open_staged, write_json_atomically
-from .archive import Archive, Package, read_index
+from .archive import Archive, Package, check_tools, default_work_dir, read_index
 from .markup import page_text, read_titles
 from .texts import CATALOGUES, PLAIN, read_catalogue, read_descriptions, read_plain
 
@@ -178,21 +177,9 @@ def _add_manual(
 
 
 def _check_machine(out_dir: Path) -> None:
-    absent = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
-    if absent:
-        raise RecipeError(
-            f"{' and '.join(absent)} not found: this command collects text from a Debian archive "
-            "and needs a Debian system. Run it in a debian container, or use "
-            "`python -m data_recipes corpus` for generated text"
-        )
+    check_tools()
     if out_dir.exists() and not (out_dir.is_dir() and os.access(out_dir, os.W_OK)):
         raise RecipeError(f"{out_dir}: cannot write there; choose another directory")
-
-
-def _default_work_dir() -> Path:
-    # Not below out_dir: the readers of this project take every text file under a directory.
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kormo-recipes" / "debian"
 
 
 def _write_rows(path: Path, rows: Iterable[_Row]) -> None:
@@ -236,7 +223,7 @@ def collect_debian(
     _check_machine(out_dir)
     known = load_config(_PACKAGES, PackageList, [])
     _say("fetching package indexes")
-    archive = Archive((work_dir or _default_work_dir()).absolute(), languages)
+    archive = Archive((work_dir or default_work_dir()).absolute(), languages)
     collection = _Collection()
     _add_descriptions(collection, archive.update(), known.descriptions)
     missing: list[str] = []

@@ -74,9 +74,9 @@ def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw]:
         painters.append(lambda entity: draw_flag(flags[entity]) if entity in flags else None)
     if {"cldr", "emoji"} & set(config.graph):
         from ..debian.archive import Archive
+        from ..debian.emoji import NotoPictures
         from .cldr import cldr_graph, fetch, iso_names
         from .emoji import emoji_graph
-        from .noto import NotoPictures
 
         archive = Archive((config.debian_dir or config.output_dir / "debian").absolute())
         archive.update()
@@ -190,7 +190,7 @@ def make(config: KnowledgeConfig, dry_run: bool = False) -> dict[str, Any]:
         plan, graph, rows, pictures = _assemble(config)
         with staged_folder(final) as folder:
             if pictures:
-                from .noto import LICENCE
+                from ..debian.emoji import LICENCE
 
                 rows = _show(rows, _paint(folder, pictures, config))
                 plan["rows"] = _counts(rows)

@@ -1,8 +1,7 @@
 """Emoji as things with a kind: "what kind of animal is this?", from CLDR's labels and names."""
 
-import re
-
 from ..debian.archive import Package
+from ..debian.emoji import emoji_kinds
 from .cldr import _LICENCE, read_cldr
 from .triples import LANGUAGES, Graph, Names, Triple
 
@@ -34,16 +33,6 @@ _GROUPS = {
     "object": ("물건", "object"), "transport": ("교통수단", "transport"),
     "activity": ("활동", "activity"),
 }  # fmt: skip
-_LINE = re.compile(r"\[(.*)\]\s*;\s*[^;]+;\s*([\w-]+)\s*$")
-
-
-def _characters(pattern: str) -> list[str]:
-    """Write out a set of single characters and ranges; sequences in braces are left out."""
-    found: list[str] = []
-    singles = re.sub(r"\{[^}]*\}", "", pattern)
-    for first, last in re.findall(r"(.)(?:-(.))?", singles):
-        found += map(chr, range(ord(first), ord(last or first) + 1))
-    return found
 
 
 def emoji_graph(package: Package) -> Graph:
@@ -64,13 +53,8 @@ def emoji_graph(package: Package) -> Graph:
                 own = names.setdefault(f"emoji:{ord(character):X}", {})
                 own[code] = (annotation.text.strip(),)
     facts = {(f"kind:{kind}", "group", f"group:{own[2]}") for kind, own in _KINDS.items()}
-    for pattern, kind in filter(None, map(_found, labels.splitlines())):
-        for character in _characters(pattern) if kind in _KINDS else ():
+    for kind, characters in emoji_kinds(labels).items():
+        for character in characters if kind in _KINDS else ():
             facts.add((f"emoji:{ord(character):X}", "kind", f"kind:{kind}"))
     source = f"{package.name} {package.version}"
     return Graph.of((Triple(*fact, source, _LICENCE) for fact in facts), names)
-
-
-def _found(line: str) -> tuple[str, str] | None:
-    match = _LINE.match(line)
-    return (match[1], match[2]) if match else None

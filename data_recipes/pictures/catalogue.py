@@ -25,6 +25,7 @@ class Catalogue:
         repeats: whether several of a thing are drawn and counted. Not where names were not written
             to be put in the plural.
         captions: what people wrote under a thing's picture, by language and thing.
+        alone: keys of things that have captions and no name; each is shown once, by itself.
     """
 
     kind: str
@@ -35,3 +36,4 @@ class Catalogue:
     sources: list[dict[str, Any]]
     repeats: bool = False
     captions: dict[str, dict[str, str]] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)

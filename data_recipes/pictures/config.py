@@ -30,12 +30,12 @@ class EmojiConfig(Strict):
     """Emoji of Debian's Noto font, with the names that Unicode's CLDR has for them.
 
     Attributes:
-        groups: of Unicode's `emoji-test.txt`, as `Animals & Nature`.
+        kinds: of CLDR's `labels.txt`, as `animal-bird`.
         most: things to take; which ones is drawn by the seed.
-        leave_out: English names of those that are no countable thing.
+        leave_out: English names of those that are no thing to be counted.
     """
 
-    groups: list[str] = Field(min_length=1)
+    kinds: list[str] = Field(min_length=1)
     most: int = Field(gt=3)
     leave_out: list[str] = []
 

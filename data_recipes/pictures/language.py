@@ -194,26 +194,39 @@ class Language:
         table: of the language.
         names: of the things, by key.
         repeats: whether things are counted, or only named.
+        captions: what people wrote under a thing's picture, by key.
 
     Attributes:
         code: of the language.
         yes, no: what is right for either.
     """
 
-    def __init__(self, table: LanguageTable, names: dict[str, str], repeats: bool) -> None:
+    def __init__(
+        self,
+        table: LanguageTable,
+        names: dict[str, str],
+        repeats: bool,
+        captions: dict[str, str] | None = None,
+    ) -> None:
         self.code, self.yes, self.no = table.code, table.yes, table.no
         self._table = table
         self._names = names
         self._repeats = repeats
+        self._captions = captions or {}
         self._realise = _GRAMMARS[table.grammar]
 
-    def describe(self, group: Group) -> str:
-        """Name a thing and its colour."""
+    def describe(self, group: Group) -> str | None:
+        """Name a thing and its colour; `None` for one that has a caption alone."""
+        if group.name not in self._names:
+            return None
         return self._realise(self._things(group).described)
 
     def caption(self, rng: random.Random, item: Item) -> tuple[str, str]:
-        """Write the question for a caption, and the caption."""
+        """Write the question for a caption, and the caption: a person's, if one thing has it."""
         ask = choose(rng, self._table.caption_question)
+        first, *others = item.slots["things"]
+        if not others and first.name in self._captions:
+            return ask, self._captions[first.name]
         return ask, self._fill(choose(rng, self._table.captions), self._slots(item))
 
     def question(self, rng: random.Random, item: Item) -> tuple[str, list[str]]:

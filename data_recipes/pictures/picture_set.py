@@ -29,7 +29,7 @@ from .catalogue import Catalogue
 from .compose import compose
 from .config import SPLITS, PicturesConfig, Split
 from .language import Language
-from .questions import Item, Questions
+from .questions import Item, Questions, caption_of
 from .scenes import Holdout, Scene, draw_scenes
 
 MANIFEST = "manifest.json"
@@ -62,6 +62,7 @@ class PictureSet:
         self._config = config
         self._catalogue = catalogue
         self._languages = languages
+        self._alone = frozenset(catalogue.alone)
         self.holdout = Holdout(catalogue, config.heldout, config.seed)
 
     def scenes(self) -> Iterator[tuple[Split, str, Scene]]:
@@ -76,7 +77,7 @@ class PictureSet:
         """Draw the pictures that are not there yet."""
         images = self.folder / "images"
         images.mkdir(parents=True, exist_ok=True)
-        total = sum(self._config.scenes.values())
+        total = sum(self._config.scenes.values()) + len(self._catalogue.alone)
         with tqdm(total=total, unit=" pictures", desc="drawn") as bar:
             for _, number, scene in self.scenes():
                 path = images / f"{number}.png"
@@ -122,7 +123,11 @@ class PictureSet:
 
     def _rows(self, number: str, scene: Scene, questions: Questions) -> Iterator[Row]:
         wording = random.Random(f"{self._config.seed}/{number}/words")
-        items = questions.about(random.Random(f"{self._config.seed}/{number}/questions"), scene)
+        if scene.groups[0].name in self._alone:
+            items = [caption_of(scene)]
+        else:
+            drawn = random.Random(f"{self._config.seed}/{number}/questions")
+            items = questions.about(drawn, scene)
         for place, item in enumerate(items):
             name = f"{number}-{place:02d}"
             for language in self._languages:
@@ -142,7 +147,7 @@ class PictureSet:
 
     def _scene_row(self, split: str, number: str, scene: Scene) -> Row:
         tags = {
-            language.code: [language.describe(group) for group in scene.groups]
+            language.code: [t for g in scene.groups if (t := language.describe(g)) is not None]
             for language in self._languages
         }
         return {

@@ -123,7 +123,7 @@ class Questions:
         objects = _object_items(scene, about, self._repeats)
         locations = _location_items(scene, about)
         atmospheres = _atmosphere_items(scene)
-        items = [Item("caption", slots=_caption_slots(scene))]
+        items = [caption_of(scene)]
         items += _some(rng, objects, 2) + _some(rng, locations, 2) + _some(rng, atmospheres, 1)
         items.append(_conversation(rng, [objects, locations, atmospheres]))
         items += self._whether_there(rng, scene, about)
@@ -144,9 +144,10 @@ class Questions:
         ]
 
 
-def _caption_slots(scene: Scene) -> dict[str, Any]:
+def caption_of(scene: Scene) -> Item:
+    """Say what the caption of a scene is made of."""
     light, season = Word("lights", scene.light), Word("seasons", scene.season)
-    return {"things": scene.groups, "light": light, "season": season}
+    return Item("caption", slots={"things": scene.groups, "light": light, "season": season})
 
 
 def _some(rng: random.Random, items: list[Item], number: int) -> list[Item]:

@@ -35,29 +35,42 @@ def _drawn(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogu
     )
 
 
-def load_catalogue(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogue:
-    """Fetch or draw the cut-outs of a recipe.
+def _catalogue(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogue:
+    if config.drawn is not None:
+        return _drawn(config, tables)
+    from .collected import emoji_catalogue, fetch_packages, stamps_catalogue
 
-    Raises:
-        RecipeError: they have no name in one of the languages, or cannot be fetched.
-    """
-    return _drawn(config, tables)
+    codes = [table.code for table in tables.values()]
+    if config.emoji is not None:
+        return emoji_catalogue(config.emoji, codes, fetch_packages("emoji"), config.seed)
+    return stamps_catalogue(config.stamps, codes, fetch_packages("stamps"), config.seed)
+
+
+def _tables(config: PicturesConfig) -> dict[str, LanguageTable]:
+    tables = {name: load_table(name) for name in config.languages}
+    codes = Counter(table.code for table in tables.values())
+    if doubles := [code for code, count in codes.items() if count > 1]:
+        raise RecipeError(f"languages: two tables have the code {doubles[0]!r}")
+    return tables
 
 
 def open_set(config: PicturesConfig) -> PictureSet:
-    """Prepare what a recipe describes; writes nothing.
+    """Prepare what a recipe describes; fetches what is not drawn, and writes nothing else.
 
     Raises:
         RecipeError: a bad language table, two tables of one language, cut-outs that are not to be
             had, too few of them.
     """
-    tables = {name: load_table(name) for name in config.languages}
-    codes = Counter(table.code for table in tables.values())
-    if doubles := [code for code, count in codes.items() if count > 1]:
-        raise RecipeError(f"languages: two tables have the code {doubles[0]!r}")
-    catalogue = load_catalogue(config, tables)
+    tables = _tables(config)
+    catalogue = _catalogue(config, tables)
     languages = [
-        Language(table, catalogue.names[table.code], catalogue.repeats) for table in tables.values()
+        Language(
+            table,
+            catalogue.names[table.code],
+            catalogue.repeats,
+            catalogue.captions.get(table.code),
+        )
+        for table in tables.values()
     ]
     return PictureSet(config, catalogue, languages)
 
@@ -69,14 +82,14 @@ def make_pictures(config: PicturesConfig) -> dict[str, Any]:
         RecipeError: as of `open_set`; the directory holds another set, or is in use.
     """
     with DirectoryLock(config.output_dir):
-        pictures = open_set(config)
         settings = config.model_dump(mode="json", exclude={"output_dir"})
         settings["tables"] = {
-            name: load_table(name).model_dump(mode="json") for name in config.languages
+            name: table.model_dump(mode="json") for name, table in _tables(config).items()
         }
         remedy = "choose another output_dir, or delete this one"
         bind_settings(config.output_dir, settings, remedy, finished=["images/*.png"])
         if not (config.output_dir / MANIFEST).is_file():
+            pictures = open_set(config)
             pictures.draw_images()
             pictures.write_rows()
     return read_manifest(config.output_dir)
@@ -91,14 +104,22 @@ def _table(manifest: dict[str, Any]) -> str:
     return align(rows)
 
 
-def _describe(config: PicturesConfig, pictures: PictureSet) -> str:
-    holdout = pictures.holdout
+def _describe(config: PicturesConfig) -> str:
     lines = [
         f"{config.output_dir}: {sum(config.scenes.values()):,} pictures of {config.pixels} pixels",
-        f"things: {len(holdout.known)} to train on, held out {', '.join(holdout.objects)}",
-        f"combinations held out: {len(holdout.combinations)}",
-        f"languages: {', '.join(config.languages)}; licence: {config.licence}",
+        f"languages: {', '.join(_tables(config))}; licence: {config.licence}",
     ]
+    if config.drawn is None:
+        from .collected import PACKAGES
+
+        kind = "emoji" if config.emoji is not None else "stamps"
+        lines.append(f"things: {kind}, from Debian's {' and '.join(PACKAGES[kind])}")
+    else:
+        holdout = open_set(config).holdout
+        lines.append(
+            f"things: {len(holdout.known)} to train on, held out {', '.join(holdout.objects)}; "
+            f"combinations held out: {len(holdout.combinations)}"
+        )
     return "\n".join(lines)
 
 
@@ -106,6 +127,6 @@ def run(args: argparse.Namespace) -> None:
     """The command."""
     config = load_config(find_recipe(args.config, CONFIGS), PicturesConfig, args.overrides)
     if args.dry_run:
-        print(_describe(config, open_set(config)))
+        print(_describe(config))
     else:
         print(_table(make_pictures(config)))

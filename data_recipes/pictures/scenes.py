@@ -173,7 +173,14 @@ def draw_scene(
 def draw_scenes(
     config: PicturesConfig, catalogue: Catalogue, holdout: Holdout, split: Split
 ) -> Iterator[Scene]:
-    """Draw the scenes of a split, each by its own number, so that more of them change none."""
+    """Draw the scenes of a split, each by its own number, so that more of them change none.
+
+    Those of training end with the things that have captions alone, one in each.
+    """
     for number in range(config.scenes[split]):
         rng = random.Random(f"{config.seed}/{split}/{number}")
         yield draw_scene(rng, holdout, split, config.most_things, catalogue.repeats)
+    for key in catalogue.alone if split == "train" else ():
+        rng = random.Random(f"{config.seed}/alone/{key}")
+        group = Group(key, None, (choose(rng, CELLS),))
+        yield Scene((group,), choose(rng, LIGHTS), choose(rng, SEASONS))

@@ -268,7 +268,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         (["languages=[en, xx]"], "languages xx: no such file; shipped are en, ja, ko"),
         (["languages=[en, en]"], "one is given twice"),
         (["drawn.things=[circle, dog, cat, cup]"], "drawn.things: no 'dog'"),
-        (["emoji={groups: [Food], most: 9}"], "give one of drawn, emoji and stamps"),
+        (["emoji={kinds: [food], most: 9}"], "give one of drawn, emoji and stamps"),
         (["heldout.objects=9"], "leaves 3, and training needs 4"),
         (["scenes={train: 3}"], "scenes: how many of heldout_scenes"),
         (["pixel=64"], "did you mean 'pixels'"),

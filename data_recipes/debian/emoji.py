@@ -1,9 +1,11 @@
-"""Emoji and flags as pictures, out of the bitmaps of Debian's `fonts-noto-color-emoji`."""
+"""Emoji: pictures out of the bitmaps of Debian's `fonts-noto-color-emoji`, kinds by Unicode."""
 
 import io
+import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ..debian.archive import Package
+from .archive import Package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 LICENCE = "Apache-2.0 and OFL-1.1 (Noto Color Emoji)"
 # The letter A of the pairs that stand for flags.
 _REGIONAL_A = 0x1F1E6
+_LINE = re.compile(r"\[(.*)\]\s*;\s*[^;]+;\s*([\w-]+)\s*$")
 
 
 class NotoPictures:
@@ -54,3 +57,17 @@ class NotoPictures:
         if glyph is None or glyph not in self._bitmaps:
             return None
         return Image.open(io.BytesIO(self._bitmaps[glyph].imageData)).convert("RGBA")
+
+
+def emoji_kinds(labels: str) -> dict[str, list[str]]:
+    """Read the characters of each kind of emoji, `animal-bird` say; sequences are left out.
+
+    Args:
+        labels: CLDR's `properties/labels.txt`.
+    """
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for match in filter(None, map(_LINE.match, labels.splitlines())):
+        singles = re.sub(r"\{[^}]*\}", "", match[1])
+        for first, last in re.findall(r"(.)(?:-(.))?", singles):
+            kinds[match[2]] += map(chr, range(ord(first), ord(last or first) + 1))
+    return dict(kinds)
