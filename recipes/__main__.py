@@ -24,6 +24,10 @@ COMMANDS = {
     "train dpo": ("recipes.dpo", "preference tuning"),
     "train grpo": ("recipes.grpo", "reinforcement learning with checked answers"),
     "train kge": ("recipes.kge", "vectors for a knowledge graph"),
+    "train knowledge_vqa": (
+        "recipes.knowledge_vqa",
+        "answers about pictures from a knowledge graph",
+    ),
     "ladder": ("recipes.ladder", "all stages of a small size, and a table of them"),
     "experiment": (
         "recipes.experiment",
@@ -33,6 +37,7 @@ COMMANDS = {
     "chat": ("recipes.chat", "talk to a model in the terminal"),
     "eval": ("eval", "evaluate a model, compare runs"),
     "eval needle": ("eval.needle", "find a needle in long text"),
+    "eval knowledge": ("eval.knowledge", "answers that are not in the picture"),
     "eval judge": ("eval.judge", "have a model judge answers"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
     "export": ("recipes.export", "write a model as Llama, LLaVA, GGUF or portable KORMo"),

@@ -41,6 +41,8 @@ _EXCEPTIONS = (
     "eval -> data_recipes.toy.items",
     # Facts and their names are what a knowledge model answers from.
     "recipes -> data_recipes.knowledge.triples",
+    "eval.knowledge -> data_recipes.knowledge.tell",
+    "eval.knowledge -> data_recipes.knowledge.triples",
 )
 
 

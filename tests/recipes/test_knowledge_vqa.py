@@ -1,0 +1,200 @@
+"""The arms at micro size: where facts come from, what is learned, and that a killed run goes on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.knowledge.command import KnowledgeConfig, make
+from eval.knowledge.__main__ import main as evaluate
+from modeling_kormo.knowledge import Looked, load_knowledge_model
+from modeling_kormo.knowledge_inputs import Asker, question_of
+from recipes import knowledge_vqa
+from recipes.kge import train as train_vectors
+from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
+from recipes.knowledge_vqa import build, losses, read_rows, train
+
+_MICRO = {"vocabulary": 400, "hidden_size": 32, "layers": 1, "heads": 2, "picture_size": 16}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions of the graph that ships, and vectors that were hardly trained."""
+    root = tmp_path_factory.mktemp("knowledge")
+    make(KnowledgeConfig(output_dir=root, graph=["world"], picture_size=16, views=2))
+    vectors = {
+        "size": "test", "triples": root / "data/triples.jsonl", "output_dir": root / "kge",
+        "dim": 8, "transe": {"epochs": 1, "learning_rate": 1e-2}, "held_out": 0,
+    }  # fmt: skip
+    train_vectors(KgeConfig.model_validate(vectors))
+    return root
+
+
+def _config(root: Path, **more: object) -> KnowledgeVqaConfig:
+    given = {
+        "size": "test",
+        "data": root / "data",
+        "graph": root / "kge/final",
+        "output_dir": root / "vqa",
+        "random": _MICRO,
+        "steps": 4,
+        "batch": 8,
+        "learning_rate": 1e-3,
+        "log_every": 1,
+    }
+    return KnowledgeVqaConfig.model_validate(given | more)
+
+
+def _asker(root: Path, **more: object) -> tuple[Asker, list]:
+    config = _config(root, **more)
+    asker, _, rows = build(config)
+    asker.model.eval()
+    return asker, [question_of(row, config.data, config.sees) for row in rows["train"][:6]]
+
+
+def test_a_relation_is_told_from_the_question_alone(folder: Path) -> None:
+    asker, questions = _asker(folder)
+    pixels = asker.pixels(questions)
+    with torch.no_grad():
+        seen, blank = (asker.look(questions, p) for p in (pixels, torch.zeros_like(pixels)))
+    assert torch.equal(seen.paths, blank.paths)
+    assert not torch.allclose(seen.heads, blank.heads)
+
+
+def test_the_answer_s_loss_reaches_the_choice_of_facts(folder: Path) -> None:
+    asker, questions = _asker(folder)
+    losses(asker, questions, None)["answer"].backward()
+    for layer in (asker.model.entity_head, asker.model.path_head, asker.model.projector[0]):
+        assert layer.weight.grad.abs().sum() > 0
+    # Without knowledge it does not, so it is by the facts that it does.
+    asker, questions = _asker(folder, arm="none")
+    losses(asker, questions, None)["answer"].backward()
+    assert asker.model.entity_head.weight.grad is None
+
+
+def test_only_facts_of_the_graph_are_weighed(folder: Path) -> None:
+    asker, _ = _asker(folder, top=2)
+    known = asker.model.known
+    exists = asker.model.exists
+    head = next(h for h in range(len(known.heads)) if not exists[h].all())
+    missing = int((~exists[head]).nonzero()[0])
+    heads, paths = torch.full((1, len(known.heads)), -9.0), torch.full((1, len(known.paths)), -9.0)
+    heads[0, head], paths[0, missing], paths[0, 0] = 9.0, 9.0, 8.0
+    weights, chosen, by = asker.model.choose(Looked(heads, paths, heads, None))
+    assert weights.sum().item() == pytest.approx(1)
+    assert (chosen[0, 0], by[0, 0]) == (head, 0)
+    weight = weights[0][(chosen[0] == head) & (by[0] == missing)]
+    assert weight.item() == 0
+
+
+def test_prompts_learn_the_answer_alone_and_hold_their_places(folder: Path) -> None:
+    asker, questions = _asker(folder)
+    tokenizer = asker.processor.tokenizer
+    batch = asker.prompts(questions, [""] * 6, 4, answers=True)
+    for number, question in enumerate(questions):
+        ids, labels = batch["ids"][number], batch["labels"][number]
+        learned = tokenizer.decode(labels[labels != -100])
+        assert learned == f"{question.answer}<|EOT|>"
+        assert batch["image"][number].sum() == 4 and batch["slot"][number].sum() == 5
+        text = tokenizer.decode(ids[~batch["slot"][number] & batch["mask"][number].bool()])
+        assert question.text in text and text.count("<image>") == 4
+
+
+def test_padding_changes_no_answer(folder: Path) -> None:
+    asker, questions = _asker(folder)
+    with torch.no_grad():
+        together = asker.look(questions, asker.pixels(questions))
+        for n, question in enumerate(questions):
+            alone = asker.look([question], asker.pixels([question]))
+            torch.testing.assert_close(together.heads[n], alone.heads[0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(together.paths[n], alone.paths[0], atol=1e-5, rtol=1e-4)
+
+
+def test_words_tell_the_fact_that_is_likeliest(folder: Path) -> None:
+    asker, questions = _asker(folder, arm="text")
+    known = asker.model.known
+    row = known.heads.index("country:FR"), known.paths.index("language/family")
+    heads, paths = torch.zeros(1, len(known.heads)), torch.zeros(1, len(known.paths))
+    heads[0, row[0]] = paths[0, row[1]] = 9.0
+    told = asker.told(Looked(heads, paths, heads, None), questions[:1])
+    assert told == ["프랑스의 공용어는 프랑스어다. 프랑스어는 로망스어파에 속한다."]
+
+
+def test_the_right_fact_is_looked_up_in_arm_gold_whatever_the_heads_say(folder: Path) -> None:
+    asker, questions = _asker(folder, arm="gold")
+    model = asker.model
+    with torch.no_grad():
+        looked = asker.look(questions, asker.pixels(questions))
+        facts = asker.facts(looked, questions)
+    for n, (head, path) in enumerate(asker.gold(questions).tolist()):
+        assert torch.equal(facts[n], model.vectors[model.slots[head, path]])
+
+
+@pytest.mark.parametrize("arm", ["none", "text", "tokens", "gold", "classifier"])
+def test_every_arm_trains_and_answers(folder: Path, tmp_path: Path, arm: str) -> None:
+    config = _config(folder, arm=arm, output_dir=tmp_path / "vqa", steps=2)
+    final = train(config)
+    lines = [json.loads(x) for x in (tmp_path / "vqa/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2] and lines[0]["answer"] > 0
+    out = tmp_path / "eval"
+    command = ["x", "--model", str(final), "--data", str(config.data), "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [*command, "--limit", "6"])
+        evaluate()
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    shares = results["novelty"]["unseen_triples"]["shares"]["all"]
+    assert set(shares) == {
+        "as it is", "picture blanked", "picture swapped",
+        "majority", "question only", "majority by gold triple",
+    }  # fmt: skip
+    assert (out / "report.html").is_file()
+
+
+def test_a_saved_model_is_the_one_that_was_trained(folder: Path, tmp_path: Path) -> None:
+    config = _config(folder, output_dir=tmp_path / "vqa", steps=2)
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knowledge_vqa, "build", lambda c: made.setdefault("parts", build(c)))
+        final = train(config)
+    asker = made["parts"][0]
+    asker.model.eval()
+    again = Asker(load_knowledge_model(final), asker.processor, asker.tell, asker.open_picture)
+    rows = read_rows(config.data / "train.jsonl")[:4]
+    questions = [question_of(row, config.data, True) for row in rows]
+    with torch.no_grad():
+        first, second = (losses(a, questions, None) for a in (asker, again))
+    assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
+
+
+def test_a_run_that_was_cut_ends_as_one_that_was_not(folder: Path, tmp_path: Path) -> None:
+    whole = train(_config(folder, output_dir=tmp_path / "whole"))
+    cut = _config(folder, output_dir=tmp_path / "cut", save_every=2)
+    done = []
+
+    def dies(*given: object) -> dict:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(1)
+        return losses(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knowledge_vqa, "losses", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train(cut)
+    final = train(cut)
+    for name in ("knowledge.safetensors", "model.safetensors"):
+        assert (whole / name).read_bytes() == (final / name).read_bytes()
+
+
+def test_bad_input_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give `init_from` or `random`"):
+        _config(folder, random=None)
+    with pytest.raises(RecipeError, match="no such file; make it with `kormo data knowledge`"):
+        train(_config(folder, data=tmp_path, output_dir=tmp_path / "a"))
+    with pytest.raises(RecipeError, match="no vectors; make them with"):
+        train(_config(folder, graph=tmp_path, output_dir=tmp_path / "b"))
+    with pytest.raises(RecipeError, match="no vision model of kind llava"):
+        train(_config(folder, random=None, init_from=tmp_path, output_dir=tmp_path / "c"))
