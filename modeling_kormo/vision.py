@@ -38,6 +38,7 @@ from .modeling_kormo import KORMoForCausalLM
 
 Kind = Literal["llava", "onevision"]
 VisionModel = LlavaForConditionalGeneration | LlavaOnevisionForConditionalGeneration
+Processor = LlavaProcessor | LlavaOnevisionProcessor
 # The tokenizer knows them by these attributes, and by `image_token` the chat template knows that
 # the model sees.
 TOKENS = {"image_token": "<image>", "video_token": "<video>"}
@@ -195,9 +196,20 @@ def language_model(model: VisionModel) -> KORMoForCausalLM:
     return language
 
 
+def _pixels(edge: int) -> dict[str, Any]:
+    """SigLIP's pixels, whatever the tower's size: between -1 and 1."""
+    size = {"height": edge, "width": edge}
+    return {"size": size, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+def picture_processor(edge: int) -> SiglipImageProcessorPil:
+    """Make what squeezes a picture into one square of pixels."""
+    return SiglipImageProcessorPil(**_pixels(edge), do_convert_rgb=True)
+
+
 def build_processor(
     tokenizer: PreTrainedTokenizerBase, vision: SiglipVisionConfig, kind: Kind
-) -> LlavaProcessor | OnevisionProcessor:
+) -> Processor:
     """Make what turns pictures and chats into tensors.
 
     Args:
@@ -205,12 +217,6 @@ def build_processor(
         vision: of the tower.
         kind: of the model.
     """
-    pixels: dict[str, Any] = {
-        "size": {"height": vision.image_size, "width": vision.image_size},
-        # SigLIP's, whatever the tower's size.
-        "image_mean": [0.5] * 3,
-        "image_std": [0.5] * 3,
-    }
     shared = {
         "tokenizer": tokenizer,
         "chat_template": tokenizer.chat_template,
@@ -218,21 +224,21 @@ def build_processor(
     }
     if kind == "llava":
         return LlavaProcessor(
-            image_processor=SiglipImageProcessorPil(**pixels, do_convert_rgb=True),
+            image_processor=picture_processor(vision.image_size),
             patch_size=vision.patch_size,
             num_additional_image_tokens=0,
             **shared,
         )
     return OnevisionProcessor(
         image_processor=LlavaOnevisionImageProcessorPil(
-            **pixels, image_grid_pinpoints=grid(vision)
+            **_pixels(vision.image_size), image_grid_pinpoints=grid(vision)
         ),
         num_image_tokens=patches(vision),
         **shared,
     )
 
 
-def load_processor(name: str, revision: str | None = None) -> LlavaProcessor | OnevisionProcessor:
+def load_processor(name: str, revision: str | None = None) -> Processor:
     """Load a saved processor, also one saved as `LlavaOnevisionProcessor`, as KORMo-VL's is.
 
     Raises:
@@ -256,6 +262,23 @@ def load_processor(name: str, revision: str | None = None) -> LlavaProcessor | O
         chat_template=tokenizer.chat_template,
         vision_aspect_ratio=config.vision_aspect_ratio,
     )
+
+
+def tokens_of_picture(processor: Processor, height: int, width: int, pictures: int = 1) -> int:
+    """Count the tokens that a picture becomes.
+
+    Args:
+        processor: of the model.
+        height: in pixels.
+        width: in pixels.
+        pictures: in the chat; LLaVA-OneVision gives tiles to a lone one only.
+    """
+    edge = processor.image_processor.size["height"]
+    if isinstance(processor, LlavaProcessor):
+        return (edge // processor.patch_size) ** 2
+    if pictures > 1:
+        return processor.num_image_tokens + 1  # the end of its only row
+    return processor._get_number_of_features(height, width, edge, edge)
 
 
 def image_tokens(model: VisionModel, inputs: dict[str, torch.Tensor]) -> int:

@@ -28,6 +28,9 @@ COMMANDS = {
         "recipes.knowledge_vqa",
         "answers about pictures from a knowledge graph",
     ),
+    "train vision_tower": ("recipes.vision_tower", "a small vision tower, from captions"),
+    "train vision_align": ("recipes.vision_align", "a tower and a language model, put together"),
+    "train vision_sft": ("recipes.vision_sft", "visual instruction tuning"),
     "ladder": ("recipes.ladder", "all stages of a small size, and a table of them"),
     "experiment": (
         "recipes.experiment",

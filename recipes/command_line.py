@@ -21,6 +21,7 @@ from .config import StageConfig
 from .post.dpo_config import DPOStageConfig
 from .post.grpo_config import GRPOStageConfig
 from .post.sft_config import SFTStageConfig
+from .post.vision_config import VisionAlignConfig, VisionSFTConfig, VisionTowerConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 # Of stages that do not train on token shards.
@@ -28,6 +29,9 @@ SCHEMAS: dict[str, type[Strict]] = {
     "sft": SFTStageConfig,
     "dpo": DPOStageConfig,
     "grpo": GRPOStageConfig,
+    "vision_tower": VisionTowerConfig,
+    "vision_align": VisionAlignConfig,
+    "vision_sft": VisionSFTConfig,
 }
 # How long a failing rank waits for the first one's message, to be silent if it is the same.
 _PATIENCE = timedelta(seconds=10)

@@ -8,6 +8,7 @@ and what is known of it (`id`, `kind`, `language`, `scene`, `answers`).
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .conversations import read_rows
 MAX_PIXELS = 50_000_000
 _MIN_SIDE = 2
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # of EXIF
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError)
 
 
@@ -41,38 +43,20 @@ class PictureRow:
     fields: dict[str, Any]
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Open a picture as RGB, upright, what is transparent on white.
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture whose head is read and good.
 
     Raises:
-        RecipeError: no picture, or one that would be read wrongly without a word.
+        RecipeError: as of `open_picture`, also for what fails inside.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below
             picture = Image.open(path)
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise RecipeError(
-                f"{path}: {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
-            )
-        if min(width, height) < _MIN_SIDE:
-            raise RecipeError(f"{path}: {width} x {height} pixels show nothing; leave it out")
-        if getattr(picture, "n_frames", 1) > 1:
-            raise RecipeError(
-                f"{path}: an animation of {picture.n_frames} frames; save the one that is meant"
-            )
-        if picture.mode not in _MODES:
-            raise RecipeError(
-                f"{path}: its colours are {picture.mode}, which without their profile come out "
-                "wrong; save it as RGB"
-            )
-        picture = ImageOps.exif_transpose(picture)
-        if picture.has_transparency_data:
-            shown = picture.convert("RGBA")
-            picture = Image.new("RGBA", shown.size, "white")
-            picture.alpha_composite(shown)
-        return picture.convert("RGB")
+        with picture:
+            _check(picture, path)
+            yield picture
     except FileNotFoundError as error:
         raise RecipeError(f"{path}: no such picture") from error
     except RecipeError:
@@ -85,6 +69,51 @@ def open_picture(path: Path) -> Image.Image:
         raise RecipeError(
             f"{path}: no picture, or a damaged one ({error}); get it again"
         ) from error
+
+
+def _check(picture: Image.Image, path: Path) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise RecipeError(
+            f"{path}: {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
+        )
+    if min(width, height) < _MIN_SIDE:
+        raise RecipeError(f"{path}: {width} x {height} pixels show nothing; leave it out")
+    if getattr(picture, "n_frames", 1) > 1:
+        raise RecipeError(
+            f"{path}: an animation of {picture.n_frames} frames; save the one that is meant"
+        )
+    if picture.mode not in _MODES:
+        raise RecipeError(
+            f"{path}: its colours are {picture.mode}, which without their profile come out wrong; "
+            "save it as RGB"
+        )
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture as RGB, upright, what is transparent on white.
+
+    Raises:
+        RecipeError: no picture, or one that would be read wrongly without a word.
+    """
+    with _opened(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        if picture.has_transparency_data:
+            shown = picture.convert("RGBA")
+            picture = Image.new("RGBA", shown.size, "white")
+            picture.alpha_composite(shown)
+        return picture.convert("RGB")
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height as `open_picture` gives them, from the head of the file alone.
+
+    Raises:
+        RecipeError: as of `open_picture`, but for damage behind the head.
+    """
+    with _opened(path) as picture:
+        turned = picture.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        return picture.size[::-1] if turned else picture.size
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

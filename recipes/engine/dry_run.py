@@ -23,7 +23,8 @@ GIB = 2**30
 _USABLE = 0.9
 
 
-def _fits(gpu: str, needed: float) -> list[str]:
+def fits(gpu: str, needed: float) -> list[str]:
+    """Say in a line whether a GPU has the memory; no line for one not in the table."""
     memory = gpu_memory(gpu)
     if memory is None:
         return []
@@ -71,7 +72,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
         f"gathered weights {memory.gathered / GIB:.1f}, gradients {memory.gradients / GIB:.1f}, "
         f"activations {memory.activations / GIB:.1f}, loss {memory.loss / GIB:.1f} (an estimate)",
-        *_fits(parallelism.gpu, memory.total),
+        *fits(parallelism.gpu, memory.total),
     ]
     peak = peak_flops(parallelism.gpu)
     traffic = count_traffic(parameters + view_parameters, layout)

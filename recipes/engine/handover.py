@@ -98,6 +98,33 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=512)[0]))
 `enable_thinking=False` answers at once. It has had no safety tuning."""
 
 
+SEEING_USAGE = """```python
+import modeling_kormo  # or load what `kormo export --as llava` writes, which needs no code
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained(".")
+processor = AutoProcessor.from_pretrained(".")
+content = [{"type": "image", "image": Image.open("...")}, {"type": "text", "text": "..."}]
+inputs = processor.apply_chat_template(
+    [{"role": "user", "content": content}], add_generation_prompt=True, enable_thinking=False,
+    tokenize=True, return_dict=True, return_tensors="pt",
+)
+print(processor.decode(model.generate(**inputs, max_new_tokens=128)[0]))
+```
+
+It has had no safety tuning."""
+
+
+TOWER_USAGE = """```python
+from transformers import SiglipVisionModel
+
+tower = SiglipVisionModel.from_pretrained(".")
+```
+
+A vision tower alone: `recipes/vision_align.py` puts it before a language model."""
+
+
 def initial_digests(model: nn.Module) -> dict[str, str]:
     """Digest a random initialisation, to tell whether two runs began alike.
 

@@ -219,12 +219,13 @@ def _balanced(numbers: list[int], groups: Sequence[str], seed: int) -> list[int]
     return [n for own in members.values() for n in _sample(own, smallest, seed)]
 
 
-def split(rows: Dataset, heldout: int) -> tuple[Dataset, Dataset]:
+def split(rows: Dataset, heldout: int, what: str = "conversations") -> tuple[Dataset, Dataset]:
     """Split into training and held-out conversations; equal ones are never on both sides.
 
     Args:
         rows: with the column `key`, equal for equal conversations.
         heldout: different conversations to hold out.
+        what: they are, for messages.
 
     Raises:
         RecipeError: too few.
@@ -234,7 +235,7 @@ def split(rows: Dataset, heldout: int) -> tuple[Dataset, Dataset]:
     if len(distinct) <= heldout:
         raise RecipeError(
             f"data.heldout_rows is {heldout:,}, but there are only {len(distinct):,} different "
-            "conversations"
+            f"{what}"
         )
     apart = keys < distinct[heldout]
     return rows.select(np.flatnonzero(~apart)), rows.select(np.flatnonzero(apart))

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from peft import PeftModel
 from transformers import (
-    AutoModelForCausalLM,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
 
 from data_recipes.common.references import split_revision
@@ -55,31 +55,38 @@ def _saver(
         return partial(save_kormo, model.config, generation, state)
 
     def save(directory: Path) -> None:
-        model.config.use_cache = True
+        model.config.get_text_config().use_cache = True
         model.save_pretrained(directory, state_dict=state)
 
     return save
 
 
-def _merged(config: Any, generation: GenerationConfig, adapter: Path) -> PreTrainedModel:
+def _merged(
+    config: Any, kind: type[PreTrainedModel], generation: GenerationConfig, adapter: Path
+) -> PreTrainedModel:
     """The base in fp32, whatever the adapter was trained on, with the adapter added."""
     name, revision = split_revision(config.model.init_from)
-    base = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=torch.float32)
+    base = kind.from_pretrained(name, revision=revision, dtype=torch.float32)
     merged = merge_adapter(base, adapter, torch.float32)
     merged.generation_config = generation
     return merged
 
 
 def export_chat(
-    trainer: Any, config: Any, tokenizer: PreTrainedTokenizerBase, data: DataFacts
+    trainer: Any,
+    config: Any,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
+    data: DataFacts,
+    usage: str = CHAT_USAGE,
 ) -> None:
     """Write `final/` (an adapter merged into its base, and apart in `adapter/`), say where it is.
 
     Args:
         trainer: after training.
         config: the stage, any whose model is a chat model.
-        tokenizer: goes along.
+        tokenizer: or processor; goes along.
         data: what it was trained on.
+        usage: for the model card.
     """
     output_dir = config.logging.output_dir
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
@@ -88,20 +95,22 @@ def export_chat(
     if trainer.is_world_process_zero():
         if adapter:
             model.save_pretrained(output_dir / "adapter")
-            model = _merged(config, model.generation_config, output_dir / "adapter")
+            kind = type(model.get_base_model())
+            model = _merged(config, kind, model.generation_config, output_dir / "adapter")
             state = model.state_dict()
+        own = getattr(tokenizer, "tokenizer", tokenizer)
         trained = Trained(
             parent=config.model.init_from,
             parameters=sum(p.numel() for p in state.values()),
             tokens=int(trainer.state.num_input_tokens_seen),
             data_fingerprint=data.fingerprint,
             tokenizer_sha256=hashlib.sha256(
-                tokenizer.backend_tokenizer.to_str(pretty=True).encode()
+                own.backend_tokenizer.to_str(pretty=True).encode()
             ).hexdigest(),
             languages=data.languages,
             licences=data.licences,
             table=data.table,
-            usage=CHAT_USAGE,
+            usage=usage,
         )
         save = _saver(model, model.generation_config, state)
         final = write_final(config, output_dir, save, tokenizer, trained)

@@ -190,6 +190,11 @@ class Audit:
             ("tokens", f"{c['tokens']:,}"),
             ("  learned", f"{c['learned']:,} ({c['learned'] / max(1, c['tokens']):.1%})"),
         ]
+        if c["image_tokens"]:
+            rows += [
+                ("  of pictures", f"{c['image_tokens']:,}"),
+                ("    learned", f"{c['image_tokens_learned']:,}"),
+            ]
         if c["turns"]:
             rows[1:1] = [
                 (
@@ -226,6 +231,7 @@ class MaskAudit:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
+        self.image = getattr(tokenizer, "image_token_id", None)
         self.kormo = bool(rows := turn_rows(tokenizer))
         if self.kormo:
             self.bot, self.eot, self.think, self.end = rows
@@ -251,6 +257,12 @@ class MaskAudit:
             problems.append("nothing is learned")
         if wrong := [i for i, (t, x) in enumerate(zip(ids, labels)) if x not in (t, IGNORE_INDEX)]:
             problems.append(f"label {wrong[0]} is another token than the input")
+        if self.image is not None:
+            shown = [x for t, x in zip(ids, labels) if t == self.image]
+            learned = sum(x != IGNORE_INDEX for x in shown)
+            counts.update(image_tokens=len(shown), image_tokens_learned=learned)
+            if learned:
+                problems.append(f"{learned} tokens of pictures are learned")
         if not self.kormo:
             return problems
         expected = self.expected(ids, counts)

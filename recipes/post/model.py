@@ -1,6 +1,8 @@
 """Tokenizer, model and adapter of a chat stage."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from peft import LoraConfig
@@ -27,20 +29,23 @@ from .sft_config import ChatStageConfig
 
 
 def load_chat_tokenizer(
-    init_from: str, chat_template: Path | None = None
+    init_from: str,
+    chat_template: Path | None = None,
+    tokens: Mapping[str, str] = MappingProxyType({}),
 ) -> PreTrainedTokenizerBase:
     """Load the tokenizer, with a template that marks what carries loss.
 
     Args:
         init_from: model directory or Hub id with optional `@revision`.
         chat_template: file to use in place of the tokenizer's own.
+        tokens: attributes and tokens to add behind all others, such as one for pictures.
 
     Raises:
         RecipeError: no tokenizer, no such template, or no token to pad with.
     """
     name, revision = split_revision(init_from)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, **tokens)
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {init_from}: {error}") from error
     if chat_template:

@@ -1,5 +1,6 @@
 """What the chat stages share: inputs, arguments, length, resumption."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ from ..inputs import check_parent, make_parent
 from .sft_config import ChatStageConfig
 
 # The stage that a self-contained one starts from, if its own parent is missing.
-_PARENTS = {"sft": "midtrain_reasoning", "dpo": "sft", "grpo": "sft"}
+_PARENTS = {
+    "sft": "midtrain_reasoning",
+    "dpo": "sft",
+    "grpo": "sft",
+    "vision_tower": "sft",
+    "vision_align": "sft",
+    "vision_sft": "vision_align",
+}
 
 
 def chat_plan(config: ChatStageConfig) -> str:
@@ -42,27 +50,32 @@ def chat_plan(config: ChatStageConfig) -> str:
     return "\n".join(lines)
 
 
-def ensure_chat_inputs(config: Any, paths: list[str]) -> None:
+def ensure_chat_inputs(
+    config: Any, paths: list[str], make_data: Callable[[Path], None] | None = None
+) -> None:
     """Have the first rank make what a self-contained stage lacks, while the others wait.
 
     Args:
         config: any chat stage's.
         paths: of its data.
+        make_data: makes them from `data.recipe`; by default as text.
 
     Raises:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
-    parent = config.model.init_from, config.size, _PARENTS[config.stage]
+    parents = [(config.model.init_from, config.size, _PARENTS[config.stage])]
+    if tower := getattr(config.model, "tower", None):
+        parents.append((tower, config.size, "vision_tower"))
     with PartialState().main_process_first():
-        train_parent = check_parent(*parent)
+        missing_parents = [parent for parent in parents if check_parent(*parent)]
         recipe = config.data.recipe
         if missing := _missing(paths):
             if config.size not in SELF_CONTAINED or recipe is None:
                 raise RecipeError(f"data.sources: {missing[0]} is not there")
-            _make_data(recipe)
+            (make_data or _make_data)(recipe)
             if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
-        if train_parent:
+        for parent in missing_parents:
             make_parent(*parent)
 
 
@@ -76,6 +89,16 @@ def _make_data(recipe: Path) -> None:
     from data_recipes.prepare.prepare import prepare
 
     prepare(load_config(find_config(recipe, CONFIGS), DataConfig, []))
+
+
+def make_pictures(recipe: Path) -> None:
+    """Make the picture set of a recipe."""
+    from data_recipes.common.config_files import find_recipe
+    from data_recipes.pictures.config import CONFIGS as PICTURES
+    from data_recipes.pictures.config import PicturesConfig
+    from data_recipes.pictures.run import make_pictures as make
+
+    make(load_config(find_recipe(recipe, PICTURES), PicturesConfig, []))
 
 
 def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.pictures import open_picture, read_picture_rows
+from data_recipes.read.pictures import open_picture, picture_size, read_picture_rows
 
 
 def _refusal(path: Path) -> str:
@@ -69,6 +69,7 @@ def test_pictures_come_out_upright_and_opaque(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be turned by 90 degrees
     turned.save(tmp_path / "turned.jpg", exif=exif)
     assert open_picture(tmp_path / "turned.jpg").size == (2, 6)
+    assert picture_size(tmp_path / "turned.jpg") == (2, 6)
     grey = Image.new("L", (4, 4), 7)
     grey.save(tmp_path / "grey.png")
     assert open_picture(tmp_path / "grey.png").getpixel((0, 0)) == (7, 7, 7)

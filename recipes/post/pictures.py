@@ -1,0 +1,192 @@
+"""Rows of picture sets that a run learns from: read, fitted, split; pictures opened when due."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from datasets import Dataset, Features, Json, List, Value, disable_progress_bars, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import write_json_atomically
+from data_recipes.read.conversations import Conversation
+from data_recipes.read.pictures import open_picture, picture_size, read_picture_rows
+from modeling_kormo.loss_kormo import IGNORE_INDEX
+from modeling_kormo.vision import Processor, tokens_of_picture
+
+from .chats import split
+from .masks import ChatTokenizer, Tokens
+from .vision_config import PictureDataConfig, PictureSource
+
+# Messages as JSON: Arrow's own columns would give text parts the keys of pictures.
+_FEATURES = Features(
+    {
+        "messages": List(Json()),
+        "images": List(Value("string")),
+        "language": Value("string"),
+        "left_out": Value("string"),
+        "key": Value("int64"),
+    }
+)
+_SPLITS = ("train", "heldout")
+_RECORD = "record.json"
+# A row as what is learned of it: messages and pictures; or why it is left out.
+Samples = Callable[[Conversation, list[Path]], list[int] | str]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Rows to train and to measure on.
+
+    Attributes:
+        train: columns `messages`, `images` (paths) and `language`.
+        heldout: the same; none of its pictures is in `train`.
+        left_out: rows that are not used, by reason.
+        fingerprint: changes whenever any row or picture file could.
+    """
+
+    train: Dataset
+    heldout: Dataset
+    left_out: Counter[str]
+    fingerprint: str
+
+
+def opened(rows: Dataset) -> Dataset:
+    """Give the rows with their pictures opened, each when it is asked for."""
+
+    def open_all(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        pictures = [[open_picture(Path(p)) for p in paths] for paths in batch["images"]]
+        return batch | {"images": pictures}
+
+    return rows.with_transform(open_all)
+
+
+def chat_samples(processor: Processor, length: int) -> Samples:
+    """Make what says which answers of a row are learned, as in SFT.
+
+    Args:
+        processor: of the model.
+        length: longest row, in tokens.
+    """
+
+    # Text tokens that pictures leave: one tokenizer for each number of them.
+    @lru_cache(maxsize=256)
+    def within(room: int) -> ChatTokenizer:
+        return ChatTokenizer(processor.tokenizer, room)
+
+    def samples(conversation: Conversation, pictures: list[Path]) -> list[int] | str:
+        sizes = [picture_size(path) for path in pictures]
+        tokens = sum(
+            tokens_of_picture(processor, height, width, len(sizes)) for width, height in sizes
+        )
+        return within(length - tokens + len(sizes)).samples(conversation)
+
+    return samples
+
+
+def build_pictures(
+    config: PictureDataConfig, samples: Samples, settings: str, directory: Path
+) -> Pictures:
+    """Choose the rows of a run. The first process does, the others read its choice.
+
+    Args:
+        config: its section.
+        samples: says what of a row is learned.
+        settings: what else the choice depends on.
+        directory: for the Arrow files; made anew, because sources may have changed.
+
+    Raises:
+        RecipeError: a set that cannot be read, a picture that is none, or too few of them.
+    """
+    disable_progress_bars()
+    state = PartialState()
+    with state.main_process_first():
+        if state.is_main_process:
+            shutil.rmtree(directory, ignore_errors=True)
+            _write(config, samples, settings, directory)
+    record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+    train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
+    return Pictures(train, heldout, Counter(record["left_out"]), record["fingerprint"])
+
+
+def _write(config: PictureDataConfig, samples: Samples, settings: str, directory: Path) -> None:
+    try:
+        rows = Dataset.from_generator(
+            partial(_rows, samples=samples, seed=config.seed),
+            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
+            features=_FEATURES,
+            cache_dir=str(directory / "rows"),
+            fingerprint=hashlib.sha256(settings.encode()).hexdigest()[:16],
+        )
+    except DatasetGenerationError as error:
+        raise error.__cause__ or error from None
+    reasons = rows["left_out"][:]
+    left_out = Counter(reason for reason in reasons if reason)
+    rows = rows.select([i for i, reason in enumerate(reasons) if reason is None])
+    if not len(rows):
+        counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
+        raise RecipeError(f"data.sources: no row is left ({counted})")
+    digest = hashlib.sha256(f"{settings}/{config.seed}".encode())
+    for name, part in zip(_SPLITS, split(rows, config.heldout_rows, "pictures")):
+        digest.update(np.array(part["key"], dtype=np.int64).tobytes())
+        for messages in part["messages"]:
+            digest.update(json.dumps(messages, sort_keys=True).encode())
+        kept = part.select_columns(["messages", "images", "language"])
+        kept.shuffle(config.seed).save_to_disk(directory / name)
+    write_json_atomically(
+        directory / _RECORD, {"fingerprint": digest.hexdigest(), "left_out": left_out}
+    )
+
+
+def _rows(sources: list[dict[str, Any]], samples: Samples, seed: int) -> Iterator[dict[str, Any]]:
+    for source in map(PictureSource.model_validate, sources):
+        taken = 0
+        for row in read_picture_rows(Path(source.path)):
+            kind, language = row.fields.get("kind"), row.fields.get("language")
+            if language not in source.languages or kind not in (source.kinds or [kind]):
+                continue
+            if taken == source.max_rows:
+                break
+            taken += 1
+            found = samples(Conversation(row.messages, row.where, None, {}), row.pictures)
+            # Pictures decide over held out or not, by what they are and not where: all that is
+            # said of one lands on the same side.
+            sizes = [f"{path.name}/{path.stat().st_size}" for path in row.pictures]
+            digest = hashlib.sha256(f"{seed}/{sizes or row.messages}".encode()).digest()
+            shared = {"language": language, "key": int.from_bytes(digest[:8], "little") >> 1}
+            if isinstance(found, str):
+                yield {"messages": [], "images": [], "left_out": found, **shared}
+                continue
+            for end in found:
+                messages = row.messages[:end]
+                shown = sum(p["type"] == "image" for m in messages for p in m["content"])
+                images = [str(path) for path in row.pictures[:shown]]
+                yield {"messages": messages, "images": images, "left_out": None, **shared}
+        if not taken:
+            raise RecipeError(
+                f"data.sources: {source.path} has no row of languages "
+                f"{', '.join(source.languages)} and kinds {', '.join(source.kinds or ['any'])}"
+            )
+
+
+def collated(rows: Dataset, collator: Callable[[list[Any]], Any], number: int) -> Iterator[Tokens]:
+    """Tokenise the first rows as they are trained on, for the audit of masks.
+
+    Args:
+        rows: opened.
+        collator: of the trainer.
+        number: of rows, at most.
+    """
+    for place in range(min(number, len(rows))):
+        batch = collator([rows[place]])
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+        assert all(x in (i, IGNORE_INDEX) for i, x in zip(ids, labels))
+        yield Tokens(ids, labels, f"row {place}")
