@@ -186,6 +186,9 @@ _ENTRY_POINTS = {
     "recipes.sft": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.dpo": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),
+    "recipes.vision_tower": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    # What the two after it load once their arguments are read.
+    "recipes.post.seeing_stage": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.chat_session": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "eval.run": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
     "eval.contamination": (

@@ -57,7 +57,7 @@ def vision_plan(config: AnyVisionConfig) -> str:
     """Describe a stage: its config, image tokens, parameters, and memory on its GPUs and on one."""
     made = _put_together(config)
     shape = load_stage(CONFIGS / config.size / "stage1.yaml", "stage1").model.shape
-    text = KORMoConfig(**shape.model_dump())
+    text = KORMoConfig(**shape.model_dump(), bos_token_id=None, eos_token_id=None)
     with torch.device("meta"):
         tower = SiglipVisionModel(vision_config(made.tower_shape))
     seen, width = made.tower_shape.hidden_size, text.hidden_size
