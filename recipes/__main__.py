@@ -42,6 +42,7 @@ COMMANDS = {
     "eval needle": ("eval.needle", "find a needle in long text"),
     "eval knowledge": ("eval.knowledge", "answers that are not in the picture"),
     "eval judge": ("eval.judge", "have a model judge answers"),
+    "eval vision": ("eval.vision", "ask about pictures, with and without looking"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
     "export": ("recipes.export", "write a model as Llama, LLaVA, GGUF or portable KORMo"),
     "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),

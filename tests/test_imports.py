@@ -196,6 +196,7 @@ _ENTRY_POINTS = {
         ("fasttext", "py3langid", "torch"),
     ),
     "eval.judge": ({"common", "ask", "answers", "read", "text", "tokenizer"}, _FACTORY),
+    "eval.vision": ({"common", "read", "text"}, ("torch", "PIL", *_FACTORY)),
     "eval.needle": ({"common", "answers", "tokenizer", "read", "text"}, ("numba", "datatrove")),
 }
 

@@ -1,0 +1,143 @@
+"""Questions about pictures, with and without looking: `kormo eval vision MODEL SET --out DIR`.
+
+    kormo eval vision runs/tiny/vision_sft/final runs/pictures/tiny --out runs/eval/vision
+
+Writes results.json, report.md, report.html and all answers. A run that was stopped goes on with the
+splits that are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file, write_json_atomically
+from data_recipes.common.run_dir import DirectoryLock, bind_settings
+
+from ..command import run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .answers import Model
+
+_REMEDY = "undo the change, or choose another --out"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="kormo eval vision", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("model", help="directory or Hub id of a model that sees")
+    parser.add_argument("set", type=Path, help="directory of a picture set")
+    parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
+    parser.add_argument("--split", action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="questions of each kind in each split"
+    )
+    parser.add_argument(
+        "--max-tokens", type=_positive, default=64, help="of an answer (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch", type=_positive, default=16, help="questions at a time (%(default)s)"
+    )
+    parser.add_argument("--device", help="as torch names it; the GPU if there is one")
+    return parser.parse_args()
+
+
+def evaluate(
+    folder: Path,
+    out: Path,
+    model: Callable[[], Model],
+    name: str,
+    *,
+    splits: list[str] | None = None,
+    limit: int | None = None,
+    batch: int = 16,
+) -> dict[str, Any]:
+    """Ask, score and report; gives the results by split.
+
+    Args:
+        folder: the picture set.
+        out: of the run.
+        model: loads the model, once there is something to ask.
+        name: of the model.
+        splits: by default all but that of training.
+        limit: questions of each kind in each split.
+        batch: questions at a time.
+
+    Raises:
+        RecipeError: no such set or split, a set without questions, a bad picture.
+    """
+    from .answers import SIGHTS, answers_to
+    from .items import QuestionOnly, read_items, splits_of
+    from .report import build_page, contact_sheets, terminal_table
+    from .scores import add_question_only, score
+
+    known = splits_of(folder)
+    if unknown := [split for split in splits or [] if split not in known]:
+        raise RecipeError(f"--split {unknown[0]}: {folder} has {', '.join(known)}")
+    items = {split: read_items(folder, split, limit) for split in splits or known}
+    if empty := [split for split, own in items.items() if not own]:
+        raise RecipeError(f"{folder / empty[0]}.jsonl: no question about a picture in it")
+    blind, results, answers = QuestionOnly(folder), {}, {}
+    for split, own in items.items():
+        given = {sight: answers_to(own, sight, model, out, batch) for sight in SIGHTS}
+        answers[split] = add_question_only(own, given, blind)
+        results[split] = score(own, answers[split])
+    write_json_atomically(
+        out / "results.json", {"model": name, "set": str(folder), "splits": results}
+    )
+    page = build_page(name, str(folder), results, items, answers)
+    for file in ("report.md", "report.html"):
+        page.write(out / file)
+    for sheet in contact_sheets(page):
+        sheet.write(out)
+    print(terminal_table(results))
+    print(f"\nPercent. Report: {out / 'report.html'}, report.md beside it")
+    return results
+
+
+def main() -> None:
+    """Run the command."""
+    args = _arguments()
+    if not args.set.is_dir():
+        raise RecipeError(f"{args.set}: no such directory; `kormo data pictures` makes a set")
+    settings = {
+        "model": args.model,
+        "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
+        "limit": args.limit,
+        "max_tokens": args.max_tokens,
+    }
+
+    @cache
+    def model() -> Model:
+        from .answers import VisionModel
+
+        return VisionModel(args.model, args.max_tokens, args.device)
+
+    with DirectoryLock(args.out, "--out"):
+        bind_settings(args.out, settings, _REMEDY, finished=["answers/*.jsonl"])
+        evaluate(
+            args.set,
+            args.out,
+            model,
+            args.model,
+            splits=args.split,
+            limit=args.limit,
+            batch=args.batch,
+        )
+
+
+if __name__ == "__main__":
+    run_command(main)

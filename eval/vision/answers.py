@@ -1,0 +1,151 @@
+"""A model's answers to questions about pictures, kept part by part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tqdm import tqdm
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import open_staged
+from data_recipes.read.pictures import open_picture
+
+from .items import Item, swapped
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Sight = Literal["seen", "blank", "swapped"]
+SIGHTS: tuple[Sight, ...] = ("seen", "blank", "swapped")
+_GREY = (128, 128, 128)
+
+
+class Model(Protocol):
+    """What answers."""
+
+    def answer(self, asked: Sequence[tuple[Item, list[Image]]]) -> list[str]:
+        """Answer some questions, each about its pictures."""
+
+
+class VisionModel:
+    """A checkpoint that sees, which answers greedily.
+
+    Args:
+        name: directory or Hub id.
+        max_tokens: longest answer.
+        device: as torch names it; the GPU if there is one.
+
+    Raises:
+        RecipeError: no such model, or one that reads text only.
+    """
+
+    def __init__(self, name: str, max_tokens: int, device: str | None) -> None:
+        import torch
+        from transformers import AutoModelForImageTextToText
+
+        import modeling_kormo  # noqa: F401  (makes the classes known)
+        from data_recipes.common.references import check_model
+        from modeling_kormo.vision import load_processor
+
+        check_model(name)
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        # Two bytes a number save nothing on a CPU, which computes in four.
+        dtype = torch.float32 if self._device == "cpu" else "auto"
+        try:
+            self._processor = load_processor(name)
+            model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
+        except (ValueError, OSError) as error:
+            raise RecipeError(f"{name}: not a model that sees ({error})") from error
+        self._model = model.to(self._device).eval()
+        self._max_tokens = max_tokens
+
+    def answer(self, asked: Sequence[tuple[Item, list[Image]]]) -> list[str]:
+        """Answer some questions together, as each would be answered alone."""
+        import torch
+
+        chats = [_with_pictures(item.messages, pictures) for item, pictures in asked]
+        inputs = self._processor.apply_chat_template(
+            chats,
+            add_generation_prompt=True,
+            enable_thinking=False,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        ).to(self._device)
+        with torch.inference_mode():
+            written = self._model.generate(
+                **inputs, max_new_tokens=self._max_tokens, do_sample=False
+            )
+        own = written[:, inputs["input_ids"].shape[1] :]
+        texts = self._processor.batch_decode(own, skip_special_tokens=True)
+        return [text.rpartition("</think>")[2].strip() for text in texts]
+
+
+def _with_pictures(messages: list[dict[str, Any]], pictures: list[Image]) -> list[dict[str, Any]]:
+    left = iter(pictures)
+    return [
+        {
+            **message,
+            "content": [
+                {"type": "image", "image": next(left)} if part["type"] == "image" else part
+                for part in message["content"]
+            ],
+        }
+        for message in messages
+    ]
+
+
+def _shown(sight: Sight, items: list[Item]) -> Callable[[Item], list[Image]]:
+    from PIL import Image
+
+    others = swapped(items) if sight == "swapped" else {}
+
+    def show(item: Item) -> list[Image.Image]:
+        pictures = [open_picture(path) for path in others.get(item.id, item.pictures)]
+        if sight == "blank":
+            return [Image.new("RGB", picture.size, _GREY) for picture in pictures]
+        return pictures
+
+    return show
+
+
+def answers_to(
+    items: list[Item], sight: Sight, model: Callable[[], Model], out: Path, batch: int
+) -> dict[str, str]:
+    """Get the answers to the questions of a split, or read them where they were kept.
+
+    Args:
+        items: of one split.
+        sight: what the model is shown.
+        model: loads it, when there is something to ask.
+        out: of the run.
+        batch: questions at a time.
+
+    Returns:
+        Answers by id.
+    """
+    path = out / "answers" / f"{items[0].split}-{sight}.jsonl"
+    if path.is_file():
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        return {row["id"]: row["answer"] for row in rows}
+    show, answers = _shown(sight, items), {}
+    # Neighbours in length make little padding.
+    ordered = sorted(items, key=lambda item: (len(item.question), item.id))
+    with tqdm(total=len(items), desc=f"{items[0].split}, {sight}", unit=" questions") as bar:
+        for some in _batches(ordered, batch):
+            given = model().answer([(item, show(item)) for item in some])
+            answers |= {item.id: text for item, text in zip(some, given, strict=True)}
+            bar.update(len(some))
+    with open_staged(path) as file:
+        for item in items:
+            row = {"id": item.id, "answer": answers[item.id]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return answers
+
+
+def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

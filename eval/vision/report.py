@@ -1,0 +1,192 @@
+"""The page: a table a split, yes and no, agreement of languages, and a sheet of pictures."""
+
+import io
+from typing import Any
+
+from data_recipes.common.page import Cell, Details, Heading, Page, Paragraph, Picture, Table, made
+from data_recipes.common.terminal import align
+from data_recipes.read.pictures import open_picture
+
+from .items import Item
+from .scores import BLIND, Answers, is_right
+
+_SIGHTS = ("seen", *BLIND)
+_NAMES = {
+    "heldout_scenes": "new pictures of known things",
+    "heldout_combinations": "combinations that training lacks",
+    "heldout_objects": "things that training lacks",
+}
+_TILE, _ACROSS = 128, 6  # of the contact sheet, pixels and pictures
+_SHEET = 24
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _figure(own: dict[str, Any]) -> Cell:
+    low, high = own["interval"]
+    text = f"{_percent(own['share'])} ({_percent(low)} to {_percent(high)})"
+    return Cell(text, bar=own["share"])
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    rows = []
+    for language, own in result["languages"].items():
+        rows.append((language, "all", own["all"]))
+        rows += [(language, kind, share) for kind, share in own["kinds"].items()]
+    return rows
+
+
+def _sees(own: dict[str, Any]) -> Cell:
+    """Whether seeing helps: the smallest lead over the blind, with its interval."""
+    leads = [own[sight]["seen_less_this"] for sight in BLIND]
+    least = min(leads, key=lambda lead: lead["second"] - lead["first"])
+    low, high = least["low"], least["high"]
+    text = f"{100 * (least['second'] - least['first']):+.1f}"
+    if low is None or high is None:
+        return Cell(text, tone="dim")
+    text += f" ({100 * low:+.1f} to {100 * high:+.1f})"
+    return Cell(text, tone="good" if low > 0 else "bad" if high < 0 else "dim")
+
+
+def _shares(result: dict[str, Any]) -> Table:
+    columns = ["language", "kind", "questions>", *(f"{s}>" for s in _SIGHTS), "least lead>"]
+    rows = [
+        [
+            Cell(language),
+            Cell(kind),
+            Cell(str(own["questions"])),
+            *(_figure(own[sight]) for sight in _SIGHTS),
+            _sees(own),
+        ]
+        for language, kind, own in _rows(result)
+    ]
+    return Table(columns, rows, "percent right, with 95 % intervals")
+
+
+def _yes_no(result: dict[str, Any]) -> Table:
+    columns = ["language", "shown", "questions>", "accuracy>", "precision>", "recall>"]
+    columns += ["says yes>", "is yes>", "neither>"]
+    rows = [
+        [language, sight, str(own["questions"])]
+        + [_percent(own[k]) for k in ("accuracy", "precision", "recall", "yes_share", "true_share")]
+        + [str(own["neither_yes_nor_no"])]
+        for language, of in result["languages"].items()
+        for sight, own in of["yes_no"].items()
+    ]
+    return Table(columns, rows, "yes and no, percent")
+
+
+def _languages(result: dict[str, Any]) -> Table:
+    rows = [
+        [f"{a} and {b}", str(own["items"])]
+        + [str(own[k]) for k in ("both", "first_only", "second_only", "neither")]
+        + [_percent(own["same"])]
+        for own in result["consistency"]
+        for a, b in [own["languages"]]
+    ]
+    columns = ["languages", "questions>", "both right>", "first alone>", "second alone>"]
+    return Table([*columns, "neither>", "same>"], rows, "one question in two languages")
+
+
+def _sheet(items: list[Item], split: str) -> Picture:
+    from PIL import Image, ImageDraw
+
+    down = -(-len(items) // _ACROSS)
+    sheet = Image.new("RGB", (_ACROSS * _TILE, down * _TILE), "white")
+    pen = ImageDraw.Draw(sheet)
+    for place, item in enumerate(items):
+        row, column = divmod(place, _ACROSS)
+        picture = open_picture(item.pictures[0])
+        picture.thumbnail((_TILE - 4, _TILE - 4))
+        if max(picture.size) < _TILE - 4:
+            scale = (_TILE - 4) // max(picture.size)
+            picture = picture.resize((picture.width * scale, picture.height * scale), 0)
+        sheet.paste(picture, (column * _TILE, row * _TILE))
+        pen.rectangle((column * _TILE, row * _TILE, column * _TILE + 18, row * _TILE + 12), "white")
+        pen.text((column * _TILE + 3, row * _TILE), str(place + 1), "black")
+    stream = io.BytesIO()
+    sheet.save(stream, "PNG")
+    return Picture(stream.getvalue(), f"pictures of {split}", f"{split}.png")
+
+
+def _spread(items: list[Item]) -> list[Item]:
+    return (
+        [items[i * len(items) // _SHEET] for i in range(_SHEET)] if len(items) > _SHEET else items
+    )
+
+
+def _contact(items: list[Item], answers: Answers, split: str) -> Details:
+    chosen = _spread(items)
+    rows = []
+    for place, item in enumerate(chosen, 1):
+        given = [answers[sight][item.id] for sight in _SIGHTS]
+        cells = [
+            Cell(text, tone="good" if is_right(item, text) else "bad", language=item.language)
+            for text in given
+        ]
+        question = Cell(item.question, language=item.language)
+        rows.append([str(place), item.kind, question, Cell(item.answers[0]), *cells])
+    columns = ["", "kind", "question", "right", *_SIGHTS]
+    sheet = _sheet(chosen, split)
+    return Details("pictures, questions and answers", [sheet, Table(columns, rows)], open=True)
+
+
+def build_page(
+    model: str,
+    folder: str,
+    results: dict[str, Any],
+    items: dict[str, list[Item]],
+    answers: dict[str, Answers],
+) -> Page:
+    """Lay the results out.
+
+    Args:
+        model: its name.
+        folder: of the picture set.
+        results: of `score`, by split.
+        items: by split.
+        answers: by split.
+    """
+    page = Page(f"What {model} sees")
+    page.add(
+        made(),
+        Paragraph(
+            f"Questions of {folder}. seen: with the picture; blank: with a grey one; swapped: with "
+            "another question's; question only: the answer that training has most often for the "
+            "same words. An answer is right that equals one that the set lists, case and "
+            "punctuation aside. least lead: how far seeing is ahead of the best of the blind."
+        ),
+    )
+    for split, result in results.items():
+        page.add(Heading(split), Paragraph(_NAMES.get(split, ""), "dim"), _shares(result))
+        if any(own["yes_no"] for own in result["languages"].values()):
+            page.add(_yes_no(result))
+        if result["consistency"]:
+            page.add(_languages(result))
+        spoken = "; ".join(
+            f"{language}: {own['answers_in_language']} of {own['all']['questions']} answers in it, "
+            f"{own['answers_in_other_language']} in another, "
+            f"{own['answers_without_letters']} without letters"
+            for language, own in result["languages"].items()
+        )
+        page.add(Paragraph(f"Language of answers, by their letters. {spoken}."))
+        page.add(_contact(items[split], answers[split], split))
+    return page
+
+
+def contact_sheets(page: Page) -> list[Picture]:
+    """Return the sheets of a page, of which Markdown needs copies beside it."""
+    folded = [block for block in page.blocks if isinstance(block, Details)]
+    return [own for block in folded for own in block.blocks if isinstance(own, Picture)]
+
+
+def terminal_table(results: dict[str, Any]) -> str:
+    """Write the shares as lines to print."""
+    rows = [("split", "language", "kind", "questions", *_SIGHTS)]
+    for split, result in results.items():
+        for language, kind, own in _rows(result):
+            shares = (_percent(own[sight]["share"]) for sight in _SIGHTS)
+            rows.append((split, language, kind, str(own["questions"]), *shares))
+    return align(rows, left=(0, 1, 2))

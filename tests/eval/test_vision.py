@@ -1,0 +1,193 @@
+"""What a model sees is told apart from what it could know without looking."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from data_recipes.pictures.config import CONFIGS, PicturesConfig
+from data_recipes.pictures.run import make_pictures
+from eval.vision import __main__ as command
+from eval.vision.answers import VisionModel
+from eval.vision.items import Item, QuestionOnly, read_items, swapped
+from eval.vision.scores import is_right, script_language
+from modeling_kormo.vision import build_processor, build_vision_model, save_vision_model
+from tests.random_model import random_model
+from tests.vision_models import random_tower, vision_tokenizer
+
+Asked = Sequence[tuple[Item, list[Image.Image]]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("vision") / "set"
+    scenes = "{train: 150, heldout_scenes: 24, heldout_combinations: 12, heldout_objects: 12}"
+    given = [f"output_dir={out}", f"scenes={scenes}"]
+    make_pictures(load_config(CONFIGS / "tiny.yaml", PicturesConfig, given))
+    return out
+
+
+class Oracle:
+    """Knows every picture by its pixels, and answers what is asked about the one that it sees."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls = 0
+        self._known: dict[tuple[bytes, str], str] = {}
+        for split in ("heldout_scenes", "heldout_combinations", "heldout_objects"):
+            for item in read_items(folder, split, None):
+                pixels = Image.open(item.pictures[0]).tobytes()
+                self._known[pixels, item.question] = item.answers[-1]
+
+    def answer(self, asked: Asked) -> list[str]:
+        self.calls += len(asked)
+        return [
+            self._known.get((pictures[0].tobytes(), item.question), "?").upper() + "."
+            for item, pictures in asked
+        ]
+
+
+class Guesser:
+    """Says what the question alone suggests, whatever it is shown."""
+
+    def __init__(self, folder: Path) -> None:
+        self._blind = QuestionOnly(folder)
+
+    def answer(self, asked: Asked) -> list[str]:
+        return [self._blind.answer(item) for item, _ in asked]
+
+
+def evaluate(folder: Path, out: Path, model: Any, **settings: Any) -> dict[str, Any]:
+    return command.evaluate(folder, out, lambda: model, "model", **settings)
+
+
+def test_an_oracle_is_right_and_is_lost_without_the_picture(folder: Path, tmp_path: Path) -> None:
+    oracle = Oracle(folder)
+    results = evaluate(folder, tmp_path, oracle, batch=5)
+    assert list(results) == ["heldout_combinations", "heldout_objects", "heldout_scenes"]
+    for split, result in results.items():
+        assert set(result["languages"]) == {"en", "ko"}
+        for language, own in result["languages"].items():
+            share = own["all"]
+            assert share["seen"]["share"] == 1 and share["seen"]["interval"][0] > 0.6
+            assert share["blank"]["share"] == 0
+            assert share["swapped"]["share"] < 0.3
+            assert 0.1 < share["question only"]["share"] < 0.75
+            assert share["question only"]["seen_less_this"]["low"] > 0.1
+            assert set(own["kinds"]) == {
+                "object", "location", "atmosphere", "conversation", "yes_no",
+            }  # fmt: skip
+            yes_no = own["yes_no"]["seen"]
+            assert yes_no["precision"] == yes_no["recall"] == yes_no["accuracy"] == 1
+            assert abs(yes_no["yes_share"] - 0.5) < 0.25 and not yes_no["neither_yes_nor_no"]
+            assert own["yes_no"]["blank"]["neither_yes_nor_no"] == yes_no["questions"]
+            assert own["answers_in_other_language"] == 0, (split, language)
+            assert own["answers_in_language"] > share["questions"] / 2
+        (agreement,) = result["consistency"]
+        assert agreement["both"] == agreement["items"] and agreement["same"] == 1
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page and "combinations that training lacks" in page
+    for split in results:
+        assert Image.open(tmp_path / f"{split}.png").size == (768, 512)
+        assert f"({split}.png)" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_guesser_gains_nothing_by_looking(folder: Path, tmp_path: Path) -> None:
+    results = evaluate(folder, tmp_path, Guesser(folder), splits=["heldout_scenes"])
+    for own in results["heldout_scenes"]["languages"].values():
+        shares = {
+            own["all"][sight]["share"] for sight in ("seen", "blank", "swapped", "question only")
+        }
+        assert len(shares) == 1 and 0.2 < shares.pop() < 0.75
+        lead = own["all"]["blank"]["seen_less_this"]
+        assert lead["low"] <= 0 <= lead["high"] and lead["p_value"] == 1
+        exists = own["yes_no"]["seen"]
+        # Balanced: of the questions whether something is there, half are right by luck.
+        assert 0.3 < exists["accuracy"] < 0.7
+
+
+def test_answers_are_kept(folder: Path, tmp_path: Path) -> None:
+    """A second run asks nothing; a split that is lost is asked again."""
+    oracle = Oracle(folder)
+    first = evaluate(folder, tmp_path, oracle)
+    assert oracle.calls == 3 * sum(
+        own["all"]["questions"] for r in first.values() for own in r["languages"].values()
+    )
+    oracle.calls = 0
+    (tmp_path / "answers" / "heldout_objects-blank.jsonl").unlink()
+    assert evaluate(folder, tmp_path, oracle) == first
+    assert oracle.calls == len(read_items(folder, "heldout_objects", None))
+
+
+def test_another_picture_takes_the_place(folder: Path) -> None:
+    items = read_items(folder, "heldout_scenes", None)
+    others = swapped(items)
+    assert all(others[item.id] != item.pictures for item in items)
+    assert len(set(others.values())) == 24
+    few = read_items(folder, "heldout_scenes", 7)
+    kinds = {(i.language, i.kind): 0 for i in few}
+    for item in few:
+        kinds[item.language, item.kind] += 1
+    assert len(kinds) == 10 and set(kinds.values()) == {7}
+
+
+def test_answers_are_compared_without_case_and_punctuation() -> None:
+    item = Item("a", "s", "a", "object", "en", (), [], "?", ("A red  star", "빨간 별"), None)
+    assert is_right(item, " a RED star. ") and is_right(item, "“빨간 별”")
+    assert not is_right(item, "red star") and not is_right(item, "")
+    assert [script_language(t) for t in ("빨간 원", "red", "赤い", "3", "T셔츠 셋")] == [
+        "ko", "en", "ja", None, "ko",
+    ]  # fmt: skip
+
+
+def test_a_small_model_that_sees_is_asked(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """By the command; its answers depend on the picture, and not on what is asked beside it."""
+    tokenizer = vision_tokenizer(tmp_path / "tokenizer")
+    tower = random_tower()
+    language = random_model(tokenizer, 320, layers=2, initializer_range=0.2).eval()
+    model = build_vision_model(language, tower, tokenizer, "llava").eval()
+    save_vision_model(model, build_processor(tokenizer, tower.config, "llava"), tmp_path / "model")
+    out = tmp_path / "out"
+    arguments = ["x", str(tmp_path / "model"), str(folder), "--out", str(out)]
+    arguments += ["--limit", "2", "--split", "heldout_scenes", "--max-tokens", "8"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    command.main()
+    assert "question only" in capsys.readouterr().out
+    lines = (out / "answers" / "heldout_scenes-seen.jsonl").read_text(encoding="utf-8")
+    batched = {row["id"]: row["answer"] for row in map(json.loads, lines.splitlines())}
+    items = read_items(folder, "heldout_scenes", 2)
+    alone, looked = VisionModel(str(tmp_path / "model"), 8, None), set()
+    for item in items[:6]:
+        (text,) = alone.answer([(item, [Image.open(item.pictures[0]).convert("RGB")])])
+        assert text == batched[item.id]
+        (other,) = alone.answer([(item, [Image.new("RGB", (64, 64), "red")])])
+        looked.add(text == other)
+    assert False in looked
+    monkeypatch.setattr(sys, "argv", [*arguments[:-1], "9"])
+    with pytest.raises(RecipeError, match="max_tokens: was 8, is 9"):
+        command.main()
+
+
+def test_bad_input_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    text_only = tmp_path / "text"
+    language = random_model(vision_tokenizer(tmp_path / "tokenizer"), 320, layers=1)
+    language.save_pretrained(text_only)
+    for model, given, more, message in (
+        ("m", tmp_path / "none", [], "none: no such directory"),
+        ("m", tmp_path / "empty", [], "empty: no picture set"),
+        (str(tmp_path / "m"), folder, [], "m: no such model directory"),
+        (str(text_only), folder, [], "text: not a model that sees"),
+        ("m", folder, ["--split", "test"], "--split test: .* has heldout_combinations"),
+    ):
+        out = tmp_path / "out"
+        monkeypatch.setattr(sys, "argv", ["x", model, str(given), "--out", str(out), *more])
+        with pytest.raises(RecipeError, match=message):
+            command.main()
