@@ -44,9 +44,13 @@ COMMANDS = {
     "eval judge": ("eval.judge", "have a model judge answers"),
     "eval vision": ("eval.vision", "ask about pictures, with and without looking"),
     "eval contamination": ("eval.contamination", "look for test questions in training data"),
+    "replay": ("recipes.replay", "what a training step read, and which steps read a text"),
+    "verify": ("recipes.verify", "replay steps of a run, and say whether they are the same"),
+    "trace": ("recipes.trace", "which training documents an answer's words stand in"),
     "export": ("recipes.export", "write a model as Llama, LLaVA, GGUF or portable KORMo"),
     "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),
     "grow": ("recipes.grow_files", "make a model on disk deeper or wider, its function kept"),
+    "publish": ("recipes.publish", "upload every checkpoint of a run as a revision"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
     "stages": ("recipes.stage_table", "the README's table of stages"),
 }

@@ -3,6 +3,7 @@
 import os
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from accelerate import init_empty_weights
@@ -32,6 +33,8 @@ from .engine.handover import (
 )
 from .engine.metrics import CURVE, Throughput
 from .engine.quick_eval import add_quick_eval
+from .engine.reproduce import ReproduceRecord
+from .engine.run_inputs import list_inputs, write_recipe
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
 from .engine.unfreezing import Unfreezing
@@ -286,6 +289,31 @@ def build_trainer(
     if growth := growth_of(config):
         trainer.add_callback(GrowthRamp(config, model, growth))
     return trainer
+
+
+def record_run(
+    trainer: PretrainTrainer,
+    config: StageConfig,
+    config_path: Path,
+    mixture: Mixture,
+    steps: Steps,
+    start: int,
+) -> None:
+    """Keep what `kormo replay`, `publish` and `verify` look back at, from the first step on.
+
+    Args:
+        trainer: of the run.
+        config: its resolved recipe, which is written.
+        config_path: the YAML that it was read from.
+        mixture: of the run.
+        steps: of the run.
+        start: step that it goes on from.
+    """
+    inputs = {}
+    if trainer.is_world_process_zero():
+        write_recipe(config, config.logging.output_dir)
+        inputs = list_inputs(config, config_path, mixture)
+    trainer.add_callback(ReproduceRecord(trainer, steps.save_every, steps.total, inputs, start))
 
 
 def export(

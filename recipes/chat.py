@@ -27,6 +27,12 @@ def main() -> None:
     parser.add_argument("--top-p", type=float, help="share of probability to draw from (0.95)")
     parser.add_argument("--max-tokens", type=int, default=4096, help="of an answer, at most")
     parser.add_argument("--seed", type=int, help="makes answers repeatable")
+    parser.add_argument(
+        "--trace",
+        type=Path,
+        metavar="RUN_OR_SHARDS",
+        help="after each answer, say what of it stands in this training data (kormo trace)",
+    )
     args = parser.parse_args()
     if (args.temperature or 0) < 0 or args.max_tokens < 1:
         raise RecipeError("need --temperature >= 0 and --max-tokens >= 1")
@@ -54,7 +60,16 @@ def main() -> None:
     think = args.thinking != "off"
     temperature = TEMPERATURE if args.temperature is None else args.temperature
     top_p = TOP_P if args.top_p is None else args.top_p
-    Chat(model, tokenizer, screen, think, args.max_tokens, temperature, top_p).run()
+    chat = Chat(model, tokenizer, screen, think, args.max_tokens, temperature, top_p)
+    if args.trace:
+        from recipes.engine.tracer import Tracer
+        from recipes.trace import SHORTEST
+
+        tracer = Tracer.of(args.trace)
+        chat.after_answer = lambda text: screen.say(
+            "\n".join(tracer.report(text, SHORTEST, number=3))
+        )
+    chat.run()
 
 
 if __name__ == "__main__":

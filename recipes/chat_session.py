@@ -1,6 +1,7 @@
 """A chat with a model: its history, its commands, and how an answer is made."""
 
 import sys
+from collections.abc import Callable
 
 import torch
 from transformers import (
@@ -79,6 +80,8 @@ class Chat:
         self.think, self.max_tokens = think, max_tokens
         self.sampling = chat_generation_config(tokenizer, temperature, top_p)
         self.history: list[dict[str, str]] = []
+        # Called with the answer, without its reasoning, when it is on the screen.
+        self.after_answer: Callable[[str], None] | None = None
 
     def ask(self, question: str) -> None:
         """Answer a question on the screen; both go into the history, also if it is stopped."""
@@ -109,6 +112,8 @@ class Chat:
             note = "(stopped)"
         self.screen.end(note)
         self.history = [*messages, streamer.message()]
+        if self.after_answer and streamer.message()["content"]:
+            self.after_answer(streamer.message()["content"])
 
     def _refuse(self, text: str) -> bool:
         token = spelled_token(text, control_tokens(self.tokenizer))

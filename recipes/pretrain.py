@@ -57,6 +57,7 @@ def pretrain(rules: StageRules, description: str) -> None:
 
     # From the start, from where the last attempt was stopped, or from a branching point.
     checkpoint, step = find_checkpoint(config, mixture, steps)
+    build.record_run(trainer, config, invocation.config_path, mixture, steps, step)
     trainer.run(checkpoint, step)
 
     build.export(trainer, config, tokenizer, mixture, steps)

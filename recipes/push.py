@@ -1,5 +1,7 @@
 """Push a model directory to the Hugging Face Hub, with its card.
 
+`kormo publish` does so with every checkpoint of a run.
+
 python -m recipes.push runs/tiny/sft/final OWNER/NAME --dry-run
 python -m recipes.push runs/tiny/sft/final OWNER/NAME --private
 """
@@ -58,15 +60,40 @@ def _shards(directory: Path) -> list[str]:
     return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
 
 
-def push(directory: Path, repo: str, private: bool, revision: str | None) -> str:
+def check_repository(repo: str) -> None:
+    """Refuse what is no name of a repository.
+
+    Raises:
+        RecipeError: says why.
+    """
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise RecipeError(f"{repo}: {error}") from error
+    if "/" not in repo:
+        raise RecipeError(f"{repo}: name the owner too, as in OWNER/NAME")
+
+
+def push(
+    directory: Path, repo: str, private: bool, revision: str | None, whole: bool = True
+) -> str:
     """Create the repository if need be, and upload the directory in one commit.
+
+    Args:
+        directory: what is uploaded.
+        repo: `OWNER/NAME`.
+        private: if the repository is new.
+        revision: branch, created if need be; `None` is `main`.
+        whole: it must be a whole model directory, and nothing else.
 
     Returns:
         Address of the commit.
 
     Raises:
-        RecipeError: no token, or the Hub refused.
+        RecipeError: no token, not a model directory, or the Hub refused.
     """
+    if whole:
+        files_to_push(directory)
     if not get_token():
         raise RecipeError("no Hugging Face token: run `hf auth login`, with a token that may write")
     api = HfApi()
@@ -98,12 +125,7 @@ def main() -> None:
     parser.add_argument("--revision", help="branch, created if need be (default: main)")
     parser.add_argument("--dry-run", action="store_true", help="list what would go, and exit")
     args = parser.parse_args()
-    try:
-        validate_repo_id(args.repo)
-    except HFValidationError as error:
-        raise RecipeError(f"{args.repo}: {error}") from error
-    if "/" not in args.repo:
-        raise RecipeError(f"{args.repo}: name the owner too, as in OWNER/NAME")
+    check_repository(args.repo)
     files = files_to_push(args.directory)
     for path in files:
         print(f"{path.stat().st_size:>16,}  {path.relative_to(args.directory)}")

@@ -183,6 +183,9 @@ _ENTRY_POINTS = {
     # What a stage loads once its arguments are read.
     "recipes.build": ({"common", "tokens", "tokenizer"}, _FACTORY),
     "recipes.inputs": ({"common", "tokens", "tokenizer"}, _FACTORY),
+    # A step is looked up without torch, in a second.
+    "recipes.replay": ({"common", "tokens"}, (*_FACTORY, "torch", "transformers")),
+    "recipes.verify": ({"common", "tokens"}, (*_FACTORY, "torch", "transformers")),
     "recipes.sft": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.dpo": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),

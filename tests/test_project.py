@@ -68,6 +68,7 @@ def test_every_command_in_the_documents_parses() -> None:
     + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
     + ["scripts/benchmark_training.py", "recipes/stage1.py", "recipes/sft.py", "recipes/grpo.py"]
     + ["-m recipes.inspect_masks", "-m recipes.ladder"]
+    + ["-m recipes.replay", "-m recipes.verify", "-m recipes.publish", "-m recipes.trace"]
     + ["-m eval.needle", "-m eval.judge", "-m eval.contamination", "-m eval.knowledge"]
     + ["-m eval.vision"],
 )

@@ -96,6 +96,13 @@ def read_yaml(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return _merge(read_yaml(path.parent / base, (*above, path.resolve())), content)
 
 
+def config_chain(path: Path) -> list[Path]:
+    """List a YAML file that `read_yaml` reads and the files that it is laid over."""
+    content = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    base = content.get("base")
+    return [path, *(config_chain(path.parent / base) if base else [])]
+
+
 def find_config(path: str | Path, shipped: Path) -> Path:
     """A config file as given, or below the directory of those that are shipped."""
     path = Path(path)

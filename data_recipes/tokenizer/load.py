@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
@@ -98,23 +98,31 @@ def check_continuation(
         )
 
 
+def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
+    """UTF-8 bytes that each id stands for; none for control tokens.
+
+    Raises:
+        RecipeError: a tokenizer that is not byte-level.
+    """
+    byte_of = {c: byte for byte, c in bytes_to_unicode().items()}
+    added = tokenizer.get_added_vocab()
+    special = set(tokenizer.all_special_ids)
+    spelled = [b""] * len(tokenizer)
+    for token, index in tokenizer.get_vocab().items():
+        if index in special:
+            continue
+        if token in added:
+            spelled[index] = token.encode()
+        elif byte_of.keys() >= set(token):
+            spelled[index] = bytes(byte_of[c] for c in token)
+        else:
+            raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
+    return spelled
+
+
 def token_byte_lengths(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """UTF-8 bytes that each id stands for; 0 for control tokens.
 
     Bits per byte divide by these, so that tokenizers of any size can be compared.
     """
-    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
-    added = tokenizer.get_added_vocab()
-    special = set(tokenizer.all_special_ids)
-    lengths = [0] * len(tokenizer)
-    for token, index in tokenizer.get_vocab().items():
-        if index in special:
-            continue
-        if token in added:
-            lengths[index] = len(token.encode())
-        elif set(token) <= alphabet:
-            # One character of the byte alphabet stands for one byte.
-            lengths[index] = len(token)
-        else:
-            raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
-    return lengths
+    return list(map(len, token_bytes(tokenizer)))

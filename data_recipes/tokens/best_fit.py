@@ -203,6 +203,20 @@ class BestFitSource(TokenSource):
             ends = np.append(ends, sequence_length)
         return Window(np.concatenate(parts), ends, starts, padding)
 
+    def windows_showing(
+        self, start: int, length: int, sequence_length: int, epochs: int
+    ) -> list[tuple[int, int]]:
+        """Epoch and number of the windows that show a part of a stretch of the stream.
+
+        Raises:
+            ValueError: a length that the plan was not made for.
+        """
+        self._check(sequence_length)
+        ends = self._starts + self._lengths
+        pieces = np.flatnonzero((self._starts < start + length) & (ends > start))
+        numbers = np.unique(np.searchsorted(self._window_ends, pieces, side="right")).tolist()
+        return [(epoch, number) for epoch in range(epochs) for number in numbers]
+
     def _check(self, sequence_length: int) -> None:
         if sequence_length != self.sequence_length:
             raise ValueError(f"packed for {self.sequence_length}, not for {sequence_length} tokens")

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from ..common.errors import RecipeError
 from .best_fit import BestFitSource
-from .windows import TokenSource, Window, permute
+from .windows import TokenSource, Window, permute, unpermute
 
 # Windows in one cycle. Each cycle holds every source in exact proportion, so shares hold over any
 # stretch of training, and a source's place in it is found without knowing what came before.
@@ -146,6 +146,33 @@ class Mixture:
         """Training window `index`, counted over the whole run."""
         name, epoch, number = self.locate(index)
         return self.sources[name].window(number, self.sequence_length, epoch)
+
+    def visits(self, name: str, start: int, length: int, windows: int) -> list[tuple[int, int]]:
+        """Which training windows show a part of a stretch of a source: `locate`, backwards.
+
+        Args:
+            name: of the source.
+            start: where the stretch begins in the source's stream of tokens.
+            length: of it in tokens, at least 1.
+            windows: in the run.
+
+        Returns:
+            Index of each window in the run, ascending, and its epoch of the source.
+        """
+        source, count = self.sources[name], self.counts[name]
+        size = source.windows(self.sequence_length)
+        drawn = -(-windows // CYCLE) * count
+        found = []
+        for epoch, number in source.windows_showing(
+            start, length, self.sequence_length, -(-drawn // size)
+        ):
+            position = epoch * size + unpermute(number, size, f"{self.seed}/{name}/{epoch}")
+            cycle, k = divmod(position, count)
+            if cycle * CYCLE < windows:
+                index = cycle * CYCLE + self._cycle(cycle).index((name, k))
+                if index < windows:
+                    found.append((index, epoch))
+        return sorted(found)
 
     def describe(self, index: int) -> str:
         """Where window `index` comes from: source, window and documents, for error reports."""

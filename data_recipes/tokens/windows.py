@@ -28,18 +28,44 @@ def permute(index: int, size: int, key: str) -> int:
         size: number of elements.
         key: names the permutation.
     """
-    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half_bits) - 1
-    round_keys = [f"{key}/{r}/".encode() for r in range(_ROUNDS)]
+    half_bits, mask, round_keys = _feistel(size, key)
     value = index
     while True:
         left, right = value >> half_bits, value & mask
         for round_key in round_keys:
-            digest = hashlib.blake2b(round_key + right.to_bytes(8, "little"), digest_size=8)
-            left, right = right, left ^ (int.from_bytes(digest.digest(), "little") & mask)
+            left, right = right, left ^ (_round(round_key, right) & mask)
         value = (left << half_bits) | right
         if value < size:
             return value
+
+
+def unpermute(value: int, size: int, key: str) -> int:
+    """The index at which `permute` has `value`: the same rounds, backwards.
+
+    Args:
+        value: 0 <= value < size.
+        size: number of elements.
+        key: names the permutation.
+    """
+    half_bits, mask, round_keys = _feistel(size, key)
+    index = value
+    while True:
+        left, right = index >> half_bits, index & mask
+        for round_key in reversed(round_keys):
+            left, right = right ^ (_round(round_key, left) & mask), left
+        index = (left << half_bits) | right
+        if index < size:
+            return index
+
+
+def _feistel(size: int, key: str) -> tuple[int, int, list[bytes]]:
+    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    return half_bits, (1 << half_bits) - 1, [f"{key}/{r}/".encode() for r in range(_ROUNDS)]
+
+
+def _round(round_key: bytes, half: int) -> int:
+    digest = hashlib.blake2b(round_key + half.to_bytes(8, "little"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
 
 
 @dataclass(frozen=True)
@@ -124,6 +150,33 @@ class TokenSource:
             inside = int(np.searchsorted(self._ends[file], start - offset, side="right"))
             numbers.append(int(self._document_starts[file]) + inside)
         return numbers
+
+    def windows_showing(
+        self, start: int, length: int, sequence_length: int, epochs: int
+    ) -> list[tuple[int, int]]:
+        """Epoch and number of the windows that show a part of a stretch of the stream.
+
+        Args:
+            start: of the stretch.
+            length: of it in tokens, at least 1.
+            sequence_length: tokens per window.
+            epochs: look at the first so many.
+        """
+        total, per_epoch = self.manifest.tokens, self.windows(sequence_length)
+        end = epochs * per_epoch * sequence_length  # of what so many epochs read of the ring
+        found: dict[int, None] = {}
+        for begin in range(start, end, total):
+            last = min(begin + length, end) - 1
+            found |= dict.fromkeys(range(begin // sequence_length, last // sequence_length + 1))
+        return [divmod(window, per_epoch) for window in found]
+
+    def document_bounds(self, document: int) -> tuple[int, int]:
+        """Where a document begins in the stream of tokens, and its length."""
+        file = int(np.searchsorted(self._document_starts, document, side="right")) - 1
+        inside = document - int(self._document_starts[file])
+        begin = int(self._ends[file][inside - 1]) if inside else 0
+        length = int(self._ends[file][inside]) - begin
+        return int(self._token_starts[file]) + begin, length
 
     def tokens_at(self, start: int, length: int) -> np.ndarray:
         """Tokens of a part of one document, by its place in the stream. int64 [length]."""

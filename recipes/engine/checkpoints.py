@@ -15,6 +15,8 @@ from data_recipes.common.files import disk_full_reason, publish, sha256_file, wr
 
 STAGING = ".staging"
 FILES = "files.json"
+# Where FSDP2 leaves the weights of a checkpoint.
+SHARDED = "pytorch_model_fsdp_0"
 _PREFIX = "checkpoint-"
 # What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
 # and warms up again, without a word.

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import yaml
 from accelerate import init_empty_weights
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
@@ -23,10 +22,9 @@ from modeling_kormo.export import save_portable
 from modeling_kormo.views_kormo import PREFIX
 
 from .metrics import CURVE, METRICS, read_metrics
+from .run_inputs import FINAL, RECIPE, REPRODUCE, write_recipe
 
-FINAL = "final"
 LINEAGE = "lineage.json"
-RECIPE = "recipe.yaml"
 _DIGESTED = 256  # numbers of each matrix
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 
@@ -282,12 +280,11 @@ def write_final(
             "weights_sha256": {p.name: sha256_file(p) for p in weights},
         }
         write_json_atomically(staging / LINEAGE, lineage)
-        resolved = yaml.safe_dump(
-            config.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        )
-        (staging / RECIPE).write_text(resolved, encoding="utf-8")
+        write_recipe(config, staging)
         for name in (METRICS, CURVE):
             shutil.copy(output_dir / name, staging / name)
+        if (output_dir / REPRODUCE).is_file():
+            shutil.copy(output_dir / REPRODUCE, staging / REPRODUCE)
         card = _model_card(config, lineage, trained, output_dir)
         (staging / "README.md").write_text(card, encoding="utf-8")
     return final

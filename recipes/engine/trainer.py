@@ -125,6 +125,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self._log_sums = torch.zeros(3, dtype=torch.float64, device=args.device)
         self._log_labels = torch.zeros((), dtype=torch.float64, device=args.device)
         self._log_steps = 0
+        # Loss and gradient norm of the last step, on the device.
+        self.last_step = torch.zeros(2, device=args.device)
         reduce_in_fp32(self)
 
     # Data
@@ -204,6 +206,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.guard.check(keep=1)
         skip = self.guard.judge(losses[:2].sum(), grad_norm, step)
         self.optimizer.optimizer.found_inf = skip
+        self.last_step = torch.stack([losses[0], grad_norm.to(losses)])
         self._log_sums += losses
         self._log_labels += self._labels
         self._log_steps += 1

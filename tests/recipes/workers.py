@@ -68,6 +68,25 @@ def run_fsdp_stage() -> None:
     exit_on_error(importlib.import_module(f"recipes.{stage}").main)
 
 
+def run_and_record() -> None:
+    """`stage1.py`, whose collator adds the windows that it is given to a file of `RECORD_DIR`."""
+    from recipes import build, stage1
+    from recipes.command_line import exit_on_error
+
+    path = Path(os.environ["RECORD_DIR"]) / f"{os.environ.get('RANK', '0')}.jsonl"
+
+    class Recording(build.PackedCollator):
+        def __call__(self, windows):
+            with path.open("a") as file:
+                for window in windows:
+                    file.write(json.dumps(window.tokens.tolist()) + "\n")
+            return super().__call__(windows)
+
+    build.PackedCollator = Recording
+    del sys.argv[1]
+    exit_on_error(stage1.main)
+
+
 def fix_completions() -> None:
     """Have GRPO score completions of many lengths that the prompt and the place in its group alone
     decide: what ranks sample differs.
@@ -241,6 +260,8 @@ if __name__ == "__main__":
         run_chat_stages()
     elif sys.argv[1] == "fsdp-chat-stages":
         run_fsdp_chat_stages()
+    elif sys.argv[1] == "record":
+        run_and_record()
     elif sys.argv[1] == "full-disk":
         run_on_a_full_disk()
     else:

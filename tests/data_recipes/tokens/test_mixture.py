@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.best_fit import make_plan
 from data_recipes.tokens.mixture import (
     CYCLE,
     Mixture,
+    Packing,
     check_synthesizers,
     cycle_counts,
     format_plan,
 )
+from data_recipes.tokens.windows import TokenSource
 
 from ..hand_made import write_data_set
 
@@ -118,3 +121,25 @@ def test_impossible_mixtures_are_refused(shards: Path) -> None:
     write_data_set(shards / "d" / "train", [[[5] * 100]], tokenizer="1" * 64)
     with pytest.raises(RecipeError, match="different tokenizers"):
         Mixture(shards, {**WEIGHTS, "d": 1}, LENGTH, seed=1)
+
+
+@pytest.mark.parametrize("packing", ["concat", "best_fit"])
+def test_visits_are_the_windows_that_show_a_stretch(tmp_path: Path, packing: Packing) -> None:
+    """Against a look at every window; documents that are cut, whole, and at the end of the ring."""
+    documents = [[d] * length for d, length in enumerate((3, 25, 8, 12, 17, 4))]
+    for name in ("a", "b"):
+        write_data_set(tmp_path / name / "train", [documents[:3], documents[3:]])
+        if packing == "best_fit":
+            make_plan(TokenSource(tmp_path / name / "train"), LENGTH)
+    mixture = Mixture(tmp_path, {"a": 0.7, "b": 0.3}, LENGTH, 3, packing, pad_token_id=99)
+    windows = 47  # several epochs of `a`
+    for document, tokens in enumerate(documents):
+        start, length = mixture.sources["a"].document_bounds(document)
+        assert length == len(tokens)
+        assert mixture.sources["a"].tokens_at(start, length).tolist() == tokens
+        looked_at = [
+            (index, mixture.locate(index)[1])
+            for index in range(windows)
+            if mixture.locate(index)[0] == "a" and document in mixture.window(index).tokens
+        ]
+        assert mixture.visits("a", start, length, windows) == looked_at

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.windows import TokenSource, permute
+from data_recipes.tokens.windows import TokenSource, permute, unpermute
 
 from ..hand_made import write_data_set
 
@@ -95,3 +95,9 @@ def test_unfinished_data_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s" / "train" / "manifest.json").unlink()
     with pytest.raises(RecipeError, match="python -m data_recipes prepare"):
         TokenSource(tmp_path / "s" / "train")
+
+
+def test_a_permutation_is_undone() -> None:
+    for size in (1, 2, 3, 100, 257, 5000):
+        for index in range(0, size, max(1, size // 97)):
+            assert unpermute(permute(index, size, "key"), size, "key") == index

@@ -1,0 +1,114 @@
+"""Steps of a run computed again, from the start or from a checkpoint, in a scratch directory."""
+
+import contextlib
+import io
+import tempfile
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from .. import build
+from ..arguments import check_machine, start_processes, training_arguments
+from ..opened_run import OpenedRun
+from .checkpoints import checkpoint_step, find_damage, list_checkpoints
+from .reproduce import StepRecorder
+
+
+@dataclass(frozen=True)
+class ReplayWindow:
+    """A stretch of steps to compute again.
+
+    Attributes:
+        name: what it is, for people.
+        checkpoint: to start from; `None` is the start of the run.
+        start: its step.
+        end: last step.
+        missing: why it cannot be replayed; empty if it can.
+    """
+
+    name: str
+    checkpoint: Path | None
+    start: int
+    end: int
+    missing: str = ""
+
+
+class _StopAfter(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        control.should_training_stop |= state.global_step >= self.step
+        return control
+
+
+def set_threads(threads: int) -> None:
+    """Have torch compute with so many threads."""
+    torch.set_num_threads(threads)
+
+
+def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[ReplayWindow]:
+    """Choose what is replayed: the first steps, and those behind the newest whole checkpoint.
+
+    Args:
+        run: to replay.
+        record: its `reproduce.json`.
+        count: steps of each, at most.
+    """
+    recorded = sorted(map(int, record["steps"]))
+    start, checkpoint = record["attempts"][0]["from_step"], run.config.schedule.branch_from
+    end = min(start + count, run.steps.total, recorded[-1] if recorded else 0)
+    missing = "" if end > start else "no step of it was recorded"
+    if checkpoint is not None and not checkpoint.is_dir():
+        missing = f"the branching point {checkpoint} is gone"
+    windows = [ReplayWindow(f"steps {start + 1:,} to {end:,}", checkpoint, start, end, missing)]
+    for later in reversed(list_checkpoints(run.directory)):
+        step = checkpoint_step(later)
+        if step + 1 in recorded and step >= end and find_damage(later) is None:
+            end = min(step + count, recorded[-1])
+            name = f"steps {step + 1:,} to {end:,}, from {later.name}"
+            return [*windows, ReplayWindow(name, later, step, end)]
+    gone = "no whole checkpoint lies before steps that were recorded"
+    return [*windows, ReplayWindow("a later window", None, 0, 0, gone)]
+
+
+def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, Any]]:
+    """Compute steps again, as the run computed them.
+
+    Returns:
+        Facts by step, as `reproduce.json` has them.
+
+    Raises:
+        RecipeError: inputs are gone or damaged, or a step is not finite.
+    """
+    config = run.config
+    rules = import_module(f"recipes.{config.stage}").RULES
+    check_machine(config)
+    start_processes()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+        logging = config.logging.model_copy(
+            update={
+                "output_dir": Path(scratch),
+                "report_to": [],
+                "quick_eval_every_tokens": None,
+            }
+        )
+        config = config.model_copy(update={"logging": logging})
+        args = training_arguments(config, run.steps)
+        args.eval_strategy, args.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
+        tokenizer = build.build_tokenizer(config)
+        mixture = build.build_mixture(config, run.steps, tokenizer)
+        model = build.build_model(config, tokenizer)
+        trainer = build.build_trainer(config, rules, args, run.steps, model, tokenizer, mixture)
+        recorder = StepRecorder(trainer, run.steps.save_every, run.steps.total)
+        trainer.add_callback(recorder)
+        trainer.add_callback(_StopAfter(window.end))
+        trainer.run(window.checkpoint, window.start)
+    return recorder.steps

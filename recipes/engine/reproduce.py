@@ -1,0 +1,189 @@
+"""`reproduce.json`: what a run was made from and with, and what its steps came to.
+
+`kormo verify` replays the first steps and a later window of a run, and compares.
+"""
+
+import hashlib
+import os
+import platform
+import sys
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from data_recipes.common.files import sha256_file, write_json_atomically
+from data_recipes.common.provenance import git_commit, processor
+
+from .energy import EnergyMeter
+from .run_inputs import REPRODUCE, Inputs, read_reproduce
+
+if TYPE_CHECKING:
+    from .trainer import PretrainTrainer
+
+# Steps at the beginning whose losses are kept; a loss kept costs a wait for the device.
+FIRST_STEPS = 100
+# Steps behind each checkpoint whose losses are kept: the later window that is replayed.
+WINDOW_STEPS = 10
+_HASHED_STEPS = (1, 10, 100)
+_FEATURES = ("avx", "fma", "amx", "sve", "asimd", "neon")
+
+
+def digest_weights(model: torch.nn.Module) -> str:
+    """Return the SHA-256 of all parameters: names, shapes and bytes. Called on all ranks.
+
+    Sharded parameters are gathered one by one.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        whole = parameter.detach()
+        whole = whole.full_tensor() if hasattr(whole, "full_tensor") else whole
+        name = name.removeprefix("module.")  # of a model that DDP wraps
+        digest.update(f"{name} {tuple(whole.shape)} {whole.dtype}".encode())
+        digest.update(whole.cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def processor_features() -> list[str]:
+    """List what the processor computes with, of what changes the order of sums."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return sorted(f for f in flags.partition(":")[2].split() if f.startswith(_FEATURES))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Say what the steps of this process are computed on."""
+    gpu = torch.cuda.is_available()
+    return {
+        "processor": processor(),
+        "features": processor_features(),
+        "torch_uses": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "ranks": int(os.environ.get("WORLD_SIZE", "1")),
+        "gpu": torch.cuda.get_device_name() if gpu else None,
+        "system": platform.platform(),
+    }
+
+
+def describe_code() -> dict[str, Any]:
+    """Say which code computes the steps: commit, lock file and installed packages."""
+    installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata}
+    listed = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()))
+    lock = Path(__file__).parents[2] / "constraints.txt"
+    kept = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "safetensors")
+    return {
+        "commit": git_commit(),
+        "constraints_sha256": sha256_file(lock) if lock.is_file() else None,
+        "packages_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        "packages": {name: installed[name] for name in kept if name in installed},
+        "python": sys.version.split()[0],
+    }
+
+
+class StepRecorder(TrainerCallback):
+    """Notes losses, gradient norms and hashes of the weights.
+
+    Args:
+        trainer: whose steps they are.
+        save_every: steps between checkpoints.
+        total: steps of the run.
+
+    Attributes:
+        steps: by step, as text for JSON: `loss`, `grad_norm` and at some `weights`.
+    """
+
+    def __init__(self, trainer: "PretrainTrainer", save_every: int, total: int) -> None:
+        self.trainer, self.total = trainer, total
+        self.save_every, self.window = save_every, min(WINDOW_STEPS, save_every)
+        self.steps: dict[str, dict[str, Any]] = {}
+
+    def hashes(self, step: int) -> bool:
+        """Whether the weights behind a step are hashed: the ends of what can be replayed."""
+        later = step > self.window and (step - self.window) % self.save_every == 0
+        return step in (*_HASHED_STEPS, self.total) or later
+
+    def records(self, step: int) -> bool:
+        """Whether the loss of a step is kept."""
+        return step <= FIRST_STEPS or (step - 1) % self.save_every < self.window
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        step = state.global_step
+        if self.records(step):
+            loss, grad_norm = self.trainer.last_step.tolist()
+            self.steps[str(step)] = {"loss": loss, "grad_norm": grad_norm}
+        if self.hashes(step):
+            weights = digest_weights(self.trainer.model)
+            self.steps.setdefault(str(step), {})["weights"] = weights
+
+
+class ReproduceRecord(StepRecorder):
+    """Writes `reproduce.json` while a run trains, and goes on with it when the run does.
+
+    Args:
+        trainer: of the run.
+        save_every: steps between checkpoints.
+        total: steps of the run.
+        inputs: what it reads.
+        start: step that this attempt goes on from.
+    """
+
+    def __init__(
+        self, trainer: "PretrainTrainer", save_every: int, total: int, inputs: Inputs, start: int
+    ) -> None:
+        super().__init__(trainer, save_every, total)
+        self.inputs, self.meter, self.begun = inputs, EnergyMeter(), time.monotonic()
+        before = read_reproduce(trainer.output_dir) if start else None
+        self.seconds, self.joules, self.attempts = 0.0, 0.0, []
+        if before:
+            self.steps = {k: v for k, v in before["steps"].items() if int(k) <= start}
+            self.attempts = [a for a in before["attempts"] if a["from_step"] < start]
+            self.seconds, self.joules = before["seconds"], before["joules"]
+        self.attempts.append(
+            {"from_step": start, "code": describe_code(), "machine": describe_machine()}
+        )
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.meter.read()  # often enough that no counter comes round twice
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        super().on_step_end(args, state, control)
+        if state.global_step in _HASHED_STEPS:
+            self.write()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.write()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Write the record. On the first rank only."""
+        if not self.trainer.is_world_process_zero():
+            return
+        joules = self.meter.read()
+        known = joules is not None and self.joules is not None
+        record = {
+            "inputs": self.inputs,
+            "attempts": self.attempts,
+            "steps": dict(sorted(self.steps.items(), key=lambda item: int(item[0]))),
+            "seconds": self.seconds + time.monotonic() - self.begun,
+            "joules": self.joules + joules if known else None,
+            "joules_of": "processor packages, by RAPL" if known else "not readable here",
+        }
+        write_json_atomically(self.trainer.output_dir / REPRODUCE, record)

@@ -1,0 +1,51 @@
+"""Find the longest spans of a text that stand verbatim in the training shards, and who read them.
+
+    kormo trace runs/tiny/stage2 "an answer of the model"
+    kormo trace runs/tiny/data/shards "an answer of the model" --shortest 30
+    kormo chat runs/tiny/sft/final --trace runs/tiny/stage2
+
+Of a RUN of pretraining, the sources of its mixture are searched and the steps named that read each
+span; of SHARDS, all training splits below the directory. The first search makes an index beside
+each source (about 5 bytes for each byte of English text, 7 for three of Korean), later ones take
+milliseconds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_recipes.common.errors import RecipeError
+
+from .command_line import exit_on_error
+
+# Characters. Our choice: shorter spans stand in any text by chance.
+SHORTEST = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("where", type=Path, metavar="RUN_OR_SHARDS")
+    parser.add_argument("text", help="what to search for; - reads it from the standard input")
+    parser.add_argument(
+        "--shortest", type=int, default=SHORTEST, help="characters of a span (%(default)s)"
+    )
+    parser.add_argument("-n", "--number", type=int, default=10, help="spans (%(default)s)")
+    args = parser.parse_args()
+    if args.shortest < 1 or args.number < 1:
+        parser.error("--shortest and --number must be at least 1")
+    if not args.where.is_dir():
+        raise RecipeError(f"{args.where}: no such directory; name a run or its shards")
+
+    # What sorts and searches takes a second to load: a mistake above is told without it.
+    from .engine.tracer import Tracer
+
+    tracer = Tracer.of(args.where)
+    text = sys.stdin.read() if args.text == "-" else args.text
+    for line in tracer.report(text, args.shortest, args.number):
+        print(line)
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
