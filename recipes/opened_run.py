@@ -10,14 +10,14 @@ from data_recipes.common.config_files import load_config, read_yaml
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.mixture import Mixture
 
-from .command_line import SCHEMAS
-from .config import StageConfig
+from .config import STAGES, StageConfig
 from .engine.run_inputs import FINAL, RECIPE, find_changes, read_reproduce
 from .engine.schedule import Steps, plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+_READ_WINDOWS = (*STAGES, "grow", "expand")
 _FINGERPRINT, _LINEAGE = "fingerprint.json", "lineage.json"
 
 
@@ -140,9 +140,9 @@ def open_run(path: Path) -> OpenedRun:
             f"{path}: {there}; name the logging.output_dir of a run, such as runs/tiny/stage2"
         )
     stage = read_yaml(recipe).get("stage")
-    if stage in SCHEMAS:
+    if stage not in _READ_WINDOWS:
         raise RecipeError(
-            f"{path}: is a run of {stage}, which reads chats and not windows of token shards; "
-            "this works on stage1, stage2, midtrain_long, midtrain_reasoning, grow and expand"
+            f"{path}: is a run of {stage}, which does not read windows of token shards; this works "
+            f"on {', '.join(_READ_WINDOWS)}"
         )
     return OpenedRun(directory, load_config(recipe, StageConfig, []))

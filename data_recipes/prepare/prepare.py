@@ -27,6 +27,7 @@ from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import spread_texts, train_tokenizer
 from ..tokens.manifest import Manifest, read_manifest, verify_files
 from ..toy import generate_corpus
+from .card import CARD, write_card
 from .chain import SUMMARY, clean, cleaned, jobs, run_step, settings_of
 from .config import DataConfig
 from .dry_run import describe
@@ -143,6 +144,7 @@ def _prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
         for name, splits in manifests.items()
     }
     write_json_atomically(config.shards_dir / SUMMARY, summary)
+    write_card(config, manifests)
     return manifests
 
 
@@ -203,6 +205,7 @@ def run(args: argparse.Namespace) -> None:
         submit_chain(config)
     else:
         print_summary(prepare(config), config.shards_dir)
+        print(f"card: {config.output_dir / CARD}")
 
 
 def run_one(args: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[Rep
     windows = [ReplayWindow(f"steps {start + 1:,} to {end:,}", checkpoint, start, end, missing)]
     for later in reversed(list_checkpoints(run.directory)):
         step = checkpoint_step(later)
-        if step + 1 in recorded and step >= end and find_damage(later) is None:
+        if step + 1 in recorded and step > start and find_damage(later) is None:
             end = min(step + count, recorded[-1])
             name = f"steps {step + 1:,} to {end:,}, from {later.name}"
             return [*windows, ReplayWindow(name, later, step, end)]

@@ -101,7 +101,8 @@ class FakeHub:
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.objects[value["oid"]]
-        return {"commitUrl": f"{self.url}/commit/{revision}", "commitOid": "1" * 40}, 200
+        address = f"{self.url}/{match[1]}/commit/{'1' * 40}"
+        return {"commitUrl": address, "commitOid": "1" * 40}, 200
 
     def _batch(self, asked: dict) -> dict:
         objects = []
