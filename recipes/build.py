@@ -137,17 +137,28 @@ def _own_config(name: str, revision: str) -> KORMoConfig:
     return KORMoConfig.from_dict({**found, "model_type": "kormo", "architectures": None})
 
 
+def parent_config(config: StageConfig) -> KORMoConfig:
+    """Config of the weights that a stage starts from, with the RoPE that the stage gives them.
+
+    Raises:
+        OSError: no such model.
+        ValueError: of another family.
+    """
+    own = _own_config(*split_revision(config.model.init_from))
+    if config.model.rope_theta:
+        own.rope_parameters["rope_theta"] = config.model.rope_theta
+    if config.model.rope_scaling:
+        config.model.rope_scaling.scale(own)
+    return own
+
+
 def _load(
     config: StageConfig, tokenizer: PreTrainedTokenizerBase, growth: Growth | None
 ) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
     wanted = config.model.shape.model_dump()
     try:
-        own = _own_config(name, revision)
-        if config.model.rope_theta:
-            own.rope_parameters["rope_theta"] = config.model.rope_theta
-        if config.model.rope_scaling:
-            config.model.rope_scaling.scale(own)
+        own = parent_config(config)
         if growth and own.growing:
             check_grown_so(name, growth)
             own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}

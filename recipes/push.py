@@ -107,7 +107,7 @@ def push(
             revision=revision,
             commit_message=f"Upload {directory.name}",
         )
-    except HfHubHTTPError as error:
+    except (HfHubHTTPError, RuntimeError) as error:  # the latter while it uploads a large file
         raise RecipeError(
             f"{repo}: the Hub refused ({error}); check the owner, and with `hf auth whoami` that "
             "the token may write there"

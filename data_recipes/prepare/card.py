@@ -18,7 +18,7 @@ PERSONAL = "personal"
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def _size_category(documents: int) -> str:
+def size_category(documents: int) -> str:
     """Name the range of a number of documents as the Hub does."""
     for place, name in enumerate(_SIZES):
         if documents < 10 ** (place + 3):
@@ -32,7 +32,7 @@ def _front_matter(config: DataConfig, manifests: list[Manifest]) -> str:
         "language": sorted({m.language for m in train}),
         "license": sorted({m.licence.lower() for m in train}),
         "task_categories": ["text-generation"],
-        "size_categories": [_size_category(sum(m.documents for m in manifests))],
+        "size_categories": [size_category(sum(m.documents for m in manifests))],
         "tags": ["kormo", *(["synthetic"] if any(m.synthesizer for m in train) else [])],
         "pretty_name": config.output_dir.name,
     }

@@ -14,7 +14,7 @@ from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth_masks import set_masks
 
-from ..build import growth_of, model_config
+from ..build import growth_of, model_config, parent_config
 from ..opened_run import OpenedRun
 from ..rules import token_ids
 from .checkpoints import SHARDED, checkpoint_step, find_damage, list_checkpoints
@@ -65,9 +65,8 @@ def saved_config(run: OpenedRun, directory: Path) -> KORMoConfig:
     for place in (directory, run.directory / FINAL):
         if (place / "config.json").is_file():
             return KORMoConfig.from_pretrained(place)
-    parent = Path(run.config.model.init_from or "")
-    if run.config.model.init_from and (parent / "config.json").is_file():
-        return KORMoConfig.from_pretrained(parent)
+    if run.config.model.init_from:
+        return parent_config(run.config)
     return model_config(run.config, run.tokenizer)
 
 

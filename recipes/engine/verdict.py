@@ -7,6 +7,7 @@ from typing import Any
 from ..config import StageConfig
 
 # How far losses (nats per token) may differ and still be called rounding: our choice.
+# In fp32, two threads in place of one moved the losses of a model of 64 units by 2e-7 in ten steps.
 _BOUND = {"fp32": 1e-4, "bf16": 1e-2}
 
 
@@ -66,7 +67,7 @@ def judge(found: Sequence[Comparison], bound: float) -> str:
         first = min(f.first for f in found if f.first is not None)
         return (
             f"equal to rounding: {steps:,} losses differ by at most {largest:.2g} nats (bound "
-            f"{bound:g}), first at step {first:,}"
+            f"{bound:g}); losses, gradient norms or weights differ from step {first:,} on"
         )
     step, (was, now) = next(
         (step, pair)

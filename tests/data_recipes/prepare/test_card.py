@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from data_recipes.common.config_files import load_config, read_yaml
-from data_recipes.prepare.card import write_card
+from data_recipes.prepare.card import size_category, write_card
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokens.manifest import read_manifest
@@ -19,6 +19,11 @@ def row_of(card: str, *first: str) -> list[str]:
     start = f"| {' | '.join(first)} |"
     line = next(own for own in card.splitlines() if own.startswith(start))
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_sizes_are_named_as_the_hub_does() -> None:
+    named = {999: "n<1K", 1000: "1K<n<10K", 10**9: "1B<n<10B", 10**12: "n>1T"}
+    assert {number: size_category(number) for number in named} == named
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def test_every_prepared_corpus_has_one(data_dir: Path) -> None:
     text = (data_dir / "README.md").read_text(encoding="utf-8")
     card = DatasetCard(text)
     assert card.data.language == ["en", "ko"] and card.data.license == ["apache-2.0"]
-    assert card.data.size_categories == ["1K<n<10K"] and "synthetic" in card.data.tags
+    assert card.data.size_categories == ["n<1K"] and "synthetic" in card.data.tags
     for name in ("web_ko", "stories_en"):
         train, heldout = (
             read_manifest(data_dir / "shards" / name / split) for split in ("train", "heldout")
