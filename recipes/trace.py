@@ -6,8 +6,8 @@
 
 Of a RUN of pretraining, the sources of its mixture are searched and the steps named that read each
 span; of SHARDS, all training splits below the directory. The first search makes an index beside
-each source (about 5 bytes for each byte of English text, 7 for three of Korean), later ones take
-milliseconds.
+each source (5 bytes for a byte of English text, 7 for the three of a Korean letter), later ones
+take milliseconds.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import tempfile
 from dataclasses import dataclass
 from importlib import import_module
@@ -62,9 +63,16 @@ def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[Rep
         record: its `reproduce.json`.
         count: steps of each, at most.
     """
-    recorded = sorted(map(int, record["steps"]))
+    recorded = set(map(int, record["steps"]))
+
+    def end_of(first: int) -> int:
+        """Last step that there is something to compare of, `count` from the first at most."""
+        return (
+            next(s for s in itertools.count(first) if s not in recorded or s == first + count) - 1
+        )
+
     start, checkpoint = record["attempts"][0]["from_step"], run.config.schedule.branch_from
-    end = min(start + count, run.steps.total, recorded[-1] if recorded else 0)
+    end = end_of(start + 1)
     missing = "" if end > start else "no step of it was recorded"
     if checkpoint is not None and not checkpoint.is_dir():
         missing = f"the branching point {checkpoint} is gone"
@@ -72,7 +80,7 @@ def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[Rep
     for later in reversed(list_checkpoints(run.directory)):
         step = checkpoint_step(later)
         if step + 1 in recorded and step > start and find_damage(later) is None:
-            end = min(step + count, recorded[-1])
+            end = end_of(step + 1)
             name = f"steps {step + 1:,} to {end:,}, from {later.name}"
             return [*windows, ReplayWindow(name, later, step, end)]
     gone = "no whole checkpoint lies before steps that were recorded"

@@ -17,6 +17,7 @@ from ..config import StageConfig
 FINAL = "final"
 RECIPE = "recipe.yaml"
 REPRODUCE = "reproduce.json"
+OTHER_BYTES = "has other bytes"
 Inputs = dict[str, dict[str, str]]
 
 
@@ -84,7 +85,7 @@ def find_changes(inputs: Inputs, directory: Path) -> list[str]:
         if not path.is_file():
             changes.append(f"{name} ({path}) is not there")
         elif sha256_file(path) != recorded["sha256"]:
-            changes.append(f"{name} ({path}) has other bytes than when the run read it")
+            changes.append(f"{name} ({path}) {OTHER_BYTES} than when the run read it")
     return changes
 
 

@@ -26,7 +26,7 @@ from ..read_order import Spelling
 FOLDER = "trace"
 _RECORD = "index.json"
 _VERSION = 1
-# Bytes of text that are sorted at a time: half a GB of memory. A document is never parted.
+# Bytes of text that are sorted at a time: about a GB of memory. A document is never parted.
 BLOCK_BYTES = 16_000_000
 _DOCUMENTS = 256  # that are spelled at a time
 _END = 0xFF  # of a document; in no UTF-8 text

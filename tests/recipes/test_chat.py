@@ -261,3 +261,12 @@ def test_token_ids_that_disagree_are_refused(chat_dir: Path, how: str) -> None:
     break_ids(tokenizer, model, how)
     with pytest.raises(ValueError, match=how):
         check_token_ids(tokenizer, model.config, model.generation_config)
+
+
+def test_an_answer_is_traced_without_its_reasoning(chat_dir: Path) -> None:
+    chat = make_chat(chat_dir, max_tokens=100)
+    traced: list[str] = []
+    chat.after_answer = traced.append
+    forced(chat, "이유\n</think>\n\n네<|EOT|>")
+    chat.ask("좋아?")
+    assert traced == ["네"]
