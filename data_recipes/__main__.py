@@ -1,4 +1,4 @@
-"""Command line of the data recipes: `python -m data_recipes COMMAND …`.
+"""Make, clean, look at and tokenise data: `kormo data COMMAND …`, or `python -m data_recipes`.
 
 Arguments are declared here, and a command's own module is imported once they are read, so that
 `--help` and a mistyped option cost no import of what works on data.
@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .common.arguments import add_overrides, program_name, refuse_options
 from .common.errors import RecipeError
+from .common.extras import how_to_install
 from .prepare import STEPS
 
 
@@ -36,8 +38,10 @@ class _Dropped(argparse.Action):
         parser.error(f"{self.option_strings[0]} is gone: {self.const}")
 
 
-def _recipe(folder: str = "", executor: bool = False) -> Callable[[argparse.ArgumentParser], None]:
-    """Return what declares a recipe, and where it runs."""
+def _recipe(
+    folder: str = "", executor: bool = False, example: str = "shards.heldout_fraction=0.01"
+) -> Callable[[argparse.ArgumentParser], None]:
+    """Return what declares a recipe, where it runs, and an example of a value set."""
 
     def declare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
@@ -50,7 +54,7 @@ def _recipe(folder: str = "", executor: bool = False) -> Callable[[argparse.Argu
                 "--executor",
                 help="YAML of where to run, or its name in data_recipes/configs/executors",
             )
-        parser.add_argument("overrides", nargs="*", metavar="key=value")
+        add_overrides(parser, example)
 
     return declare
 
@@ -80,7 +84,7 @@ def _mixture(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept Korean synthetic text from one synthesizer in stage 2",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    add_overrides(parser, "tokens=60e9")
 
 
 def _packing(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +128,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
         "--packing", choices=("concat", "best_fit"), default="concat", help="as trained (concat)"
     )
     window.add_argument("--tokenizer", type=Path, help="its directory, if not in the output_dir")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    add_overrides(parser, "output_dir=runs/other")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +137,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
 
 
 def _synthesize(parser: argparse.ArgumentParser) -> None:
-    _recipe("/synthesize", executor=True)(parser)
+    _recipe("/synthesize", executor=True, example="output_dir=runs/other")(parser)
     parser.add_argument(
         "--show", type=int, metavar="N", help="print the first N prompts, ask nothing, and stop"
     )
@@ -173,7 +177,7 @@ def _diversity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/diversity"), help="folder of the report"
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    add_overrides(parser, "sample_megabytes=5")
 
 
 def _corpus(parser: argparse.ArgumentParser) -> None:
@@ -256,7 +260,7 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
     "tokenizer-study": (
         _in("tokenizer.study"),
         "tokenizers compared by bytes per token",
-        _recipe("/tokenizer_study"),
+        _recipe("/tokenizer_study", example="output_dir=runs/other"),
     ),
     "expand-tokenizer": (
         _in("prepare.prepare", "run_expand_tokenizer"),
@@ -277,12 +281,12 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
     "difficulty": (
         _in("difficulty.run"),
         "questions that models of two sizes get wrong",
-        _recipe("/difficulty"),
+        _recipe("/difficulty", example="output_dir=runs/other"),
     ),
     "translate": (
         _in("translate.run"),
         "such questions in Korean, with nothing else changed",
-        _recipe("/translate"),
+        _recipe("/translate", example="output_dir=runs/other"),
     ),
     "diversity": (
         _in("diversity.command"),
@@ -307,18 +311,33 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read a command line (by default the program's own); `command` is the command's name."""
-    parser = argparse.ArgumentParser(prog="python -m data_recipes", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    parser = argparse.ArgumentParser(
+        prog=program_name("data_recipes"), description=__doc__.partition("\n")[0]
+    )
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", dest="command"
+    )
     for name, (_, about, declare) in _COMMANDS.items():
-        declare(commands.add_parser(name, help=about))
-    return parser.parse_args(argv)
+        declare(
+            commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        )
+    args, unknown = parser.parse_known_args(argv)
+    if "overrides" in args:
+        refuse_options(None, unknown, argv)
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; what a user can mend is one line on stderr, and exit status 1."""
-    args = parse_arguments(argv)
     try:
+        args = parse_arguments(argv)
         _COMMANDS[args.command][0](args)
+    except ModuleNotFoundError as error:
+        if (message := how_to_install(error, "data")) is None:
+            raise
+        sys.exit(f"error: {message}")
     except (RecipeError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 
 from .command import run_command
@@ -113,7 +114,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Arguments, with the function to call as `run`."""
     if argv[:1] == ["compare"]:
         parser = argparse.ArgumentParser(
-            prog="python -m eval compare",
+            prog=f"{program_name('eval')} compare",
             description="Compares two runs task by task, on the same questions.",
         )
         parser.add_argument(
@@ -124,7 +125,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         return parser.parse_args(argv[1:])
     if argv[:1] == ["ladder"]:
         parser = argparse.ArgumentParser(
-            prog="python -m eval ladder",
+            prog=f"{program_name('eval')} ladder",
             description="Evaluates checkpoints one after the other, and reports on them together.",
         )
         parser.add_argument("models", nargs="+", metavar="CKPT", help="from the first to the last")
@@ -139,7 +140,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.set_defaults(run=_ladder)
         return parser.parse_args(argv[1:])
     parser = argparse.ArgumentParser(
-        prog="python -m eval",
+        prog=program_name("eval"),
         description="Evaluates a model on suites of tasks, and writes a report.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 
 from .command import run_command
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             others are fetched, and the same command goes on with those that are missing.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m eval.local_data", description="Fetch the data of tasks for --data-dir."
+        prog=program_name("eval.local_data"), description="Fetch the data of tasks for --data-dir."
     )
     parser.add_argument("--out", type=Path, required=True, help="root of the local data")
     parser.add_argument("--suite", action="append", default=[], help="may be repeated")

@@ -1,11 +1,12 @@
-"""The command `kormo`: every command of the recipes under one name.
+"""Every command of the recipes under one name.
 
     kormo data prepare --config tiny.yaml
     kormo train stage2 --dry-run
     kormo eval --model runs/tiny/stage2/final --suite quick
 
-`kormo COMMAND --help` explains a command. Several processes are started by a launcher:
-`accelerate launch recipes/stage2.py` or `torchrun -m recipes train stage2`.
+`kormo COMMAND --help` explains a command. `kormo train` is one process; several are started by a
+launcher: `accelerate launch --config_file recipes/configs/accelerate/one_node.yaml
+recipes/stage2.py`, or `torchrun --nproc_per_node 2 -m recipes train stage2`.
 """
 
 import runpy

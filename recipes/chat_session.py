@@ -12,8 +12,8 @@ from transformers import (
 )
 
 import modeling_kormo  # noqa: F401  (registers the model)
+from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import spelled_token
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
     chat_generation_config,

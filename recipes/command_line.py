@@ -14,8 +14,10 @@ from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
+from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import Strict, find_config, load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.extras import how_to_install
 
 from .config import StageConfig
 from .post.dpo_config import DPOStageConfig
@@ -77,8 +79,9 @@ def parse_command_line(stage: str, description: str, argv: list[str] | None = No
         help="YAML file, or its path below recipes/configs (default: %(default)s)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    args = parser.parse_intermixed_args(argv)
+    add_overrides(parser, "optimizer.learning_rate=1e-3")
+    args, unknown = parser.parse_known_intermixed_args(argv)
+    refuse_options(SCHEMAS.get(stage, StageConfig), unknown, argv)
     path = find_config(args.config, CONFIGS)
     config = load_stage(path, stage, args.overrides)
     if config.stage != stage:
@@ -136,12 +139,13 @@ def exit_on_error(main: Callable[[], None]) -> None:
         _leave(
             "interrupted; the same command goes on from the last checkpoint", _INTERRUPTED_STATUS
         )
-    except (RecipeError, OSError, SafetensorError) as error:
+    except (RecipeError, OSError, SafetensorError, ModuleNotFoundError) as error:
+        missing = isinstance(error, ModuleNotFoundError) and how_to_install(error, "train")
         # Of the system's errors, those that a user can mend; any other is a bug to be traced.
-        if not isinstance(error, RecipeError) and not cannot_write(error):
+        if not (isinstance(error, RecipeError) or missing or cannot_write(error)):
             raise
         sys.stderr.flush()
-        rank, message = int(os.environ.get("RANK", "0")), str(error)
+        rank, message = int(os.environ.get("RANK", "0")), missing or str(error)
         alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and rank == 0
         who = "" if alone else f"rank {rank} on {socket.gethostname()}: "
         if rank == 0:

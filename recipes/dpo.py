@@ -1,8 +1,8 @@
 """Preference tuning (DPO): of two answers to a question, the better one becomes likelier.
 
-    accelerate launch recipes/dpo.py                                # tiny, minutes on a laptop
-    accelerate launch recipes/dpo.py --config 1b/dpo.yaml --dry-run
-    accelerate launch recipes/dpo.py preference.beta=0.05 logging.output_dir=runs/x
+    kormo train dpo                                                 # tiny, minutes on a laptop
+    kormo train dpo --config 1b/dpo.yaml --dry-run
+    kormo train dpo preference.beta=0.05 logging.output_dir=runs/x
 
 It starts from the SFT model, which is also the reference. The same tokens count as in SFT: of an
 answer its reasoning, `</think>`, words and end of turn, not the prompt, `<think>` or an empty think

@@ -1,7 +1,7 @@
 """A new language for a model whose vocabulary was expanded: new rows first, then everything.
 
-    accelerate launch recipes/expand.py                  # tiny: Korean for an English model
-    accelerate launch recipes/expand.py --config 10b/expand.yaml --dry-run
+    kormo train expand                                   # tiny: Korean for an English model
+    kormo train expand --config 10b/expand.yaml --dry-run
 
 It starts from what `kormo expand-vocabulary` made. First the new rows of embedding and head are
 trained alone, so that they fit the model as it is; then both matrices; then all weights, which is

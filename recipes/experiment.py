@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
@@ -122,8 +123,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--publish", action="store_true", help="like --report, and renew docs/experiments.md"
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the experiment")
-    return parser.parse_intermixed_args()
+    add_overrides(parser, "seeds=[1,2]", "the experiment")
+    args, unknown = parser.parse_known_intermixed_args()
+    refuse_options(ExperimentConfig, unknown)
+    return args
 
 
 def main() -> None:

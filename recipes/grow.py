@@ -1,8 +1,8 @@
 """Growth: a deeper and wider model from a trained one, which computes the same at first.
 
-    accelerate launch recipes/grow.py                               # tiny, from stage 2
-    accelerate launch recipes/grow.py --config 10b/grow.yaml --dry-run
-    accelerate launch recipes/grow.py --config motif/grow.yaml --dry-run    # 70B to 102B
+    kormo train grow                                                # tiny, from stage 2
+    kormo train grow --config 10b/grow.yaml --dry-run
+    kormo train grow --config motif/grow.yaml --dry-run    # 70B to 102B
 
 Depth as in LLaMA-Pro, width as in Masked Structure Growth, as Llama-3-Motif combined them
 (arXiv 2509.03972). The masks are a function of the step, so that a run that was interrupted goes on

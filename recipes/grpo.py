@@ -1,8 +1,8 @@
 """Reinforcement learning with verifiable rewards (GRPO) on questions whose answers can be checked.
 
-    accelerate launch recipes/grpo.py                           # tiny, minutes on a laptop
-    accelerate launch recipes/grpo.py --config 1b/grpo.yaml
-    accelerate launch recipes/grpo.py schedule.steps=10 logging.output_dir=runs/x
+    kormo train grpo                                            # tiny, minutes on a laptop
+    kormo train grpo --config 1b/grpo.yaml
+    kormo train grpo schedule.steps=10 logging.output_dir=runs/x
 
 It starts from a chat model. Several completions of each question are sampled and scored by the
 rewards in recipes/post/rewards.py; those better than their group's mean become likelier. Started

@@ -126,8 +126,8 @@ def check_parent(init_from: str | None, size: str, stage: str) -> bool:
     name = f"{size}/{stage}.yaml"
     if size not in SELF_CONTAINED:
         raise RecipeError(
-            f"{init_from}: parent model missing; make it with\n  accelerate launch "
-            f"recipes/{stage}.py --config {name}"
+            f"{init_from}: parent model missing; make it with\n"
+            f"  kormo train {stage} --config {name}"
         )
     output = load_stage(CONFIGS / name, stage).logging.output_dir / FINAL
     if output.resolve() != Path(init_from).resolve():

@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 
@@ -66,8 +67,9 @@ def main() -> None:
     parser.add_argument("--data", help="chat data in place of the recipe's")
     parser.add_argument("-n", type=int, default=2, help="conversations to show (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed shows others")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    args = parser.parse_args()
+    add_overrides(parser, "data.overlong=drop")
+    args, unknown = parser.parse_known_intermixed_args()
+    refuse_options(SFTStageConfig, unknown)
     model = [f"model.init_from={args.model}"] if args.model else []
     path = find_config(Path(args.config), CONFIGS)
     config = load_config(path, SFTStageConfig, [*args.overrides, *model])

@@ -1,8 +1,8 @@
 """Long-context mid-training: windows of 32,768 tokens, long documents with short text among them.
 
-    accelerate launch recipes/midtrain_long.py                      # tiny: 256 to 2,048 tokens
-    accelerate launch recipes/midtrain_long.py --config 10b/midtrain_long.yaml --dry-run
-    accelerate launch recipes/midtrain_long.py model.rope_theta=2_000_000 logging.output_dir=runs/x
+    kormo train midtrain_long                                       # tiny: 256 to 2,048 tokens
+    kormo train midtrain_long --config 10b/midtrain_long.yaml --dry-run
+    kormo train midtrain_long model.rope_theta=2_000_000 logging.output_dir=runs/x
 
 It starts from stage 2's weights with a fresh optimizer (KORMo section 4: 10.3 B tokens). A mixture
 with too little short text is refused: without it, math and code degrade. Documents still do not see

@@ -1,7 +1,7 @@
 """Reasoning mid-training: traces as raw text, everything learned but `<think>` itself.
 
-    accelerate launch recipes/midtrain_reasoning.py                 # tiny, minutes on a laptop
-    accelerate launch recipes/midtrain_reasoning.py --config 10b/midtrain_reasoning.yaml --dry-run
+    kormo train midtrain_reasoning                                  # tiny, minutes on a laptop
+    kormo train midtrain_reasoning --config 10b/midtrain_reasoning.yaml --dry-run
 
 It starts from the long-context weights with a fresh optimizer (KORMo section 4: 157.8 B tokens).
 Question, English chain of thought and Korean or English answer are one document; `<think>` carries

@@ -1,8 +1,8 @@
 """Supervised fine-tuning: a model that answers, and that thinks when it is asked to.
 
-    accelerate launch recipes/sft.py                                # tiny, minutes on a laptop
-    accelerate launch recipes/sft.py --config 1b/sft.yaml --dry-run
-    accelerate launch recipes/sft.py model.init_from=KORMo-Team/KORMo-10B-base --config 10b/sft.yaml
+    kormo train sft                                                 # tiny, minutes on a laptop
+    kormo train sft --config 1b/sft.yaml --dry-run
+    kormo train sft model.init_from=KORMo-Team/KORMo-10B-base --config 10b/sft.yaml
 
 Conversations with and without reasoning are rendered by the chat template, which also marks what
 carries loss: reasoning, `</think>`, answer and end of turn; not `<think>`, which opens the

@@ -1,8 +1,8 @@
 """Stage 1: pretraining from random weights on web-heavy text (KORMo section 4: 1 T tokens).
 
-    accelerate launch recipes/stage1.py                             # tiny, minutes on a laptop
-    accelerate launch recipes/stage1.py --config 10b/stage1.yaml --dry-run
-    accelerate launch recipes/stage1.py schedule.total_tokens=1_638_400 logging.output_dir=runs/x
+    kormo train stage1                                              # tiny, minutes on a laptop
+    kormo train stage1 --config 10b/stage1.yaml --dry-run
+    kormo train stage1 schedule.total_tokens=1_638_400 logging.output_dir=runs/x
 
 Started again after an interruption, it goes on from the last checkpoint.
 """

@@ -1,8 +1,8 @@
 """Stage 2: higher-quality text, synthetic Korean and reasoning (KORMo section 4: 1.8 T tokens).
 
-    accelerate launch recipes/stage2.py                             # tiny, minutes on a laptop
-    accelerate launch recipes/stage2.py --config 10b/stage2.yaml --dry-run
-    accelerate launch recipes/stage2.py optimizer.learning_rate=1e-3 logging.output_dir=runs/x
+    kormo train stage2                                              # tiny, minutes on a laptop
+    kormo train stage2 --config 10b/stage2.yaml --dry-run
+    kormo train stage2 optimizer.learning_rate=1e-3 logging.output_dir=runs/x
 
 It starts from stage 1's weights with a fresh optimizer: a new schedule warms up again, and the old
 moments belong to other data. Korean text from a single synthesizer is refused, because that run

@@ -29,9 +29,10 @@ def bounds() -> dict[str, str]:
     """Read the lower bounds of setup.cfg: `name==version` by name."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
-    required = parser["options"]["install_requires"].strip().splitlines()
+    extras = parser["options.extras_require"]
+    lists = (parser["options"]["install_requires"], *(extras[e] for e in ("data", "train", "eval")))
     found = {}
-    for requirement in map(Requirement, required):
+    for requirement in map(Requirement, "\n".join(lists).split()):
         for specifier in requirement.specifier:
             if specifier.operator == ">=":
                 found[requirement.name] = f"{requirement.name}=={specifier.version}"

@@ -5,10 +5,10 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
 
@@ -36,6 +36,8 @@ class Strict(BaseModel):
 
 
 Schema = TypeVar("Schema", bound=Strict)
+# Of a text, with the spelling that model cards have too.
+Licence = Annotated[str, Field(min_length=1, validation_alias=AliasChoices("licence", "license"))]
 
 
 class _Loader(yaml.SafeLoader):
@@ -170,6 +172,41 @@ def _known_keys(schema: type[BaseModel], location: tuple[Any, ...]) -> list[str]
     return list(schema.model_fields)
 
 
+def key_paths(schema: type[BaseModel], key: str, close: bool = False) -> list[str]:
+    """Find a key in a schema and its sections, those in lists left out.
+
+    Args:
+        schema: of a config.
+        key: its last name, such as `learning_rate`.
+        close: take the name most like it instead.
+
+    Returns:
+        Paths as overrides have them: `optimizer.learning_rate`.
+    """
+    paths: dict[str, list[str]] = {}
+
+    def walk(section: type[BaseModel], above: str) -> None:
+        for name, field in section.model_fields.items():
+            paths.setdefault(name, []).append(above + name)
+            listed = typing.get_origin(field.annotation) in (list, dict)
+            below = None if listed else _section(field.annotation)
+            if below is not None:
+                walk(below, f"{above}{name}.")
+
+    walk(schema, "")
+    names = difflib.get_close_matches(key, paths, n=1) if close else [key]
+    return [path for name in names for path in paths.get(name, [])]
+
+
+def _hint(schema: type[BaseModel], parents: tuple[Any, ...], key: str) -> str:
+    """What an unknown key may have meant: itself elsewhere, one like it here, one elsewhere."""
+    known = _known_keys(schema, parents)
+    here = difflib.get_close_matches(key, known, n=1)
+    if paths := key_paths(schema, key) or (here or key_paths(schema, key, close=True)):
+        return f"did you mean {' or '.join(map(repr, paths))}?"
+    return f"known keys: {', '.join(known)}"
+
+
 def _explain(schema: type[BaseModel], error: Any) -> str:
     *parents, last = error["loc"] or ("",)
     where = ".".join(map(str, error["loc"])) or "config"
@@ -177,10 +214,7 @@ def _explain(schema: type[BaseModel], error: Any) -> str:
         message = error["msg"].removeprefix("Value error, ")
         given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
         return f"{where}: {message}{given}"
-    known = _known_keys(schema, tuple(parents))
-    close = difflib.get_close_matches(str(last), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"
+    return f"{where}: unknown key; {_hint(schema, tuple(parents), str(last))}"
 
 
 def load_config(path: Path, schema: type[Schema], overrides: list[str]) -> Schema:

@@ -10,10 +10,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..common.control_tokens import spelled_token
 from ..common.errors import RecipeError
 from ..text.normalise import normalise
 from .files import resolve_files
 from .hub import HUB, hub_rows
+from .json_array import array_rows, is_array
+from .rows import SetAside
 from .templates import END_THINK, THINK
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -52,7 +55,7 @@ class Conversation:
 
 
 def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of JSONL or Parquet files, or of a Hub data set, with where they stand.
+    """Rows of JSONL, JSON or Parquet files, or of a Hub data set, with where they stand.
 
     Args:
         path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
@@ -65,7 +68,12 @@ def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}, row {number}", row
         return
     for file in resolve_files(path):
-        yield from _parquet(file) if file.suffix == ".parquet" else _json_lines(file)
+        if file.suffix == ".parquet":
+            yield from _parquet(file)
+        elif is_array(file):
+            yield from _json_array(file)
+        else:
+            yield from _json_lines(file)
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,6 +85,16 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 number += 1
     except pa.ArrowException as error:
         raise RecipeError(f"{file}: damaged Parquet file ({error}); get it again") from error
+
+
+def _json_array(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, row in enumerate(array_rows(file)):
+        where = f"{file}, row {number}"
+        if isinstance(row, SetAside):
+            raise RecipeError(f"{where}, byte {row.place}: {row.detail}")
+        if not isinstance(row[2], dict):
+            raise RecipeError(f"{where}: a row must be a JSON object")
+        yield where, row[2]
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -164,22 +182,6 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_nulls(v) for k, v in value.items() if v is not None}
     return [without_nulls(v) for v in value] if isinstance(value, list) else value
-
-
-def spelled_token(value: Any, tokens: Collection[str]) -> str | None:
-    """Find a control token spelled anywhere in a value: it would become a real one.
-
-    Args:
-        value: texts in lists and objects of any depth; keys count, too.
-        tokens: as the tokenizer spells them.
-    """
-    if isinstance(value, str):
-        return next((token for token in tokens if token in value), None)
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple):
-        return next((found for v in value if (found := spelled_token(v, tokens))), None)
-    return None
 
 
 def to_conversation(row: dict[str, Any], where: str) -> Conversation:

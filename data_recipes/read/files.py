@@ -1,6 +1,7 @@
 """Rows of raw text files, and those that cannot be read, with where they are.
 
-JSONL (.gz, .zst), Parquet, plain text, WET archives (text extracted from WARC), and Hub data sets.
+JSONL (.gz, .zst), arrays in JSON, Parquet, plain text, WET archives (text extracted from WARC), and
+Hub data sets.
 Nothing here stops at a bad row: it comes out as `SetAside`, and reading goes on.
 """
 
@@ -13,6 +14,7 @@ from typing import NoReturn
 from ..common.errors import RecipeError
 from . import jsonl, wet
 from .hub import HUB, read_hub
+from .json_array import SUFFIX as ARRAY_SUFFIX
 from .jsonl import parse_lines, read_jsonl
 from .parquet import parquet_columns, read_parquet
 from .rows import (
@@ -46,6 +48,8 @@ __all__ = [
 
 _WARC = (".warc", ".warc.gz")
 SUFFIXES = (*jsonl.SUFFIXES, ".parquet", ".txt", *wet.SUFFIXES)
+# Of a directory; a .json in it is as a rule about the data (dataset_info.json).
+_IN_DIRECTORY = tuple(suffix for suffix in SUFFIXES if suffix != ARRAY_SUFFIX)
 # Rows without the text column after which it is the column's name that is wrong, not the rows.
 _ROWS_WITHOUT_COLUMN = 100
 
@@ -53,19 +57,22 @@ _ROWS_WITHOUT_COLUMN = 100
 def resolve_files(path: str) -> list[Path]:
     """Files behind a path: a file, a directory (searched recursively) or a glob, sorted.
 
+    A `.json` is taken by its name or a glob, not as part of a directory.
+
     Raises:
         RecipeError: nothing there, or a file of a kind that no reader knows.
     """
     root = Path(path)
     if root.is_dir():
         found = (p for p in sorted(root.rglob("*")) if p.is_file())
-        files = [p for p in found if p.name.endswith((*SUFFIXES, *_WARC))]
+        files = [p for p in found if p.name.endswith((*_IN_DIRECTORY, *_WARC))]
     elif root.is_file():
         files = [root]
     else:
         files = [Path(p) for p in sorted(glob.glob(path, recursive=True))]
     if not files:
-        raise RecipeError(f"{path}: no such file, or no {', '.join(SUFFIXES)} in that directory")
+        kinds = ", ".join(_IN_DIRECTORY)
+        raise RecipeError(f"{path}: no such file, or no {kinds} in that directory")
     for file in files:
         if file.name.endswith(_WARC):
             raise RecipeError(

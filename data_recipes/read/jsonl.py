@@ -1,4 +1,4 @@
-"""JSON lines: plain, gzip or zstd."""
+"""JSON lines, plain, gzip or zstd, and arrays of the same rows."""
 
 import json
 from collections.abc import Iterator
@@ -8,9 +8,11 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
+from .json_array import SUFFIX as ARRAY_SUFFIX
+from .json_array import array_rows, is_array
 from .rows import BOM, Follow, Form, Reading, SetAside, row_of, sample
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ARRAY_SUFFIX)
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _PIECE = 256 * 2**10  # bytes read at a time
 _HEAD = 1000  # bytes of a line that is too long which are kept
@@ -156,13 +158,20 @@ def _share_of_lines(
             yield item
 
 
+def _row(place: int, length: int, value: Any) -> tuple[int, int, dict[str, Any]] | SetAside:
+    if isinstance(value, dict):
+        return place, length, value
+    detail = f"expected a JSON object, got {type(value).__name__}"
+    return SetAside(place, length, "not_an_object", detail, sample(repr(value)))
+
+
 def parse_lines(
     path: Path,
     limit: int,
     progress: Follow = lambda position: None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[int, int, dict[str, Any]] | SetAside]:
-    """Rows of a JSONL file: offset, length in bytes, and fields.
+    """Rows of a JSONL file or of a JSON array: offset, length in bytes, and fields.
 
     Args:
         path: the file.
@@ -171,6 +180,12 @@ def parse_lines(
         share: index and number of the shares that a file which is not compressed is read in; a
             line belongs to the one it begins in.
     """
+    if is_array(path):
+        for element in array_rows(path):
+            if not isinstance(element, SetAside) and element[1] > limit:
+                element = _too_long(*element[:2], repr(element[2])[:_HEAD].encode())
+            yield element if isinstance(element, SetAside) else _row(*element)
+        return
     for item in _share_of_lines(path, limit, progress, share):
         if isinstance(item, SetAside):
             yield item
@@ -181,13 +196,7 @@ def parse_lines(
         if not line.strip():
             continue  # a blank line between rows is no document
         fields = _parse(line, place)
-        if isinstance(fields, SetAside):
-            yield fields
-        elif isinstance(fields, dict):
-            yield place, len(line), fields
-        else:
-            detail = f"expected a JSON object, got {type(fields).__name__}"
-            yield SetAside(place, len(line), "not_an_object", detail, sample(line))
+        yield fields if isinstance(fields, SetAside) else _row(place, len(line), fields)
 
 
 def read_jsonl(

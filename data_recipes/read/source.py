@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from ..common.config_files import Strict
+from ..common.config_files import Licence, Strict
 from .rows import Form
 from .templates import form_of
 
@@ -29,7 +29,7 @@ class SourceConfig(Strict):
     text_column: str = "text"
     template: str | None = None
     language: str
-    licence: str
+    licence: Licence
     synthesizer: str | None = None
 
     @model_validator(mode="after")

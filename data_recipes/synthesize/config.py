@@ -8,7 +8,7 @@ from pydantic import Field, computed_field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
 from ..ask.prompts import Prompt
-from ..common.config_files import Strict
+from ..common.config_files import Licence, Strict
 from ..common.errors import RecipeError
 from ..engine.executor_config import ExecutorConfig
 from ..filter.profiles import FilterConfig
@@ -157,7 +157,7 @@ class SynthesizeConfig(Strict):
     form: Literal["text", "reasoning"] = "text"
     validation: ValidationConfig
     floor: FloorConfig
-    licence: str = Field(min_length=1)
+    licence: Licence
     cap: Annotated[float, Field(gt=0)] | None = None
     read: ReadConfig = ReadConfig()
     executor: ExecutorConfig = ExecutorConfig()

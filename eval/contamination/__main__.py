@@ -12,6 +12,7 @@ missing.
 import argparse
 from pathlib import Path
 
+from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import align
 from data_recipes.decontaminate.config import DecontaminateConfig
@@ -26,7 +27,7 @@ from .search import Search
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m eval.contamination", description=(__doc__ or "").partition("\n")[0]
+        prog=program_name("eval.contamination"), description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--model", type=Path, required=True, help="a stage's final/ directory")
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")

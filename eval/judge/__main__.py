@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
+from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 from data_recipes.common.run_dir import DirectoryLock
@@ -29,7 +30,7 @@ from .verdicts import ask_judge, load_pairwise, load_single, pairwise, single
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m eval.judge", description=(__doc__ or "").partition("\n")[0]
+        prog=program_name("eval.judge"), description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument(

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
@@ -32,7 +33,7 @@ _ANSWER_TOKENS, _THINKING_TOKENS = 64, 2048
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m eval.needle", description=(__doc__ or "").partition("\n")[0]
+        prog=program_name("eval.needle"), description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--model", required=True, help="model directory or Hub id")
     parser.add_argument(

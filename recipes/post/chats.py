@@ -98,7 +98,10 @@ def _write_chats(
     tokenize = ChatTokenizer(tokenizer, length, config.overlong)
     rows, left_out = _read(config, tokenize, directory / "rows")
     groups = rows["group"][:] if config.balance else None
-    chosen = select(rows["thinking"][:], groups, config.thinking_share, config.seed)
+    thinking = rows["thinking"][:]
+    if config.thinking_share and not any(thinking):
+        print("data.thinking_share: no conversation has reasoning; the data are taken as they are")
+    chosen = select(thinking, groups, config.thinking_share, config.seed)
     if len(chosen) < len(rows):
         left_out["not_chosen"] = len(rows) - len(chosen)
     digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
@@ -181,7 +184,8 @@ def select(
         thinking: of each conversation, whether its last answer came with reasoning.
         groups: of each, the value that shall be equally frequent, within thinking and not, such as
             a difficulty: KORMo's SFT data are balanced by it (section 5). `None`: as they are.
-        share: of conversations with reasoning; `None`: as they are.
+        share: of conversations with reasoning; `None`: as they are, which is also what data
+            without any reasoning are.
         seed: of the choice.
 
     Returns:
@@ -193,7 +197,7 @@ def select(
     kinds = {kind: [i for i, t in enumerate(thinking) if t == kind] for kind in (True, False)}
     if groups is not None:
         kinds = {kind: _balanced(own, groups, seed) for kind, own in kinds.items()}
-    if share is not None:
+    if share == 1 or (share is not None and any(thinking)):
         shares = {True: share, False: 1 - share}
         for kind, own in shares.items():
             if own and not kinds[kind]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_recipes.common.config_files import Strict
+from data_recipes.common.config_files import Licence, Strict
 
 from ..config import AdamWConfig, PrecisionConfig, RunLoggingConfig
 
@@ -46,7 +46,7 @@ class GRPODataConfig(Strict):
     paths: list[Path] = Field(min_length=1)
     question_column: str = "question"
     answer_column: str = "value"
-    licence: str
+    licence: Licence
     max_prompt_tokens: int = Field(gt=0)
     seed: int = 42
 

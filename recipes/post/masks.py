@@ -14,8 +14,9 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
+from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import Conversation, flaw, spelled_token
+from data_recipes.read.conversations import Conversation, flaw
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.chat_config import control_tokens
 from modeling_kormo.loss_kormo import IGNORE_INDEX

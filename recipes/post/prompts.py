@@ -11,8 +11,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.answers import extract_answer
+from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import ROLES, clean_messages, read_rows, spelled_token
+from data_recipes.read.conversations import ROLES, clean_messages, read_rows
 from modeling_kormo.chat_config import control_tokens
 
 from .grpo_config import GRPODataConfig

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_recipes.common.config_files import Strict
+from data_recipes.common.config_files import Licence, Strict
 
 from ..config import AdamWConfig, BatchConfig, RunLoggingConfig, ShardingConfig
 
@@ -52,7 +52,7 @@ class ChatSource(Strict):
     """A data set.
 
     Attributes:
-        path: file, directory or glob (JSONL, Parquet), or
+        path: file, directory or glob (JSONL, JSON array, Parquet), or
             `hub://owner/name[@revision][:config[:split]]`.
         language: code.
         licence: for the model card.
@@ -61,7 +61,7 @@ class ChatSource(Strict):
 
     path: str
     language: str
-    licence: str
+    licence: Licence
     max_rows: int | None = Field(default=None, gt=0)
 
 
@@ -71,7 +71,7 @@ class ChatDataConfig(Strict):
     Attributes:
         sources: data sets; equal rows are not looked for.
         thinking_share: share of conversations whose answer comes with reasoning; `None` takes the
-            data as they are.
+            data as they are, as do data without any reasoning.
         balance: column whose values are made equally frequent, such as a difficulty; `None` takes
             the data as they are.
         overlong: `cut` whole exchanges at the end of a conversation longer than the window, or

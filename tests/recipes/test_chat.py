@@ -24,6 +24,7 @@ from recipes.chat_screen import AnswerStreamer, ChatScreen
 from recipes.chat_session import Chat, load_chat_model
 from tests import processes
 from tests.random_model import random_model
+from tests.test_extras import KORMO, without_extras
 
 KOREAN = "뷁쉙 훈민정음은 똠방각하의 것이 아니다. 😀\n\n\n끝"
 
@@ -270,3 +271,9 @@ def test_an_answer_is_traced_without_its_reasoning(chat_dir: Path) -> None:
     forced(chat, "이유\n</think>\n\n네<|EOT|>")
     chat.ask("좋아?")
     assert traced == ["네"]
+
+
+def test_chat_needs_no_extra(chat_dir: Path) -> None:
+    words = ["chat", str(chat_dir), "--max-tokens", "4", "--thinking", "off", "--seed", "1"]
+    done = without_extras(KORMO, *words, lines="안녕?\n")
+    assert done.returncode == 0 and not done.stderr, done.stderr

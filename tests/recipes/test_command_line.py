@@ -47,7 +47,7 @@ def test_a_rank_without_a_launcher_is_not_silent() -> None:
 
 
 def test_accelerate_that_starts_one_process_of_two_is_refused() -> None:
-    launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "--config_file"]
+    launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "-q", "--config_file"]
     launch += [str(CONFIGS / "accelerate" / "cpu.yaml"), "--num_processes", "2"]
     result = subprocess.run(
         [sys.executable, *launch, str(ROOT / "recipes" / "stage1.py")],
@@ -56,6 +56,8 @@ def test_accelerate_that_starts_one_process_of_two_is_refused() -> None:
         env=environment(),
     )
     assert result.returncode and "asked for several processes and started one" in result.stderr
+    # Nothing of the launcher's stands around the message: no warning of defaults, no trace.
+    assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr, result.stderr
     # What it names instead is what the tests of two ranks start: torchrun.
     assert "torchrun --nproc_per_node 2 recipes/stage1.py" in result.stderr
 

@@ -44,9 +44,20 @@ def test_a_mistake_in_the_config_is_told_without_torch(no_torch: Path) -> None:
         ("stage2", "batch.micro_bach=3", "did you mean 'micro_batch'"),
         ("stage1", "schedule.decay_tokens=999_999_999", "exceed the stage"),
         ("sft", "optimizer.learning_rate=many", "optimizer.learning_rate"),
+        ("stage2", "--learning_rate=1e-3", "set as optimizer.learning_rate=1e-3\n"),
+        ("dpo", "learning_rate=1e-3", "did you mean 'optimizer.learning_rate'?"),
     ):
         result = kormo("train", stage, "--dry-run", mistake, cwd=ROOT, path=no_torch)
         assert result.returncode == 1 and message in result.stderr, result.stderr
+
+
+def test_options_of_data_that_are_keys_are_told_so(no_torch: Path) -> None:
+    words = ["data", "prepare", "--config", "tiny.yaml", "--filter.min_words", "3"]
+    result = kormo(*words, cwd=ROOT, path=no_torch)
+    assert result.returncode == 1
+    assert "a value of the YAML is set as filter.min_words=3\n" in result.stderr
+    result = kormo("data", "--help", cwd=ROOT, path=no_torch)
+    assert result.stdout.startswith("usage: kormo data ") and "\ncommands:\n" in result.stdout
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_command(tmp_path: Path) -> None:

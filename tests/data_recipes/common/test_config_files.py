@@ -1,11 +1,19 @@
 """Config files: bases, overrides, and errors that say what to do."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 from pydantic import Field
 
-from data_recipes.common.config_files import Strict, apply_override, load_config, read_yaml
+from data_recipes.common.arguments import add_overrides, refuse_options
+from data_recipes.common.config_files import (
+    Licence,
+    Strict,
+    apply_override,
+    load_config,
+    read_yaml,
+)
 from data_recipes.common.errors import RecipeError
 
 
@@ -42,6 +50,39 @@ def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
     assert "inner.rate: Input should be greater than 0 (given: -1)" in message
     assert "items.0.rtae: unknown key; did you mean 'rate'" in message
     assert "nmae: unknown key; did you mean 'name'" in message
+
+
+def test_a_key_of_another_section_is_named_with_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "inner: {rate: 1}\nrate: 2\nmixtur: {}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_config(path, Outer, [])
+    assert "rate: unknown key; did you mean 'inner.rate'?" in str(caught.value)
+    assert "mixtur: unknown key; did you mean 'inner.mixture'?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "1e-3"], "--rate: .* set as inner.rate=1e-3$"),
+        (["--inner-rate=2"], "--inner-rate: .* set as key=value"),
+        (["--inner.rate=2"], "--inner.rate: .* set as inner.rate=2$"),
+        (["name=y", "--rate"], "--rate: .* set as inner.rate=VALUE$"),
+    ],
+)
+def test_an_option_that_is_a_key_of_the_yaml(words: list[str], said: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_overrides(parser, "inner.rate=2")
+    _, unknown = parser.parse_known_intermixed_args(words)
+    with pytest.raises(RecipeError, match=said):
+        refuse_options(Outer, unknown, words)
+
+
+def test_the_licence_in_both_spellings() -> None:
+    class Source(Strict):
+        licence: Licence
+
+    assert Source(licence="MIT") == Source.model_validate({"license": "MIT"})
+    assert Source(licence="MIT").model_dump() == {"licence": "MIT"}
 
 
 def test_a_key_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:

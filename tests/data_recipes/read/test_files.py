@@ -19,6 +19,7 @@ import zstandard
 from warcio.warcwriter import WARCWriter
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import read_rows
 from data_recipes.read.files import (
     Row,
     SetAside,
@@ -389,6 +390,32 @@ def test_no_damage_stops_reading_or_loses_rows_unseen(tmp_path: Path, name: str)
         assert len(rows) >= 30 or aside or borders
         hurt += bool(aside)
     assert hurt > 5
+
+
+def test_an_array_of_rows_is_read_and_what_is_broken_has_its_place(tmp_path: Path) -> None:
+    rows = [{"text": text, "id": n} for n, text in enumerate(TEXTS)]
+    path = tmp_path / "alpaca.json"
+    for indent in (None, 2):
+        path.write_text(json.dumps(rows, ensure_ascii=False, indent=indent), encoding="utf-8")
+        found, aside = read(path)
+        assert [row.text for row in found] == TEXTS and not aside
+        data = path.read_bytes()
+        assert [data[row.place : row.place + 1] for row in found] == [b"{"] * 3
+        assert json.loads(found[2].metadata) == {"id": 2}
+        assert [row for _, row in read_rows(str(path))] == rows
+    path.write_text('[{"text": "가"}, 7, {"text": "나"}, {"te')
+    found, aside = read(path)
+    assert [row.text for row in found] == ["가", "나"]
+    assert [(a.reason, a.place) for a in aside] == [("not_an_object", 18), ("broken_json", 38)]
+    path.write_text('[{"text": "가"}')
+    assert [a.reason for a in read(path)[1]] == ["truncated"]
+    with pytest.raises(RecipeError, match="alpaca.json, row 1, byte 16: the array ends early"):
+        list(read_rows(str(path)))
+    # JSON lines go by the same name on the Hub; in a directory it is about the data.
+    path.write_text('{"text": "가"}\n{"text": "나"}\n')
+    assert [row.text for row in read(path)[0]] == ["가", "나"]
+    with pytest.raises(RecipeError, match="no .jsonl"):
+        resolve_files(str(tmp_path))
 
 
 def test_missing_and_unknown_files(tmp_path: Path) -> None:

@@ -281,7 +281,11 @@ def test_selection_meets_the_asked_shares() -> None:
     assert counts[True, "hard"] == counts[True, "easy"] == 50
     assert counts[False, "hard"] == counts[False, "easy"] == 50
     with pytest.raises(RecipeError, match="no conversation with reasoning"):
-        select([False] * 10, None, 0.3, seed=1)
+        select([False] * 10, None, 1.0, seed=1)
+    # Data without any reasoning are taken as they are: there is nothing to have a share of.
+    assert select([False] * 10, None, 0.3, seed=1) == list(range(10))
+    with pytest.raises(RecipeError, match="no conversation without reasoning"):
+        select([True] * 10, None, 0.3, seed=1)
 
 
 def test_audit_names_what_nobody_learns_from(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,0 +1,106 @@
+"""What needs no extra runs without one; a command that lacks its extra says how to get it."""
+
+import configparser
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_recipes.common.extras import ONLY_IN, SHARED
+from recipes.__main__ import COMMANDS
+from tests.conftest import ROOT, environment
+
+# Imported under another name than they are installed by.
+DISTRIBUTIONS = {
+    "fasttext": "fasttext-community",
+    "aiohttp": "openai",
+    "latex2sympy2_extended": "math-verify",
+    "liger_kernel": "liger-kernel",
+    "lm_eval": "lm-eval",
+    "math_verify": "math-verify",
+    "PIL": "pillow",
+    "sympy": "math-verify",
+}
+# torch and transformers bring two themselves.
+BLOCKED = sorted({*SHARED, *sum(ONLY_IN.values(), ()), "sklearn"} - {"sympy", "regex"})
+PROGRAM = f"""
+import sys
+for name in {BLOCKED}:
+    sys.modules[name] = None
+"""
+KORMO = f"{PROGRAM}\nfrom recipes.__main__ import main; main()"
+
+
+def without_extras(program: str, *words: str, lines: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        input=lines,
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_model_alone_needs_torch_and_transformers() -> None:
+    program = f"{PROGRAM}sys.modules['data_recipes'] = None\nimport modeling_kormo\n"
+    done = without_extras(program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_explains_itself_without_extras() -> None:
+    program = f"{PROGRAM}\nimport contextlib, json, runpy\nbad = {{}}\n" + (
+        "for words, (module, _) in __import__('recipes.__main__').__main__.COMMANDS.items():\n"
+        "    sys.argv = [f'kormo {words}', '--help']\n"
+        "    try:\n"
+        "        runpy.run_module(module, run_name='__main__', alter_sys=False)\n"
+        "    except SystemExit as end:\n"
+        "        if end.code: bad[words] = str(end.code)\n"
+        "    except Exception as error:\n"
+        "        bad[words] = repr(error)\n"
+        "print('\\n' + json.dumps(bad))\n"
+    )
+    done = without_extras(program)
+    assert done.returncode == 0, done.stderr
+    assert len(COMMANDS) > 20 and json.loads(done.stdout.splitlines()[-1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("data prepare --config tiny.yaml output_dir={}/x", "data"),
+        ("train stage1 logging.output_dir={}/x", "train"),
+        ("train sft logging.output_dir={}/x", "train"),
+        ("eval --model {} --suite quick --out {}/x", "eval"),
+    ],
+)
+def test_a_command_that_lacks_its_extra_names_it(words: str, extra: str, tmp_path: Path) -> None:
+    done = without_extras(KORMO, *words.replace("{}", str(tmp_path)).split())
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert f"\n  pip install 'kormo-recipes[{extra}]'" in done.stderr
+
+
+def test_the_table_of_modules_is_that_of_setup_cfg() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lists = {
+        name: {line.partition("[")[0].partition(">")[0].strip() for line in text.split("\n")}
+        for name, text in parser["options.extras_require"].items()
+    }
+    for extra, modules in ONLY_IN.items():
+        for module in modules:
+            package = DISTRIBUTIONS.get(module, module)
+            assert package in lists[extra], module
+            owners = {name for name in ("data", "train", "eval") if package in lists[name]}
+            assert owners <= {extra}, module
+    for module in SHARED:
+        assert sum(DISTRIBUTIONS.get(module, module) in own for own in lists.values()) > 1, module
+
+
+def test_windows_is_told_of_wsl() -> None:
+    program = "import sys; sys.platform = 'win32'\nfrom recipes.__main__ import main; main()"
+    done = without_extras(program, "train", "stage1")
+    assert done.returncode == 1 and done.stderr.startswith("error: "), done.stderr
+    assert "use WSL" in done.stderr
