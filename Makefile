@@ -33,6 +33,7 @@ test: $(VENV)/.installed-test lint
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # On Linux, PyPI's torch is the CUDA build; `make quickstart TORCH=cpu` takes the small one instead.
 TORCH ?= default

@@ -12,6 +12,8 @@ recipes/stage2.py`, or `torchrun --nproc_per_node 2 -m recipes train stage2`.
 import runpy
 import sys
 
+from data_recipes.common.extras import how_to_install
+
 # Words of a command, the module that it runs, and what it is for.
 COMMANDS = {
     "data": ("data_recipes", "make, filter, synthesize, translate and inspect data"),
@@ -71,7 +73,13 @@ def main() -> None:
         if command in COMMANDS:
             sys.argv = [f"kormo {command}", *words[count:]]
             # Only now: what a command needs is loaded with it.
-            runpy.run_module(COMMANDS[command][0], run_name="__main__", alter_sys=False)
+            try:
+                runpy.run_module(COMMANDS[command][0], run_name="__main__", alter_sys=False)
+            except ModuleNotFoundError as error:
+                extra = words[0] if words[0] in ("data", "eval") else "train"
+                if (message := how_to_install(error, extra)) is None:
+                    raise
+                sys.exit(f"error: {message}")
             return
     asked = words[:1] in (["-h"], ["--help"])
     print(_usage(), file=sys.stdout if asked else sys.stderr)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
@@ -222,8 +223,9 @@ def main() -> None:
     )
     parser.add_argument("--config", default="tiny/kge.yaml", help="(default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    args = parser.parse_intermixed_args()
+    add_overrides(parser, "dim=64")
+    args, unknown = parser.parse_known_intermixed_args()
+    refuse_options(KgeConfig, unknown)
     config = load_config(find_config(args.config, CONFIGS), KgeConfig, args.overrides)
     if args.dry_run:
         graph = read_triples(config.triples)
