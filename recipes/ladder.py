@@ -2,6 +2,7 @@
 
     python -m recipes.ladder                # or: make ladder
     python -m recipes.ladder --size small   # an hour on two cores; learns to think
+    python -m recipes.ladder --with vision  # and then to see
 
 Stages that are finished are not run again; delete `runs/<size>` to start over. Held-out bits per
 byte are those of the same text for every rung, measured in windows of stage 1.
@@ -24,9 +25,13 @@ from .config import SELF_CONTAINED, STAGES
 from .engine.metrics import read_metrics
 
 if TYPE_CHECKING:
+    from modeling_kormo import KORMoForCausalLM
+
     from .engine.bits_per_byte import BitsPerByte
 
 RUNGS = (*STAGES, "sft", "dpo")
+# After SFT's model, for those who ask.
+MORE = {"vision": ("vision_tower", "vision_align", "vision_sft")}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Rung:
         stage: its name.
         tokens: it trained on.
         loss: last training loss, in nats.
-        bits_per_byte: held-out, by language.
+        bits_per_byte: held-out, by language; empty for a tower.
         seconds: it took now; `None` if it was finished before.
     """
 
@@ -85,23 +90,39 @@ def measurement(size: str) -> BitsPerByte:
     )
 
 
+def _language_model(final: Path, sees: bool) -> KORMoForCausalLM:
+    """The model of a stage, or what reads text in one that sees."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from modeling_kormo import KORMoForCausalLM
+    from modeling_kormo.vision import language_model
+
+    if not sees:
+        return KORMoForCausalLM.from_pretrained(
+            final, dtype=torch.float32, attn_implementation="varlen"
+        )
+    model = AutoModelForImageTextToText.from_pretrained(final, dtype=torch.float32)
+    model.set_attn_implementation({"text_config": "varlen"})
+    return language_model(model)
+
+
 def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
     """Measure what became of a stage."""
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from modeling_kormo import KORMoForCausalLM
-
     from .engine.handover import FINAL, read_lineage
 
     disable_progress_bar()
     output_dir = _output_dir(size, stage)
-    model = KORMoForCausalLM.from_pretrained(
-        output_dir / FINAL, dtype=torch.float32, attn_implementation="varlen"
-    )
+    model = None
+    if stage != "vision_tower":  # reads no text
+        model = _language_model(output_dir / FINAL, stage in MORE["vision"])
     losses = [line["loss"] for line in read_metrics(output_dir) if "loss" in line]
     tokens = read_lineage(str(output_dir / FINAL))["tokens"]
-    return Rung(stage, tokens, losses[-1], measure(model, torch.device("cpu")), seconds)
+    bits = measure(model, torch.device("cpu")) if model else {}
+    return Rung(stage, tokens, losses[-1], bits, seconds)
 
 
 def format_rungs(rungs: list[Rung]) -> str:
@@ -111,7 +132,8 @@ def format_rungs(rungs: list[Rung]) -> str:
     head += "".join(f"{f'{language} bits/byte':>14}" for language in languages) + f"{'time':>9}"
     lines = [head]
     for rung in rungs:
-        bits = "".join(f"{rung.bits_per_byte[language]:14.3f}" for language in languages)
+        own = rung.bits_per_byte
+        bits = "".join(f"{own[k]:14.3f}" if k in own else f"{'-':>14}" for k in languages)
         spent = "-" if rung.seconds is None else f"{rung.seconds:,.0f} s"
         lines.append(f"{rung.stage:<20}{rung.tokens:12,}{rung.loss:8.3f}{bits}{spent:>9}")
     total = sum(rung.seconds or 0 for rung in rungs)
@@ -122,15 +144,26 @@ def format_rungs(rungs: list[Rung]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", choices=SELF_CONTAINED, default="tiny", help="(%(default)s)")
-    size = parser.parse_args().size
-    seconds = {stage: climb(size, stage) for stage in RUNGS}
+    parser.add_argument(
+        "--with", dest="more", choices=MORE, help="what else the model of SFT learns"
+    )
+    args = parser.parse_args()
+    size, stages = args.size, (*RUNGS, *MORE.get(args.more, ()))
+    seconds = {stage: climb(size, stage) for stage in stages}
     measure = measurement(size)
-    rungs = [look(size, stage, seconds[stage], measure) for stage in RUNGS]
+    rungs = [look(size, stage, seconds[stage], measure) for stage in stages]
     print(
         f"\n{format_rungs(rungs)}\n\nThe loss of SFT is that of what the assistant says, the loss "
         "of DPO that of pairs; neither compares with the others.\nTalk to it: python -m "
         f"recipes.chat {_output_dir(size, 'sft') / 'final'}"
     )
+    if args.more == "vision":
+        final, pictures = _output_dir(size, "vision_sft") / "final", "runs/pictures/*/images/*.png"
+        print(
+            "The loss of a tower is SigLIP's; bits per byte of the others are what reading text "
+            f"lost by seeing.\nShow it one of {pictures}: python scripts/generate.py {final} "
+            "--image FILE 'What is in the picture?'"
+        )
 
 
 if __name__ == "__main__":

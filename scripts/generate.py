@@ -1,18 +1,51 @@
-"""Continue some text with a model: `python scripts/generate.py MODEL "prompt" ["prompt" ...]`."""
+"""Continue some text with a model, or answer about a picture with one that sees.
+
+python scripts/generate.py MODEL "prompt" ["prompt" ...]
+python scripts/generate.py MODEL --image picture.png "question"
+"""
 
 import argparse
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    BatchFeature,
+    set_seed,
+)
 from transformers.utils.logging import disable_progress_bar
 
-import modeling_kormo  # noqa: F401  (registers the model)
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.pictures import open_picture
+from modeling_kormo.vision import Processor, load_processor
+from recipes.command_line import exit_on_error
+
+
+def ask(processor: Processor, pictures: list[Path], question: str) -> BatchFeature:
+    """Turn a question about pictures into what the model reads, to be answered at once."""
+    shown = [{"type": "image", "image": open_picture(path)} for path in pictures]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": [*shown, {"type": "text", "text": question}]}],
+        add_generation_prompt=True,
+        enable_thinking=False,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="model directory or Hub id")
     parser.add_argument("prompts", nargs="+")
+    parser.add_argument(
+        "--image",
+        type=Path,
+        action="append",
+        help="picture that the prompts ask about, answered as in a chat; may be repeated",
+    )
     parser.add_argument("--tokens", type=int, default=80, help="new tokens, at most")
     parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy")
     parser.add_argument("--seed", type=int, default=0)
@@ -21,18 +54,30 @@ def main() -> None:
     disable_progress_bar()
     set_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype="auto").to(device).eval()
+    if args.image:
+        try:
+            tokenizer = load_processor(args.model)
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"--image: {error}") from error
+        model = AutoModelForImageTextToText.from_pretrained(args.model, dtype="auto")
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(args.model)
+        model = AutoModelForCausalLM.from_pretrained(args.model, dtype="auto")
+    model = model.to(device).eval()
     for prompt in args.prompts:
-        inputs = tokenizer(prompt, return_tensors="pt").to(device)
+        if args.image:
+            inputs = ask(tokenizer, args.image, prompt).to(device)
+        else:
+            inputs = tokenizer(prompt, return_tensors="pt").to(device)
         sampling = {"do_sample": True, "temperature": args.temperature, "top_p": 0.95}
         output = model.generate(
             **inputs,
             max_new_tokens=args.tokens,
             **(sampling if args.temperature > 0 else {"do_sample": False}),
         )
-        print(tokenizer.decode(output[0], skip_special_tokens=True), end="\n\n")
+        start = inputs["input_ids"].shape[1] if args.image else 0
+        print(tokenizer.decode(output[0, start:], skip_special_tokens=True), end="\n\n")
 
 
 if __name__ == "__main__":
-    main()
+    exit_on_error(main)

@@ -19,7 +19,7 @@ from .stage import (
     set_length,
     train_chat,
 )
-from .trainers import ChatTrainer
+from .trainers import SeeingTrainer
 
 
 def seeing_arguments(config: AnyVisionConfig) -> SFTConfig:
@@ -54,7 +54,7 @@ def train_seeing(config: AnyVisionConfig) -> None:
         settings = f"{length}/{processor.chat_template}/{processor.image_processor.to_dict()}"
         rows = build_pictures(config.data, chat_samples(processor, length), settings, data)
     train, heldout = opened(rows.train), opened(rows.heldout)
-    trainer = ChatTrainer(
+    trainer = SeeingTrainer(
         model=model,
         args=args,
         train_dataset=train,

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,23 @@ class ChatTrainer(ChatMeasurements, SFTTrainer):
                     sums[1] += outputs.label_mask.sum()
         nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         return self.report({"heldout_loss": nats / tokens})
+
+
+class SeeingTrainer(ChatTrainer):
+    """SFT on chats about pictures."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # transformers writes LLaVA's weights under the names of older versions, and `Trainer` loads
+        # names as they are and not strictly: it would go on from none of them, without a word.
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if isinstance(model, PeftModel):
+            super()._save(output_dir, state_dict)
+            return
+        model.save_pretrained = partial(model.save_pretrained, save_original_format=False)
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            del model.save_pretrained
 
 
 class PairTrainer(ChatMeasurements, DPOTrainer):

@@ -12,3 +12,5 @@ def test_the_ladder_has_every_stage_and_adds_up() -> None:
     lines = format_rungs(rungs).splitlines()
     assert lines[1].split() == ["stage1", "1,000", "3.000", "2.000", "1.500", "10", "s"]
     assert lines[2].split()[-1] == "-" and lines[3].split() == ["3,000", "10", "s"]
+    tower = format_rungs([*rungs, Rung("vision_tower", 10, 0.5, {}, 1.0)]).splitlines()[3]
+    assert tower.split() == ["vision_tower", "10", "0.500", "-", "-", "1", "s"]

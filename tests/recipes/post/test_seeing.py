@@ -1,6 +1,9 @@
 """The stages that learn to see: what is learned, what stays as it was, what comes out."""
 
 import re
+import shutil
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
+from data_recipes.common.errors import RecipeError
 from modeling_kormo.export import save_portable
-from modeling_kormo.vision import load_processor
+from modeling_kormo.vision import load_processor, load_vision_tokenizer
 from recipes.engine.metrics import read_metrics
-from tests.conftest import Stage
+from recipes.post.masks import MaskAudit, Tokens
+from tests.conftest import ROOT, Stage
 from tests.random_model import random_model
 from tests.vision_models import draw, picture_set, random_tower, vision_tokenizer
 
@@ -26,8 +31,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model, a tower and a picture set."""
     root = tmp_path_factory.mktemp("inputs")
     tokenizer = vision_tokenizer(root / "text")
-    # As a stage before pictures left it.
-    tokenizer.init_kwargs.pop("image_token", None)
     language = random_model(tokenizer, 311, layers=2, max_position_embeddings=512)
     save_portable(language, root / "text")
     random_tower().save_pretrained(root / "tower")
@@ -129,12 +132,80 @@ def test_instructing_leaves_the_tower_as_it_was(
     assert answer.shape[1] > asked["input_ids"].shape[1]
 
 
+def test_an_adapter_is_merged_and_the_tower_left(
+    inputs: Path, aligned: Path, tmp_path: Path
+) -> None:
+    more = (f"model.init_from={aligned}/final", "model.adapter={rank: 4, alpha: 8}")
+    Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).main()
+    final = _weights(tmp_path / "run" / "final")
+    changed = _changed(_weights(aligned / "final"), final)
+    assert {_part(name) for name in changed} == {"multi_modal_projector", "language_model"}
+    assert all("layers" in n for n in changed if "language_model" in n)
+    assert (tmp_path / "run" / "adapter" / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize("adapter", ["null", "{rank: 4, alpha: 8}"])
+def test_a_killed_run_goes_on_to_the_same_end(
+    inputs: Path, aligned: Path, tmp_path: Path, adapter: str
+) -> None:
+    more = (f"model.init_from={aligned}/final", f"model.adapter={adapter}")
+    run = Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).start()
+    while run.poll() is None and not (tmp_path / "run" / "checkpoint-3").is_dir():
+        time.sleep(0.02)
+    run.kill()
+    Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).main()
+    Stage("vision_sft", overrides(inputs, tmp_path / "whole", *more)).main()
+    losses = [
+        [m["loss"] for m in read_metrics(tmp_path / name) if "loss" in m]
+        for name in ("run", "whole")
+    ]
+    assert losses[0] == losses[1]
+    ends = [_weights(tmp_path / name / "final") for name in ("run", "whole")]
+    assert not _changed(*ends)
+
+
+def test_what_is_refused(inputs: Path, aligned: Path, tmp_path: Path) -> None:
+    run = align(inputs, tmp_path / "run")
+    with pytest.raises(RecipeError, match="packing: TRL packs no rows with pictures"):
+        run.main("batch.packing=true")
+    assert "tower_shape.patch_size is 16, that of" in run.refusal("model.tower_shape.patch_size=16")
+    assert "a kormo; a tower is a SigLIP" in run.refusal(f"model.tower={inputs}/text")
+    languages = f"{{path: {inputs}/pictures/train.jsonl, languages: [fr], licence: CC0}}"
+    assert "has no row of languages fr" in run.refusal(f"data.sources=[{languages}]")
+    assert "no row is left (too_long 32)" in run.refusal("batch.sequence_length=20")
+    assert "only 32 different pictures" in run.refusal("data.heldout_rows=32")
+    broken = shutil.copytree(inputs / "pictures", tmp_path / "broken")
+    (broken / "images" / "000007.png").write_bytes(b"")
+    source = f"{{path: {broken}/train.jsonl, languages: [en, ko], licence: CC0}}"
+    message = run.refusal(f"data.sources=[{source}]")
+    assert message.startswith(f"{broken}/images/000007.png: no picture")
+    assert not (tmp_path / "run" / "final").exists()
+
+
+def test_the_audit_sees_a_learned_picture(inputs: Path) -> None:
+    tokenizer = load_vision_tokenizer(str(inputs / "text"))
+    ids = tokenizer("<|BOT|>user\n<image>\n?<|EOT|>\n<|BOT|>assistant\na<|EOT|>\n")["input_ids"]
+    audit = MaskAudit(tokenizer)([Tokens(ids, ids, "here")], Counter())
+    assert "here: 1 tokens of pictures are learned" in audit.violations
+
+
+def test_the_plan_counts_image_tokens_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "recipes" / "configs" / "10b"
+    Stage("vision_align", ["--config", str(path / "vision_align.yaml")]).main("--dry-run")
+    plan = capsys.readouterr().out
+    assert "640 x 480: 2,929" in plan and "language model 10,756,624,384" in plan
+    assert "trained         21,508,096" in plan  # 1152 x 4096 + 4096 x 4096 + 3 x 4096
+    assert "on 128 x H200" in plan and "on 1 x H200" in plan
+    Stage("vision_sft", ["--config", str(path / "vision_knowledge.yaml")]).main("--dry-run")
+    assert "trained         10,778,132,480" in capsys.readouterr().out
+
+
 def test_a_tower_learns_from_captions(inputs: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     kept = ("data.", "logging.")
     shared = [o for o in overrides(inputs, output) if o.startswith(kept)]
     own = [f"model.init_from={inputs}/text", f"model.shape={_SHAPE}", "batch.rows_per_step=8"]
-    stage = Stage("vision_tower", [*shared, *own, "schedule.epochs=40", "logging.eval_every=60"])
+    stage = Stage("vision_tower", [*shared, *own, "schedule.epochs=20", "logging.eval_every=30"])
     stage.main()
     found = [m for m in read_metrics(output) if "heldout_found_en" in m]
     assert found[-1]["heldout_found_en"] > 0.9 and found[-1]["heldout_found_ko"] > 0.9
