@@ -55,7 +55,7 @@ COMMANDS = {
     "grow": ("recipes.grow_files", "make a model on disk deeper or wider, its function kept"),
     "publish": ("recipes.publish", "upload every checkpoint of a run as a revision"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
-    "stages": ("recipes.stage_table", "the README's table of stages"),
+    "stages": ("recipes.stage_table", "the table of stages in docs/training.md"),
 }
 
 

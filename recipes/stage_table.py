@@ -1,4 +1,4 @@
-"""The README's tables of stages, made from the YAML: `python -m recipes.stage_table`."""
+"""Tables of stages for docs/training.md, made from the YAML: `python -m recipes.stage_table`."""
 
 import argparse
 from pathlib import Path

@@ -85,10 +85,15 @@ def test_commands_explain_themselves(command: str) -> None:
     assert result.returncode == 0 and "usage:" in result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
-def test_stage_table_is_the_one_of_the_yaml(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+def test_stage_table_is_the_one_of_the_yaml() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     assert stage_table() in text and chat_table() in text
+
+
+def test_the_readme_is_short_and_the_korean_one_has_its_commands() -> None:
+    english, korean = ROOT / "README.md", ROOT / "README.ko.md"
+    assert len(english.read_text(encoding="utf-8").splitlines()) < 150
+    assert commands(english) == commands(korean)
 
 
 def test_links_lead_somewhere() -> None:
