@@ -53,12 +53,14 @@ def verify(directory: Path, count: int, threads: int | None) -> Iterator[str]:
     run = open_run(directory)
 
     # torch takes seconds to load: a mistake above is told without it.
-    from .engine.replayed_steps import find_windows, replay_window, set_threads
+    import torch
+
+    from .engine.replayed_steps import find_windows, replay_window
     from .engine.reproduce import describe_code, describe_machine
     from .engine.verdict import bound_of, compare_steps, judge
 
     machine = record["attempts"][0]["machine"]
-    set_threads(threads or machine["threads"])
+    torch.set_num_threads(threads or machine["threads"])
     for attempt in record["attempts"]:
         now = {"code": describe_code(), "machine": describe_machine()}
         lines = find_differences({k: attempt[k] for k in now}, now)

@@ -24,8 +24,8 @@ from data_recipes.tokens.mixture import CYCLE
 
 from ..opened_run import OpenedRun
 from ..push import push
+from .checkpoint_weights import read_weights, saved_config
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints
-from .document_loss import read_weights, saved_config
 from .handover import BASE_USAGE, save_kormo
 from .metrics import read_metrics
 from .run_inputs import FINAL, REPRODUCE, write_recipe

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
@@ -48,11 +47,6 @@ class _StopAfter(TrainerCallback):
     ) -> TrainerControl:
         control.should_training_stop |= state.global_step >= self.step
         return control
-
-
-def set_threads(threads: int) -> None:
-    """Have torch compute with so many threads."""
-    torch.set_num_threads(threads)
 
 
 def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[ReplayWindow]:

@@ -1,0 +1,85 @@
+"""Weights of a run's checkpoints as plain models, put together if FSDP2 has sharded them."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from accelerate.utils import merge_fsdp_weights
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.growth_masks import set_masks
+
+from ..build import growth_of, model_config, parent_config
+from ..opened_run import OpenedRun
+from .checkpoints import SHARDED, checkpoint_step, find_damage, list_checkpoints
+from .growing import load_grown
+from .run_inputs import FINAL
+
+
+def nearest_weights(run: OpenedRun, step: int) -> Path:
+    """Find the checkpoint nearest to what a step began with, earlier ones first.
+
+    Raises:
+        RecipeError: the run has kept no weights.
+    """
+    checkpoints = list_checkpoints(run.directory)
+    before = [c for c in checkpoints if checkpoint_step(c) < step]
+    if before or checkpoints:
+        return before[-1] if before else checkpoints[0]
+    for final in (run.directory / FINAL, run.directory):
+        if any(final.glob("*.safetensors")):
+            return final
+    raise RecipeError(
+        f"{run.directory}: has no checkpoint-N and no {FINAL}/, so there are no weights to measure "
+        "a loss with"
+    )
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """Read all weights of a checkpoint, put together if FSDP2 has sharded them.
+
+    Raises:
+        RecipeError: it is damaged, or holds no weights.
+    """
+    if (directory / "trainer_state.json").is_file() and (damage := find_damage(directory)):
+        raise RecipeError(f"{directory} is damaged ({damage})")
+    if (directory / SHARDED).is_dir():
+        with tempfile.TemporaryDirectory() as scratch:
+            merge_fsdp_weights(str(directory / SHARDED), scratch)
+            return load_file(Path(scratch) / "model.safetensors")
+    files = sorted(directory.glob("model*.safetensors"))
+    if not files:
+        raise RecipeError(f"{directory}: holds no weights (model.safetensors, {SHARDED})")
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def saved_config(run: OpenedRun, directory: Path) -> KORMoConfig:
+    """Config of the model in a checkpoint; under FSDP2 the checkpoint itself may have none."""
+    for place in (directory, run.directory / FINAL):
+        if (place / "config.json").is_file():
+            return KORMoConfig.from_pretrained(place)
+    if run.config.model.init_from:
+        return parent_config(run.config)
+    return model_config(run.config, run.tokenizer)
+
+
+def load_weights(run: OpenedRun, directory: Path, step: int) -> PreTrainedModel:
+    """Load a checkpoint in fp32, as the step saw it: a growth is under its masks.
+
+    Raises:
+        RecipeError: it is damaged, or in the middle of a growth and sharded.
+    """
+    growth = growth_of(run.config)
+    settings = {"dtype": torch.float32, "attn_implementation": run.config.model.attention}
+    if growth:
+        if (directory / SHARDED).is_dir():
+            raise RecipeError(f"{directory}: is sharded and under masks, which is not put together")
+        model = load_grown(directory, growth, **settings)
+        set_masks(model, run.config.growth.mask_values(step * run.config.batch.tokens_per_step))
+    else:
+        model = KORMoForCausalLM._from_config(saved_config(run, directory), **settings)
+        model.load_state_dict(read_weights(directory))
+    return model.eval()
