@@ -152,6 +152,7 @@ class PictureSet:
         }
         return {
             "id": number,
+            "image": f"images/{number}.png",
             "images": [f"images/{number}.png"],
             "split": split,
             "scene": scene.record(),

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, computed_field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
+from ..ask.pictures import show
 from ..ask.prompts import Prompt
 from ..common.config_files import Licence, Strict
 from ..common.errors import RecipeError
 from ..engine.executor_config import ExecutorConfig
 from ..filter.profiles import FilterConfig
 from ..read.source import ReadConfig, SourceConfig
+from .picture_checks import PictureChecks
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "synthesize"
 _SEED = "text"
@@ -34,10 +36,12 @@ class Style(Strict):
     Attributes:
         template: file of a Jinja template in which `{{ text }}` stands for the seed; as given, or
             below `data_recipes/configs/synthesize`. What it makes is the user's turn.
+        sees: `picture`, if the seed is one, shown before the template's text.
         weight: share of the seeds, in proportion to the other styles.
     """
 
     template: Path
+    sees: Literal["picture"] | None = None
     weight: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
@@ -50,7 +54,10 @@ class Style(Strict):
 
     @cached_property
     def _prompt(self) -> Prompt:
-        return Prompt(self.template, CONFIGS, {_SEED})
+        return Prompt(self.template, CONFIGS, set(self._variables("")))
+
+    def _variables(self, seed: str) -> dict[str, str]:
+        return {} if self.sees else {_SEED: seed}
 
     @computed_field
     @cached_property
@@ -64,12 +71,12 @@ class Style(Strict):
 
     def messages(self, seed: str) -> list[dict[str, Any]]:
         """The conversation that is sent."""
-        return self._prompt.messages(**{_SEED: seed})
+        return self._prompt.messages(**self._variables(seed))
 
     @cached_property
     def instructions(self) -> list[str]:
         """Lines of the prompt that are not the seed's."""
-        return self._prompt.instructions(**{_SEED: _SEED})
+        return self._prompt.instructions(**self._variables(_SEED))
 
 
 class ValidationConfig(Strict):
@@ -87,6 +94,7 @@ class ValidationConfig(Strict):
         max_copied: largest share of an answer's words that stand in runs of 8 words of the seed.
         max_foreign_script: largest share of Han characters and of Japanese kana in the letters of a
             Korean answer, Han in brackets after a word aside, unless the seed has a larger one.
+        pictures: what holds besides, for `form: picture`.
     """
 
     language: str
@@ -98,6 +106,7 @@ class ValidationConfig(Strict):
     max_ratio: float | None = Field(default=None, gt=0)
     max_copied: float | None = Field(default=None, ge=0, le=1)
     max_foreign_script: float = Field(default=0.01, ge=0, le=1)
+    pictures: PictureChecks | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "ValidationConfig":
@@ -139,7 +148,9 @@ class SynthesizeConfig(Strict):
             one collapsed (KORMo section 4.3).
         form: of an answer: `text`, or `reasoning`, a chain of thought before it, apart
             (`reasoning_content`) or in `<think>` tags; rows then hold question, thoughts and answer
-            as the chat template writes them.
+            as the chat template writes them; or `picture`, questions and answers about one, which
+            become rows of a picture set.
+        pictures: directory that seeds are paths below, for `form: picture`.
         validation: what is accepted.
         floor: stop when too little is.
         licence: of what is written, for manifests: it follows from the seeds' and the models'.
@@ -154,7 +165,8 @@ class SynthesizeConfig(Strict):
     max_seed_characters: int = Field(gt=0)
     styles: dict[EndpointName, Style] = Field(min_length=1)
     synthesizers: dict[EndpointName, Synthesizer] = Field(min_length=1)
-    form: Literal["text", "reasoning"] = "text"
+    form: Literal["text", "reasoning", "picture"] = "text"
+    pictures: Path | None = None
     validation: ValidationConfig
     floor: FloorConfig
     licence: Licence
@@ -171,8 +183,24 @@ class SynthesizeConfig(Strict):
             raise ValueError(
                 "form reasoning and validation.reasoning_language go together: give both or neither"
             )
+        sees = {style.sees == "picture" for style in self.styles.values()}
+        given = {self.pictures is not None, self.validation.pictures is not None}
+        if sees | given != {self.form == "picture"}:
+            raise ValueError(
+                "form picture, pictures, validation.pictures and `sees: picture` of every style go "
+                "together: give all or none"
+            )
         check_cap(self.synthesizers, self.cap)
         return self
+
+    def messages(self, style: str, seed: str) -> list[dict[str, Any]]:
+        """Build the conversation that is sent about a seed.
+
+        Raises:
+            RecipeError: its picture is not there, or of no form that servers take.
+        """
+        messages = self.styles[style].messages(seed)
+        return messages if self.pictures is None else show(messages, [self.pictures / seed])
 
     @property
     def read_dir(self) -> Path:

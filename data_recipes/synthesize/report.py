@@ -105,6 +105,9 @@ def finish(config: SynthesizeConfig) -> None:
         raise RecipeError(
             f"{config.text_dir}: no answer was accepted; the rejected ones are there, with reasons"
         )
+    if config.form == "picture":
+        print(f"rows for training with pictures: {config.text_dir / KEPT}/*/*.jsonl")
+        return
     text = yaml.safe_dump({"sources": rows}, allow_unicode=True, sort_keys=False)
     (config.output_dir / SOURCES).write_text(text, encoding="utf-8")
     print(f"sources for a data recipe: {config.output_dir / SOURCES}")

@@ -101,6 +101,8 @@ def show(config: SynthesizeConfig, count: int) -> None:
     seeds = chain.from_iterable(step.seeds(*shard) for shard in step.shards())
     for seed in islice(seeds, count):
         print(f"--- {seed.id}: style {seed.style}, synthesizer {seed.synthesizer}")
+        if config.pictures is not None:
+            print(f"[{config.pictures / seed.text}]")
         print(config.styles[seed.style].prompt(seed.text))
 
 

@@ -1,6 +1,7 @@
 """Seeds, and which style and synthesizer each goes to."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from ..engine.documents import read_batches
 from .config import SynthesizeConfig
 
-_COLUMNS = ["id", "text", "source", "language"]
+_COLUMNS = ["id", "text", "source", "language", "metadata"]
 
 
 def assign(seed_id: str, purpose: str, weights: Mapping[str, float]) -> str:
@@ -44,6 +45,7 @@ class Seed:
         cut: whether that is its beginning only.
         style: name of the style.
         synthesizer: name of the synthesizer.
+        tags: what the seed, a picture, shows, in the language of answers, as far as it is known.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Seed:
     cut: bool
     style: str
     synthesizer: str
+    tags: tuple[str, ...] = ()
 
 
 def shorten(text: str, characters: int) -> str:
@@ -70,10 +73,12 @@ def read_seeds(config: SynthesizeConfig, shard: Path) -> Iterator[Seed]:
     for batch in read_batches(shard, _COLUMNS):
         for row in batch.to_pylist():
             text = shorten(row["text"], config.max_seed_characters)
+            tags = {} if config.pictures is None else json.loads(row["metadata"]).get("tags") or {}
             yield Seed(
                 row["id"],
                 text,
                 len(text) < len(row["text"].strip()),
                 assign(row["id"], "style", styles),
                 assign(row["id"], "synthesizer", synthesizers),
+                tuple(tags.get(config.validation.language, ())),
             )

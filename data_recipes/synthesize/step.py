@@ -5,6 +5,7 @@ on how many tasks the shards were dealt into.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..engine.steps import StepFolder, Tally
 from ..read.templates import trace_text
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
+from .picture_checks import read_turns
 from .seeds import Seed, read_seeds
 from .validation import Draft, Validated, Validator
 
@@ -44,6 +46,8 @@ def make_row(
     if config.form == "reasoning":
         parts = {"question": seed.text, "reasoning": checked.reasoning, "answer": checked.text}
         text = trace_text(**parts)
+    elif config.pictures is not None:
+        parts = _picture_parts(config, seed, text)
     row = {
         "text": text,
         **parts,
@@ -68,6 +72,23 @@ def make_row(
     return {"reason": checked.reason, "detail": checked.detail, **row, **given}
 
 
+def _picture_parts(config: SynthesizeConfig, seed: Seed, text: str) -> dict[str, Any]:
+    """Make what a picture set's row has besides: its path from the row's file, and the turns."""
+    folder = config.text_dir / KEPT / seed.synthesizer
+    messages: list[dict[str, Any]] = []
+    for question, answer in read_turns(text) or []:
+        shown = [] if messages else [{"type": "image"}]
+        asked = [*shown, {"type": "text", "text": question}]
+        messages.append({"role": "user", "content": asked})
+        given = [{"type": "text", "text": answer}]
+        messages.append({"role": "assistant", "content": given})
+    return {
+        "images": [os.path.relpath(config.pictures / seed.text, folder)],
+        "messages": messages,
+        "kind": seed.style,
+    }
+
+
 class SeedStage(Stage[Seed]):
     """What is asked about the seeds of one shard, and the rows that follow.
 
@@ -85,7 +106,7 @@ class SeedStage(Stage[Seed]):
 
     def request(self, seed: Seed) -> Request:
         """Return the one request of a seed."""
-        messages = self._config.styles[seed.style].messages(seed.text)
+        messages = self._config.messages(seed.style, seed.text)
         return Request(seed.synthesizer, messages, data=seed)
 
     def requests(self, seed: Seed) -> list[Request]:
@@ -95,7 +116,7 @@ class SeedStage(Stage[Seed]):
         """Check answers by themselves."""
         styles = self._config.styles
         return self._validator.check(
-            [Draft(seed.text, styles[seed.style], answer) for seed, answer in answered]
+            [Draft(seed.text, styles[seed.style], answer, seed.tags) for seed, answer in answered]
         )
 
     def check(self, rows: list[tuple[Seed, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
@@ -191,7 +212,9 @@ class SynthesizeStep(PipelineStep):
         if not work:
             yield from ()
             return
-        self._validator = Validator(self.config.validation, self.config.form)
+        seeds = (seed for shard in every for seed in self.seeds(*shard))
+        names = {t for seed in seeds for t in seed.tags} if self.config.pictures else set()
+        self._validator = Validator(self.config.validation, self.config.form, frozenset(names))
         self._totals = TaskTotals(progress_dir(self.config), rank)
         acceptance = Acceptance()
         for shard in set(own) - set(work):

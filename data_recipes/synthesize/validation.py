@@ -13,6 +13,7 @@ from ..filter.step import DocumentFilter
 from . import answer_checks
 from .config import Style, ValidationConfig
 from .phrases import find_phrase
+from .picture_checks import find_flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,13 @@ class Draft:
         seed: what it was written from, as it stood in the prompt.
         style: how it was to be written.
         answer: as the client has it.
+        tags: as of the seed.
     """
 
     seed: str
     style: Style
     answer: Answer
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,20 @@ class Validator:
     Args:
         config: the rules.
         form: of the answers, as in the recipe.
+        vocabulary: tags of all seeds.
 
     Raises:
         RecipeError: a model of a profile is missing or of the wrong kind.
     """
 
-    def __init__(self, config: ValidationConfig, form: Literal["text", "reasoning"]) -> None:
+    def __init__(
+        self,
+        config: ValidationConfig,
+        form: Literal["text", "reasoning", "picture"],
+        vocabulary: frozenset[str] = frozenset(),
+    ) -> None:
         self.config = config
+        self._vocabulary = vocabulary
         self._reasoning = form == "reasoning"
         languages = {config.language, config.reasoning_language} - {None}
         self._filters = {name: DocumentFilter(config.filter.profiles[name]) for name in languages}
@@ -96,7 +106,10 @@ class Validator:
             return "copied_prompt", copied
         if markup := answer_checks.broken_markup(text):
             return "broken_markup", markup
-        return self._length(draft.seed, text) or self._compared(draft.seed, text)
+        if flaw := self._length(draft.seed, text) or self._compared(draft.seed, text):
+            return flaw
+        checks = self.config.pictures
+        return checks and find_flaw(text, draft.tags, self._vocabulary, checks)
 
     def _length(self, seed: str, text: str) -> tuple[str, str] | None:
         config, size = self.config, len(text)

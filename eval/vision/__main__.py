@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .answers import Model
+    from .items import Item
 
 _REMEDY = "undo the change, or choose another --out"
 
@@ -39,7 +40,10 @@ def _arguments() -> argparse.Namespace:
         prog="kormo eval vision", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("model", help="directory or Hub id of a model that sees")
-    parser.add_argument("set", type=Path, help="directory of a picture set")
+    parser.add_argument(
+        "set", type=Path, help="directory of a picture set, or with --images a file of POPE or GQA"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures of such a file")
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument("--split", action="append", help="only this one; may be repeated")
     parser.add_argument(
@@ -55,12 +59,30 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _read(
+    path: Path, images: Path | None, splits: list[str] | None, limit: int | None
+) -> dict[str, list[Item]]:
+    from .items import at_most, read_items, splits_of
+    from .published import read_published
+
+    if path.is_file() and images is not None:
+        return {path.stem: at_most(read_published(path, images), limit)}
+    known = splits_of(path)
+    if unknown := [split for split in splits or [] if split not in known]:
+        raise RecipeError(f"--split {unknown[0]}: {path} has {', '.join(known)}")
+    items = {split: read_items(path, split, limit) for split in splits or known}
+    if empty := [split for split, own in items.items() if not own]:
+        raise RecipeError(f"{path / empty[0]}.jsonl: no question about a picture in it")
+    return items
+
+
 def evaluate(
     folder: Path,
     out: Path,
     model: Callable[[], Model],
     name: str,
     *,
+    images: Path | None = None,
     splits: list[str] | None = None,
     limit: int | None = None,
     batch: int = 16,
@@ -68,10 +90,11 @@ def evaluate(
     """Ask, score and report; gives the results by split.
 
     Args:
-        folder: the picture set.
+        folder: the picture set, or a file of POPE or GQA.
         out: of the run.
         model: loads the model, once there is something to ask.
         name: of the model.
+        images: pictures of such a file.
         splits: by default all but that of training.
         limit: questions of each kind in each split.
         batch: questions at a time.
@@ -80,16 +103,11 @@ def evaluate(
         RecipeError: no such set or split, a set without questions, a bad picture.
     """
     from .answers import SIGHTS, answers_to
-    from .items import QuestionOnly, read_items, splits_of
+    from .items import QuestionOnly
     from .report import build_page, contact_sheets, terminal_table
     from .scores import add_question_only, score
 
-    known = splits_of(folder)
-    if unknown := [split for split in splits or [] if split not in known]:
-        raise RecipeError(f"--split {unknown[0]}: {folder} has {', '.join(known)}")
-    items = {split: read_items(folder, split, limit) for split in splits or known}
-    if empty := [split for split, own in items.items() if not own]:
-        raise RecipeError(f"{folder / empty[0]}.jsonl: no question about a picture in it")
+    items = _read(folder, images, splits, limit)
     blind, results, answers = QuestionOnly(folder), {}, {}
     for split, own in items.items():
         given = {sight: answers_to(own, sight, model, out, batch) for sight in SIGHTS}
@@ -111,11 +129,15 @@ def evaluate(
 def main() -> None:
     """Run the command."""
     args = _arguments()
-    if not args.set.is_dir():
-        raise RecipeError(f"{args.set}: no such directory; `kormo data pictures` makes a set")
+    if not args.set.is_dir() and (args.images is None or not args.set.is_file()):
+        raise RecipeError(
+            f"{args.set}: no such directory; `kormo data pictures` makes a set (a file of POPE or "
+            "GQA needs --images)"
+        )
+    files = [args.set] if args.set.is_file() else sorted(args.set.glob("*.jsonl"))
     settings = {
         "model": args.model,
-        "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
+        "set": {path.name: sha256_file(path) for path in files},
         "limit": args.limit,
         "max_tokens": args.max_tokens,
     }
@@ -133,6 +155,7 @@ def main() -> None:
             args.out,
             model,
             args.model,
+            images=args.images,
             splits=args.split,
             limit=args.limit,
             batch=args.batch,

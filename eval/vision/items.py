@@ -96,11 +96,12 @@ def splits_of(folder: Path) -> list[str]:
 
 
 def read_items(folder: Path, split: str, limit: int | None) -> list[Item]:
-    """Read the questions of a split, at most `limit` of each kind and language, evenly spread.
+    """Read the questions of a split, at most `limit` of each kind and language."""
+    return at_most(list(_rows(folder, split)), limit)
 
-    Questions that exist in several languages stay together.
-    """
-    items = list(_rows(folder, split))
+
+def at_most(items: list[Item], limit: int | None) -> list[Item]:
+    """Take `limit` questions of each kind, evenly spread; one in several languages counts once."""
     if limit is None:
         return items
     names: dict[str, list[str]] = defaultdict(list)

@@ -1,6 +1,7 @@
 """Shares of right answers beside those of the blind; yes and no; one question in two languages."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,8 +16,14 @@ Answers = dict[str, dict[str, str]]  # by what was shown, then by id
 
 
 def is_right(item: Item, answer: str) -> bool:
-    """Compare an answer with all that is right."""
-    return normalise(answer) in {normalise(right) for right in item.answers}
+    """Compare an answer with all that is right; of yes and no the first word decides."""
+    given = _first_word(answer) if item.truth is not None else normalise(answer)
+    return given in {normalise(right) for right in item.answers}
+
+
+def _first_word(answer: str) -> str:
+    words = re.split(r"[\s,.!;:]+", answer.strip(), maxsplit=1)
+    return normalise(words[0])
 
 
 def add_question_only(items: list[Item], answers: Answers, blind: QuestionOnly) -> Answers:
@@ -78,7 +85,7 @@ def _by(items: list[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
 
 def _yes_no(items: list[Item], own: dict[str, str], words: dict[bool, set[str]]) -> dict[str, Any]:
     said = {
-        item.id: next((t for t, known in words.items() if normalise(own[item.id]) in known), None)
+        item.id: next((t for t, known in words.items() if _first_word(own[item.id]) in known), None)
         for item in items
     }
     yes = [item for item in items if said[item.id]]

@@ -175,6 +175,38 @@ def test_a_small_model_that_sees_is_asked(
         command.main()
 
 
+def test_files_of_pope_and_gqa_are_read(folder: Path, tmp_path: Path) -> None:
+    """As their authors publish them; of yes and no the first word counts."""
+    images = folder / "images"
+    (images.parent / "jpg").mkdir()
+    Image.open(images / "000001.png").save(images.parent / "jpg" / "n1.jpg")
+    pope = [
+        {"question_id": 1, "image": "000001.png", "text": "Is there a cup?", "label": "yes"},
+        {"question_id": 2, "image": "000002.png", "text": "Is there a cup?", "label": "no"},
+    ]
+    (tmp_path / "pope.json").write_text("\n".join(map(json.dumps, pope)))
+    gqa = {"07": {"imageId": "n1", "question": "What is it?", "answer": "cup", "types": {}}}
+    (tmp_path / "gqa.json").write_text(json.dumps(gqa, indent=1))
+
+    class Talker:
+        def answer(self, asked: Asked) -> list[str]:
+            return ["Cup." if "What" in item.question else "Yes, there is." for item, _ in asked]
+
+    found = evaluate(tmp_path / "pope.json", tmp_path / "a", Talker(), images=images)
+    own = found["pope"]["languages"]["en"]
+    assert own["all"]["seen"]["share"] == 0.5 and own["yes_no"]["seen"]["yes_share"] == 1
+    assert own["all"]["question only"]["share"] == 0
+    found = evaluate(tmp_path / "gqa.json", tmp_path / "b", Talker(), images=images.parent / "jpg")
+    assert found["gqa"]["languages"]["en"]["kinds"]["question"]["seen"]["share"] == 1
+    for content, message in (
+        ('{"a": {"question": "?"}}', "neither POPE"),
+        ('{"x": {"imageId": "n9", "question": "?", "answer": "no"}}', "no n9.jpg, which"),
+    ):
+        (tmp_path / "c.json").write_text(content)
+        with pytest.raises(RecipeError, match=message):
+            evaluate(tmp_path / "c.json", tmp_path / "c", Talker(), images=images)
+
+
 def test_bad_input_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     text_only = tmp_path / "text"

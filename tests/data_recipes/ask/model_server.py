@@ -158,6 +158,8 @@ class ModelServer:
     def note(self, body: dict[str, Any]) -> tuple[str, str | None]:
         """Count a request; gives its prompt and its fault."""
         prompt = body["messages"][-1]["content"]
+        if not isinstance(prompt, str):  # parts, pictures among them
+            prompt = json.dumps(prompt)
         with self._lock:
             fault = self.faults(prompt, self.asked[prompt])
             self.asked[prompt] += 1

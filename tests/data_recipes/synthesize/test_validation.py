@@ -183,5 +183,6 @@ def test_shipped_recipes_are_whole(path) -> None:
     for style in config.styles.values():
         prompt = style.prompt("SEED <b>&</b> {{ 1 }}")
         # As it is, neither escaped nor run as a template, without the file's note to its reader.
-        assert "SEED <b>&</b> {{ 1 }}" in prompt and "{#" not in prompt
+        assert "{#" not in prompt
+        assert ("SEED <b>&</b> {{ 1 }}" in prompt) == (style.sees is None)
         assert style.instructions
