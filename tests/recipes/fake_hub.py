@@ -20,6 +20,7 @@ class FakeHub:
     Attributes:
         branches: of each repository, the files of each branch by path.
         uploaded: hashes of large files, each time that one was sent.
+        commits: branches, each time that one was committed to.
         fail_after: large files that are taken before the server breaks down; `None` is for ever.
         url: of the server.
     """
@@ -28,6 +29,7 @@ class FakeHub:
         self.branches: dict[str, dict[str, dict[str, bytes]]] = {}
         self.objects: dict[str, bytes] = {}
         self.uploaded: list[str] = []
+        self.commits: list[str] = []
         self.fail_after: int | None = None
         hub = self
 
@@ -95,6 +97,7 @@ class FakeHub:
             asked = json.loads(body)["files"]
             return {"files": [self._mode(own["path"]) for own in asked]}, 200
         assert action == "commit", path
+        self.commits.append(revision)
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
             if line["key"] == "file":

@@ -112,6 +112,7 @@ def test_what_is_there_is_not_uploaded_again(run: Path, capsys: pytest.CaptureFi
         (run / "checkpoints.csv").unlink()
         start(run, "owner/name")
         assert len(hub.uploaded) == 2 and [r["revision"] for r in table_of(hub)] == NAMES
+        assert [name for name in hub.commits if name != "main"] == NAMES
         # A checkpoint that has since been removed stays in the table.
         shutil.rmtree(run / "checkpoint-2")
         start(run, "owner/name")

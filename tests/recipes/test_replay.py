@@ -133,6 +133,20 @@ def test_a_text_is_found_in_every_step_that_read_it(
         step: any(text in tokenizer.decode(w, skip_special_tokens=True) for w in windows)
         for step, windows in given.items()
     }
+    # At the edge of a window there is only a part of it.
+    opened = open_run(run)
+    last = readings(opened, opened.windows_of(4)[0])[-1]
+    source = opened.mixture.sources[last.source]
+    start, length = source.document_bounds(last.document)
+    end = last.begin + len(last.tokens)
+    assert end + 8 < length, "the test needs a document that the window cuts"
+    cut = tokenizer.decode(source.tokens_at(start + end - 8, 16), skip_special_tokens=True)
+    (line,) = (
+        own
+        for own in shown(monkeypatch, capsys, run, "--find", cut).splitlines()
+        if own.startswith("step 4: ") and f"window {last.window:,}," in own
+    )
+    assert line.endswith("a part of it, at the edge of the window")
     assert 4 in steps and steps == {step for step, seen in decoded.items() if seen} <= found
     assert "not in the training shards" in shown(monkeypatch, capsys, run, "--find", "zq" * 9)
 
