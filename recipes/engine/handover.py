@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import yaml
 from accelerate import init_empty_weights
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
 from data_recipes.common.provenance import git_commit
+from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from modeling_kormo.views_kormo import PREFIX
@@ -74,6 +76,7 @@ class Trained:
 BASE_USAGE = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+# "." is this directory; on the Hub it is OWNER/NAME.
 model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```
@@ -83,6 +86,7 @@ This is a base model: it continues text, and has had no safety tuning."""
 CHAT_USAGE = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+# "." is this directory; on the Hub it is OWNER/NAME.
 model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
 tokenizer = AutoTokenizer.from_pretrained(".")
 messages = [{"role": "user", "content": "..."}]
@@ -159,19 +163,47 @@ def _held_out(output_dir: Path) -> dict[str, tuple[float, float]]:
     return {name: (values[0], values[-1]) for name, values in series.items()}
 
 
+# Licences of data as the Hub spells those that can be a model's.
+_HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "odc-by")
+
+
+def card_metadata(lineage: dict[str, Any], datasets: list[str]) -> dict[str, Any]:
+    """Say in the Hub's words what a model is.
+
+    Args:
+        lineage: of the model.
+        datasets: paths of its sources; those on the Hub are named.
+
+    Returns:
+        The head of the card. The licence is that of the data if they have one and the same, else
+        `other`: the card then lists them.
+    """
+    licences = {licence.lower() for licence in lineage["licences"]}
+    same = next(iter(licences)) if len(licences) == 1 else ""
+    ids = (path.removeprefix("hub://").partition(":")[0].partition("@")[0] for path in datasets)
+    found = sorted({name for name, path in zip(ids, datasets) if path.startswith("hub://")})
+    parent = lineage["parent"]
+    on_hub = parent and not Path(parent).exists() and is_hub_id(parent)
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "language": lineage["languages"],
+        "license": same if same in _HUB_LICENCES else "other",
+        **({"base_model": parent.partition("@")[0]} if on_hub else {}),
+        **({"datasets": found} if found else {}),
+        "tags": ["kormo"],
+    }
+
+
 def _model_card(config: Stage, lineage: dict[str, Any], trained: Trained, output_dir: Path) -> str:
-    languages = "\n".join(f"- {language}" for language in lineage["languages"])
+    sources = getattr(getattr(config, "data", None), "sources", [])
+    metadata = card_metadata(lineage, [getattr(source, "path", "") for source in sources])
     held_out = "\n".join(
         f"| {name.replace('_', ' ').replace('/', ', ')} | {before:.4f} | {after:.4f} |"
         for name, (before, after) in _held_out(output_dir).items()
     )
     return f"""---
-library_name: transformers
-pipeline_tag: text-generation
-language:
-{languages}
-tags:
-- kormo
+{yaml.safe_dump(metadata, sort_keys=False).strip()}
 ---
 
 # KORMo {config.size}, {config.stage}
