@@ -5,8 +5,8 @@
     python scripts/sample_run.py runs/small docs/sample_run --eval runs/small/eval
 
 Copies of each stage the resolved recipe, metrics, loss curve, lineage and model card, and the
-evaluation's report; writes what the last model answers to a Korean and an English question, with its
-thinking.
+evaluation's report; writes what the last model answers to a Korean and an English question, with
+its thinking.
 """
 
 import argparse
