@@ -191,7 +191,8 @@ def language_model(model: VisionModel) -> KORMoForCausalLM:
     config = model.config.text_config
     with torch.device("meta"):
         language = KORMoForCausalLM(config)
-    language.model, language.lm_head = model.model.language_model, model.lm_head
+    language.model = model.model.language_model
+    language.lm_head.weight = model.lm_head.weight  # a loaded LLaVA's head is a plain Linear
     language.generation_config = model.generation_config
     return language
 

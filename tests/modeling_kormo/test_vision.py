@@ -124,6 +124,10 @@ def test_saved_files_load_through_the_auto_classes(
     again = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
     inputs = ask(processor, draw("red"))
     assert torch.equal(again(**inputs).logits, model(**inputs).logits)
+    # Whole again, its own loss included, which no Linear of LLaVA's has.
+    ids = torch.randint(3, 300, (1, 9))
+    losses = [language_model(m)(ids, labels=ids, sum_loss=True).loss for m in (again, model)]
+    assert torch.equal(*losses)
     for loaded in (AutoProcessor.from_pretrained(tmp_path), load_processor(str(tmp_path))):
         assert type(loaded) is type(processor)
         assert all(torch.equal(v, inputs[k]) for k, v in ask(loaded, draw("red")).items())
@@ -151,6 +155,7 @@ def test_text_is_rendered_as_before_pictures(tokenizer: PreTrainedTokenizerBase)
         if case.messages[0]["role"] != "system"
     ]
     cases = [(case.messages, case.tools) for case, _ in CASES.values()] + more
+    cases.append(([{"role": "user", "content": "  a\n\n"}], None))
     plain = [c for c in cases if all(isinstance(m.get("content"), str) for m in c[0])]
     for messages, tools in plain:
         parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
