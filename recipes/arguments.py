@@ -1,6 +1,7 @@
 """The one translation of a stage's config into Hugging Face's arguments (docs/training.md)."""
 
 import os
+from datetime import timedelta
 from typing import Any, Protocol
 
 import torch
@@ -59,11 +60,19 @@ def check_machine(config: AnyStage) -> None:
         )
 
 
-def start_processes() -> None:
-    """Join the ranks of this run: before the output is claimed and data are made by the first."""
+def start_processes(timeout_minutes: float = 30) -> None:
+    """Join the ranks of this run: before the output is claimed and data are made by the first.
+
+    Args:
+        timeout_minutes: after which a rank that waits for another gives up.
+    """
     disable_progress_bar()  # of loading and saving; training has its own
     backend = _backend()
-    PartialState(cpu=not torch.cuda.is_available(), **({"backend": backend} if backend else {}))
+    PartialState(
+        cpu=not torch.cuda.is_available(),
+        timeout=timedelta(minutes=timeout_minutes),
+        **({"backend": backend} if backend else {}),
+    )
 
 
 def _backend() -> str | None:
@@ -93,6 +102,7 @@ def shared_arguments(
         "output_dir": str(logging.output_dir),
         "use_cpu": not gpu,
         "ddp_backend": _backend(),
+        "ddp_timeout": round(60 * config.parallelism.timeout_minutes),
         "ddp_find_unused_parameters": False,
         "bf16": config.parallelism.precision == "bf16",
         "per_device_train_batch_size": split.micro_batch,

@@ -1,12 +1,10 @@
 """Parts of a pretraining stage: tokenizer, mixture, model, trainer, and the export at its end."""
 
 import os
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import init_empty_weights
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from data_recipes.common.errors import RecipeError
@@ -21,6 +19,7 @@ from modeling_kormo.views_kormo import PREFIX, attach_views
 
 from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
+from .engine.first_rank import empty_model, empty_of_checkpoint, receives_weights
 from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
 from .engine.handover import (
@@ -32,13 +31,15 @@ from .engine.handover import (
     write_final,
 )
 from .engine.metrics import CURVE, Throughput
+from .engine.numerics import stream_in_compute_dtype
 from .engine.quick_eval import add_quick_eval
+from .engine.recompute import recompute_layers
 from .engine.reproduce import ReproduceRecord
 from .engine.run_inputs import list_inputs, write_recipe
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
 from .engine.unfreezing import Unfreezing
-from .engine.windows_data import PackedCollator, WindowDataset
+from .engine.windows_data import PackedCollator, WindowDataset, attended_length
 from .rules import StageRules, token_ids
 
 
@@ -162,14 +163,21 @@ def _load(
         if growth and own.growing:
             check_grown_so(name, growth)
             own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
-        model = KORMoForCausalLM.from_pretrained(
-            name,
-            config=own,
-            revision=revision,
-            dtype=torch.float32,
-            attn_implementation=config.model.attention,
-            key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
-        )
+        settings = {
+            "dtype": torch.float32,
+            "attn_implementation": config.model.attention,
+        }
+        if receives_weights() and not growth:  # what grows is grown on each rank
+            make = partial(KORMoForCausalLM._from_config, own, **settings)
+            model = empty_of_checkpoint(make, name, revision)
+        else:
+            model = KORMoForCausalLM.from_pretrained(
+                name,
+                config=own,
+                revision=revision,
+                key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
+                **settings,
+            )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
     wanted |= config.model.norms()
@@ -199,31 +207,23 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
             model = grow(config, model, growth)
         _attach_views(config, model)
     else:
-        # Under FSDP2 only the first rank holds the weights; the others receive their shards.
-        efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
-        receives = efficient and int(os.environ.get("RANK", "0")) != 0
-        with init_empty_weights(include_buffers=False) if receives else nullcontext():
-            model = KORMoForCausalLM._from_config(
+
+        def make() -> KORMoForCausalLM:
+            made = KORMoForCausalLM._from_config(
                 model_config(config, tokenizer),
                 attn_implementation=config.model.attention,
                 dtype=torch.float32,
             )
-            _attach_views(config, model)
-        if receives:
-            # accelerate tells parameters apart by address, which meta tensors lack. Memory that is
-            # never written to is never resident.
-            for module in model.modules():
-                for name, parameter in module.named_parameters(recurse=False):
-                    empty = torch.empty_like(parameter, device="cpu")
-                    setattr(module, name, torch.nn.Parameter(empty))
-            model.tie_weights()
+            _attach_views(config, made)
+            return made
+
+        model = empty_model(make) if receives_weights() else make()
     model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    stream_in_compute_dtype(model)
     if every := config.model.activation_checkpointing:
-        model.gradient_checkpointing_enable()
-        for number, layer in enumerate(model.model.layers):
-            layer.gradient_checkpointing = number % every == 0
+        recompute_layers(model, every, config.model.selective_checkpointing)
     if config.model.compile:
         later = [m for m in model.modules() if isinstance(m, KORMoDecoderLayer)]
         for block in (*later, model.model.norm):
@@ -279,11 +279,17 @@ def build_trainer(
             batch.sequence_length,
             config.data.heldout_tokens,
             tokenizer,
+            rows=args.per_device_train_batch_size if config.model.compile else 1,
         ),
         throughput=Throughput(
             flops_per_token(model.config, batch.sequence_length, config.model.views),
             device_peak * args.world_size if device_peak else None,
             on_cpu=not torch.cuda.is_available(),
+            attended_flops=flops_per_token(
+                model.config,
+                attended_length(mixture, config.data.document_masking),
+                config.model.views,
+            ),
         ),
         collator=PackedCollator(
             config.data.document_masking,

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import signal
 import socket
 import sys
@@ -117,6 +118,21 @@ def _first_rank_says(rank: int, message: str) -> bool:
         return False
 
 
+def _lost_rank(error: RuntimeError) -> str | None:
+    """What an exchange between ranks says that failed; `None` for an error of another kind."""
+    text = str(error)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    if re.search(r"[Tt]imed out|[Tt]imeout", text):
+        return (
+            "waited for another rank for as long as parallelism.timeout_minutes allows; that one "
+            "hangs, has ended, or is slower: raise it in that case"
+        )
+    if re.search(r"[Cc]onnection (closed|reset|refused)|remote process exited", text):
+        return "another rank has ended; what it said is the reason"
+    return None
+
+
 def _leave(message: str, status: int) -> NoReturn:
     """Say on the first rank why a command ends, and end it."""
     if int(os.environ.get("RANK", "0")) == 0:
@@ -139,13 +155,15 @@ def exit_on_error(main: Callable[[], None]) -> None:
         _leave(
             "interrupted; the same command goes on from the last checkpoint", _INTERRUPTED_STATUS
         )
-    except (RecipeError, OSError, SafetensorError, ModuleNotFoundError) as error:
-        missing = isinstance(error, ModuleNotFoundError) and how_to_install(error, "train")
-        # Of the system's errors, those that a user can mend; any other is a bug to be traced.
-        if not (isinstance(error, RecipeError) or missing or cannot_write(error)):
+    except (RecipeError, OSError, SafetensorError, ImportError, RuntimeError) as error:
+        mended = isinstance(error, ModuleNotFoundError) and how_to_install(error, "train")
+        if isinstance(error, RuntimeError):
+            mended = _lost_rank(error)
+        # Of the others', those that a user can mend; any other is a bug to be traced.
+        if not (isinstance(error, RecipeError) or mended or cannot_write(error)):
             raise
         sys.stderr.flush()
-        rank, message = int(os.environ.get("RANK", "0")), missing or str(error)
+        rank, message = int(os.environ.get("RANK", "0")), mended or str(error)
         alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 and rank == 0
         who = "" if alone else f"rank {rank} on {socket.gethostname()}: "
         if rank == 0:

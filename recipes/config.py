@@ -80,6 +80,8 @@ class ModelConfig(Strict):
         attention: attention backend.
         activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
             none, 1 all.
+        selective_checkpointing: of the layers that are recomputed, keep attention and every second
+            product: more memory, and about a third of the recomputation.
         compile: `torch.compile` each layer.
         liger: Liger's fused RMSNorm, SwiGLU and rotary kernels (needs a GPU).
     """
@@ -96,8 +98,18 @@ class ModelConfig(Strict):
         "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
     ] = "varlen"
     activation_checkpointing: int = Field(default=0, ge=0)
+    selective_checkpointing: bool = False
     compile: bool = False
     liger: bool = False
+
+    @model_validator(mode="after")
+    def _recomputes_something(self) -> "ModelConfig":
+        if self.selective_checkpointing and not self.activation_checkpointing:
+            raise ValueError(
+                "selective_checkpointing is about layers that are recomputed: set "
+                "activation_checkpointing, too"
+            )
+        return self
 
     @model_validator(mode="after")
     def _initialised(self) -> "ModelConfig":
@@ -276,10 +288,14 @@ class PrecisionConfig(Strict):
     Attributes:
         precision: compute dtype; master weights are fp32 either way.
         require_gpu: refuse to run on CPU.
+        timeout_minutes: how long ranks wait for each other before the run ends with an error: at
+            least as long as the first one makes data alone. Our choice: torch's own for GPUs is 10,
+            which a large file on a slow disk exceeds.
     """
 
     precision: Literal["fp32", "bf16"]
     require_gpu: bool = False
+    timeout_minutes: float = Field(default=30, gt=0)
 
 
 class ShardingConfig(PrecisionConfig):
@@ -342,11 +358,24 @@ class LoggingConfig(RunLoggingConfig):
         quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
         eval_every_tokens: tokens between measurements of bits per byte.
         save_every_tokens: tokens between checkpoints.
+        keep_every_tokens: tokens between checkpoints that are kept for good, beside the newest
+            `keep_checkpoints`: what a decay or a study of training can start from later. `None`
+            keeps the newest only.
     """
 
     quick_eval_every_tokens: int | None = Field(default=None, gt=0)
     eval_every_tokens: int = Field(gt=0)
     save_every_tokens: int = Field(gt=0)
+    keep_every_tokens: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _keeps_what_is_saved(self) -> "LoggingConfig":
+        if self.keep_every_tokens and self.keep_every_tokens < self.save_every_tokens:
+            raise ValueError(
+                f"keep_every_tokens ({self.keep_every_tokens:,}) is less than save_every_tokens "
+                f"({self.save_every_tokens:,}): nothing is there to be kept so often"
+            )
+        return self
 
 
 class StageConfig(Strict):

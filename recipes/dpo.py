@@ -61,7 +61,7 @@ def main() -> None:
         return
 
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     own = config.data
     args = dpo_arguments(config)
     claim_output(config.logging.output_dir)

@@ -41,7 +41,7 @@ def main() -> None:
 
     check_machine(config)
     check_generation(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     claim_output(config.logging.output_dir)
     # At tiny size: data and the stages before, if they are not there.
     ensure_chat_inputs(config, [str(path) for path in config.data.paths])

@@ -39,7 +39,7 @@ def pretrain(rules: StageRules, description: str) -> None:
 
     # Before anything is made or downloaded: can this machine do it, and is the output free?
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     args = training_arguments(config, steps)
     claim_output(config.logging.output_dir)
     ensure_inputs(config, rules)  # at tiny size: data and the stages before, if they are missing

@@ -47,19 +47,32 @@ def sft_arguments(config: SFTStageConfig) -> SFTConfig:
 def build_trainer(
     config: SFTStageConfig, args: SFTConfig, tokenizer: PreTrainedTokenizerBase, chats: Chats
 ) -> ChatTrainer:
-    """Make the trainer; in its constructor TRL renders, tokenises, masks and packs the chats."""
+    """Make the trainer; in its constructor TRL renders, tokenises, masks and packs the chats.
+
+    What it makes is kept, and an equal later start takes it from there.
+    """
+    from recipes.post.chat_files import keep_windows, read_windows, workers
     from recipes.post.model import load_chat_model, lora_config
     from recipes.post.stage import set_length
     from recipes.post.trainers import ChatTrainer
 
+    windows = read_windows(chats.directory)
+    if windows is None:
+        args.dataset_num_proc = workers(len(chats.train))
+    else:
+        args.dataset_kwargs = {"skip_prepare_dataset": True}
+        args.assistant_only_loss = False  # the labels say it
+    train, heldout = windows or (chats.train, chats.heldout)
     trainer = ChatTrainer(
         model=load_chat_model(config, tokenizer),
         args=args,
-        train_dataset=chats.train,
-        eval_dataset=chats.heldout,
+        train_dataset=train,
+        eval_dataset=heldout,
         processing_class=tokenizer,
         peft_config=lora_config(config, tokenizer),
     )
+    if windows is None:
+        keep_windows(chats.directory, trainer.train_dataset, trainer.eval_dataset)
     set_length(args, config, len(trainer.train_dataset))
     trainer.prepare(config)
     return trainer
@@ -85,7 +98,7 @@ def main() -> None:
         return
 
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     output_dir = config.logging.output_dir
     args = sft_arguments(config)
     claim_output(output_dir)

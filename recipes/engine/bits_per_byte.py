@@ -32,6 +32,9 @@ class BitsPerByte:
         sequence_length: tokens per window.
         max_tokens: tokens per source, at most.
         tokenizer: for the byte length of each token.
+        rows: windows per forward pass. One, unless the model is compiled: then those of a training
+            pass, because a second shape would have the compiler give up constant shapes in
+            training, too.
 
     Raises:
         RecipeError: a held-out split shorter than one window.
@@ -44,7 +47,9 @@ class BitsPerByte:
         sequence_length: int,
         max_tokens: int,
         tokenizer: PreTrainedTokenizerBase,
+        rows: int = 1,
     ) -> None:
+        self.rows = rows
         self.byte_lengths = torch.tensor(token_byte_lengths(tokenizer))
         self.collator = PackedCollator()
         self.windows: list[tuple[str, Window]] = []
@@ -83,22 +88,23 @@ class BitsPerByte:
         byte_lengths = self.byte_lengths.to(device)
         languages = sorted({language for language, _ in self.windows})
         sums = torch.zeros(len(languages), 2, dtype=torch.float64, device=device)
-        # Sharded models talk in every forward, so all ranks run equally many; a rank without a
-        # window of its own repeats one and does not count it.
-        for first in range(0, len(self.windows), world_size):
-            own = first + rank
-            language, window = self.windows[min(own, len(self.windows) - 1)]
+        # Sharded models talk in every forward, so all ranks run equally many, and all passes have
+        # one shape: where windows run out, the last is repeated and not counted.
+        for first in range(0, len(self.windows), world_size * self.rows):
+            numbers = range(first + rank * self.rows, first + (rank + 1) * self.rows)
+            chosen = [self.windows[min(n, len(self.windows) - 1)] for n in numbers]
             batch = {
                 k: v.to(device) if isinstance(v, torch.Tensor) else v
-                for k, v in self.collator([window]).items()
+                for k, v in self.collator([window for _, window in chosen]).items()
             }
             nll = model(**batch, sum_loss=True, use_cache=False).token_nll
-            if own >= len(self.windows):
-                continue
             bytes_ = byte_lengths[batch["input_ids"]] * (batch["labels"] >= 0)
-            row = languages.index(language)
-            sums[row, 0] += nll[bytes_ > 0].double().sum()
-            sums[row, 1] += bytes_.sum()
+            each = zip(numbers, chosen, nll.chunk(self.rows, 1), bytes_.chunk(self.rows, 1))
+            for number, (language, _), window_nll, window_bytes in each:
+                if number < len(self.windows):
+                    row = languages.index(language)
+                    sums[row, 0] += window_nll[window_bytes > 0].double().sum()
+                    sums[row, 1] += window_bytes.sum()
         model.train(training)
         totals = zip(languages, reduce(sums).tolist())
         return {language: nats / math.log(2) / bytes_ for language, (nats, bytes_) in totals}

@@ -137,9 +137,11 @@ class WholeCheckpoints:
 
     Attributes:
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
+        keep_every: steps between those that are kept for good; `None` is never.
     """
 
     keep_checkpoints: int
+    keep_every: int | None = None
     _staging = False
 
     def complete_checkpoint(self, staged: Path) -> None:
@@ -184,6 +186,11 @@ class WholeCheckpoints:
         if not self.keep_checkpoints:
             return
         for old in list_checkpoints(output_dir)[: -self.keep_checkpoints]:
+            step = int(old.name.removeprefix(_PREFIX))
+            # The first at or after each multiple, which need not be a multiple of `save_steps`.
+            before = step - self.args.save_steps
+            if self.keep_every and step // self.keep_every > before // self.keep_every:
+                continue
             # Renamed first: a deletion that is cut short must not leave half a checkpoint.
             doomed = output_dir / STAGING / f"old-{old.name}"
             os.replace(old, doomed)

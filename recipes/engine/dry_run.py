@@ -2,6 +2,8 @@
 
 import yaml
 
+from data_recipes.common.errors import RecipeError
+from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
@@ -14,7 +16,9 @@ from .flops import (
     peak_flops,
 )
 from .layout import count_traffic, plan_layout
+from .prediction import predict
 from .schedule import Steps, split_windows
+from .windows_data import attended_length
 
 GIB = 2**30
 
@@ -37,6 +41,18 @@ def fits(gpu: str, needed: float) -> list[str]:
     return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
 
 
+def _attended(config: StageConfig) -> tuple[float, str]:
+    """Tokens that a token attends to on average, and where that is known from."""
+    data, length = config.data, config.batch.sequence_length
+    try:
+        mixture = Mixture(
+            data.shards, data.mixture, length, data.seed, data.packing, pad_token_id=0
+        )
+        return attended_length(mixture, data.document_masking), "mean of the shards"
+    except RecipeError:
+        return (length + 1) / 2, "at most: the shards are not there to be looked at"
+
+
 def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
     """Describe a stage: its resolved config and the figures that follow from it."""
     batch, parallelism = config.batch, config.parallelism
@@ -44,6 +60,8 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
     views = config.model.views
     parameters, view_parameters = count_parameters(shape), count_view_parameters(shape, views)
     flops = flops_per_token(shape, batch.sequence_length, views)
+    keys, known = _attended(config)
+    computed = flops_per_token(shape, keys, views)
     tokens = steps.total * batch.tokens_per_step
     layout = plan_layout(parallelism.gpus, parallelism.shard_gpus)
     micro_tokens = split.micro_batch * batch.sequence_length
@@ -52,6 +70,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         micro_tokens,
         layout.shards,
         config.model.activation_checkpointing,
+        config.model.selective_checkpointing,
         parallelism.sync_each_microbatch,
         split.accumulation > 1,
         config.model.compile,
@@ -66,7 +85,8 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         f"{batch.sequence_length:,}",
         f"steps                 {steps.total:,} (warm-up {steps.warmup:,}, decay {steps.decay:,})",
         f"tokens                {tokens:,}",
-        f"FLOPs per token       {flops:.4g}",
+        f"FLOPs per token       {flops:.4g} with attention to the whole window, {computed:.4g} "
+        f"with that to the {keys:,.0f} tokens that a token sees ({known})",
         f"FLOPs                 {flops * tokens:.4g}",
         f"layout                {layout}",
         f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
@@ -96,8 +116,34 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         days = hours / parallelism.gpus / 24
         lines.append(
             f"GPU-hours             {hours:,.0f} on {parallelism.gpu} at "
-            f"{parallelism.planned_mfu:.0%} MFU ({rate:,.0f} tokens/s/GPU), {days:,.1f} days"
+            f"{parallelism.planned_mfu:.0%} MFU ({rate:,.0f} tokens/s/GPU), {days:,.1f} days; "
+            f"{parallelism.planned_mfu * computed / flops:.0%} of what is attended"
         )
+        layers, every = shape.num_hidden_layers, config.model.activation_checkpointing
+        reductions = split.accumulation if parallelism.sync_each_microbatch else 1
+        sent = traffic.seconds * reductions / (split.accumulation * micro_tokens)
+        predicted = predict(
+            shape,
+            parallelism.gpu,
+            keys,
+            config.model.compile,
+            len(range(0, layers, every)) / layers if every else 0.0,
+            config.model.selective_checkpointing,
+            layout.shards,
+            split.accumulation * micro_tokens,
+            sent if parallelism.gpus > 1 else 0.0,
+        )
+        if predicted is not None:
+            lines.append(
+                f"predicted             {1 / predicted.total:,.0f} tokens/s/GPU, "
+                f"{flops / peak / predicted.total:.0%} MFU, "
+                f"{tokens * predicted.total / parallelism.gpus / 86400:,.1f} days: products "
+                f"{predicted.products / predicted.total:.0%} of the time, attention "
+                f"{predicted.attention / predicted.total:.0%}, moving data "
+                f"{predicted.moving / predicted.total:.0%}, optimizer "
+                f"{predicted.optimizer / predicted.total:.0%}, exchange "
+                f"{predicted.exchange / predicted.total:.0%} (arithmetic; not measured on a GPU)"
+            )
         if parallelism.gpu_hour_usd:
             lines.append(f"cost                  ${hours * parallelism.gpu_hour_usd:,.0f}")
     return "\n".join(lines)

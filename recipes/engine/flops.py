@@ -38,10 +38,15 @@ def peak_flops(gpu_name: str) -> float | None:
     Args:
         gpu_name: as `torch.cuda.get_device_name()` says it, e.g. "NVIDIA H200".
     """
+    return named(_PEAK_BF16, gpu_name)
+
+
+def named(table: dict[str, float], gpu_name: str) -> float | None:
+    """Look a GPU up in a table whose longer names come first; `None` if it is not there."""
     words = gpu_name.replace("-", " ").split()
-    for name, peak in _PEAK_BF16.items():
+    for name, value in table.items():
         if all(part in words for part in name.split()):
-            return peak
+            return value
     return None
 
 
@@ -70,15 +75,18 @@ def count_view_parameters(config: KORMoConfig, views: ViewsConfig | None) -> int
     return views.count * part
 
 
-def flops_per_token(
-    config: KORMoConfig, sequence_length: int, views: ViewsConfig | None = None
-) -> float:
+def flops_per_token(config: KORMoConfig, keys: float, views: ViewsConfig | None = None) -> float:
     """Training FLOPs per token: 6 per multiplied weight, plus attention.
 
-    Each view of multi-token prediction has its own modules and goes through the head once more.
+    `6 (N - N_embedding) + 12 layers heads head_dim keys`. Recomputation is not counted. Each view
+    of multi-token prediction has its own modules and goes through the head once more.
 
-    `6 (N - N_embedding) + 12 layers heads head_dim sequence_length`, attention counted without the
-    causal discount, as in PaLM (arXiv 2204.02311, appendix B). Recomputation is not counted.
+    Args:
+        config: shape.
+        keys: tokens that a token attends to. With the length of the window it is PaLM's count,
+            without the causal discount, by which MFU is compared everywhere (arXiv 2204.02311,
+            appendix B); with their mean (`attended_length`) it is what is computed.
+        views: of multi-token prediction.
     """
     multiplied = count_parameters(config)
     if not config.tie_word_embeddings:
@@ -89,16 +97,33 @@ def flops_per_token(
         multiplied += views.count * config.vocab_size * config.hidden_size
         layers += 0 if views.kind == "same" else views.count
     width = config.num_attention_heads * config.head_dim
-    return 6 * multiplied + 12 * layers * width * sequence_length
+    return 6 * multiplied + 12 * layers * width * keys
 
 
 def gpu_memory(gpu_name: str) -> float | None:
     """Memory of a GPU in bytes, from the vendors' data sheets; `None` for one not in the table."""
-    words = gpu_name.replace("-", " ").split()
-    for name, gigabytes in _MEMORY_GB.items():
-        if all(part in words for part in name.split()):
-            return gigabytes * 1e9
-    return None
+    gigabytes = named(_MEMORY_GB, gpu_name)
+    return None if gigabytes is None else gigabytes * 1e9
+
+
+def kept_bytes(config: KORMoConfig) -> int:
+    """Bytes per token that one layer keeps for the backward pass.
+
+    Outputs in bf16 (norms, q, k, v, attention, gate, up, their product, residuals) and fp32 copies
+    inside the two norms.
+    """
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
+    return 2 * bf16 + 4 * 2 * config.hidden_size
+
+
+def _kept_selectively(config: KORMoConfig) -> int:
+    """Bytes per token of attention's output and half of the products' (recompute.py), in bf16."""
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    products = queries + 2 * keys + 2 * config.hidden_size + 2 * config.intermediate_size
+    return 2 * queries + products
 
 
 @dataclass(frozen=True)
@@ -121,6 +146,7 @@ def estimate_memory(
     tokens_per_forward: int,
     shards: int,
     activation_checkpointing: int,
+    selective: bool,
     sync_each_microbatch: bool,
     accumulates: bool,
     compiled: bool,
@@ -133,27 +159,24 @@ def estimate_memory(
     embedding and the head.
     Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step, and the
     largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
-    Activations: per token and layer, bf16 outputs that autograd keeps (norms, q, k, v, attention,
-    gate, up, their product, residuals) and fp32 copies inside the two norms; of each layer that is
-    recomputed (every n-th) its input, and one layer's worth; the layers of views are as the others.
-    Loss: two copies of one chunk of
-    logits, in fp32 or, compiled, in bf16, and the head's fp32 gradient.
+    Activations: `kept_bytes` per token and layer; of each layer that is recomputed (every n-th) its
+    input, what is kept selectively, and one layer's worth; the layers of views are as the others.
+    Loss: two copies of one chunk of logits, in fp32 or, compiled, in bf16, and the head's fp32
+    gradient.
     """
     own = count_parameters(config)
     parameters = own + count_view_parameters(config, views)
     embedding = config.vocab_size * config.hidden_size
     heads = 1 if config.tie_word_embeddings else 2
     layer = (own - heads * embedding) / config.num_hidden_layers
-    queries = config.num_attention_heads * config.head_dim
-    keys = config.num_key_value_heads * config.head_dim
-    bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
-    fp32 = 2 * config.hidden_size
-    per_layer = tokens_per_forward * (2 * bf16 + 4 * fp32)
+    per_layer = tokens_per_forward * kept_bytes(config)
     more = views.count if views is not None and views.kind != "same" else 0
     layers = config.num_hidden_layers + more
     recomputed = len(range(0, layers, activation_checkpointing)) if activation_checkpointing else 0
-    inputs = recomputed * tokens_per_forward * config.hidden_size * 2
-    activations = inputs + min(layers, layers - recomputed + 1) * per_layer
+    kept = 2 * config.hidden_size + (_kept_selectively(config) if selective else 0)
+    activations = (
+        recomputed * tokens_per_forward * kept + min(layers, layers - recomputed + 1) * per_layer
+    )
     rows = tokens_per_forward * (1 + (views.count if views is not None else 0))
     logits = 8 * min(MAX_CHUNK_ELEMENTS, rows * config.vocab_size)
     if compiled and (chunk := compiled_chunk(rows)):

@@ -59,12 +59,18 @@ class Throughput:
         flops_per_token: of the model, as in `recipes/engine/flops.py`.
         peak_flops: FLOP/s of all devices together; `None` if unknown.
         on_cpu: training computes on the CPU.
+        attended_flops: per token, attention counted over the tokens that are attended to.
     """
 
     def __init__(
-        self, flops_per_token: float, peak_flops: float | None, on_cpu: bool = False
+        self,
+        flops_per_token: float,
+        peak_flops: float | None,
+        on_cpu: bool = False,
+        attended_flops: float | None = None,
     ) -> None:
         self.on_cpu = on_cpu
+        self.attended_flops = attended_flops
         self.flops_per_token = flops_per_token
         self.peak_flops = peak_flops
         self.tokens = 0
@@ -97,6 +103,9 @@ class Throughput:
         rates = {"tokens_per_second": rate, "data_wait_percent": 100 * self.waiting / seconds}
         if self.peak_flops is not None:
             rates["mfu_percent"] = 100 * rate * self.flops_per_token / self.peak_flops
+            if self.attended_flops is not None:
+                attended = 100 * rate * self.attended_flops / self.peak_flops
+                rates["mfu_attended_percent"] = attended
         if self.on_cpu:
             rates["cpu_percent"] = min(100.0, 100 * (self._cpu + self.waiting) / seconds)
         self.tokens, self.waiting, self._running, self._cpu = 0, 0.0, 0.0, 0.0

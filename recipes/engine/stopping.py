@@ -7,6 +7,7 @@ ever.
 """
 
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..command_line import Stopped
+from .watchdog import Watchdog
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -57,7 +59,8 @@ class StopOnSignal(TrainerCallback):
 
 
 def train_until_stopped(trainer: Trainer, checkpoint: Path | None) -> None:
-    """Train to the end, or to the end of the step in which a signal arrives.
+    """Train to the end, or to the end of the step in which a signal arrives; of several ranks,
+    watch that none hangs.
 
     Args:
         trainer: of any stage.
@@ -68,9 +71,14 @@ def train_until_stopped(trainer: Trainer, checkpoint: Path | None) -> None:
     """
     stop = StopOnSignal(trainer)
     trainer.add_callback(stop)
+    watch: AbstractContextManager[None] = nullcontext()
+    if trainer.args.world_size > 1:
+        watch = Watchdog(trainer.args.ddp_timeout, Path(trainer.args.output_dir))
+        trainer.add_callback(watch)
     stop.listen()
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with watch:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
         stop.restore()
     if stop.stopped:

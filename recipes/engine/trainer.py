@@ -33,6 +33,7 @@ from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .guard import NonFiniteError, SpikeGuard
 from .metrics import Throughput, append_metrics, plot_curve
+from .numerics import reduce_in_fp32
 from .stopping import train_until_stopped
 from .unfreezing import Unfreezing
 from .windows_data import FromStep, PackedCollator, WindowDataset
@@ -51,22 +52,6 @@ def decayed_parameters(model: nn.Module) -> list[str]:
         for name, p in model.named_parameters()
         if p.ndim >= 2 and id(p) not in embeddings and "trainable_tokens" not in name
     ]
-
-
-def reduce_in_fp32(trainer: Trainer) -> None:
-    """Under FSDP2, compute in the dtypes of one GPU under autocast, and reduce gradients in fp32.
-
-    accelerate's own policy reduces gradients in bf16, and casts what each layer is given: rotary
-    cosines, which are fp32 on one GPU, would arrive rounded to bf16. Its outputs are not cast
-    either: fp32 layer inputs would take twice the memory that `--dry-run` plans.
-    """
-    if not (trainer.is_fsdp_enabled and trainer.args.bf16):
-        return
-    from torch.distributed.fsdp import MixedPrecisionPolicy
-
-    trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
 
 
 class PretrainTrainer(WholeCheckpoints, Trainer):
@@ -112,6 +97,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.bits_per_byte = bits_per_byte
         self.throughput = throughput
         self.keep_checkpoints = config.logging.keep_checkpoints
+        if config.logging.keep_every_tokens:
+            self.keep_every = config.logging.keep_every_tokens // config.batch.tokens_per_step
         self.start_step = 0
         # Of the weights before the first step, if they were drawn; goes into the lineage.
         self.initial_weights: dict[str, str] | None = None

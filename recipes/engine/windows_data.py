@@ -13,6 +13,9 @@ from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from ..config import Pairs
 
+# Tokens and windows that a mean is taken over, at most (our choice).
+_LOOKED_AT, _WINDOWS = 2**22, 1024
+
 
 class WindowDataset(Dataset):
     """The windows of a whole run, in training order.
@@ -31,6 +34,23 @@ class WindowDataset(Dataset):
 
     def __getitem__(self, index: int) -> Window:
         return self.mixture.window(index)
+
+
+def attended_length(mixture: Mixture, document_masking: bool) -> float:
+    """Mean number of tokens that a token attends to, itself included.
+
+    Args:
+        mixture: of which the beginning is looked at.
+        document_masking: documents do not see each other.
+    """
+    windows = max(1, min(_WINDOWS, _LOOKED_AT // mixture.sequence_length))
+    pairs = 0
+    for index in range(windows):
+        window = mixture.window(index)
+        ends = window.document_ends if document_masking else np.array([len(window.tokens)])
+        lengths = np.diff(ends, prepend=0).astype(np.int64)
+        pairs += int((lengths * (lengths + 1) // 2).sum())
+    return pairs / (windows * mixture.sequence_length)
 
 
 class FromStep(Sampler[int]):

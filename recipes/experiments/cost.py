@@ -48,6 +48,8 @@ def cost_of(runs: list[Run]) -> Cost:
             kept = config.logging.keep_checkpoints or (
                 config.schedule.total_tokens // config.logging.save_every_tokens
             )
+            if every := config.logging.keep_every_tokens:
+                kept += config.schedule.total_tokens // every
             size += count_parameters(shape) * (_FINAL + kept * _CHECKPOINT)
             size += count_view_parameters(shape, views) * kept * _CHECKPOINT
     return Cost(len(runs), sum(run.tokens for run in runs), flops, size / 1e9)

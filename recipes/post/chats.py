@@ -4,7 +4,6 @@ What comes out are messages. TRL renders, tokenises, masks and packs them.
 """
 
 import hashlib
-import json
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -22,9 +21,9 @@ from datasets.exceptions import DatasetGenerationError
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import read_rows, to_conversation
 
+from .chat_files import preparation_key, read_record, workers, write_record
 from .masks import ChatTokenizer, Tokens
 from .sft_config import ChatDataConfig, ChatSource
 
@@ -42,7 +41,6 @@ _FEATURES = Features(
     }
 )
 _SPLITS = ("train", "heldout")
-_RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,14 @@ class Chats:
         left_out: conversations that are not used, by reason; `later_turns` counts those that are
             cut behind an answer.
         fingerprint: changes whenever any conversation could.
+        directory: of their files.
     """
 
     train: Dataset
     heldout: Dataset
     left_out: Counter[str]
     fingerprint: str
+    directory: Path
 
 
 def build_chats(
@@ -69,13 +69,13 @@ def build_chats(
     """Choose the conversations of a run. The first process does, the others read its choice.
 
     They lie in Arrow files and are read through a memory map, so that memory does not grow with
-    the data.
+    the data. A start that would make the same ones again takes those that are there.
 
     Args:
         config: its section.
         tokenizer: with a template that marks what carries loss.
         length: of a window, in tokens.
-        directory: for the Arrow files; made anew, because sources may have changed.
+        directory: for the Arrow files; made anew if anything that decides them has changed.
 
     Raises:
         RecipeError: a source that cannot be read or is no chat data, a share that the data cannot
@@ -85,16 +85,21 @@ def build_chats(
     state = PartialState()
     with state.main_process_first():
         if state.is_main_process:
-            shutil.rmtree(directory, ignore_errors=True)
-            _write_chats(config, tokenizer, length, directory)
-    record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+            key = preparation_key(config, tokenizer, length)
+            if read_record(directory).get("key") != key:
+                shutil.rmtree(directory, ignore_errors=True)
+                write_record(
+                    directory, {"key": key, **_write_chats(config, tokenizer, length, directory)}
+                )
+    record = read_record(directory)
     train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
-    return Chats(train, heldout, Counter(record["left_out"]), record["fingerprint"])
+    left_out = Counter(record["left_out"])
+    return Chats(train, heldout, left_out, record["fingerprint"], directory)
 
 
 def _write_chats(
     config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int, directory: Path
-) -> None:
+) -> dict[str, Any]:
     tokenize = ChatTokenizer(tokenizer, length, config.overlong)
     rows, left_out = _read(config, tokenize, directory / "rows")
     groups = rows["group"][:] if config.balance else None
@@ -109,8 +114,8 @@ def _write_chats(
         digest.update(np.array(part["key"], dtype=np.int64).tobytes())
         shuffled = part.select_columns(["messages", "tools"]).shuffle(config.seed)
         shuffled.save_to_disk(directory / name)
-    record = {"fingerprint": digest.hexdigest(), "left_out": left_out}
-    write_json_atomically(directory / _RECORD, record)
+    shutil.rmtree(directory / "rows")
+    return {"fingerprint": digest.hexdigest(), "left_out": left_out}
 
 
 def _read(
@@ -118,14 +123,20 @@ def _read(
 ) -> tuple[Dataset, Counter[str]]:
     """All conversations that fit, and how many do not for which reason."""
     try:
-        rows = Dataset.from_generator(
-            partial(_rows, tokenize=tokenize, balance=config.balance, seed=config.seed),
+        raw = Dataset.from_generator(
+            _raw_rows,
             gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
-            features=_FEATURES,
             cache_dir=str(directory),
         )
     except DatasetGenerationError as error:
         raise error.__cause__ or error from None
+    rows = raw.map(
+        partial(_samples, tokenize=tokenize, balance=config.balance, seed=config.seed),
+        batched=True,
+        remove_columns=raw.column_names,
+        features=_FEATURES,
+        num_proc=workers(len(raw)),
+    )
     reasons = rows["left_out"][:]
     left_out = Counter(reason for reason in reasons if reason)
     kept = [i for i, reason in enumerate(reasons) if reason is None]
@@ -137,42 +148,58 @@ def _read(
     return rows.select(kept), left_out
 
 
-def _rows(
-    sources: list[dict[str, Any]], tokenize: ChatTokenizer, balance: str | None, seed: int
-) -> Iterator[dict[str, Any]]:
+def _raw_rows(sources: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """Rows as JSON, which is read quickly by one process and dealt out to several."""
     for source in map(ChatSource.model_validate, sources):
         number = -1
         for number, (where, row) in enumerate(read_rows(source.path)):
             if number == source.max_rows:
                 break
-            conversation = to_conversation(row, where)
-            found = tokenize.samples(conversation)
-            if isinstance(found, str):
-                yield {**dict.fromkeys(_FEATURES), "messages": [], "left_out": found, "cut": False}
-                continue
-            group = row.get(balance) if balance else None
-            if balance and group is None:
-                raise RecipeError(
-                    f"data.balance: {where} has no {balance!r}; label every row, or leave "
-                    "data.balance out"
-                )
-            messages, tools = conversation.messages[: found[-1]], conversation.tools
-            # The text of the whole decides over held out or not: copies, and all samples of a
-            # conversation, land on the same side.
-            text = f"{seed}/".encode() + orjson.dumps([messages, tools])
-            key = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
-            for end in found:
-                yield {
-                    "messages": messages[:end],
-                    "tools": tools,
-                    "thinking": bool(messages[end - 1].get("reasoning_content")),
-                    "group": None if group is None else str(group),
-                    "left_out": None,
-                    "cut": end == found[-1] < len(conversation.messages),
-                    "key": key,
-                }
+            text = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
+            yield {"where": where, "row": text.decode()}
         if number < 0:
             raise RecipeError(f"data.sources: {source.path} is empty; name one with conversations")
+
+
+def _samples(
+    batch: dict[str, list[str]], tokenize: ChatTokenizer, balance: str | None, seed: int
+) -> dict[str, list[Any]]:
+    made = [
+        sample
+        for where, row in zip(batch["where"], batch["row"])
+        for sample in _samples_of(orjson.loads(row), where, tokenize, balance, seed)
+    ]
+    return {name: [sample[name] for sample in made] for name in _FEATURES}
+
+
+def _samples_of(
+    row: dict[str, Any], where: str, tokenize: ChatTokenizer, balance: str | None, seed: int
+) -> Iterator[dict[str, Any]]:
+    conversation = to_conversation(row, where)
+    found = tokenize.samples(conversation)
+    if isinstance(found, str):
+        yield {**dict.fromkeys(_FEATURES), "messages": [], "left_out": found, "cut": False}
+        return
+    group = row.get(balance) if balance else None
+    if balance and group is None:
+        raise RecipeError(
+            f"data.balance: {where} has no {balance!r}; label every row, or leave data.balance out"
+        )
+    messages, tools = conversation.messages[: found[-1]], conversation.tools
+    # The text of the whole decides over held out or not: copies, and all samples of a
+    # conversation, land on the same side.
+    text = f"{seed}/".encode() + orjson.dumps([messages, tools])
+    key = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
+    for end in found:
+        yield {
+            "messages": messages[:end],
+            "tools": tools,
+            "thinking": bool(messages[end - 1].get("reasoning_content")),
+            "group": None if group is None else str(group),
+            "left_out": None,
+            "cut": end == found[-1] < len(conversation.messages),
+            "key": key,
+        }
 
 
 def select(

@@ -1,12 +1,14 @@
 """Tokenizer, model and adapter of a chat stage."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
 from peft import LoraConfig
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -24,6 +26,8 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
+from ..engine.first_rank import empty_of_checkpoint, receives_weights
+from ..engine.numerics import stream_in_compute_dtype
 from .masks import training_template, turn_rows
 from .sft_config import ChatStageConfig
 
@@ -121,13 +125,17 @@ def load_model(init_from: str, attention: str, quantize: str | None = None) -> P
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
+    settings = {
+        "dtype": torch.bfloat16 if quantization else torch.float32,
+        "attn_implementation": attention,
+    }
     try:
+        if receives_weights() and not quantization:
+            config = AutoConfig.from_pretrained(name, revision=revision)
+            make = partial(AutoModelForCausalLM.from_config, config, **settings)
+            return empty_of_checkpoint(make, name, revision)
         return AutoModelForCausalLM.from_pretrained(
-            name,
-            revision=revision,
-            dtype=torch.bfloat16 if quantization else torch.float32,
-            attn_implementation=attention,
-            quantization_config=quantization,
+            name, revision=revision, quantization_config=quantization, **settings
         )
     except (OSError, ValueError, ImportError) as error:
         raise RecipeError(f"model.init_from {init_from}: {error}") from error
@@ -142,6 +150,7 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
     adapter = config.model.adapter
     quantize = adapter.quantize if adapter else None
     model = load_model(config.model.init_from, config.model.attention, quantize)
+    stream_in_compute_dtype(model)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise RecipeError(

@@ -30,8 +30,9 @@ from ..engine.callbacks import ProgressBar
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.flops import flops_per_token, peak_flops
 from ..engine.metrics import Throughput, append_metrics, plot_curve
+from ..engine.numerics import reduce_in_fp32
 from ..engine.stopping import train_until_stopped
-from ..engine.trainer import decayed_parameters, reduce_in_fp32
+from ..engine.trainer import decayed_parameters
 
 # TRL reads the old names of these, transformers warns of them.
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")

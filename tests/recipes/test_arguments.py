@@ -45,6 +45,11 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         lambda t: [layer.gradient_checkpointing for layer in t.model.model.layers],
         [True, False, True],
     ),
+    "model.selective_checkpointing": (
+        "true",
+        lambda t: t.model.model.layers[0]._gradient_checkpointing_func.keywords.keys(),
+        {"use_reentrant", "context_fn"},
+    ),
     "data.mixture": (
         "{web_en: 0.25, web_ko: 0.75}",
         lambda t: {row.name: row.share for row in t.train_dataset.mixture.plan(8)},
@@ -88,8 +93,10 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         lambda t: t.args.accelerator_config.gradient_accumulation_kwargs["sync_each_batch"],
         True,
     ),
+    "parallelism.timeout_minutes": ("45", lambda t: t.args.ddp_timeout, 2700),
     "logging.log_every": ("3", lambda t: t.args.logging_steps, 3),
     "logging.keep_checkpoints": ("5", lambda t: t.keep_checkpoints, 5),
+    "logging.keep_every_tokens": ("10240", lambda t: t.keep_every, 20),
     "logging.report_to": ("[tensorboard]", lambda t: t.args.report_to, ["tensorboard"]),
     "logging.eval_every_tokens": ("2048", lambda t: t.args.eval_steps, 4),
     "logging.save_every_tokens": ("4096", lambda t: t.args.save_steps, 8),

@@ -1,5 +1,6 @@
 """A dry run plans: it starts nothing and writes nothing, whatever is missing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,15 @@ def test_a_plan_in_copies_of_another_size(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "layout                2 copies, each sharded over 2 GPUs (HSDP)" in said
     assert "GB between copies for each GPU" in said
+
+
+def test_a_plan_counts_what_is_attended_where_the_shards_are(
+    small_stage: Callable[..., Stage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_stage(tmp_path / "run").main("--dry-run")
+    assert "tokens that a token sees (mean of the shards)" in capsys.readouterr().out
+    small_stage(tmp_path / "run", f"data.shards={tmp_path}").main("--dry-run")
+    said = capsys.readouterr().out
+    assert "the 64 tokens that a token sees (at most: the shards are not there" in said
+    assert "(arithmetic; not measured on a GPU)" in said
+    assert not any(tmp_path.iterdir())

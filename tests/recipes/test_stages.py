@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.errors import RecipeError
+from modeling_kormo import modeling_kormo
 from recipes.engine.metrics import read_metrics
 from recipes.engine.resume import FINGERPRINT, check_fingerprint
 from tests import processes
@@ -229,6 +229,18 @@ def test_fsdp2_equals_one_process(uninterrupted: Path, small_stage: Make, tmp_pa
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
+def test_fsdp2_resumes_on_another_number_of_ranks(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path, first: int, second: int
+) -> None:
+    stage = small_stage(tmp_path)
+    run_and_kill(stage.start(ranks=first, worker=WORKER), tmp_path, 6)
+    result = stage.run(ranks=second, worker=WORKER)
+    assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
+    assert f"sharded over ({second},)" in result.stdout
+    assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
+
+
 def test_decay_branches_off_a_stable_checkpoint(
     uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:
@@ -395,6 +407,31 @@ def test_fsdp2_computes_in_the_dtypes_of_one_gpu(
     assert line == "dtypes hidden bfloat16, queries bfloat16, cosines float32"
     mesh = (ranks,) if replicas == 1 else (replicas, ranks // replicas)
     assert f"sharded over {mesh}" in result.stdout
+
+
+def test_one_process_computes_in_the_dtypes_of_fsdp2(
+    small_stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Autocast alone leaves the stream in fp32; the test above has what it must be."""
+    seen = set()
+    forward, rotate = modeling_kormo.KORMoDecoderLayer.forward, modeling_kormo.apply_rotary_pos_emb
+
+    def layer(self, hidden, *args, **kwargs):
+        output = forward(self, hidden, *args, **kwargs)
+        seen.add(("hidden", hidden.dtype))
+        seen.add(("output", output.dtype))
+        return output
+
+    def spied(q, k, cos, sin, *args):
+        seen.add(("queries", q.dtype))
+        seen.add(("cosines", cos.dtype))
+        return rotate(q, k, cos, sin, *args)
+
+    monkeypatch.setattr(modeling_kormo.KORMoDecoderLayer, "forward", layer)
+    monkeypatch.setattr(modeling_kormo, "apply_rotary_pos_emb", spied)
+    small_stage(tmp_path, "parallelism.precision=bf16", "schedule.total_tokens=1024").main()
+    half, single = torch.bfloat16, torch.float32
+    assert seen == {("hidden", half), ("output", half), ("queries", half), ("cosines", single)}
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])

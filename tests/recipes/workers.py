@@ -5,7 +5,9 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,11 @@ def use_fsdp2() -> None:
         "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
         "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
     }
+    if "RANK" not in os.environ:  # one rank, as a launcher would start it
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
 
@@ -234,6 +241,79 @@ def run_fixed_batch() -> None:
         output.write_text(json.dumps(losses))
 
 
+def load_parents() -> None:
+    """Load a parent as stages do, under FSDP2; say how much memory it takes on each rank.
+
+    Arguments: the overrides of a tiny stage 1, which name the parent.
+    """
+    use_fsdp2()
+    import psutil
+
+    from data_recipes.common.config_files import load_config
+    from recipes.arguments import start_processes
+    from recipes.build import build_model, build_tokenizer
+    from recipes.command_line import CONFIGS
+    from recipes.config import StageConfig
+    from recipes.post.model import load_model
+
+    config = load_config(CONFIGS / "tiny" / "stage1.yaml", StageConfig, sys.argv[2:])
+    start_processes(config.parallelism.timeout_minutes)
+    tokenizer, own = build_tokenizer(config), psutil.Process()
+    loaders = {
+        "stage": lambda: build_model(config, tokenizer),
+        "chat": lambda: load_model(config.model.init_from, config.model.attention),
+    }
+    for name, load in loaders.items():
+        before = own.memory_info().rss
+        model = load()
+        grown = own.memory_info().rss - before
+        size = sum(p.numel() * 4 for p in model.parameters())
+        # One write, as all ranks write to one pipe.
+        print(f"{name} rank {os.environ['RANK']}: {grown / size:.2f}\n", end="", flush=True)
+        ends = model.generation_config.eos_token_id
+        assert ends == tokenizer.eos_token_id, (name, ends)
+        del model
+    torch.distributed.destroy_process_group()
+
+
+def read_a_dead_disk(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def hang() -> None:
+    """Two ranks, the second of which hangs; arguments: where, and the output directory.
+
+    In `training`, what watches a run should end both; in `waiting`, torch's own timeout does.
+    """
+    from types import SimpleNamespace
+
+    from accelerate import PartialState
+
+    from recipes.arguments import start_processes
+    from recipes.command_line import exit_on_error
+    from recipes.engine.stopping import train_until_stopped
+
+    where, output, second = sys.argv[2], sys.argv[3], os.environ["RANK"] == "1"
+
+    def exchange(**_: object) -> None:
+        if second:
+            read_a_dead_disk(60)
+        torch.distributed.all_reduce(torch.zeros(1))
+
+    def main() -> None:
+        start_processes(timeout_minutes=5 if where == "training" else 3 / 60)
+        if where == "waiting":
+            exchange()
+        args = SimpleNamespace(world_size=2, ddp_timeout=4, output_dir=output)
+        trainer = SimpleNamespace(
+            args=args, accelerator=PartialState(), add_callback=lambda callback: None
+        )
+        trainer.accelerator.reduce, trainer.train = None, exchange
+        train_until_stopped(trainer, None)
+
+    exit_on_error(main)
+
+
 def fail() -> None:
     """Ranks that end in an error; the argument is what each says, the first's first."""
     from data_recipes.common.errors import RecipeError
@@ -242,8 +322,6 @@ def fail() -> None:
     def main() -> None:
         message = sys.argv[2:][int(os.environ["RANK"])]
         if message == "waits":
-            import time
-
             time.sleep(60)
         raise RecipeError(message)
 
@@ -253,6 +331,10 @@ def fail() -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "fail":
         fail()
+    elif sys.argv[1] == "hang":
+        hang()
+    elif sys.argv[1] == "load-parents":
+        load_parents()
     elif sys.argv[1] == "fixed-batch":
         run_fixed_batch()
     elif sys.argv[1] == "chat-stages":

@@ -15,6 +15,7 @@ from recipes.engine.checkpoints import (
     FILES,
     WholeCheckpoints,
     find_damage,
+    list_checkpoints,
     newest_whole,
     write_file_list,
 )
@@ -105,3 +106,19 @@ def test_only_what_the_disk_did_is_called_a_full_disk(
     with pytest.raises(RecipeError if is_the_disk else type(error)) as raised:
         Saving()._save_checkpoint(None, None)
     assert ("run the same command to go on" in str(raised.value)) == is_the_disk
+
+
+def test_some_checkpoints_are_kept_for_good(tmp_path: Path) -> None:
+    """Every tenth step, of which one in twenty-five is wanted: the first at or after it."""
+
+    class Saved(WholeCheckpoints):
+        keep_checkpoints, keep_every = 2, 25
+        args = SimpleNamespace(save_steps=10)
+
+    (tmp_path / ".staging").mkdir()
+    for step in range(10, 101, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        Saved()._remove_old(tmp_path)
+    assert [p.name for p in list_checkpoints(tmp_path)] == [
+        f"checkpoint-{step}" for step in (30, 50, 80, 90, 100)
+    ]

@@ -19,7 +19,7 @@ from recipes.engine.metrics import (
 def test_throughput_counts_running_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(metrics.time, "perf_counter", lambda: now[0])
-    meter = Throughput(flops_per_token=6.0, peak_flops=1200.0)
+    meter = Throughput(flops_per_token=6.0, peak_flops=1200.0, attended_flops=3.0)
     for _ in range(4):  # `resume` at every step must not forget the time before it
         meter.resume()
         now[0] += 2.0
@@ -32,6 +32,7 @@ def test_throughput_counts_running_time_only(monkeypatch: pytest.MonkeyPatch) ->
         "tokens_per_second": 50.0,
         "data_wait_percent": 12.5,
         "mfu_percent": 25.0,
+        "mfu_attended_percent": 12.5,
     }
     meter.tokens = 10
     now[0] += 1.0

@@ -173,3 +173,12 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     summed = (parts[0] + parts[1]).tolist()
     for (nats, size), language in zip(summed, ("en", "ko")):
         assert nats / math.log(2) / size == pytest.approx(values[language], rel=1e-6)
+
+    # The same in passes of five windows, of which the last is filled up.
+    five = BitsPerByte(data_dir / "shards", names, length, 8 * length, tokenizer, rows=5)
+    assert five(model, torch.device("cpu")) == pytest.approx(values, rel=1e-6)
+    parts.clear()
+    for rank in range(2):
+        five(model, torch.device("cpu"), rank, 2, lambda s: parts.append(s.clone()) or s)
+    for (nats, size), language in zip((parts[0] + parts[1]).tolist(), ("en", "ko")):
+        assert nats / math.log(2) / size == pytest.approx(values[language], rel=1e-6)

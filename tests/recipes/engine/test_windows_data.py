@@ -13,7 +13,7 @@ from data_recipes.tokens.best_fit import make_plan
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.windows import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from recipes.engine.windows_data import FromStep, PackedCollator
+from recipes.engine.windows_data import FromStep, PackedCollator, attended_length
 
 WINDOWS = [
     Window(np.arange(10, 18), np.array([3, 4, 8]), np.array([0, 3, 4])),
@@ -135,3 +135,13 @@ def test_sampler_goes_on_where_a_run_left_off() -> None:
     assert list(FromStep(10, 0)) == list(range(10))
     assert list(FromStep(10, 6)) == [6, 7, 8, 9]
     assert len(FromStep(10, 6)) == 10
+
+
+def test_attended_length_is_counted_over_documents(data_dir: Path) -> None:
+    mixture = Mixture(data_dir / "shards", {"web_en": 1.0, "web_ko": 1.0}, 128, 7)
+    seen = []
+    for index in range(1024):
+        positions = PackedCollator()([mixture.window(index)])["position_ids"][0]
+        seen.append((positions + 1).double().mean().item())  # of each token, those up to itself
+    assert attended_length(mixture, document_masking=True) == pytest.approx(np.mean(seen))
+    assert attended_length(mixture, document_masking=False) == 129 / 2

@@ -52,6 +52,7 @@ SHARED: Cases = {
     "optimizer.weight_decay": ("0.2", argument("weight_decay"), 0.2),
     "optimizer.max_grad_norm": ("0.5", argument("max_grad_norm"), 0.5),
     "parallelism.precision": ("bf16", argument("bf16"), True),
+    "parallelism.timeout_minutes": ("45", argument("ddp_timeout"), 2700),
     "logging.log_every": ("3", argument("logging_steps"), 3),
     "logging.save_every": ("5", argument("save_steps"), 5),
     "logging.keep_checkpoints": ("7", lambda t, f: t.keep_checkpoints, 7),

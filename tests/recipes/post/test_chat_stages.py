@@ -32,13 +32,14 @@ from modeling_kormo.export import save_portable
 from recipes import dpo, grpo, sft
 from recipes.engine.metrics import read_metrics
 from recipes.engine.trainer import decayed_parameters
+from recipes.post.chat_files import preparation_key
 from recipes.post.chats import build_chats, unpack
 from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.masks import ChatTokenizer
 from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
 from recipes.post.sft_config import ChatSource, SFTStageConfig
-from recipes.post.trainers import PairTrainer, RewardTrainer
+from recipes.post.trainers import ChatTrainer, PairTrainer, RewardTrainer
 from tests import processes
 from tests.conftest import ROOT, Program, release_outputs
 
@@ -261,6 +262,65 @@ def test_sft_learns_hands_over_and_resumes(
     shutil.rmtree(killed / "final")
     with pytest.raises(RecipeError, match="optimizer.learning_rate: was 0.003, is 0.1"):
         start(monkeypatch, sft, [*arguments, "optimizer.learning_rate=0.1"])
+
+
+def test_a_second_start_tokenises_nothing(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = overrides("sft", base, sources, tmp_path / "run")
+    start(monkeypatch, sft, arguments)
+    log, trained = log_of(tmp_path / "run"), weights(tmp_path / "run" / "final")
+    for past in ("final", *(p.name for p in (tmp_path / "run").glob("checkpoint-*"))):
+        shutil.rmtree(tmp_path / "run" / past)
+    with monkeypatch.context() as patch:
+        again = "what was tokenised is tokenised again"
+        patch.setattr(ChatTokenizer, "samples", lambda *_: pytest.fail(again))
+        patch.setattr(ChatTrainer, "_prepare_dataset", lambda *_: pytest.fail(again))
+        start(monkeypatch, sft, arguments)
+    assert log_of(tmp_path / "run") == log
+    assert all(torch.equal(t, trained[k]) for k, t in weights(tmp_path / "run" / "final").items())
+
+
+def test_what_decides_the_tokens_makes_them_anew(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(SFT, SFTStageConfig, overrides("sft", base, sources, tmp_path)).data
+    tokenizer = load_chat_tokenizer(str(base))
+    keys = [preparation_key(config, tokenizer, length) for length in (400, 400, 401)]
+    assert keys[0] == keys[1]
+    keys.append(preparation_key(config.model_copy(update={"seed": 1}), tokenizer, 400))
+    tokenizer.chat_template += " "
+    keys.append(preparation_key(config, tokenizer, 400))
+    tokenizer = load_chat_tokenizer(str(base))
+    tokenizer.add_tokens(["<new>"])
+    keys.append(preparation_key(config, tokenizer, 400))
+    assert len(set(keys)) == 5
+
+    tokenizer, own = load_chat_tokenizer(str(base)), tmp_path / "chats.jsonl"
+    shutil.copy(sources / "chats.jsonl", own)
+    source = ChatSource(path=str(own), language="ko", licence="x")
+    config = config.model_copy(update={"sources": [source]})
+    made = build_chats(config, tokenizer, 400, tmp_path / "data")
+    (tmp_path / "data" / "mark").touch()
+    assert build_chats(config, tokenizer, 400, tmp_path / "data").fingerprint == made.fingerprint
+    assert (tmp_path / "data" / "mark").exists()
+    text = own.read_bytes()
+    own.write_bytes(text.replace("요".encode(), "오".encode(), 1))  # no byte more or less
+    changed = build_chats(config, tokenizer, 400, tmp_path / "data")
+    assert own.stat().st_size == len(text) and changed.fingerprint != made.fingerprint
+    assert not (tmp_path / "data" / "mark").exists()
+
+
+def test_many_processes_make_what_one_makes(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(SFT, SFTStageConfig, overrides("sft", base, sources, tmp_path)).data
+    made = []
+    for number, name in ((None, "one"), (3, "three")):
+        monkeypatch.setattr("recipes.post.chats.workers", lambda rows, n=number: n)
+        made.append(build_chats(config, load_chat_tokenizer(str(base)), 400, tmp_path / name))
+    assert made[0].fingerprint == made[1].fingerprint
+    assert made[0].train[:] == made[1].train[:] and made[0].left_out == made[1].left_out
 
 
 def test_two_processes_learn_what_one_does(

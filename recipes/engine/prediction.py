@@ -1,0 +1,91 @@
+"""How long a token takes on a GPU, predicted from what it computes and moves: for `--dry-run`.
+
+Nothing here was measured by this project: the rates are those that others reach, the bytes were
+counted in eager mode and in Inductor's schedule on a CPU. The figure stands beside the assumed MFU
+so that the two can be compared, and be told wrong by a run.
+"""
+
+from dataclasses import dataclass
+
+from modeling_kormo import KORMoConfig
+
+from .flops import count_parameters, kept_bytes, named, peak_flops
+
+# Bytes per second of a GPU's memory, from the vendors' data sheets.
+_BANDWIDTH = {"B200": 8.0e12, "H200": 4.8e12, "H100 NVL": 3.9e12, "H100": 3.35e12}
+# Shares of the peaks that are reached (our choice): products of these shapes on random data, tiles
+# of FlashAttention 2 over short documents, copies.
+_PRODUCTS, _ATTENTION, _COPIES = 0.66, 0.3, 0.9
+# Bytes that a layer moves beside its products, over those that it keeps for the backward pass:
+# counted for 1b and 10b, op by op and compiled.
+_MOVED = {False: 14.0, True: 3.7}
+# Bytes per vocabulary entry and token that the loss moves (modeling_kormo/loss_kormo.py).
+_LOSS = {False: 89, True: 16}
+# Bytes per parameter that clipping and AdamW move in a step.
+_OPTIMIZER = 40
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds of one GPU for one token, by what takes them.
+
+    Attributes:
+        products: matrix products, those that are recomputed included.
+        attention: scores and values.
+        moving: everything between them, and the loss.
+        optimizer: clipping and AdamW, its share of the step.
+        exchange: what ranks send each other, as far as computing does not hide it.
+    """
+
+    products: float
+    attention: float
+    moving: float
+    optimizer: float
+    exchange: float
+
+    @property
+    def total(self) -> float:
+        return self.products + self.attention + self.moving + self.optimizer + self.exchange
+
+
+def predict(
+    config: KORMoConfig,
+    gpu: str,
+    keys: float,
+    compiled: bool,
+    recomputed: float,
+    selective: bool,
+    shards: int,
+    tokens_per_step: float,
+    exchange: float,
+) -> Prediction | None:
+    """Predict the time of a token; `None` for a GPU whose memory is not in the table.
+
+    Args:
+        config: shape.
+        gpu: its name.
+        keys: tokens that a token attends to, on average.
+        compiled: layers and loss are.
+        recomputed: share of the layers that is recomputed in the backward pass.
+        selective: of these, attention and half of the products are not.
+        shards: GPUs that share a copy.
+        tokens_per_step: of one GPU.
+        exchange: seconds of a token's share of what is sent.
+    """
+    peak, bandwidth = peak_flops(gpu), named(_BANDWIDTH, gpu)
+    if peak is None or bandwidth is None:
+        return None
+    parameters, layers = count_parameters(config), config.num_hidden_layers
+    head = config.vocab_size * config.hidden_size
+    of_layers = parameters - head * (1 if config.tie_word_embeddings else 2)
+    width = config.num_attention_heads * config.head_dim
+    again = recomputed * (0.5 if selective else 1)
+    products = (6 * head + (6 + 2 * again) * of_layers) / (_PRODUCTS * peak)
+    again = recomputed * (0 if selective else 1)
+    attention = (12 + 4 * again) * layers * width * keys / (_ATTENTION * peak)
+    moved = layers * _MOVED[compiled] * kept_bytes(config) * (1 + recomputed / 3)
+    moved += _LOSS[compiled] * config.vocab_size
+    moving = moved / (_COPIES * bandwidth)
+    optimizer = _OPTIMIZER * parameters / shards / tokens_per_step / (_COPIES * bandwidth)
+    computing = products + attention + moving
+    return Prediction(products, attention, moving, optimizer, max(0.0, exchange - computing))
