@@ -48,7 +48,8 @@ class Watchdog(TrainerCallback):
         self._note(state)
 
     # Whatever else a run does between two steps: a forward pass, a log line, a measurement, a save.
-    on_substep_end = on_step_end = on_log = on_evaluate = on_save = on_step_begin
+    on_substep_end = on_step_end = on_prediction_step = on_step_begin
+    on_log = on_evaluate = on_save = on_step_begin
 
     def __enter__(self) -> None:
         self._last = time.monotonic()

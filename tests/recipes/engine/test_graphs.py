@@ -54,15 +54,9 @@ def test_the_training_graph_has_constant_shapes(
     trainer = build.build_trainer(config, RULES, args, steps, model, tokenizer, mixture)
     trainer.run(None, 0)
 
-    hidden = [
-        (training, size)
-        for training, inputs in graphs
-        for tensor in inputs
-        if isinstance(tensor, torch.Tensor) and tensor.ndim == 3 and tensor.shape[-1] == 64
-        for size in tensor.shape[:2]
-    ]
-    assert {training for training, _ in hidden} == {True, False}
-    assert not [size for _, size in hidden if isinstance(size, torch.SymInt)]
+    assert {training for training, _ in graphs} == {True, False}
+    # A dimension that may change is an input of its own.
+    assert not [x for _, inputs in graphs for x in inputs if isinstance(x, torch.SymInt)]
     # Layers share a graph; a second one comes when the number of documents first changes, a third
     # for the final norm.
     assert sum(training for training, _ in graphs) <= 3, len(graphs)
