@@ -54,6 +54,7 @@ COMMANDS = {
     "expand-vocabulary": ("recipes.expand_vocabulary", "rows for a larger tokenizer"),
     "grow": ("recipes.grow_files", "make a model on disk deeper or wider, its function kept"),
     "publish": ("recipes.publish", "upload every checkpoint of a run as a revision"),
+    "average": ("recipes.average", "the mean of a run's last checkpoints, or of several models"),
     "push": ("recipes.push", "upload a model directory to the Hub"),
     "stages": ("recipes.stage_table", "the table of stages in docs/training.md"),
 }
