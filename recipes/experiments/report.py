@@ -18,7 +18,7 @@ from data_recipes.common.page import (
     Table,
 )
 
-from .results import records
+from .results import read_negative, records
 
 _BITS = "bits_per_byte/"
 
@@ -191,7 +191,21 @@ def all_results_page() -> Page:
     )
     for results in records():
         page.add(*describe(results))
+    page.add(*negative_results())
     return page
+
+
+def negative_results() -> list[Block]:
+    """List what was tried beside the experiments and did not come out as hoped."""
+    rows = [[r["tried"], r["result"], r["cannot_tell"], r["source"]] for r in read_negative()]
+    return [
+        Heading("What did not work"),
+        Paragraph(
+            "Most of it rests on one or two seeds and on tiny models, as it says; where there is no "
+            "interval, none was measured. Written down so that nobody has to find it out again."
+        ),
+        Table(["tried", "result", "what it cannot tell", "where it was measured"], rows),
+    ]
 
 
 def pareto_front(runs: list[dict[str, Any]], first: str, second: str) -> list[str]:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.provenance import processor
 from data_recipes.common.statistics import (
@@ -32,6 +34,7 @@ RESULTS = "results.json"
 # Results that are published with the code, and the page made of them.
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "experiments"
+NEGATIVE = RECORDS / "negative.yaml"
 
 
 def _measure(experiment: ExperimentConfig, run: Run) -> dict[str, float]:
@@ -188,6 +191,11 @@ def read_results(path: Path) -> dict[str, Any] | None:
 def records() -> list[dict[str, Any]]:
     """Read all published results, by size and name."""
     return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RECORDS.glob("*/*.json"))]
+
+
+def read_negative() -> list[dict[str, str]]:
+    """Read the log of negative results: what was tried, what came out, what that leaves open."""
+    return yaml.safe_load(NEGATIVE.read_text(encoding="utf-8"))
 
 
 def known_spread(found: list[dict[str, Any]], size: str, measure: str) -> float | None:

@@ -294,7 +294,7 @@ def test_finished_and_changed_runs_are_refused(
     assert "optimizer.learning_rate: was 0.001, is 0.01" in stage.refusal(
         "optimizer.learning_rate=0.01"
     )
-    assert "norm_placement: was pre, is mix" in stage.refusal("model.norm_placement=mix")
+    assert "norm_placement: was 'pre', is 'mix'" in stage.refusal("model.norm_placement=mix")
 
 
 def test_weights_with_other_norms_are_refused(

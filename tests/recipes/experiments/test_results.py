@@ -7,7 +7,14 @@ import pytest
 
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.report import all_results_page, draw, pareto_front, results_page
-from recipes.experiments.results import DOCS, RECORDS, compare_arms, known_spread, records
+from recipes.experiments.results import (
+    DOCS,
+    RECORDS,
+    compare_arms,
+    known_spread,
+    read_negative,
+    records,
+)
 
 SETTINGS = {
     "question": "Which?",
@@ -130,3 +137,11 @@ def test_the_published_page_is_made_of_the_published_results() -> None:
         again = compare_arms(experiment, copy.deepcopy(results["runs"]))
         for own, stored in zip(again, results["comparisons"], strict=True):
             assert own == pytest.approx(stored, nan_ok=True)
+
+
+def test_every_negative_result_says_what_it_leaves_open() -> None:
+    page = all_results_page().to_markdown()
+    for entry in read_negative():
+        assert entry.keys() == {"tried", "result", "cannot_tell", "source"}
+        assert all(entry.values()) and entry["tried"] in page
+    assert len(read_negative()) > 10
