@@ -16,7 +16,7 @@ _NAMES = {
     "heldout_combinations": "combinations that training lacks",
     "heldout_objects": "things that training lacks",
 }
-_TILE, _ACROSS = 128, 6  # of the contact sheet, pixels and pictures
+_TILE, _LABEL, _ACROSS = 128, 14, 6  # of the contact sheet: pixels, of the number, and pictures
 _SHEET = 24
 
 
@@ -91,20 +91,15 @@ def _languages(result: dict[str, Any]) -> Table:
 
 
 def _sheet(items: list[Item], split: str) -> Picture:
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageOps
 
     down = -(-len(items) // _ACROSS)
     sheet = Image.new("RGB", (_ACROSS * _TILE, down * _TILE), "white")
     pen = ImageDraw.Draw(sheet)
     for place, item in enumerate(items):
         row, column = divmod(place, _ACROSS)
-        picture = open_picture(item.pictures[0])
-        picture.thumbnail((_TILE - 4, _TILE - 4))
-        if max(picture.size) < _TILE - 4:
-            scale = (_TILE - 4) // max(picture.size)
-            picture = picture.resize((picture.width * scale, picture.height * scale), 0)
-        sheet.paste(picture, (column * _TILE, row * _TILE))
-        pen.rectangle((column * _TILE, row * _TILE, column * _TILE + 18, row * _TILE + 12), "white")
+        picture = ImageOps.contain(open_picture(item.pictures[0]), (_TILE - 4, _TILE - _LABEL))
+        sheet.paste(picture, (column * _TILE, row * _TILE + _LABEL))
         pen.text((column * _TILE + 3, row * _TILE), str(place + 1), "black")
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
