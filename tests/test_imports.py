@@ -18,7 +18,7 @@ _FLOORS = (
     ("common", "text", "answers"),
     ("debian", "engine", "tokens", "ask"),
     ("read",),
-    ("filter", "deduplicate", "decontaminate"),
+    ("filter", "personal", "deduplicate", "decontaminate"),
     ("quality", "toy"),
     ("tokenizer", "pictures", "knowledge"),
     ("prepare",),

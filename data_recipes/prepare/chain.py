@@ -23,6 +23,7 @@ from ..deduplicate.whole_documents import whole_document_phases, work_dir
 from ..engine.executors import Call, Job, execute
 from ..engine.steps import StepFolder, Tally, claim
 from ..filter.step import FilterStep
+from ..personal.step import PersonalStep
 from ..quality.apply import QualityStep
 from ..quality.train import TrainClassifiers
 from ..read.step import ReadStep, check_set_aside, source_facts
@@ -89,6 +90,8 @@ def _jobs_of(config: DataConfig, name: str) -> list[Job]:
     steps: list[tuple[PipelineStep, int]]
     if name == "read":
         steps = [(ReadStep(config.resolved_sources(), output, config.read), tasks)]
+    elif name == "personal":
+        steps = [(PersonalStep(inputs, output, config.personal), tasks)]
     elif name == "filter":
         steps = [(FilterStep(inputs, output, config.filter), tasks)]
     elif name == "quality":
@@ -240,6 +243,14 @@ def print_survival(config: DataConfig, name: str) -> None:
                 f"{name:<14}{source.name:<20}{changed:>12,} of {t.documents_in:,} documents made "
                 f"uniform: {', '.join(f'{change} {number:,}' for change, number in changes)}"
             )
+        if name == "personal":
+            counts = t.counts
+            print(
+                f"{name:<14}{source.name:<20}{counts['personal_documents']:>12,} of "
+                f"{t.documents_in:,} documents masked"
+                + "".join(f"; {kind} {n:,}" for kind, n in sorted(counts["personal"].items()))
+            )
+            continue
         if name == "read" and not t.documents_rejected:
             continue
         print(

@@ -10,6 +10,7 @@ from ..decontaminate.config import DecontaminateConfig
 from ..deduplicate.config import DedupConfig, ExactConfig, MinhashConfig
 from ..engine.executor_config import ExecutorConfig
 from ..filter.profiles import FilterConfig
+from ..personal.config import PersonalConfig
 from ..quality.config import QualityConfig
 from ..read.source import ReadConfig, SourceConfig
 from ..tokenizer.config import ShardConfig, TokenizerConfig
@@ -28,6 +29,7 @@ class DataConfig(Strict):
         sources: the text, in the order in which deduplication sees it: of copies, the first stays.
         executor: where steps run.
         read: how raw text is read.
+        personal: personal data are masked; `{}` masks all kinds.
         filter: heuristic filters.
         deduplicate: `method` bff (the default), minhash or exact.
         quality: the fastText classifier.
@@ -35,8 +37,8 @@ class DataConfig(Strict):
         tokenizer: what it is trained on.
         shards: how tokens are written.
 
-    Without `filter`, `deduplicate`, `quality` and `decontaminate`, what was read is tokenised as it
-    is.
+    Without `personal`, `filter`, `deduplicate`, `quality` and `decontaminate`, what was read is
+    tokenised as it is.
     """
 
     output_dir: Path
@@ -44,6 +46,7 @@ class DataConfig(Strict):
     sources: list[SourceConfig] = Field(min_length=1)
     executor: ExecutorConfig = ExecutorConfig()
     read: ReadConfig = ReadConfig()
+    personal: PersonalConfig | None = None
     filter: FilterConfig | None = None
     deduplicate: (
         Annotated[DedupConfig | MinhashConfig | ExactConfig, Field(discriminator="method")] | None

@@ -9,7 +9,8 @@ from .config import DataConfig
 
 # Text per second and process, in 1e6 bytes: `scripts/benchmark_data.py` on 2 cores of an AMD EPYC,
 # English with a sixth of Korean; see docs/data.md. Deduplication is one process with threads.
-RATES = {"read": 60, "filter": 14, "deduplicate": 40, "quality": 12, "decontaminate": 30}
+RATES = {"read": 60, "personal": 10, "filter": 14}
+RATES |= {"deduplicate": 40, "quality": 12, "decontaminate": 30}
 TOKENISE_RATE = 4
 # Bytes that a shard takes on disk per byte of text, zstd; measured on the Debian text.
 SHARD_BYTES = 0.35

@@ -1,0 +1,59 @@
+"""E-mail addresses, also where "@" is spelt out."""
+
+import re
+from collections.abc import Iterator
+
+# What an address may hold before the "@"; of RFC 5322's atoms those that are in use.
+_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-'")
+_LONGEST = 64  # RFC 5321
+_SIGN = re.compile("[@＠]")
+_SPELT = re.compile(
+    r"[@＠]|[ ]?[\[({<][ ]?(?:at|AT|골뱅이)[ ]?[\])}>][ ]?|[ ]?골뱅이[ ]?"
+    r"| at (?=[A-Za-z0-9-]+ dot )"
+)
+# What is looked for before the slower of the two.
+_SPELLINGS = ("골뱅이", "(at", "[at", "{at", "<at", "( at", "[ at", "(AT", "[AT", " dot ")
+_DOT = r"(?:\.|[ ]?[\[({][ ]?(?:dot|DOT|점)[ ]?[\])}][ ]?| dot )"
+_DOMAIN = re.compile(rf"[A-Za-z0-9가-힣](?:[A-Za-z0-9가-힣-]|{_DOT}(?=[A-Za-z0-9가-힣]))*")
+_LAST = re.compile(rf"(?:{_DOT})([A-Za-z]{{2,24}}|한국)(?![A-Za-z0-9])")
+# What stands behind the last point of a file or a systemd unit, and is no top-level domain.
+_NO_DOMAINS = frozenset(
+    "service socket target timer mount automount swap slice device path scope png jpg jpeg gif svg "
+    "webp html htm js json css py pyc md txt rst xml yaml yml toml conf cfg ini tar gz xz zip deb "
+    "rpm patch diff log lock tmp bak".split()
+)
+# Who logs in where a repository is read, not who writes.
+_LOGINS = ("git", "hg", "svn")
+
+
+def find_mail(text: str) -> Iterator[tuple[int, int]]:
+    """Find where e-mail addresses stand: start and end, without overlaps.
+
+    Not found: systemd units, files ("icon@2x.png"), repositories ("git@host:owner") and what
+    stands between "//" and a host.
+    """
+    spelt = any(spelling in text for spelling in _SPELLINGS)
+    last = 0
+    for at in (_SPELT if spelt else _SIGN).finditer(text):
+        start, floor = at.start(), max(last, at.start() - _LONGEST)
+        while start > floor and text[start - 1] in _LOCAL:
+            start -= 1
+        while start < at.start() and text[start] in ".'-":
+            start += 1
+        local = text[start : at.start()].rstrip("'")
+        domain = _DOMAIN.match(text, at.end())
+        if not local or local == "." or domain is None or text[start - 2 : start] == "//":
+            continue
+        ends = [m for m in _LAST.finditer(text, domain.start(), domain.end())]
+        while ends and ends[-1][1].lower() in _NO_DOMAINS:
+            # The name of a file is none; a sentence that begins behind an address ends it.
+            ends = [] if ends[-1].end() == domain.end() else ends[:-1]
+        if not ends:
+            continue
+        end = ends[-1].end()
+        if local in _LOGINS and text[end : end + 1] in (":", "/"):
+            continue
+        if not set(text[start:end].lower()) - set("x@.-_+%'0 "):
+            continue  # a placeholder
+        last = end
+        yield start, end

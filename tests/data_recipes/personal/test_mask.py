@@ -1,0 +1,102 @@
+"""What is masked, what is not, and what a placeholder looks like. All data here are made up."""
+
+import pytest
+
+from data_recipes.personal.checks import is_alien, is_business, is_card, is_resident
+from data_recipes.personal.config import Kind
+from data_recipes.personal.mask import find, mask
+
+_FOUND: dict[Kind, list[str]] = {
+    "e-mail": ["hong.gildong@naver.com", "kim+news@a-b.co.kr", "lee[at]school[dot]ac[dot]kr"],
+    "telephone": [
+        *(
+            "010-1234-5678",
+            "01012345678",
+            "010 1234 5678",
+            "011-234-5678",
+            "０１０－１２３４－５６７８",
+        ),
+        *("02-345-6789", "(031) 345-6789", "064)712-3456", "070-1234-5678", "0505-123-4567"),
+        *("+82-10-1234-5678", "+82 2 345 6789", "0082-10-1234-5678", "+44 20 7946 0958"),
+        *("(212) 555-0123", "212-555-0123", "1-212-555-0123", "+1 212 555 0123", "07700 900123"),
+    ],
+    "resident number": ["900101-1234568", "9001011234568", "210101-3123456"],
+    "alien number": ["900101-5234561"],
+    "business number": ["120-81-47521"],
+    "card": ["4111-1111-1111-1111", "5555 5555 5555 4444", "378282246310005"],
+    "account": ["신한은행 110-123-456789", "계좌번호: 3333-01-1234567", "농협 302-1234-5678-91"],
+    "address": [
+        *(
+            "서울특별시 강남구 테헤란로 152",
+            "성남시 분당구 판교역로 235번길 12-3",
+            "강남구 역삼동 737-1",
+        ),
+        *("경기도 수원시 팔달구 효원로 1, 101동 1203호", "742 Evergreen Terrace", "12B N. Oak St."),
+        *("152, Teheran-ro", "P.O. Box 1234"),
+    ],
+}
+_LEFT = [
+    *(
+        "2020-10-11",
+        "2020. 10. 11. 12:30:59",
+        "1,234,567,890원",
+        "3.10.12-1ubuntu2.1",
+        "192.168.10.20",
+    ),
+    *("ISBN 978-89-954321-0-5", "9788995432105", "8801234567893", "RFC 5322", "1700000000000"),
+    *("900101-1234567", "901301-1234568", "120-81-47522", "4111-1111-1111-1112", "1588-1234"),
+    *("deadbeef01012345678cafe", "https://a.b/p/01012345678", "110-123-456789", "2125550123"),
+    *("git@github.com:owner/name", "getty@tty1.service", "icon@2x.png", "@decorator.name", "x@y"),
+    *("다시 서버로 10대를 옮겼다", "서울로 3시간", "앞으로 5년", "02110-1301", "Chapter 5 The Way"),
+]
+
+
+@pytest.mark.parametrize(
+    "before, behind", [("", ""), ("연락은 ", "입니다."), ("See ", ", please.")]
+)
+def test_each_form_is_found_as_its_kind_and_leaves_nothing(before: str, behind: str) -> None:
+    for kind, examples in _FOUND.items():
+        for example in examples:
+            text = before + example + behind
+            masked, counts = mask(text)
+            assert dict(counts) == {kind: 1}, (text, masked)
+            assert len(masked) == len(text)
+            assert not any("1" <= c <= "9" for c in masked), masked
+            assert masked.startswith(before) and masked.endswith(behind)
+            assert not find(masked), masked  # a placeholder is nobody's
+
+
+def test_what_only_looks_like_it_is_left() -> None:
+    for text in _LEFT:
+        assert mask(f"값은 {text} 이다") == (f"값은 {text} 이다", {}), text
+
+
+def test_placeholders_keep_their_shape() -> None:
+    text = "홍길동 hong.k2@naver.com 010-1234-5678, 서울 종로구 세종대로 209, 3층"
+    expected = "홍길동 xxxx.x0@xxxxx.xxx 000-0000-0000, 서울 종로구 ○○대로 000, 0층"
+    assert mask(text)[0] == expected
+    assert mask("He is at 1 Main Street, Apt 4B.")[0] == "He is at 0 Xxxx Street, Apt 0X."
+
+
+def test_only_the_kinds_asked_for_are_masked() -> None:
+    text = "hong@naver.com 010-1234-5678"
+    assert mask(text, ["telephone"]) == ("hong@naver.com 000-0000-0000", {"telephone": 1})
+    assert mask(text, ["card"])[0] is text
+
+
+def test_every_wrong_check_digit_is_refused() -> None:
+    for check, right in (
+        (is_resident, "9001011234568"),
+        (is_alien, "9001015234561"),
+        (is_business, "1208147521"),
+        (is_card, "4111111111111111"),
+    ):
+        passing = [d for d in "0123456789" if check(right[:-1] + d)]
+        assert passing == [right[-1]]
+
+
+def test_a_number_of_after_october_2020_needs_a_birthday_alone() -> None:
+    assert all(is_resident(f"201001312345{d}") for d in "0123456789")
+    assert sum(is_resident(f"200930312345{d}") for d in "0123456789") == 1
+    assert not is_resident("2102293123456") and not is_resident("3502013123456")
+    assert mask("주민등록번호: 900101-1234567")[1] == {"resident number": 1}
