@@ -56,7 +56,7 @@ _ENGLISH = re.compile(
     r"(?:(?:[NSEW]|North|South|East|West)\.?[ ])?"
     r"(?!(?:The|This|That|An?|In|If|No|One)[ ])"
     r"(?:[A-Z][a-z']+\.?[ ]|[0-9]{1,3}(?:st|nd|rd|th)[ ]){1,3}"
-    rf"(?:{_STREET})(?![0-9A-Za-z_])(?:\.(?=[ ,\n]))?(?:[ ](?:[NSEW]|NE|NW|SE|SW)(?![A-Za-z]))?"
+    rf"(?:{_STREET})(?![0-9A-Za-z_À-ž])(?:\.(?=[ ,\n]))?(?:[ ](?:[NSEW]|NE|NW|SE|SW)(?![A-Za-z]))?"
     rf"|[A-Z][a-z]{{1,20}}[0-9]{{0,2}}(?:-(?:ro|gil)|-?daero)(?![A-Za-z])"
     rf"(?:[ ]?[0-9]{{1,3}}(?:beon)?-?gil)?){_UNIT}"
 )

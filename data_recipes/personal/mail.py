@@ -1,10 +1,11 @@
 """E-mail addresses, also where "@" is spelt out."""
 
 import re
+import string
 from collections.abc import Iterator
 
 # What an address may hold before the "@"; of RFC 5322's atoms those that are in use.
-_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-'")
+_LOCAL = string.ascii_letters + string.digits + "._%+-'"
 _LONGEST = 64  # RFC 5321
 _SIGN = re.compile("[@＠]")
 _SPELT = re.compile(
@@ -20,7 +21,7 @@ _LAST = re.compile(rf"(?:{_DOT})([A-Za-z]{{2,24}}|한국)(?![A-Za-z0-9])")
 _NO_DOMAINS = frozenset(
     "service socket target timer mount automount swap slice device path scope png jpg jpeg gif svg "
     "webp html htm js json css py pyc md txt rst xml yaml yml toml conf cfg ini tar gz xz zip deb "
-    "rpm patch diff log lock tmp bak".split()
+    "po pot mo header sed rpm patch diff log lock tmp bak".split()
 )
 # Who logs in where a repository is read, not who writes.
 _LOGINS = ("git", "hg", "svn")
@@ -35,16 +36,15 @@ def find_mail(text: str) -> Iterator[tuple[int, int]]:
     spelt = any(spelling in text for spelling in _SPELLINGS)
     last = 0
     for at in (_SPELT if spelt else _SIGN).finditer(text):
-        start, floor = at.start(), max(last, at.start() - _LONGEST)
-        while start > floor and text[start - 1] in _LOCAL:
-            start -= 1
+        floor = max(last, at.start() - _LONGEST)
+        start = floor + len(text[floor : at.start()].rstrip(_LOCAL))
         while start < at.start() and text[start] in ".'-":
             start += 1
         local = text[start : at.start()].rstrip("'")
         domain = _DOMAIN.match(text, at.end())
         if not local or local == "." or domain is None or text[start - 2 : start] == "//":
             continue
-        ends = [m for m in _LAST.finditer(text, domain.start(), domain.end())]
+        ends = list(_LAST.finditer(text, domain.start(), domain.end()))
         while ends and ends[-1][1].lower() in _NO_DOMAINS:
             # The name of a file is none; a sentence that begins behind an address ends it.
             ends = [] if ends[-1].end() == domain.end() else ends[:-1]

@@ -12,11 +12,14 @@ _DASH = "-\u2010-\u2015\u2212\uff0d\u30fc\u3161"
 _S = rf"[ \u00a0]?[{_DASH}.)/·~][ \u00a0]?|[ \u00a0]"
 _D = rf"[ \u00a0]?[{_DASH}][ \u00a0]?"
 # Not within a longer number, a word of Latin letters (hashes, identifiers) or a decimal.
-_START = rf"(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.])"
+_START = rf"(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])"
 _END = rf"(?![0-9A-Za-z_]|[{_DASH}.][0-9])"
 
 # The trigger: seven digits with little between them. All numbers below hold such a run.
 RUN = re.compile(rf"[0-9](?:[{_DASH} \u00a0.()/·~]{{0,3}}[0-9]){{6,}}")
+
+# The run that most text has most of, and that is none of them.
+_DATE = re.compile("(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
 _RESIDENT = re.compile(rf"{_START}[0-9]{{6}}(?P<s>{_D}|[ ]?)[0-9]{{7}}{_END}")
 _CARD = re.compile(
@@ -28,7 +31,7 @@ _ACCOUNT = re.compile(rf"{_START}[0-9]+(?:(?:{_D}| )[0-9]+){{0,5}}{_END}")
 _AREA = "2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|80|50[2-8]?"
 _TELEPHONE = re.compile(
     # Korean mobile, area and other codes
-    rf"(?<![0-9A-Za-z_+])(?<![0-9][{_DASH}.])\(?(?:010\)?(?:{_S})?[0-9]{{4}}(?:{_S})?[0-9]{{4}}"
+    rf"(?<![0-9A-Za-z_+])(?<![0-9][{_DASH}.:])\(?(?:010\)?(?:{_S})?[0-9]{{4}}(?:{_S})?[0-9]{{4}}"
     rf"|01[16789]\)?(?:{_S})?[0-9]{{3,4}}(?:{_S})?[0-9]{{4}}"
     rf"|0(?:{_AREA})(?:\)?(?:{_S})[0-9]{{3,4}}(?:{_S})?|\)?[0-9]{{3,4}})[0-9]{{4}}){_END}"
     # The same with the country's code
@@ -39,10 +42,10 @@ _TELEPHONE = re.compile(
     rf"(?:{_S})?[0-9]{{4}}){_END}"
     rf"|(?<![0-9A-Za-z_)+])\+[1-9][0-9]{{0,2}}(?:(?:{_S})?\(?[0-9]{{1,5}}\)?){{0,5}}(?:{_S})[0-9]{{2,5}}{_END}"
     # North America
-    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.])(?:\+?1(?:{_D}|[ .]))?(?:\([2-9][0-9]{{2}}\) ?|"
+    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])(?:\+?1(?:{_D}|[ .]))?(?:\([2-9][0-9]{{2}}\) ?|"
     rf"[2-9][0-9]{{2}}(?P<u>{_D}|[ ./]|))[2-9][0-9]{{2}}(?P<v>{_D}|[ .]|)[0-9]{{4}}{_END}"
     # The United Kingdom
-    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.])\(?0(?:20\)?[ -]?[378][0-9]{{3}}[ -]?[0-9]{{4}}"
+    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])\(?0(?:20\)?[ -]?[378][0-9]{{3}}[ -]?[0-9]{{4}}"
     rf"|7[0-9]{{3}}[ -]?[0-9]{{3}}[ -]?[0-9]{{3}}|1[0-9]{{2}}\)?[ -][0-9]{{3}}[ -][0-9]{{4}}"
     rf"|1[0-9]{{3}}\)?[ -][0-9]{{5,6}}){_END}"
     # Abroad from Korea
@@ -138,7 +141,7 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if number[0] == "0" or number[:2] == "(0":
         return "telephone"
     # Without a leading zero or plus: only North American ones, or a Korean one that lost its zero.
-    sure = "(" in number or found["u"] and found["v"] and found["u"].strip()
+    sure = "(" in number or found["u"] == found["v"] and (found["u"] or "").strip()
     return "telephone" if sure or _SAYS_TELEPHONE.search(before) else None
 
 
@@ -162,6 +165,8 @@ def find_numbers(text: str, kinds: frozenset[Kind]) -> Iterator[tuple[int, int, 
     """
     shapes = [(p, decide) for p, decide, own in _SHAPES if kinds.intersection(own)]
     for run in RUN.finditer(text):
+        if _DATE.fullmatch(run[0]):
+            continue
         taken: list[tuple[int, int]] = []
         # With what may belong to a number and is no digit: "+", "(".
         first, last = max(0, run.start() - 2), min(len(text), run.end() + 2)
