@@ -60,7 +60,7 @@ def check_machine(config: AnyStage) -> None:
         )
 
 
-def start_processes(timeout_minutes: float = 30) -> None:
+def start_processes(timeout_minutes: float) -> None:
     """Join the ranks of this run: before the output is claimed and data are made by the first.
 
     Args:

@@ -254,6 +254,19 @@ def build_unfreezing(config: StageConfig) -> Unfreezing | None:
     )
 
 
+def build_collator(
+    config: StageConfig, rules: StageRules, tokenizer: PreTrainedTokenizerBase
+) -> PackedCollator:
+    """Make what turns windows into batches as a stage scores and masks them."""
+    return PackedCollator(
+        config.data.document_masking,
+        token_ids(tokenizer, rules.unscored),
+        bos=tokenizer.bos_token_id,
+        pairs=config.data.pairs,
+        documents=config.model.views is not None,
+    )
+
+
 def build_trainer(
     config: StageConfig,
     rules: StageRules,
@@ -291,13 +304,7 @@ def build_trainer(
                 config.model.views,
             ),
         ),
-        collator=PackedCollator(
-            config.data.document_masking,
-            token_ids(tokenizer, rules.unscored),
-            bos=tokenizer.bos_token_id,
-            pairs=config.data.pairs,
-            documents=config.model.views is not None,
-        ),
+        collator=build_collator(config, rules, tokenizer),
         unfreezing=build_unfreezing(config),
     )
     if config.model.init_from is None:

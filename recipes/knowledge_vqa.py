@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import staged_file, staged_folder, write_json_atomically
+from data_recipes.common.files import sha256_file, staged_file, staged_folder, write_json_atomically
 from data_recipes.common.line_log import LineLog
 from data_recipes.common.provenance import git_commit
 from data_recipes.common.run_dir import DirectoryLock, bind_settings
@@ -271,6 +271,13 @@ def _batch_of(config: KnowledgeVqaConfig, rows: dict[str, _Rows], step: int) -> 
     return drawn + rng.choices(rows["train"], k=config.batch - names - vectors), vectors
 
 
+def _digests(config: KnowledgeVqaConfig) -> dict[str, str]:
+    """Digest the files that decide what is learned: other ones of the same name are other work."""
+    files = [config.data / f"{name}.jsonl" for name in ("train", "names")]
+    files += [config.graph / name for name in (VECTORS, TRIPLES)]
+    return {path.name: sha256_file(path) for path in files if path.is_file()}
+
+
 def train(config: KnowledgeVqaConfig) -> Path:
     """Train, and write `final/`; goes on from the last checkpoint, with the same result.
 
@@ -285,6 +292,7 @@ def train(config: KnowledgeVqaConfig) -> Path:
     out, final = config.output_dir, config.output_dir / FINAL
     with DirectoryLock(out):
         settings = json.loads(config.model_dump_json(exclude={"output_dir", "log_every"}))
+        settings["read"] = _digests(config)
         remedy = "choose another output_dir, or delete this one"
         bind_settings(out, settings, remedy, finished=[CHECKPOINT, FINAL])
         if (final / MANIFEST).is_file():

@@ -100,7 +100,7 @@ def main() -> None:
         print(tower_plan(config))
         return
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     output_dir = config.logging.output_dir
     args = tower_arguments(config)
     claim_output(output_dir)

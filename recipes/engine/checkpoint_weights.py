@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth_masks import set_masks
+from modeling_kormo.views_kormo import PREFIX
 
 from ..build import growth_of, model_config, parent_config
 from ..opened_run import OpenedRun
@@ -39,7 +40,9 @@ def nearest_weights(run: OpenedRun, step: int) -> Path:
 
 
 def read_weights(directory: Path) -> dict[str, torch.Tensor]:
-    """Read all weights of a checkpoint, put together if FSDP2 has sharded them.
+    """Read the model's weights of a checkpoint, put together if FSDP2 has sharded them.
+
+    Those of multi-token prediction are left out, as they are of `final/`.
 
     Raises:
         RecipeError: it is damaged, or holds no weights.
@@ -49,11 +52,15 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     if (directory / SHARDED).is_dir():
         with tempfile.TemporaryDirectory() as scratch:
             merge_fsdp_weights(str(directory / SHARDED), scratch)
-            return load_file(Path(scratch) / "model.safetensors")
+            return _own(load_file(Path(scratch) / "model.safetensors"))
     files = sorted(directory.glob("model*.safetensors"))
     if not files:
         raise RecipeError(f"{directory}: holds no weights (model.safetensors, {SHARDED})")
-    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+    return _own({name: tensor for file in files for name, tensor in load_file(file).items()})
+
+
+def _own(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in weights.items() if not name.startswith(PREFIX)}
 
 
 def saved_config(run: OpenedRun, directory: Path) -> KORMoConfig:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ..build import build_collator
 from ..opened_run import OpenedRun
-from ..rules import token_ids
 from .checkpoint_weights import load_weights, nearest_weights
-from .windows_data import PackedCollator
 
 
 @torch.no_grad()
@@ -34,9 +33,7 @@ def document_losses(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_weights(run, directory, step).to(device)
     rules = import_module(f"recipes.{run.config.stage}").RULES
-    collator = PackedCollator(
-        run.config.data.document_masking, token_ids(run.tokenizer, rules.unscored)
-    )
+    collator = build_collator(run.config, rules, run.tokenizer)
     losses = {}
     for index in windows:
         window = run.mixture.window(index)

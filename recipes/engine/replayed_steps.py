@@ -93,7 +93,7 @@ def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, A
     config = run.config
     rules = import_module(f"recipes.{config.stage}").RULES
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         logging = config.logging.model_copy(
             update={

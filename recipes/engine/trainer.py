@@ -98,7 +98,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.throughput = throughput
         self.keep_checkpoints = config.logging.keep_checkpoints
         if config.logging.keep_every_tokens:
-            self.keep_every = config.logging.keep_every_tokens // config.batch.tokens_per_step
+            every = config.logging.keep_every_tokens // config.batch.tokens_per_step
+            self.keep_every = max(1, every)  # 0 would keep none
         self.start_step = 0
         # Of the weights before the first step, if they were drawn; goes into the lineage.
         self.initial_weights: dict[str, str] | None = None

@@ -1,5 +1,6 @@
 """Whether replayed steps are those that were recorded: to the bit, to rounding, or not."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,13 @@ def compare_steps(
             losses[step] = was["loss"], now["loss"]
         if first is None and any(was[key] != now[key] for key in both):
             first = step
-    largest = max((abs(a - b) for a, b in losses.values()), default=0.0)
+    largest = max((_apart(a, b) for a, b in losses.values()), default=0.0)
     return Comparison(len(losses), hashes, largest, first, losses)
+
+
+def _apart(was: float, now: float) -> float:
+    # `max` passes over a NaN that does not come first.
+    return math.inf if math.isnan(was - now) else abs(was - now)
 
 
 def judge(found: Sequence[Comparison], bound: float) -> str:
@@ -63,7 +69,7 @@ def judge(found: Sequence[Comparison], bound: float) -> str:
     if all(f.first is None for f in found):
         return f"bit-equal: {steps:,} losses and {hashes:,} hashes of all weights are the same"
     largest = max(f.largest for f in found)
-    if largest <= bound:  # not for a loss that is no number
+    if largest <= bound:
         first = min(f.first for f in found if f.first is not None)
         return (
             f"equal to rounding: {steps:,} losses differ by at most {largest:.2g} nats (bound "

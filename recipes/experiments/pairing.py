@@ -85,9 +85,15 @@ def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pair
         kept = begun.keys() - ({"embedding"} if embedding else set())
         if not weights and any(begun[key] != base_begun.get(key) for key in kept):
             _refuse(run, "began with other weights", "the code or a library changed in between")
-        pairs[run.arm] = Pairing(
+        own = Pairing(
             windows=_said(windows),
             weights="all but the embedding" if embedding and not weights else _said(weights),
+        )
+        # Of several seeds, what all of them share.
+        known = pairs.get(run.arm, own)
+        pairs[run.arm] = Pairing(
+            windows=own.windows if known.windows == "yes" else known.windows,
+            weights=own.weights if known.weights == "yes" else known.weights,
         )
     return pairs
 

@@ -133,12 +133,15 @@ def load_model(init_from: str, attention: str, quantize: str | None = None) -> P
         if receives_weights() and not quantization:
             config = AutoConfig.from_pretrained(name, revision=revision)
             make = partial(AutoModelForCausalLM.from_config, config, **settings)
-            return empty_of_checkpoint(make, name, revision)
-        return AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, quantization_config=quantization, **settings
-        )
+            model = empty_of_checkpoint(make, name, revision)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(
+                name, revision=revision, quantization_config=quantization, **settings
+            )
     except (OSError, ValueError, ImportError) as error:
         raise RecipeError(f"model.init_from {init_from}: {error}") from error
+    stream_in_compute_dtype(model)
+    return model
 
 
 def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -150,7 +153,6 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
     adapter = config.model.adapter
     quantize = adapter.quantize if adapter else None
     model = load_model(config.model.init_from, config.model.attention, quantize)
-    stream_in_compute_dtype(model)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise RecipeError(

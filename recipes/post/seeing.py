@@ -21,6 +21,7 @@ from modeling_kormo.vision import (
     load_tower,
 )
 
+from ..engine.numerics import stream_in_compute_dtype
 from .masks import turn_rows
 from .model import load_chat_tokenizer
 from .vision_config import TowerShape, VisionAlignConfig, VisionSFTConfig
@@ -98,6 +99,7 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
     model.generation_config = chat_generation_config(tokenizer)
     check_token_ids(tokenizer, model.config.text_config, model.generation_config)
     freeze(model, trained=config.stage == "vision_sft")
+    stream_in_compute_dtype(model)
     return model, processor
 
 

@@ -42,7 +42,7 @@ def train_seeing(config: AnyVisionConfig) -> None:
         RecipeError: bad input; `Stopped` if a signal asked for it.
     """
     check_machine(config)
-    start_processes()
+    start_processes(config.parallelism.timeout_minutes)
     output_dir = config.logging.output_dir
     args = seeing_arguments(config)
     claim_output(output_dir)

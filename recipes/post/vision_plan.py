@@ -89,9 +89,10 @@ def vision_plan(config: AnyVisionConfig) -> str:
             micro,
             gpus,
             int(config.model.activation_checkpointing),
-            config.parallelism.sync_each_microbatch,
-            accumulates,
-            False,
+            selective=False,
+            sync_each_microbatch=config.parallelism.sync_each_microbatch,
+            accumulates=accumulates,
+            compiled=False,
         )
         # Frozen weights have neither gradient nor moments.
         states = (4 * (total - trained) + 16 * trained) / gpus

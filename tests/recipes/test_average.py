@@ -114,8 +114,10 @@ def test_what_is_cut_short_leaves_nothing(
 
 def test_a_run(small_stage: Callable[..., Stage], tmp_path: Path) -> None:
     views = "model.views={kind: parallel}"  # their weights are in the checkpoints alone
-    short = ["schedule.total_tokens=3072", "logging.save_every_tokens=1024", views]
-    short += ["logging.eval_every_tokens=1_024_000", "logging.keep_checkpoints=0"]
+    # Less than a step of 1,024 tokens: every step is saved, and kept for good.
+    short = ["schedule.total_tokens=3072", "logging.save_every_tokens=512", views]
+    short += ["logging.eval_every_tokens=1_024_000", "logging.keep_checkpoints=1"]
+    short += ["logging.keep_every_tokens=512"]
     small_stage(tmp_path / "run", *short).main()
     run = tmp_path / "run"
     average_command([str(run), "--last", "2"])

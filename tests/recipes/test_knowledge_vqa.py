@@ -1,6 +1,7 @@
 """The arms at micro size: where facts come from, what is learned, and that a killed run goes on."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -187,6 +188,16 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(folder: Path, tmp_path: Pat
     final = train(cut)
     for name in ("knowledge.safetensors", "model.safetensors"):
         assert (whole / name).read_bytes() == (final / name).read_bytes()
+
+
+def test_other_data_under_the_same_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data", tmp_path / "data")
+    config = _config(folder, data=tmp_path / "data", output_dir=tmp_path / "vqa", steps=2)
+    train(config)
+    names = tmp_path / "data" / "names.jsonl"
+    names.write_text("".join(names.read_text(encoding="utf-8").splitlines(True)[:-1]))
+    with pytest.raises(RecipeError, match=r"read\.names\.jsonl"):
+        train(config)
 
 
 def test_bad_input_is_named(folder: Path, tmp_path: Path) -> None:

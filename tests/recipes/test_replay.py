@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from recipes import replay
 from recipes.engine.document_loss import document_losses
 from recipes.engine.metrics import read_metrics
 from recipes.engine.run_inputs import REPRODUCE
-from recipes.opened_run import open_run
+from recipes.opened_run import OpenedRun, open_run
 from recipes.read_order import readings
 from tests import processes
 from tests.conftest import ROOT, Stage
@@ -104,6 +104,21 @@ def test_text_licence_and_loss_of_a_step(
     mean = sum(value * count for own in losses.values() for value, count in own) / scored
     logged = next(m["loss"] for m in read_metrics(run) if m["step"] == 7 and "loss" in m)
     assert mean == pytest.approx(logged, abs=1e-5)
+
+
+def test_of_pairs_the_second_bos_is_not_scored(made: tuple[Path, Steps]) -> None:
+    run, given = made
+    plain, paired = open_run(run), open_run(run)
+    data = paired.config.data.model_copy(update={"pairs": "together"})
+    paired = OpenedRun(run, paired.config.model_copy(update={"data": data}))
+    # A common token plays the part of the BOS between two documents.
+    ((common, _),) = Counter(t for w in given[7] for t in w[1:]).most_common(1)
+    paired.tokenizer.bos_token = paired.tokenizer.convert_ids_to_tokens(common)
+    scored = [
+        sum(n for own in document_losses(r, r.windows_of(7))[0].values() for _, n in own)
+        for r in (plain, paired)
+    ]
+    assert 0 < scored[1] < scored[0]
 
 
 def test_a_listing_has_a_line_a_window(

@@ -12,7 +12,7 @@ from data_recipes.common.errors import RecipeError
 from recipes import verify
 from recipes.engine.energy import EnergyMeter
 from recipes.engine.run_inputs import REPRODUCE
-from recipes.engine.verdict import Comparison, judge
+from recipes.engine.verdict import Comparison, compare_steps, judge
 from tests.conftest import Stage
 
 Make = Callable[..., Stage]
@@ -143,6 +143,10 @@ def test_another_machine_is_named(
 def test_a_loss_that_is_no_number_is_different() -> None:
     bad = Comparison(1, 0, float("nan"), 1, {1: (2.0, float("nan"))})
     assert judge([bad], 1e-4).startswith("different, first at step 1")
+    # Nor is it hidden by good ones before it.
+    recorded = {step: {"loss": 2.0} for step in ("1", "2")}
+    found = compare_steps(recorded, recorded | {"2": {"loss": float("nan")}})
+    assert judge([found], 1e-4).startswith("different, first at step 2")
 
 
 def test_a_run_without_a_record_is_refused(

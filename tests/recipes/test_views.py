@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from modeling_kormo import KORMoForCausalLM
+from recipes.engine.checkpoint_weights import read_weights
+from recipes.engine.document_loss import document_losses
 from recipes.engine.handover import read_lineage
 from recipes.engine.metrics import read_metrics
+from recipes.opened_run import open_run
 from tests.conftest import Stage
 
 SHORT = ["schedule.total_tokens=2048", "logging.save_every_tokens=1024"]
@@ -49,6 +52,11 @@ def test_views_are_measured_apart_resumed_and_left_out(small_stage: Make, tmp_pa
     left_out = {"kind": "sequential", "count": 1, "weight": 0.5}
     assert read_lineage(str(final))["views_left_out"] == left_out
     assert KORMoForCausalLM.from_pretrained(final).views is None
+    # Nor by what looks back at a checkpoint, or publishes it.
+    opened = open_run(tmp_path / "run")
+    losses, weights = document_losses(opened, opened.windows_of(2))
+    assert weights.name == "checkpoint-1" and losses
+    assert read_weights(weights).keys() == load_file(final / "model.safetensors").keys()
 
     # Killed after the checkpoint in the middle, it ends where it would have.
     shutil.copytree(tmp_path / "run", tmp_path / "again")
@@ -68,9 +76,10 @@ def test_views_are_planned_and_paid_for(
         small_stage(tmp_path, f"model.views={views}").main("--dry-run")
         lines = capsys.readouterr().out.splitlines()
         figures.append({line[:22].strip(): line[22:] for line in lines if line[:1] != " "})
+    flops = [float(own["FLOPs per token"].split()[0]) for own in figures]
     assert "parameters of views" not in figures[0]
     assert figures[1]["parameters of views"] == "36,992, not in final/"
     assert figures[1]["parameters"] == figures[0]["parameters"]
-    assert float(figures[1]["FLOPs per token"]) > 1.5 * float(figures[0]["FLOPs per token"])
+    assert flops[1] > 1.5 * flops[0]
     refused = small_stage(tmp_path, script="grow").refusal("model.views={kind: same}")
     assert "set model.views to null" in refused

@@ -14,8 +14,11 @@ from transformers import AutoModelForImageTextToText
 from data_recipes.common.errors import RecipeError
 from modeling_kormo.export import save_portable
 from modeling_kormo.vision import load_processor, load_vision_tokenizer
+from recipes.command_line import parse_command_line
 from recipes.engine.metrics import read_metrics
 from recipes.post.masks import MaskAudit, Tokens
+from recipes.post.model import load_model
+from recipes.post.seeing import load_seeing
 from tests.conftest import ROOT, Stage
 from tests.random_model import random_model
 from tests.vision_models import draw, picture_set, random_tower, vision_tokenizer
@@ -180,6 +183,29 @@ def test_what_is_refused(inputs: Path, aligned: Path, tmp_path: Path) -> None:
     message = run.refusal(f"data.sources=[{source}]")
     assert message.startswith(f"{broken}/images/000007.png: no picture")
     assert not (tmp_path / "run" / "final").exists()
+
+
+def test_the_stream_is_in_the_compute_dtype(inputs: Path, tmp_path: Path) -> None:
+    """Under autocast, with pictures and without, as FSDP2 has it."""
+    config = parse_command_line("vision_align", "", align(inputs, tmp_path).overrides).config
+    model, processor = load_seeing(config)
+    content = [{"type": "image", "image": draw("red")}, {"type": "text", "text": "?"}]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    text = load_model(f"{inputs}/text", "sdpa")
+    seen = []
+    for layer in (model.model.language_model.layers[0], text.model.layers[0]):
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    for dtype in (torch.bfloat16, torch.float32):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            model(**asked)
+            text(torch.tensor([[5, 6, 7]]))
+        assert seen == [dtype, dtype]
+        seen.clear()
 
 
 def test_the_audit_sees_a_learned_picture(inputs: Path) -> None:
