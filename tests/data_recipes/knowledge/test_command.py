@@ -63,7 +63,7 @@ def test_the_graph_is_read_back_as_it_was(made: Path, tmp_path: Path) -> None:
 def test_what_is_there_stays_and_other_settings_are_refused(made: Path) -> None:
     before = os.stat(made / "train.jsonl").st_mtime_ns
     config = KnowledgeConfig(output_dir=made.parent, graph=["world"], picture_size=16, views=3)
-    assert make(config)["facts"] == 396
+    assert make(config)["facts"] == 388
     assert os.stat(made / "train.jsonl").st_mtime_ns == before
     with pytest.raises(RecipeError, match="seed: was 0, is 1"):
         make(config.model_copy(update={"seed": 1}))
@@ -71,7 +71,7 @@ def test_what_is_there_stays_and_other_settings_are_refused(made: Path) -> None:
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["knowledge", "--config", "tiny", "--dry-run", f"output_dir={tmp_path / 'new'}"])
-    assert "396 facts" in capsys.readouterr().out and not any(tmp_path.iterdir())
+    assert "388 facts" in capsys.readouterr().out and not any(tmp_path.iterdir())
 
 
 def test_bad_settings_end_in_one_line(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def test_no_question_names_what_is_shown_or_its_answer(rows: dict) -> None:
             assert not set("[]{}") & set(question + row["named_question"])
 
 
+def test_no_true_answer_is_taught_as_the_only_one_or_counted_wrong() -> None:
+    graph = world_graph()
+    # Of several tails the first is taught: Quechua and Aymara are official in parts of Peru only,
+    # and Russia lies on two continents.
+    assert graph.tails("country:PE", "language") == ["language:es"]
+    assert graph.tails("country:RU", "continent") == []
+    # "Which language family?" is answered by the branch and by what it is a branch of.
+    for family in ("romance", "germanic", "celtic", "slavic", "baltic", "indo_aryan"):
+        names = graph.names[f"family:{family}"]
+        assert "인도유럽어족" in names["ko"][1:] and "Indo-European" in names["en"][1:]
+
+
 def test_particles_fit_the_word_before_them() -> None:
     graph = world_graph()
     assert ask(("capital",), "프랑스", "ko", 2) == "프랑스는 어느 도시를 수도로 삼는가?"
