@@ -31,6 +31,7 @@ class Item:
         question: the text of all turns so far, which is what someone without eyes has.
         answers: all that is right; the first is the set's.
         truth: of a question of yes or no, else `None`.
+        ask: which question of its kind it is, where the set says so.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Item:
     question: str
     answers: tuple[str, ...]
     truth: bool | None
+    ask: str = ""
 
 
 def normalise(answer: str) -> str:
@@ -57,6 +59,8 @@ def _texts(message: dict[str, Any]) -> str:
 def _item(row: PictureRow, split: str) -> Item:
     fields, messages = row.fields, row.messages[:-1]
     answers = fields.get("answers") or [_texts(row.messages[-1])]
+    if not isinstance(answers, list) or not all(isinstance(text, str) for text in answers):
+        raise RecipeError(f"{row.where}: `answers` is {answers!r}; it must be a list of texts")
     name = str(fields.get("id", row.where))
     return Item(
         name,
@@ -69,6 +73,7 @@ def _item(row: PictureRow, split: str) -> Item:
         "\n".join(_texts(message) for message in messages),
         tuple(answers),
         fields.get("truth"),
+        fields.get("ask", ""),
     )
 
 
@@ -96,8 +101,16 @@ def splits_of(folder: Path) -> list[str]:
 
 
 def read_items(folder: Path, split: str, limit: int | None) -> list[Item]:
-    """Read the questions of a split, at most `limit` of each kind and language."""
-    return at_most(list(_rows(folder, split)), limit)
+    """Read the questions of a split, at most `limit` of each kind and language.
+
+    Raises:
+        RecipeError: a row that is none, or two with one id, under which answers are kept.
+    """
+    items = list(_rows(folder, split))
+    for name, count in Counter(item.id for item in items).items():
+        if count > 1:
+            raise RecipeError(f"{folder / split}.jsonl: two rows or more have the id {name!r}")
+    return at_most(items, limit)
 
 
 def at_most(items: list[Item], limit: int | None) -> list[Item]:
@@ -119,7 +132,8 @@ def at_most(items: list[Item], limit: int | None) -> list[Item]:
 class QuestionOnly:
     """Answers by what was most often right for the same words, in training.
 
-    A question whose words were never seen gets the most frequent answer of its kind and language.
+    A question whose words were never seen gets the most frequent answer to the same question of
+    other things, else of its kind, in its language.
 
     Args:
         folder: of the set. Without rows for training it has nothing to go by, and says nothing.
@@ -127,15 +141,18 @@ class QuestionOnly:
 
     def __init__(self, folder: Path) -> None:
         self._by_words: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._by_ask: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
         self._by_kind: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         if (folder / f"{TRAIN}.jsonl").is_file():
             for item in _rows(folder, TRAIN):
                 self._by_words[item.language, item.question][item.answers[0]] += 1
+                self._by_ask[item.language, item.kind, item.ask][item.answers[0]] += 1
                 self._by_kind[item.language, item.kind][item.answers[0]] += 1
 
     def answer(self, item: Item) -> str:
         """Answer without the picture."""
         seen = self._by_words.get((item.language, item.question))
+        seen = seen or self._by_ask.get((item.language, item.kind, item.ask))
         seen = seen or self._by_kind.get((item.language, item.kind))
         return min(seen, key=lambda text: (-seen[text], text)) if seen else ""
 
@@ -145,7 +162,7 @@ def swapped(items: list[Item]) -> dict[str, tuple[Path, ...]]:
     shift = max(1, len(items) // 2)
     others: dict[str, tuple[Path, ...]] = {}
     for place, item in enumerate(items):
-        order = [items[(place + shift + step) % len(items)] for step in range(len(items))]
+        order = (items[(place + shift + step) % len(items)] for step in range(len(items)))
         fits = (
             o.pictures
             for o in order

@@ -150,8 +150,9 @@ def build_page(
         Paragraph(
             f"Questions of {folder}. seen: with the picture; blank: with a grey one; swapped: with "
             "another question's; question only: the answer that training has most often for the "
-            "same words. An answer is right that equals one that the set lists, case and "
-            "punctuation aside. least lead: how far seeing is ahead of the best of the blind."
+            "same words, else to the same question of other things. An answer is right that equals "
+            "one that the set lists, case and punctuation aside. least lead: how "
+            "far seeing is ahead of the best of the blind."
         ),
     )
     for split, result in results.items():

@@ -136,6 +136,38 @@ def test_another_picture_takes_the_place(folder: Path) -> None:
     assert len(kinds) == 10 and set(kinds.values()) == {7}
 
 
+def _row(name: str, question: str, answers: object) -> dict[str, Any]:
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    said = [{"role": "user", "content": content}, {"role": "assistant", "content": "Two."}]
+    row = {"id": name, "images": ["a.png"], "messages": said, "answers": answers}
+    return row | {"kind": "object", "ask": question.split()[0], "language": "en"}
+
+
+def test_the_blind_know_what_is_asked_of_things_that_training_lacks(tmp_path: Path) -> None:
+    """Of all objects red is right most often; but not of how many there are."""
+    rows = [_row(f"{n}", "colour of star?", ["red"]) for n in range(3)]
+    rows += [_row(f"{n}", "count of stars?", ["two"]) for n in (3, 4)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = [_row("5", "count of cups?", ["one"]), _row("6", "size of cups?", ["small"])]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    blind = QuestionOnly(tmp_path)
+    items = read_items(tmp_path, "test", None)
+    assert [blind.answer(item) for item in items] == ["two", "red"]
+
+
+def test_rows_that_would_be_scored_wrongly_are_named(tmp_path: Path) -> None:
+    for rows, message in (
+        ([_row("1", "count?", "two")], "answers"),
+        (
+            [_row("1", "count?", ["two"]), _row("1", "size?", ["small"])],
+            "two rows or more have the id '1'",
+        ),
+    ):
+        (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        with pytest.raises(RecipeError, match=message):
+            read_items(tmp_path, "test", None)
+
+
 def test_answers_are_compared_without_case_and_punctuation() -> None:
     item = Item("a", "s", "a", "object", "en", (), [], "?", ("A red  star", "빨간 별"), None)
     assert is_right(item, " a RED star. ") and is_right(item, "“빨간 별”")
