@@ -97,7 +97,8 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
     """Open the shards, and print the mixture as a table on the first rank.
 
     Raises:
-        RecipeError: missing or corrupt shards, or shards that another tokenizer made.
+        RecipeError: missing or corrupt shards, shards that another tokenizer made, or shards of
+            pairs where the recipe does not say how they are seen.
     """
     data, batch = config.data, config.batch
     mixture = Mixture(
@@ -112,6 +113,12 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
         raise RecipeError(
             f"data.tokenizer {data.tokenizer} is not the tokenizer that made the shards in "
             f"{data.shards}: use that one, or make the shards again"
+        )
+    paired = [name for name, s in mixture.sources.items() if "pair" in s.manifest.pipeline]
+    if paired and data.pairs is None:
+        raise RecipeError(
+            f"data.mixture: {', '.join(paired)} has two documents in a segment; set data.pairs to "
+            "together (the second sees the first) or apart"
         )
     rows = mixture.plan(steps.total * batch.windows_per_step)
     if int(os.environ.get("RANK", "0")) == 0:

@@ -149,9 +149,10 @@ class StageDataConfig(Strict):
             documents whole where they fit, and pads. Held-out text is measured in windows of the
             stream either way, so that runs can be compared.
         document_masking: documents in a window do not see each other (paper section 3).
-        pairs: set for shards whose segments are two documents, in different languages as a rule:
-            `together`, the second one sees the first (cross-lingual document attention, as reported
-            of Trillion-7B, arXiv 2504.15431), or `apart`. What is scored is the same either way.
+        pairs: set for shards of sources with `pair`, whose segments are two documents, in different
+            languages as a rule: `together`, the second one sees the first (cross-lingual document
+            attention, as reported of Trillion-7B, arXiv 2504.15431), or `apart`. What is
+            scored is the same either way.
         short_document_tokens: a document is short up to this length: that of the stages before.
         min_short_share: share of tokens that short documents must have, without which math and
             code degrade in long-context training (paper section 4).

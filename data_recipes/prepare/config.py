@@ -75,6 +75,17 @@ class DataConfig(Strict):
             )
         if missing := set(self.tokenizer.weights) - set(names):
             raise ValueError(f"tokenizer.weights names unknown sources: {', '.join(missing)}")
+        pairs = {source.name for source in self.sources if source.pair}
+        steps = [s for s in ("filter", "deduplicate", "quality") if getattr(self, s) is not None]
+        if pairs and steps:
+            raise ValueError(
+                f"{', '.join(sorted(pairs))}: {', '.join(steps)} would judge and cut two languages "
+                "as one text; prepare sources with `pair` by a recipe without these steps"
+            )
+        if asked := pairs & set(self.tokenizer.weights):
+            raise ValueError(
+                f"tokenizer.weights: {', '.join(sorted(asked))} has pairs; name sources of one text"
+            )
         return self
 
     @property

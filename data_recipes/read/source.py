@@ -19,6 +19,8 @@ class SourceConfig(Strict):
         text_column: column with the text.
         template: the text made of several columns, such as "{question}\\n\\n{answer}"; or `traces`,
             for chats, which become question, reasoning and answer.
+        pair: two columns, as a rule one text in two languages, that become one segment of two
+            documents (`data.pairs` of a stage); which stands first changes from row to row.
         language: language code; bits per byte are reported per language.
         licence: licence of the text.
         synthesizer: the model or program that wrote it; leave out for text by people.
@@ -28,6 +30,7 @@ class SourceConfig(Strict):
     path: str
     text_column: str = "text"
     template: str | None = None
+    pair: tuple[str, str] | None = None
     language: str
     licence: Licence
     synthesizer: str | None = None
@@ -36,13 +39,18 @@ class SourceConfig(Strict):
     def _one_form(self) -> "SourceConfig":
         if self.template is not None and "text_column" in self.model_fields_set:
             raise ValueError("give either `text_column` or `template`")
+        if self.pair is not None:
+            if self.template is not None or "text_column" in self.model_fields_set:
+                raise ValueError("give either `pair` or one text, by `text_column` or `template`")
+            if self.pair[0] == self.pair[1]:
+                raise ValueError("`pair` names one column twice")
         _ = self.form  # a template that is none is refused here
         return self
 
     @property
     def form(self) -> Form:
         """How the text is made of a row."""
-        return form_of(self.text_column, self.template)
+        return form_of(self.text_column, self.template, self.pair)
 
     @property
     def on_hub(self) -> bool:

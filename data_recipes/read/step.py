@@ -187,9 +187,9 @@ def source_facts(source: SourceConfig, config: ReadConfig) -> dict[str, Any]:
     parts = parts_of(source, config)
     inputs = [[p.name, p.size if p.file else None, *p.share] for p in parts]
     facts = source.model_dump(include={"name", "text_column", "language"})
-    # Without a template it is what it was before there were any.
-    template = {} if source.template is None else {"template": source.template}
-    return facts | template | {"inputs": inputs}
+    # Without a template or a pair it is what it was before there were any.
+    made_of = source.model_dump(mode="json", include={"template", "pair"}, exclude_none=True)
+    return facts | made_of | {"inputs": inputs}
 
 
 def source_bytes(source: SourceConfig, config: ReadConfig) -> int:

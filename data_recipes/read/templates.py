@@ -1,4 +1,4 @@
-"""Text made of several columns: the option `template` of a source."""
+"""Text made of several columns: the options `template` and `pair` of a source."""
 
 import string
 from collections.abc import Collection
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .rows import Column, Form, NoText
+
+# Stands between the two texts of a pair, from reading to tokens; removed from the texts themselves.
+BETWEEN = "\x1e"
 
 TRACES = "traces"
 THINK, END_THINK = "<think>", "</think>"
@@ -136,16 +139,39 @@ def _exchanges(messages: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def form_of(text_column: str, template: str | None) -> Form:
+@dataclass(frozen=True)
+class Pair:
+    """Two columns, as a rule one text in two languages, that become one segment of attention.
+
+    Attributes:
+        columns: the first one's text decides the direction and the split (`tokenizer.shards`).
+    """
+
+    columns: tuple[str, str]
+    remedy = "Name both columns with the source's pair"
+
+    def missing(self, names: Collection[str]) -> str | None:
+        absent = [repr(name) for name in self.columns if name not in names]
+        return f"no column {', '.join(absent)}" if absent else None
+
+    def take(self, fields: dict[str, Any]) -> str:
+        texts = [_field(name, fields.pop(name)).replace(BETWEEN, " ") for name in self.columns]
+        return BETWEEN.join(texts)
+
+
+def form_of(text_column: str, template: str | None, pair: tuple[str, str] | None = None) -> Form:
     """The form of a source's text.
 
     Args:
         text_column: the column, if there is no template.
         template: `traces`, or a text with `{column}` in it.
+        pair: two columns that make a segment of two documents.
 
     Raises:
         ValueError: not a template.
     """
+    if pair is not None:
+        return Pair(pair)
     if template is None:
         return Column(text_column)
     return Traces() if template == TRACES else Template.parse(template)

@@ -25,6 +25,7 @@ from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, Tally, claim
 from ..read.source import SourceConfig
+from ..read.templates import BETWEEN
 from ..tokens.manifest import MANIFEST, Manifest, ShardFile, read_manifest
 from .config import ShardConfig
 from .load import load_tokenizer, tokenizer_hash
@@ -44,10 +45,16 @@ class ShardTokenizer(DocumentTokenizer):
         seed: order of the documents.
         markup: whether `<think>` or `<tool_call>` in the text is the token of that name, as in a
             source that declares a template; spelled in any other text, it is letters.
+        pairs: whether documents are pairs, written as `BOS a EOS BOS b EOS`.
     """
 
     def __init__(
-        self, output_folder: Path, tokenizer_dir: Path, seed: int, markup: bool = False
+        self,
+        output_folder: Path,
+        tokenizer_dir: Path,
+        seed: int,
+        markup: bool = False,
+        pairs: bool = False,
     ) -> None:
         super().__init__(
             str(output_folder),
@@ -58,6 +65,7 @@ class ShardTokenizer(DocumentTokenizer):
         special = load_tokenizer(tokenizer_dir)
         self.bos, self.eos = special.bos_token, special.eos_token
         self.markup = markup
+        self.pairs = pairs
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -91,11 +99,17 @@ class ShardTokenizer(DocumentTokenizer):
             token_size=self.token_size,
         )
         for batch in _batches(data):
-            for encoded in self.tokenizer.encode_batch_fast(batch):
-                file.write(encoded.ids, None)
-                self.stat_update("tokens", value=len(encoded.ids))
+            for ids in self._encoded(batch):
+                file.write(ids, None)
+                self.stat_update("tokens", value=len(ids))
         file.close()
         return file
+
+    def _encoded(self, texts: list[str]) -> Iterator[list[int]]:
+        """Token ids of each document; of a pair, those of the two, one after the other."""
+        parts = [part for text in texts for part in in_order(text)] if self.pairs else texts
+        ids = [encoded.ids for encoded in self.tokenizer.encode_batch_fast(parts)]
+        return (a + b for a, b in zip(ids[::2], ids[1::2])) if self.pairs else iter(ids)
 
 
 def _batches(documents: DocumentsPipeline) -> Iterator[list[str]]:
@@ -121,6 +135,16 @@ def is_heldout(text: str, fraction: float) -> bool:
     return struct.unpack("<I", digest)[0] < int(fraction * 2**32)
 
 
+def in_order(text: str) -> tuple[str, str]:
+    """Split a pair into the two texts in the order of its segment: half of them turned round.
+
+    By a hash of the first column, so that sources that differ in the second one agree.
+    """
+    first, _, second = text.partition(BETWEEN)
+    turned = hashlib.blake2b(first.encode(), digest_size=1, person=b"direction").digest()[0] % 2
+    return (second, first) if turned else (first, second)
+
+
 class Tokenize(PipelineStep):
     """Writes the shards of one source, `<output_dir>/{train,heldout}/<task>_*.ds`.
 
@@ -133,6 +157,7 @@ class Tokenize(PipelineStep):
         tokenizer_dir: directory with `tokenizer.json`.
         output_dir: `<shards>/<source name>`.
         markup: as in `ShardTokenizer`.
+        pairs: as in `ShardTokenizer`; what is held out is then decided by the first column alone.
     """
 
     name = "Tokenize"
@@ -145,6 +170,7 @@ class Tokenize(PipelineStep):
         tokenizer_dir: Path,
         output_dir: Path,
         markup: bool = False,
+        pairs: bool = False,
     ) -> None:
         super().__init__()
         self.text = text
@@ -152,13 +178,15 @@ class Tokenize(PipelineStep):
         self.tokenizer_dir = tokenizer_dir
         self.output_dir = output_dir
         self.markup = markup
+        self.pairs = pairs
 
     def _documents(self, split: str, shards: list[str], progress: Progress) -> DocumentsPipeline:
         fraction = self.config.heldout_fraction
         for shard in shards:
             for batch in read_batches(self.text.kept(shard), ["id", "text"]):
                 for name, text in zip(*(column.to_pylist() for column in batch.columns)):
-                    if is_heldout(text, fraction) == (split == "heldout"):
+                    judged = text.partition(BETWEEN)[0] if self.pairs else text
+                    if is_heldout(judged, fraction) == (split == "heldout"):
                         yield Document(text=text, id=name)
                 progress.update(int(text_bytes(batch).sum()))
 
@@ -171,7 +199,11 @@ class Tokenize(PipelineStep):
                 done = self.output_dir / DONE / f"{split}-{rank:05d}"
                 if not done.is_file():
                     writer = ShardTokenizer(
-                        self.output_dir / split, self.tokenizer_dir, self.config.seed, self.markup
+                        self.output_dir / split,
+                        self.tokenizer_dir,
+                        self.config.seed,
+                        self.markup,
+                        self.pairs,
                     )
                     writer.run(self._documents(split, shards, progress), rank, world_size)
                     done.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +261,8 @@ class ShardPlan:
     def step(self) -> Tokenize:
         """The pipeline step that writes them."""
         markup = self.source.template is not None
-        return Tokenize(self.text, self.config, self.tokenizer_dir, self.output_dir, markup)
+        pairs = self.source.pair is not None
+        return Tokenize(self.text, self.config, self.tokenizer_dir, self.output_dir, markup, pairs)
 
     @property
     def tasks(self) -> int:
@@ -248,7 +281,7 @@ class ShardPlan:
             "inputs": [[shard, t.documents_kept, t.bytes_kept] for shard, t in tallies],
             "cleaning": self.cleaning,
             "shards": self.config.model_dump() | {"tasks": self.tasks},
-        } | ({"template": self.source.template} if self.source.template else {})
+        } | self.source.model_dump(mode="json", include={"template", "pair"}, exclude_none=True)
 
     def claim(self) -> None:
         """Bind the directory to these settings.

@@ -18,6 +18,7 @@ from .chats import chats as chat_rows
 from .chats import questions as question_rows
 from .grammar import PROSE, grammar_of
 from .items import items
+from .parallel import parallel_rows
 from .preferences import preferences as preference_rows
 
 GENRES: tuple[str, ...] = (*PROSE, "reasoning")
@@ -63,6 +64,7 @@ def generate_corpus(
     chats: int = 0,
     preferences: int = 0,
     questions: int = 0,
+    parallel: int = 0,
 ) -> dict[str, int]:
     """Write the corpus as one ``<genre>_<language>.jsonl`` file for every genre and language.
 
@@ -76,6 +78,7 @@ def generate_corpus(
         chats: Rows of ``chats_<language>.jsonl``; 0 writes no such file.
         preferences: Rows of ``preferences_<language>.jsonl``; 0 writes no such file.
         questions: Rows of ``questions_<language>.jsonl``; 0 writes no such file.
+        parallel: Rows of ``parallel.jsonl``, each in both languages; 0 writes no such file.
 
     Returns:
         The UTF-8 bytes of text in each file, by file stem; those of whole lines for rows.
@@ -94,6 +97,9 @@ def generate_corpus(
         for language in LANGUAGES if number else ():
             rows = itertools.islice(stream(language, seed), number)
             sizes[f"{name}_{language}"] = _write_rows(out_dir / f"{name}_{language}.jsonl", rows)
+    if parallel:
+        rows = itertools.islice(parallel_rows(seed), parallel)
+        sizes["parallel"] = _write_rows(out_dir / "parallel.jsonl", rows)
     return sizes
 
 

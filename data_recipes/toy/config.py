@@ -19,6 +19,7 @@ class CorpusConfig(Strict):
         preferences: preference pairs per language, in `preferences_<language>.jsonl`.
         questions: questions with the value of their answer, per language, in
             `questions_<language>.jsonl`.
+        parallel: rows that say the same in both languages, in `parallel.jsonl`.
     """
 
     megabytes: float = Field(gt=0)
@@ -27,9 +28,10 @@ class CorpusConfig(Strict):
     chats: int = Field(default=0, ge=0)
     preferences: int = Field(default=0, ge=0)
     questions: int = Field(default=0, ge=0)
+    parallel: int = Field(default=0, ge=0)
 
     def record(self) -> str:
         """What identifies the text. Without extras it is what it was before there were any."""
-        extras = ("extra", "chats", "preferences", "questions")
+        extras = ("extra", "chats", "preferences", "questions", "parallel")
         unused = {name for name in extras if not getattr(self, name)}
         return self.model_dump_json(exclude=unused)

@@ -51,7 +51,7 @@ class BitsPerByte:
     ) -> None:
         self.rows = rows
         self.byte_lengths = torch.tensor(token_byte_lengths(tokenizer))
-        self.collator = PackedCollator()
+        self.collator = PackedCollator(bos=tokenizer.bos_token_id, pairs="apart")
         self.windows: list[tuple[str, Window]] = []
         for name in names:
             source = TokenSource(shards_dir / name / "heldout")

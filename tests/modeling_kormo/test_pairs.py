@@ -53,11 +53,12 @@ def test_four_backends_agree_on_pairs(build: Build) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("attention", BACKENDS[:3])  # that flex equals them is shown above
+@pytest.mark.parametrize("attention", BACKENDS)
 def test_a_pair_is_computed_as_the_two_in_one_text(build: Build, attention: str) -> None:
-    first, alone = document(9, 1) + document(12, 2), document(13, 3)
-    batch = PackedCollator(bos=BOS, pairs="together")(windows()[:1])
+    # Not the first window alone: flex on CPU is NaN for any text in a row of 40 tokens (2.13).
+    texts = [document(9, 1) + document(12, 2), document(13, 3), document(15, 4) + document(21, 5)]
+    batch = PackedCollator(bos=BOS, pairs="together")(windows())
     del batch["labels"]
     model = build(attention)
-    separate = [build("eager")(torch.tensor([ids])).logits[0] for ids in (first, alone)]
+    separate = [build("eager")(torch.tensor([ids])).logits[0] for ids in texts]
     torch.testing.assert_close(model(**batch).logits[0], torch.cat(separate), rtol=0, atol=2e-5)

@@ -13,7 +13,16 @@ from . import arithmetic, comparison, dates, logic, units
 from .types import Operands, ReasoningItem, Task, between, choose, last_line, sentence
 from .words import OTHER
 
-__all__ = ["KINDS", "SPLITS", "ReasoningItem", "items", "sentence", "split_of", "unique_items"]
+__all__ = [
+    "KINDS",
+    "SPLITS",
+    "ReasoningItem",
+    "items",
+    "parallel_texts",
+    "sentence",
+    "split_of",
+    "unique_items",
+]
 
 _TASKS: dict[str, tuple[Task, ...]] = {
     "arithmetic": arithmetic.TASKS,
@@ -92,11 +101,7 @@ def _item(
     rng = random.Random(name)
     task = choose(rng, _TASKS[kind or choose(rng, KINDS)])
     level = between(rng, 1, 3)
-    while True:
-        operands = task.draw(rng, level)
-        key = task.key(operands)
-        if split_of(task.name, key) == split:
-            break
+    operands = _operands(rng, task, level, split)
     trace = "ko" if language == "ko" and rng.random() < native_traces else "en"
     written = task.write(rng, operands, language, trace)
     value = written.values[language]
@@ -113,4 +118,29 @@ def _item(
         wrong_reasoning="\n".join([*written.steps, last_line(written.wrong, language, trace)]),
         foreign=written.values[OTHER[language]],
     )
-    return (task.name, key), item
+    return (task.name, task.key(operands)), item
+
+
+def _operands(rng: random.Random, task: Task, level: int, split: str) -> Operands:
+    while True:
+        operands = task.draw(rng, level)
+        if split_of(task.name, task.key(operands)) == split:
+            return operands
+
+
+def parallel_texts(split: str, seed: int | str) -> Iterator[dict[str, str]]:
+    """Endless, deterministic stream of problems with working and answer, told in each language.
+
+    The wording is drawn from the same numbers in each, so that one text translates the other.
+    """
+    for n in itertools.count():
+        name = f"parallel-{split}-{seed}-{n}"
+        rng = random.Random(name)
+        task = choose(rng, _TASKS[choose(rng, KINDS)])
+        operands = _operands(rng, task, between(rng, 1, 3), split)
+        texts = {}
+        for language in OTHER:
+            written = task.write(random.Random(f"{name}-words"), operands, language, language)
+            answer = sentence(written.values[language], language)
+            texts[language] = "\n".join([written.question, *written.steps, answer])
+        yield texts
