@@ -266,7 +266,10 @@ BAD_INPUT = {
     "unknown source": (["data.mixture={nothing: 1}"], "nothing"),
     "output below a file": (["logging.output_dir=/dev/null/run"], "cannot be written"),
     "output too long": (["logging.output_dir=/tmp/" + "x" * 300], "cannot be written"),
-    "missing parent": (["model.init_from=/nowhere/final", "size=1b"], "recipes/stage1.py"),
+    "missing parent": (
+        ["model.init_from=/nowhere/final", "size=1b"],
+        "kormo train stage1 --config 1b/stage1.yaml",
+    ),
     "missing data": (["data.shards=/nowhere", "size=1b"], "python -m data_recipes prepare"),
 }
 

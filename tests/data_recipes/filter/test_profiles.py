@@ -22,7 +22,8 @@ def config(root: Path, profile: Any, language: str = "ko") -> FilterConfig:
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_profiles_are_valid(path: Path) -> None:
     profile = load_profile(str(path))
-    assert len(profile.limits) > 15 and profile.language_id
+    # Without words that stand apart there is nothing to count repetition in.
+    assert len(profile.limits) >= (4 if path.stem == "ja_answer" else 16) and profile.language_id
     assert all(limit.source.strip() for limit in profile.limits.values())
 
 
