@@ -23,20 +23,25 @@ _UNITS = (
     "개|번(?!지|길)|년|월|일|명|원|%|퍼센트|회|번째|차|시간|시\\b|분|초|배|위|대\\b|종|권|건|점|세\\b|살"
     "|만|억|천|백|주일|주\\b|주년|단계|가지|곳|쪽|페이지|장\\b|절|킬로|미터|km|kg|m\\b|cm|GB|MB|여"
 )
-_NO_AMOUNT = rf"(?![0-9.,]*[ ]?(?:{_UNITS}))(?![0-9A-Za-z])"
+# Nor is the number in the name of a quarter, where a lot follows: 학동2동 180.
+_NO_AMOUNT = (
+    rf"(?![0-9.,]*[ ]?(?:{_UNITS}))(?![0-9A-Za-z])"
+    r"(?!동[ ](?:산[ ]?)?[1-9][0-9]*(?:-[0-9]+)?(?:번지)?(?![0-9호동층-]))"
+)
 _SIDE = r"(?:[ ]?[0-9]{1,4}[가-힣]?(?:번)?길)?"
 _PLACE = (
     rf"(?:(?:{'|'.join(PROVINCES)})[ ]?(?:[가-힣]{{1,5}}[시군구][ ]?){{0,2}}"
     rf"|(?:(?:{'|'.join(DISTRICTS)})[ ]?){{1,2}})"
 )
-_VILLAGE = r"(?:[가-힣]{1,6}[0-9]?[읍면동][ ])?"
+_QUARTER = r"(?:[가-힣]{1,6}[0-9]?동[ ])?"
+_TOWN = r"(?:[가-힣]{1,6}[0-9]?[읍면][ ])?"
 _SAYS = (
     r"(?:주소|거주지|배송지|소재지|사는 곳|본적|도로명|지번|자택|address)[^0-9가-힣\n]{0,6}"
     r"(?:[은는이가][ ])?"
 )
 _KOREAN = re.compile(
-    rf"(?:(?:\(?[0-9]{{5}}\)?[ ])?{_PLACE}{_VILLAGE}|{_SAYS}(?:[가-힣]{{1,6}}[시군구도읍면동][ ])*)"
-    r"(?P<road>[가-힣][가-힣0-9·.]{0,12}?)"
+    rf"(?:(?:\(?[0-9]{{5}}\)?[ ])?{_PLACE}{_QUARTER}|{_SAYS}(?:[가-힣]{{1,6}}[시군구도동][ ])*)"
+    rf"(?P<road>{_TOWN}[가-힣][가-힣0-9·.]{{0,12}}?)"
     rf"(?:(?:대로|로|길){_SIDE}|[0-9]?동(?:[0-9]가)?|리|[0-9]가)[ ]?{_NUMBER}{_NO_AMOUNT}{_DETAIL}"
 )
 _ANYWHERE = re.compile("|".join(map(re.escape, (*PROVINCES, *DISTRICTS))) + f"|{_SAYS}", re.I)
@@ -78,7 +83,8 @@ _BOX = re.compile(r"P\.?[ ]?O\.?[ ]Box[ ][1-9][0-9]{0,6}")
 def find_addresses(text: str) -> Iterator[tuple[int, int]]:
     """Find where the identifying part of street addresses stands, without overlaps.
 
-    That is the name of the road or village with the numbers behind it; city and district stay.
+    That is the name of the road, or of town and village, with the numbers behind it; city and
+    district stay.
     """
     last = 0
     for end in _ROAD_END.finditer(text):

@@ -7,7 +7,7 @@ import re
 _RESIDENT = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 _BUSINESS = (1, 3, 7, 1, 3, 7, 1, 3, 5)
 # Since October 2020 the last six digits of new resident numbers are drawn by chance.
-_NO_CHECK_DIGIT = (2020, 10)
+NO_CHECK_DIGIT = (2020, 10)
 # No one is born later. A fixed year, so that what is masked does not depend on the day of the run.
 _LAST_YEAR = 2030
 # By the seventh digit: 1 to 4 residents, 5 to 8 aliens; odd men, even women.
@@ -42,14 +42,14 @@ def is_resident(digits: str) -> bool:
     """
     if digits[6] in "5678" or (born := birth(digits)) is None:
         return False
-    return born >= _NO_CHECK_DIGIT or (11 - _resident_sum(digits)) % 10 == int(digits[12])
+    return born >= NO_CHECK_DIGIT or (11 - _resident_sum(digits)) % 10 == int(digits[12])
 
 
 def is_alien(digits: str) -> bool:
     """Whether 13 digits can be an alien's registration number."""
     if digits[6] not in "5678" or (born := birth(digits)) is None:
         return False
-    return born >= _NO_CHECK_DIGIT or (13 - _resident_sum(digits)) % 10 == int(digits[12])
+    return born >= NO_CHECK_DIGIT or (13 - _resident_sum(digits)) % 10 == int(digits[12])
 
 
 def is_business(digits: str) -> bool:

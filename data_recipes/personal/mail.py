@@ -30,7 +30,8 @@ _LOGINS = ("git", "hg", "svn")
 def find_mail(text: str) -> Iterator[tuple[int, int]]:
     """Find where e-mail addresses stand: start and end, without overlaps.
 
-    Not found: systemd units, files ("icon@2x.png"), repositories ("git@host:owner") and what
+    Not found: systemd units, files ("icon@2x.png"), repositories ("git@host:owner"),
+    files on another machine ("user@host:/path") and what
     stands between "//" and a host.
     """
     spelt = any(spelling in text for spelling in _SPELLINGS)
@@ -53,6 +54,8 @@ def find_mail(text: str) -> Iterator[tuple[int, int]]:
         end = ends[-1].end()
         if local in _LOGINS and text[end : end + 1] in (":", "/"):
             continue
+        if text[end : end + 2] in (":/", ":~"):
+            continue  # a file on another machine, as scp and rsync write it
         if not set(text[start:end].lower()) - set("x@.-_+%'0 "):
             continue  # a placeholder
         last = end

@@ -20,7 +20,7 @@ _TO_ASCII = {0xFF10 + i: 0x30 + i for i in range(10)}
 _CHARACTER = re.compile(r"(?P<digit>[0-9０-９])|(?P<capital>[A-Z])|(?P<small>[a-z])|[가-힣]")
 # Of an address, what stays: the kind of a road, a building's part, the marks of a post box.
 _KEPT = re.compile(
-    r"(?:대로|로|길|번길|번지|동|리|가|호|층|지하|아파트|빌라|빌딩|타워|오피스텔)(?![가-힣])"
+    r"(?:대로|로|길|번길|번지|읍|면|동|리|가|호|층|지하|아파트|빌라|빌딩|타워|오피스텔)(?![가-힣])"
     r"|(?<![A-Za-z])(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace"
     r"|Ter|Parkway|Pkwy|Square|Sq|Highway|Hwy|Crescent|Cres|Close|Way|Circle|Cir|Trail|Mews|Gardens"
     r"|Grove|Row|Hill|Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|Box|ro|daero|gil)(?![A-Za-z])"

@@ -3,7 +3,20 @@
 import re
 from collections.abc import Callable, Iterator
 
-from .checks import birth, is_alien, is_business, is_card, is_ean, is_resident
+from .beside import (
+    BANK_BEHIND,
+    SAYS_ACCOUNT,
+    SAYS_ALIEN,
+    SAYS_BUSINESS,
+    SAYS_CODE,
+    SAYS_COMPANY,
+    SAYS_DESK,
+    SAYS_RESIDENT,
+    SAYS_TELEPHONE,
+    before,
+    says,
+)
+from .checks import NO_CHECK_DIGIT, birth, is_alien, is_business, is_card, is_ean, is_resident
 from .config import Kind
 
 # What parts groups of digits: a dash as keyboards, word processors and Korean input write it, a
@@ -11,6 +24,8 @@ from .config import Kind
 _DASH = "-\u2010-\u2015\u2212\uff0d\u30fc\u3161"
 _S = rf"[ \u00a0]?[{_DASH}.)/·~][ \u00a0]?|[ \u00a0]"
 _D = rf"[ \u00a0]?[{_DASH}][ \u00a0]?"
+# A date that begins behind a number is no group of it.
+_NO_YEAR = r"(?!(?:19|20)[0-9]{2}(?:년|[-./][01][0-9][-./][0-3][0-9](?![0-9])))"
 # Not within a longer number, a word of Latin letters (hashes, identifiers) or a decimal.
 _START = rf"(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])"
 _END = rf"(?![0-9A-Za-z_]|[{_DASH}.][0-9])"
@@ -27,7 +42,7 @@ _CARD = re.compile(
     rf"|[0-9]{{4}}(?P<t>{_D}|[ .])[0-9]{{6}}(?P=t)[0-9]{{4,5}}|[0-9]{{14,19}}){_END}"
 )
 _BUSINESS = re.compile(rf"{_START}[0-9]{{3}}(?P<s>{_D}|[ .]?)[0-9]{{2}}(?P=s)[0-9]{{5}}{_END}")
-_ACCOUNT = re.compile(rf"{_START}[0-9]+(?:(?:{_D}| )[0-9]+){{0,5}}{_END}")
+_ACCOUNT = re.compile(rf"{_START}[0-9]+(?:(?:{_D}| ){_NO_YEAR}[0-9]+){{0,5}}{_END}")
 _AREA = "2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|80|50[2-8]?"
 _TELEPHONE = re.compile(
     # Korean mobile, area and other codes
@@ -40,12 +55,18 @@ _TELEPHONE = re.compile(
     # International: a plus, a country, groups
     rf"|(?<![0-9A-Za-z_)+])\+(?:[1-9][0-9]{{7,14}}|1(?:{_S})?\(?[2-9][0-9]{{2}}\)?(?:{_S})?[0-9]{{3}}"
     rf"(?:{_S})?[0-9]{{4}}){_END}"
-    rf"|(?<![0-9A-Za-z_)+])\+[1-9][0-9]{{0,2}}(?:(?:{_S})?\(?[0-9]{{1,5}}\)?){{0,5}}(?:{_S})[0-9]{{2,5}}{_END}"
+    # A plus, a country, an area, the subscriber in one group, as in Germany and the United Kingdom
+    rf"|(?<![0-9A-Za-z_)+])\+[1-9][0-9]{{0,2}}(?:{_S})(?:\(0\)[ ]?)?\(?[0-9]{{2,5}}\)?(?:{_S})"
+    rf"[0-9]{{6,8}}{_END}"
+    # A plus, a country, shorter groups
+    rf"|(?<![0-9A-Za-z_)+])\+[1-9][0-9]{{0,2}}(?:(?:{_S})?{_NO_YEAR}\(?[0-9]{{1,5}}\)?){{0,5}}"
+    rf"(?:{_S}){_NO_YEAR}[0-9]{{2,5}}{_END}"
     # North America
     rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])(?:\+?1(?:{_D}|[ .]))?(?:\([2-9][0-9]{{2}}\) ?|"
     rf"[2-9][0-9]{{2}}(?P<u>{_D}|[ ./]|))[2-9][0-9]{{2}}(?P<v>{_D}|[ .]|)[0-9]{{4}}{_END}"
     # The United Kingdom
     rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])\(?0(?:20\)?[ -]?[378][0-9]{{3}}[ -]?[0-9]{{4}}"
+    rf"|20\)?[ -][2-9][0-9]{{3}}[ -][0-9]{{4}}"
     rf"|7[0-9]{{3}}[ -]?[0-9]{{3}}[ -]?[0-9]{{3}}|1[0-9]{{2}}\)?[ -][0-9]{{3}}[ -][0-9]{{4}}"
     rf"|1[0-9]{{3}}\)?[ -][0-9]{{5,6}}){_END}"
     # Abroad from Korea
@@ -53,54 +74,33 @@ _TELEPHONE = re.compile(
     rf"(?:(?:{_D}|[ ])[0-9]{{2,5}}){{2,4}}{_END}"
 )
 
-_FAR = r"[^0-9\n]{0,14}\Z"  # how far before a number the word for it may stand
-_SAYS_RESIDENT = re.compile(rf"(?:주민|resident|RRN|SSN|social security){_FAR}", re.IGNORECASE)
-_SAYS_ALIEN = re.compile(
-    rf"(?:외국인|거소|alien|ARC|foreigner|residence card){_FAR}", re.IGNORECASE
-)
-_SAYS_COMPANY = re.compile(rf"(?:법인|corporat\w*){_FAR}", re.IGNORECASE)
-_SAYS_BUSINESS = re.compile(rf"(?:사업자|business|BRN|tax id){_FAR}", re.IGNORECASE)
-_SAYS_TELEPHONE = re.compile(
-    r"(?:전화|연락처|휴대폰|휴대전화|핸드폰|모바일|팩스|문의|대표번호|번호로|hp|h\.p|tel|phone|mobile|cell"
-    rf"|fax|call|text|dial|whatsapp|contact|☎|☏|📞|📱){_FAR}",
-    re.IGNORECASE,
-)
-_BANKS = (
-    "국민|신한|우리|하나|농협|기업|산업|수협|신협|새마을금고|우체국|제일|씨티|대구|부산|경남|광주|전북|제주"
-    "|카카오|토스|케이|외환|수출입|저축|축협|산림조합|iM|(?<![A-Za-z])(?:KB|NH|IBK|KDB|SC|Shinhan|Woori"
-    "|Hana|Kookmin|Nonghyup|Kakao|Toss)"
-)
-_SAYS_ACCOUNT = re.compile(
-    rf"(?:(?:은행|뱅크|새마을금고|신협|우체국|농협|수협|계좌|입금|송금|예금|통장|환불|이체|예금주"
-    rf"|\bbank|\baccount|\bacct|\ba/c|\bdeposit){_FAR.replace('14', '24')}"
-    rf"|(?:{_BANKS})(?:은행|뱅크)?[ :()]{{0,3}}\Z)",
-    re.IGNORECASE,
-)
-_BANK_BEHIND = re.compile(
-    rf"[ ,]{{0,2}}[(\[]?(?:(?:{_BANKS})[ ]?(?:은행|뱅크|bank)"
-    r"|농협|새마을금고|우체국|신협|수협|예금주)",
-    re.IGNORECASE,
-)
-_BEFORE, _BEHIND = 44, 24
 _NOT_DIGITS = re.compile(r"[^0-9]")
+_GROUP = re.compile(r"[0-9]{3,6}[ ]\Z")
+_BEHIND = 24
 # A path, query or assignment goes on with digits that are nobody's number.
 _IN_ADDRESS = tuple("/=?&#_")
 
 
 def _resident(text: str, found: re.Match[str], digits: str) -> Kind | None:
-    if digits[6] in "90" or birth(digits) is None:
+    if digits[6] in "90" or (born := birth(digits)) is None:
         return None
-    before = text[max(0, found.start() - _BEFORE) : found.start()]
+    near = before(text, found)
     parted = bool(found["s"])
-    if not parted and (before.endswith(_IN_ADDRESS) or digits[:2] == "88" and is_ean(digits)):
+    if not parted and (near.endswith(_IN_ADDRESS) or digits[:2] == "88" and is_ean(digits)):
         return None
+    # Without dash and check digit it is an article's number sooner.
+    article = not parted and born >= NO_CHECK_DIGIT and is_ean(digits)
     if digits[6] in "5678":
-        right = is_alien(digits) or _SAYS_ALIEN.search(before) or _SAYS_RESIDENT.search(before)
+        # Aliens of any age have been given numbers without a check digit since October 2020.
+        right = bool(found["s"].strip()) or is_alien(digits) and not article
+        right = right and not SAYS_CODE.search(near)
+        right = right or says(SAYS_ALIEN, text, found) or says(SAYS_RESIDENT, text, found)
         return "alien number" if right else None
-    if _SAYS_COMPANY.search(before):
+    if SAYS_COMPANY.search(near):
         return None
     # A person may have been given a new number, which has no check digit: a word for it is enough.
-    return "resident number" if is_resident(digits) or _SAYS_RESIDENT.search(before) else None
+    right = is_resident(digits) and not article or says(SAYS_RESIDENT, text, found)
+    return "resident number" if right else None
 
 
 def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
@@ -113,36 +113,38 @@ def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
 def _business(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not is_business(digits):
         return None
-    before = text[max(0, found.start() - _BEFORE) : found.start()]
     dashed = found["s"].strip() not in ("", ".")
-    return "business number" if dashed or _SAYS_BUSINESS.search(before) else None
+    return "business number" if dashed or says(SAYS_BUSINESS, text, found) else None
 
 
 def _account(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not 8 <= len(digits) <= 16 or not digits.strip("0"):
         return None
-    before = text[max(0, found.start() - _BEFORE) : found.start()]
-    if len(digits) >= 10 or re.search(r"(?i)(?:account|acct|a/c|계좌)", before):
-        if _SAYS_ACCOUNT.search(before):
+    if len(digits) >= 10 or re.search(r"(?i)(?:account|acct|a/c|계좌)", before(text, found)):
+        if says(SAYS_ACCOUNT, text, found):
             return "account"
     behind = text[found.end() : found.end() + _BEHIND]
-    return "account" if len(digits) >= 10 and _BANK_BEHIND.match(behind) else None
+    return "account" if len(digits) >= 10 and BANK_BEHIND.match(behind) else None
 
 
 def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
     number = found[0]
-    before = text[max(0, found.start() - _BEFORE) : found.start()]
+    near = before(text, found)
     whole = number.isdigit()
-    if whole and before.endswith(_IN_ADDRESS):
+    if whole and near.endswith(_IN_ADDRESS):
         return None
     if number.startswith("+"):
         # Between the shortest of small countries and E.164's longest.
         return "telephone" if 9 <= len(digits) <= 15 else None
     if number[0] == "0" or number[:2] == "(0":
-        return "telephone"
+        # Not the rest of an account whose groups are parted by blanks.
+        group = _GROUP.search(near)
+        return None if group and SAYS_ACCOUNT.search(near[: group.start()]) else "telephone"
     # Without a leading zero or plus: only North American ones, or a Korean one that lost its zero.
     sure = "(" in number or found["u"] == found["v"] and (found["u"] or "").strip()
-    return "telephone" if sure or _SAYS_TELEPHONE.search(before) else None
+    if sure or says(SAYS_TELEPHONE, text, found):
+        return "telephone"
+    return "telephone" if not whole and SAYS_DESK.search(near) else None
 
 
 _Decide = Callable[[str, re.Match[str], str], Kind | None]

@@ -1,0 +1,90 @@
+"""What stands beside a number and says what it is: words before it, and headings of its column."""
+
+import re
+
+_BEFORE = 60
+_FAR = r"[^0-9\n]{0,14}\Z"  # how far before a number the word for it may stand
+_KOREAN_NO = r"(?:[ ]?등록)?(?:[ ]?번호)?"
+_NO = r"(?:[ ](?:registration|card|phone|id|number|no\b\.?))*"  # what may follow such a word
+SAYS_RESIDENT = re.compile(
+    rf"(?:주민{_KOREAN_NO}|(?:resident|RRN|SSN|social security|Korean ID){_NO}){_FAR}",
+    re.IGNORECASE,
+)
+SAYS_ALIEN = re.compile(
+    rf"(?:외국인{_KOREAN_NO}|거소|\b(?:alien|ARC|foreigner|residence|visa holder){_NO}){_FAR}",
+    re.IGNORECASE,
+)
+SAYS_COMPANY = re.compile(rf"(?:법인|corporat\w*){_FAR}", re.IGNORECASE)
+SAYS_BUSINESS = re.compile(
+    rf"(?:사업자{_KOREAN_NO}|(?:business|BRN|tax id){_NO}){_FAR}", re.IGNORECASE
+)
+SAYS_TELEPHONE = re.compile(
+    r"(?:전화|연락처|휴대폰|휴대전화|핸드폰|모바일|팩스|문의|대표번호|번호로|hp|h\.p|"
+    rf"(?:tel|phone|mobile|cell|fax|call|text|dial|whatsapp|contact){_NO}|☎|☏|📞|📱){_FAR}",
+    re.IGNORECASE,
+)
+# Who answers, which is enough beside three groups of an American number.
+SAYS_DESK = re.compile(
+    r"(?:\b(?:office|reception|front desk|hotline|ring|reach)\b"
+    r"|(?:\b(?:my|our|your|his|her|their|the)|['’]s) number is)[^0-9\n]{0,6}\Z",
+    re.IGNORECASE,
+)
+# A code of a thing, which may begin with a day.
+SAYS_CODE = re.compile(
+    r"(?:주문|관리|문서|접수|일련|제품|부품|송장|운송장|로트|모델"
+    rf"|\b(?:order|serial|invoice|ticket|part|batch|item|lot|model|ref)\w*{_NO}){_FAR}",
+    re.IGNORECASE,
+)
+_BANKS = (
+    "국민|신한|우리|하나|농협|기업|산업|수협|신협|새마을금고|우체국|제일|씨티|대구|부산|경남|광주|전북|제주"
+    "|카카오|토스|케이|외환|수출입|저축|축협|산림조합|iM|(?<![A-Za-z])(?:KB|NH|IBK|KDB|SC|Shinhan|Woori"
+    "|Hana|Kookmin|Nonghyup|Kakao|Toss)"
+)
+SAYS_ACCOUNT = re.compile(
+    rf"(?:(?:은행|뱅크|새마을금고|신협|우체국|농협|수협|계좌|입금|송금|예금|통장|환불|이체|예금주"
+    rf"|\bbank|(?:\baccount|\bacct|\ba/c){_NO}(?:[ ](?:at|with)[ ][A-Za-z&.' ]{{2,30}})?|\bdeposit)"
+    rf"{_FAR.replace('14', '24')}"
+    rf"|(?:{_BANKS})(?:은행|뱅크)?[ :()|\t]{{0,3}}\Z)",
+    re.IGNORECASE,
+)
+BANK_BEHIND = re.compile(
+    rf"[ ,]{{0,2}}[(\[]?(?:(?:{_BANKS})[ ]?(?:은행|뱅크|bank)"
+    r"|농협|새마을금고|우체국|신협|수협|예금주)",
+    re.IGNORECASE,
+)
+_MARKS = "|\t,"
+# A table is followed up no farther than this, and a longer cell is no heading.
+_TABLE, _HEADING = 4_000, 40
+
+
+def before(text: str, found: re.Match[str]) -> str:
+    """Return what stands before a number, as far as its words are looked for."""
+    return text[max(0, found.start() - _BEFORE) : found.start()]
+
+
+def heading(text: str, found: re.Match[str]) -> str:
+    """Return the heading of the column in which a number stands alone; "" if it is in no table.
+
+    A table's lines have as many marks, `|`, tab or comma, as the one with the number.
+    """
+    start = text.rfind("\n", 0, found.start()) + 1
+    behind = text.find("\n", found.end())
+    behind = len(text) if behind < 0 else behind
+    left = text[start : found.start()].rstrip(" ")
+    right = text[found.end() : behind].lstrip(" ")
+    mark = left[-1:] or right[:1]
+    if not mark or mark not in _MARKS or right and right[0] != mark:
+        return ""
+    column, columns = left.count(mark), left.count(mark) + right.count(mark)
+    top = ""
+    for line in reversed(text[max(0, start - _TABLE) : max(0, start - 1)].split("\n")):
+        if line.count(mark) != columns:
+            break
+        top = line
+    cell = top.split(mark)[column].strip() if top else ""
+    return cell if len(cell) <= _HEADING else ""
+
+
+def says(words: re.Pattern[str], text: str, found: re.Match[str]) -> bool:
+    """Whether the words before a number, or the heading of its column, say what it is."""
+    return bool(words.search(before(text, found)) or words.search(heading(text, found)))
