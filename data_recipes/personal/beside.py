@@ -1,8 +1,9 @@
 """What stands beside a number and says what it is: words before it, and headings of its column."""
 
 import re
+from functools import lru_cache
 
-_BEFORE = 60
+_BEFORE = 48
 _FAR = r"[^0-9\n]{0,14}\Z"  # how far before a number the word for it may stand
 _KOREAN_NO = r"(?:[ ]?등록)?(?:[ ]?번호)?"
 _NO = r"(?:[ ](?:registration|card|phone|id|number|no\b\.?))*"  # what may follow such a word
@@ -53,8 +54,8 @@ BANK_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _MARKS = "|\t,"
-# A table is followed up no farther than this, and a longer cell is no heading.
-_TABLE, _HEADING = 4_000, 40
+# A table is followed up no farther than this; longer lines are data, longer cells no headings.
+_TABLE, _LINE, _HEADING = 4_000, 1_000, 40
 
 
 def before(text: str, found: re.Match[str]) -> str:
@@ -62,29 +63,43 @@ def before(text: str, found: re.Match[str]) -> str:
     return text[max(0, found.start() - _BEFORE) : found.start()]
 
 
-def heading(text: str, found: re.Match[str]) -> str:
-    """Return the heading of the column in which a number stands alone; "" if it is in no table.
+# A line is asked about for each of its numbers, and each kind of them.
+@lru_cache(maxsize=1)
+def _top(text: str, start: int, mark: str, marks: int) -> str:
+    """Return the first line of the table that ends before `start`; "" if none does.
 
     A table's lines have as many marks, `|`, tab or comma, as the one with the number.
     """
-    start = text.rfind("\n", 0, found.start()) + 1
-    behind = text.find("\n", found.end())
-    behind = len(text) if behind < 0 else behind
+    top = ""
+    for line in reversed(text[max(0, start - _TABLE) : max(0, start - 1)].split("\n")):
+        if line.count(mark) != marks:
+            break
+        top = line
+    return top
+
+
+def heading(text: str, found: re.Match[str]) -> str:
+    """Return the heading of the column in which a number stands alone; "" if it is in no table."""
+    first, last = max(0, found.start() - _LINE), min(len(text), found.end() + _LINE)
+    start = text.rfind("\n", first, found.start()) + 1
+    behind = text.find("\n", found.end(), last)
+    if not start and first or behind < 0 and last < len(text):
+        return ""
+    behind = last if behind < 0 else behind
     left = text[start : found.start()].rstrip(" ")
     right = text[found.end() : behind].lstrip(" ")
     mark = left[-1:] or right[:1]
     if not mark or mark not in _MARKS or right and right[0] != mark:
         return ""
     column, columns = left.count(mark), left.count(mark) + right.count(mark)
-    top = ""
-    for line in reversed(text[max(0, start - _TABLE) : max(0, start - 1)].split("\n")):
-        if line.count(mark) != columns:
-            break
-        top = line
+    top = _top(text, start, mark, columns)
     cell = top.split(mark)[column].strip() if top else ""
     return cell if len(cell) <= _HEADING else ""
 
 
 def says(words: re.Pattern[str], text: str, found: re.Match[str]) -> bool:
     """Whether the words before a number, or the heading of its column, say what it is."""
-    return bool(words.search(before(text, found)) or words.search(heading(text, found)))
+    if words.search(before(text, found)):
+        return True
+    top = heading(text, found)
+    return bool(top and words.search(top))

@@ -46,7 +46,14 @@ _LEFT = [
     *("ISBN 978-89-954321-0-5", "9788995432105", "8801234567893", "RFC 5322", "1700000000000"),
     *("900101-1234567", "901301-1234568", "120-81-47522", "4111-1111-1111-1112", "1588-1234"),
     *("deadbeef01012345678cafe", "https://a.b/p/01012345678", "110-123-456789", "2125550123"),
-    *("git@github.com:owner/name", "getty@tty1.service", "icon@2x.png", "@decorator.name", "x@y"),
+    *(
+        "deploy@web.example.com:/srv",
+        "git@github.com:owner/name",
+        "getty@tty1.service",
+        "icon@2x.png",
+        "@decorator.name",
+        "x@y",
+    ),
     *("다시 서버로 10대를 옮겼다", "서울로 3시간", "앞으로 5년", "02110-1301", "Chapter 5 The Way"),
 ]
 
