@@ -103,6 +103,7 @@ def test_a_stage_trains_on_pairs(
 )
 def test_steps_that_see_one_text_refuse_pairs(change: dict[str, object], message: str) -> None:
     source = {"name": "p", "path": "p.jsonl", "pair": ["a", "b"], "language": "x", "licence": "n"}
-    recipe = {"output_dir": "o", "sources": [source], "tokenizer": {"path": "t"}, "shards": {}}
+    shards = {"heldout_fraction": 0.1}
+    recipe = {"output_dir": "o", "sources": [source], "tokenizer": {"path": "t"}, "shards": shards}
     with pytest.raises((RecipeError, ValueError), match=message):
         DataConfig.model_validate(recipe | change)
