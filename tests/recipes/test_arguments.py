@@ -14,7 +14,6 @@ from recipes.config import StageConfig
 from recipes.engine.dry_run import plan_report
 from recipes.engine.metrics import read_metrics
 from recipes.engine.schedule import plan_steps
-from recipes.engine.windows_data import PackedCollator
 from recipes.inputs import ensure_inputs
 from recipes.stage1 import RULES
 from tests.conftest import Stage
@@ -59,8 +58,8 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     # It changes what is trained, and not the ruler that is held beside it.
     "data.document_masking": (
         "false",
-        lambda t: (t.data_collator.document_masking, t.bits_per_byte.collator),
-        (False, PackedCollator()),
+        lambda t: (t.data_collator.document_masking, t.bits_per_byte.collator.document_masking),
+        (False, True),
     ),
     "data.heldout": ("[web_ko]", lambda t: {lang for lang, _ in t.bits_per_byte.windows}, {"ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),

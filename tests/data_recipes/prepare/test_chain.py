@@ -44,6 +44,7 @@ def write_recipe(root: Path, data_dir: Path, **changes: object) -> Path:
             {"name": s, "path": str(root / s), "language": "ko", "licence": "none"} for s in SOURCES
         ],
         "read": {"shard_megabytes": 0.03},
+        "personal": {},
         "filter": {"profiles": {"ko": "ko_eojeol"}},
         "deduplicate": {"mode": "document", "threshold": 0.5},
         "quality": {
@@ -120,12 +121,13 @@ def test_every_document_is_kept_or_rejected_once(whole: Path) -> None:
         ]
         assert sum(m["documents"] for m in manifests) == len(before) > 20
         assert manifests[0]["pipeline"]["cleaning"].keys() == set(STEPS)
-    # Each step had something to remove, but for the classifier, whose threshold lets all pass.
+    # Each step had something to remove, but for the one that masks, and for the classifier, whose
+    # threshold lets all pass.
     assert removed["read"] == {"broken_json"}
     assert "low_words" in removed["filter"]
     assert removed["deduplicate"] == {"duplicate_document"}
     assert removed["decontaminate"] == {"contaminated"}
-    assert removed["quality"] == set()
+    assert removed["personal"] == removed["quality"] == set()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -159,7 +161,7 @@ def test_killed_in_a_step_and_resumed_with_other_workers(
 
 def test_steps_in_the_wrong_order_are_refused(data_dir: Path, tmp_path: Path) -> None:
     path = write_recipe(tmp_path, data_dir)
-    with pytest.raises(RecipeError, match="the step before is not finished.*data_recipes read"):
+    with pytest.raises(RecipeError, match="the step before is not finished.*data_recipes personal"):
         run_step(load(path), "filter")
     with pytest.raises(RecipeError, match="no section `quality`; its cleaning steps are read, fil"):
         run_step(load(path, quality=None), "quality")
@@ -200,6 +202,8 @@ def test_a_chain_for_a_cluster_is_submitted_whole(data_dir: Path, tmp_path: Path
     assert names == [
         ("read-0", 3),
         ("read-sums", 1),
+        ("personal-0", 3),
+        ("personal-sums", 1),
         ("filter-0", 3),
         ("filter-sums", 1),
         ("deduplicate-0", 1),

@@ -388,7 +388,8 @@ def test_nothing_depends_on_how_a_step_is_split(
     for other in others:
         for a, b in zip(one, other, strict=True):
             for key in noted & a.keys():
-                assert b[key] == pytest.approx(a[key], rel=2e-5, abs=2e-6), (a["step"], key)
+                # Rounding, which updates carry on; a wrong denominator is off by per cents.
+                assert b[key] == pytest.approx(a[key], rel=1e-4, abs=1e-5), (a["step"], key)
 
 
 @pytest.mark.parametrize("loss_type", ["sigmoid", "ipo"])
