@@ -163,7 +163,7 @@ def test_steps_in_the_wrong_order_are_refused(data_dir: Path, tmp_path: Path) ->
     path = write_recipe(tmp_path, data_dir)
     with pytest.raises(RecipeError, match="the step before is not finished.*data_recipes personal"):
         run_step(load(path), "filter")
-    with pytest.raises(RecipeError, match="no section `quality`; its cleaning steps are read, fil"):
+    with pytest.raises(RecipeError, match="no section `quality`; its cleaning steps are read, personal, fil"):
         run_step(load(path, quality=None), "quality")
 
 
