@@ -161,9 +161,9 @@ def test_killed_in_a_step_and_resumed_with_other_workers(
 
 def test_steps_in_the_wrong_order_are_refused(data_dir: Path, tmp_path: Path) -> None:
     path = write_recipe(tmp_path, data_dir)
-    with pytest.raises(RecipeError, match="the step before is not finished.*data_recipes personal"):
+    with pytest.raises(RecipeError, match="the step before is not finished.*recipes personal"):
         run_step(load(path), "filter")
-    with pytest.raises(RecipeError, match="no section `quality`; its cleaning steps are read, personal, fil"):
+    with pytest.raises(RecipeError, match="no section `quality`; its .* are read, personal, fil"):
         run_step(load(path, quality=None), "quality")
 
 
