@@ -159,7 +159,7 @@ def build(config: KnowledgeVqaConfig) -> tuple[Asker, Graph, dict[str, _Rows]]:
     Raises:
         RecipeError: no data, vectors or vision model; or data of a graph that the vectors lack.
     """
-    from data_recipes.knowledge.tell import teller
+    from data_recipes.knowledge.wordings import teller
     from data_recipes.read.pictures import open_picture
     from modeling_kormo.knowledge import KnowledgeModel, Known, make_slots
     from modeling_kormo.knowledge_inputs import Asker

@@ -210,6 +210,19 @@ def make(config: KnowledgeConfig, dry_run: bool = False) -> dict[str, Any]:
     return manifest
 
 
+def _one_each(drawn: dict[str, "Image"], graph: Graph) -> dict[str, "Image"]:
+    """Keep, of entities that look the same, the one that most is known of.
+
+    Islands fly the flag of the state that they belong to; a picture must have one answer.
+    """
+    known = Counter(triple.head for triple in graph.triples)
+    first: dict[tuple[Any, ...], str] = {}
+    for entity in sorted(drawn, key=lambda entity: (-known[entity], entity)):
+        picture = drawn[entity]
+        first.setdefault((picture.size, picture.mode, picture.tobytes()), entity)
+    return {entity: drawn[entity] for entity in drawn if entity in set(first.values())}
+
+
 def _assemble(config: KnowledgeConfig) -> tuple[dict[str, Any], Graph, _Rows, dict[str, "Image"]]:
     if config.bokvqa is not None:
         graph, rows = read_bokvqa(config.bokvqa)
@@ -217,6 +230,7 @@ def _assemble(config: KnowledgeConfig) -> tuple[dict[str, Any], Graph, _Rows, di
         return _plan(rows, graph, len(entities)), graph, rows, {}
     graph, draw = _make_graph(config)
     drawn = {entity: picture for entity in graph.names if (picture := draw(entity)) is not None}
+    drawn = _one_each(drawn, graph)
     heads = pictured(graph, set(drawn))
     split = deal(graph, heads, config.unseen_triples, config.unseen_entities, config.seed)
     rows = ask_all(graph, heads, split)

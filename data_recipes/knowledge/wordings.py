@@ -1,5 +1,6 @@
 """Sentences about facts in Korean and English: questions in several wordings, and statements."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..toy.korean import realise
@@ -223,3 +224,24 @@ def state(graph: Graph, fact: tuple[str, str, str], language: str) -> str:
     text = text.replace("{head}", graph.name(head, language))
     text = text.replace("{tail}", graph.name(tail, language))
     return realise(text) if language == "ko" else text[0].upper() + text[1:]
+
+
+def teller(graph: Graph) -> Callable[[str, str, str], str]:
+    """Return what puts the facts on a path into words: `(head, path, language) -> text`.
+
+    The path is a relation, two joined by `/`, or `name`, which tells what the head is called. Of
+    several tails the first is taken, as its vector is. Empty if the graph leads nowhere.
+    """
+
+    def tell(head: str, path: str, language: str) -> str:
+        if path == "name":
+            return graph.name(head, language)
+        said = []
+        for relation in path.split("/"):
+            if not (tails := graph.tails(head, relation)):
+                return ""
+            said.append(state(graph, (head, relation, tails[0]), language))
+            head = tails[0]
+        return " ".join(said)
+
+    return tell

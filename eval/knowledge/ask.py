@@ -40,8 +40,8 @@ def load_asker(directory: Path) -> Asker:
     """
     from safetensors import SafetensorError
 
-    from data_recipes.knowledge.tell import teller
     from data_recipes.knowledge.triples import read_triples
+    from data_recipes.knowledge.wordings import teller
     from data_recipes.read.pictures import open_picture
     from modeling_kormo.knowledge import load_knowledge_model
     from modeling_kormo.knowledge_inputs import Asker

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from data_recipes.__main__ import main
 from data_recipes.common.errors import RecipeError
+from data_recipes.knowledge import command
 from data_recipes.knowledge.bokvqa import BokVqaConfig, read_bokvqa
 from data_recipes.knowledge.command import KnowledgeConfig, make
 from data_recipes.knowledge.triples import read_triples, write_triples
@@ -72,6 +74,22 @@ def test_what_is_there_stays_and_other_settings_are_refused(made: Path) -> None:
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["knowledge", "--config", "tiny", "--dry-run", f"output_dir={tmp_path / 'new'}"])
     assert "388 facts" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
+def test_what_looks_the_same_is_one_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = KnowledgeConfig(output_dir=tmp_path / "out", graph=["world"], picture_size=16)
+    graph, draw = command._make_graph(config)
+    known = Counter(triple.head for triple in graph.triples)
+    shown = {entity for entity in graph.names if draw(entity) is not None and known[entity]}
+    less, *_, more = sorted(shown, key=lambda entity: known[entity])
+    assert known[less] < known[more]
+    alike = {less: draw(more)}
+    monkeypatch.setattr(
+        command, "_make_graph", lambda _: (graph, lambda entity: alike.get(entity, draw(entity)))
+    )
+    make(config)
+    rows = [row for path in (tmp_path / "out" / "data").glob("*.jsonl") for row in _rows(path)]
+    assert {row["entity"] for row in rows if "entity" in row} == shown - {less}
 
 
 def test_bad_settings_end_in_one_line(tmp_path: Path) -> None:
