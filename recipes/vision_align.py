@@ -1,7 +1,7 @@
 """Alignment: a SigLIP tower is put before a language model, and the projector between is trained.
 
-    accelerate launch recipes/vision_align.py                        # tiny, minutes on a laptop
-    accelerate launch recipes/vision_align.py --config 10b/vision_align.yaml --dry-run
+    kormo train vision_align                                  # tiny, minutes on a laptop
+    kormo train vision_align --config 10b/vision_align.yaml --dry-run
 
 The first stage of LLaVA, X-LLaVA and KORMo-VL: tower and language model stay as they are to the
 bit, captions teach the projector to say pictures in the language model's terms. Loss on answers
@@ -9,23 +9,12 @@ alone. Rows are padded, not packed: TRL packs no pictures. Started again after a
 goes on from the last checkpoint.
 """
 
-from __future__ import annotations
-
-from recipes.command_line import exit_on_error, parse_command_line
+from recipes.command_line import exit_on_error
+from recipes.vision import train_seeing
 
 
 def main() -> None:
-    invocation = parse_command_line("vision_align", __doc__)
-
-    # Only now: these load torch and TRL, and a mistake above is told without them.
-    if invocation.dry_run:
-        from recipes.post.vision_plan import vision_plan
-
-        print(vision_plan(invocation.config))
-        return
-    from recipes.post.seeing_stage import train_seeing
-
-    train_seeing(invocation.config)
+    train_seeing("vision_align", __doc__)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ _EXCEPTIONS = (
     "eval -> data_recipes.toy.items",
     # Facts and their names are what a knowledge model answers from.
     "recipes -> data_recipes.knowledge.triples",
-    "eval.knowledge -> data_recipes.knowledge.tell",
     "eval.knowledge -> data_recipes.knowledge.triples",
+    "eval.knowledge -> data_recipes.knowledge.wordings",
 )
 
 
@@ -193,7 +193,8 @@ _ENTRY_POINTS = {
     "recipes.grpo": ({"common", "tokens", "tokenizer", "read", "text", "answers"}, _FACTORY),
     "recipes.vision_tower": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     # What the two after it load once their arguments are read.
-    "recipes.post.seeing_stage": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "recipes.post.pictures": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
+    "recipes.post.seeing": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.chat_session": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "eval.run": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
     "eval.contamination": (

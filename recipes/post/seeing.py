@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerBase, SiglipVisionConfig
+from trl import SFTConfig
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import split_revision
@@ -21,9 +22,11 @@ from modeling_kormo.vision import (
     load_tower,
 )
 
+from ..arguments import one_device
 from ..engine.numerics import stream_in_compute_dtype
 from .masks import turn_rows
 from .model import load_chat_tokenizer
+from .stage import chat_arguments
 from .vision_config import TowerShape, VisionAlignConfig, VisionSFTConfig
 
 AnyVisionConfig = VisionAlignConfig | VisionSFTConfig
@@ -134,3 +137,16 @@ def parts(model: VisionModel) -> dict[str, Any]:
         + model.lm_head.weight.numel(),
     }
     return counts | {"projector": sum(p.numel() for p in model.parameters()) - sum(counts.values())}
+
+
+def seeing_arguments(config: AnyVisionConfig) -> SFTConfig:
+    """Translate a config into TRL's arguments: no packing, and no cut, which would cut pictures."""
+    args = SFTConfig(
+        **chat_arguments(config),
+        assistant_only_loss=True,
+        max_length=None,
+        packing=False,
+        remove_unused_columns=False,
+        dataloader_num_workers=config.data.workers,
+    )
+    return one_device(args)

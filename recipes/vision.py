@@ -1,46 +1,50 @@
-"""What aligning and instructing share: from the config to `final/`."""
+"""The training of a model that sees, from top to bottom, for aligning and for instructing.
 
-from trl import SFTConfig
+`vision_align.py` and `vision_sft.py` say what each is for; what is frozen follows from their
+configs (`recipes/post/seeing.py`).
+"""
 
-from data_recipes.common.files import disk_full_is_an_error
+from __future__ import annotations
 
-from ..arguments import check_machine, one_device, start_processes
-from ..engine.handover import SEEING_USAGE
-from ..engine.resume import claim_output
-from .export import DataFacts, export_chat
-from .masks import MaskAudit
-from .pictures import build_pictures, chat_samples, collated, opened
-from .seeing import AnyVisionConfig, load_seeing, seeing_lora
-from .stage import (
-    chat_arguments,
-    chat_fingerprint,
-    ensure_chat_inputs,
-    make_pictures,
-    set_length,
-    train_chat,
-)
-from .trainers import SeeingTrainer
+from recipes.command_line import parse_command_line
 
 
-def seeing_arguments(config: AnyVisionConfig) -> SFTConfig:
-    """Translate a config into TRL's arguments: no packing, and no cut, which would cut pictures."""
-    args = SFTConfig(
-        **chat_arguments(config),
-        assistant_only_loss=True,
-        max_length=None,
-        packing=False,
-        remove_unused_columns=False,
-        dataloader_num_workers=config.data.workers,
-    )
-    return one_device(args)
+def train_seeing(stage: str, description: str) -> None:
+    """Run a stage to its `final/` as its command line says.
 
-
-def train_seeing(config: AnyVisionConfig) -> None:
-    """Run a stage to its `final/`.
+    Args:
+        stage: name of it.
+        description: of it, for `--help`.
 
     Raises:
         RecipeError: bad input; `Stopped` if a signal asked for it.
     """
+    invocation = parse_command_line(stage, description)
+    config = invocation.config
+
+    # torch and TRL take seconds to load: a mistake above is told without them.
+    from data_recipes.common.files import disk_full_is_an_error
+
+    from .arguments import check_machine, start_processes
+    from .engine.handover import SEEING_USAGE
+    from .engine.resume import claim_output
+    from .post.export import DataFacts, export_chat
+    from .post.masks import MaskAudit
+    from .post.pictures import build_pictures, chat_samples, collated, opened
+    from .post.seeing import load_seeing, seeing_arguments, seeing_lora
+    from .post.stage import (
+        chat_fingerprint,
+        ensure_chat_inputs,
+        make_pictures,
+        set_length,
+        train_chat,
+    )
+    from .post.trainers import SeeingTrainer
+    from .post.vision_plan import vision_plan
+
+    if invocation.dry_run:
+        print(vision_plan(config))
+        return
     check_machine(config)
     start_processes(config.parallelism.timeout_minutes)
     output_dir = config.logging.output_dir
@@ -48,6 +52,7 @@ def train_seeing(config: AnyVisionConfig) -> None:
     claim_output(output_dir)
     ensure_chat_inputs(config, [s.path for s in config.data.sources], make_pictures)
 
+    # Tower, projector and language model; rows of pictures and chats, kept as they were counted.
     model, processor = load_seeing(config)
     tokenizer, length, data = processor.tokenizer, config.batch.sequence_length, output_dir / "data"
     with disk_full_is_an_error(data):
@@ -64,6 +69,8 @@ def train_seeing(config: AnyVisionConfig) -> None:
     )
     set_length(args, config, len(train))
     trainer.prepare(config)
+
+    # What is learned, before anything is.
     first = collated(train, trainer.data_collator, config.data.audit_rows)
     audit = MaskAudit(tokenizer)(first, rows.left_out)
     if trainer.is_world_process_zero():
