@@ -108,7 +108,8 @@ def _read_parents(chosen: list[tuple[Path, float]]) -> list[Parent]:
             files = sorted(set(weight_map(directory).values()))
         except ValueError as error:
             raise RecipeError(
-                f"{directory}: {error}; a sharded checkpoint becomes one when its run ends"
+                f"{directory}: {error}; what FSDP2 saved in shards is merged by "
+                "`accelerate merge-weights SHARDS OUT`; put config.json and the tokenizer beside it"
             ) from error
         hashes = {name: sha256_file(directory / name) for name in files}
         parents.append(Parent(directory, weight, hashes))

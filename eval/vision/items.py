@@ -158,7 +158,11 @@ class QuestionOnly:
 
 
 def swapped(items: list[Item]) -> dict[str, tuple[Path, ...]]:
-    """Give every question pictures of another one, half the list further on, by id."""
+    """Give every question pictures of another one, half the list further on, by id.
+
+    Raises:
+        RecipeError: there are no others, and its own would be called swapped.
+    """
     shift = max(1, len(items) // 2)
     others: dict[str, tuple[Path, ...]] = {}
     for place, item in enumerate(items):
@@ -168,5 +172,10 @@ def swapped(items: list[Item]) -> dict[str, tuple[Path, ...]]:
             for o in order
             if o.pictures != item.pictures and len(o.pictures) == len(item.pictures)
         )
-        others[item.id] = next(fits, item.pictures)
+        if (other := next(fits, None)) is None:
+            raise RecipeError(
+                f"{item.id}: no other question of {item.split} has as many pictures, or others, to "
+                "swap with; raise --limit"
+            )
+        others[item.id] = other
     return others

@@ -128,6 +128,9 @@ def test_another_picture_takes_the_place(folder: Path) -> None:
     items = read_items(folder, "heldout_scenes", None)
     others = swapped(items)
     assert all(others[item.id] != item.pictures for item in items)
+    alike = [item for item in items if item.pictures == items[0].pictures]
+    with pytest.raises(RecipeError, match="no other question .* raise --limit"):
+        swapped(alike)
     assert len(set(others.values())) == 24
     few = read_items(folder, "heldout_scenes", 7)
     kinds = {(i.language, i.kind): 0 for i in few}
@@ -211,13 +214,18 @@ def test_files_of_pope_and_gqa_are_read(folder: Path, tmp_path: Path) -> None:
     """As their authors publish them; of yes and no the first word counts."""
     images = folder / "images"
     (images.parent / "jpg").mkdir()
-    Image.open(images / "000001.png").save(images.parent / "jpg" / "n1.jpg")
+    for number in (1, 2):
+        picture = Image.open(images / f"00000{number}.png")
+        picture.save(images.parent / "jpg" / f"n{number}.jpg")
     pope = [
         {"question_id": 1, "image": "000001.png", "text": "Is there a cup?", "label": "yes"},
         {"question_id": 2, "image": "000002.png", "text": "Is there a cup?", "label": "no"},
     ]
     (tmp_path / "pope.json").write_text("\n".join(map(json.dumps, pope)))
-    gqa = {"07": {"imageId": "n1", "question": "What is it?", "answer": "cup", "types": {}}}
+    gqa = {
+        name: {"imageId": f"n{number}", "question": "What is it?", "answer": "cup", "types": {}}
+        for number, name in ((1, "07"), (2, "08"))
+    }
     (tmp_path / "gqa.json").write_text(json.dumps(gqa, indent=1))
 
     class Talker:
