@@ -10,6 +10,8 @@ from data_recipes.common.files import disk_full_is_an_error, open_staged, staged
 
 METRICS = "metrics.jsonl"
 CURVE = "loss_curve.png"
+# Drawing takes longer than many a small model's step.
+_REDRAW_SECONDS = 60.0
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
@@ -125,7 +127,9 @@ def plot_curve(output_dir: Path, title: str) -> Path:
     prefix = "bits_per_byte/"
     languages = sorted({k.removeprefix(prefix) for m in lines for k in m if k.startswith(prefix)})
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    # What a layout engine finds by drawing everything once more.
+    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.13, top=0.92, wspace=0.17)
     left.plot(*zip(*train), color="tab:blue", linewidth=1)
     left.set(xlabel="tokens (millions)", ylabel="training loss (nats per token)", title=title)
     for language in languages:
@@ -143,3 +147,22 @@ def plot_curve(output_dir: Path, title: str) -> Path:
         figure.savefig(staged, dpi=120, format="png")
     plt.close(figure)
     return path
+
+
+class LossCurve:
+    """The curve of a run that goes on: drawn at its end, and before at most once a minute.
+
+    Args:
+        output_dir: of the run.
+        title: above the training loss.
+    """
+
+    def __init__(self, output_dir: Path, title: str) -> None:
+        self.output_dir, self.title = output_dir, title
+        self._drawn = time.monotonic()
+
+    def refresh(self, ended: bool) -> None:
+        """Draw it, if the run has ended or the last drawing is old."""
+        if ended or time.monotonic() - self._drawn > _REDRAW_SECONDS:
+            plot_curve(self.output_dir, self.title)
+            self._drawn = time.monotonic()

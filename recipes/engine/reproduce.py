@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+from email import message_from_string
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,21 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def installed_packages() -> dict[str, str]:
+    """Look up the version of each installed package by its name in lower case."""
+    found = {}
+    for package in distributions():
+        text = package.read_text("METADATA") or package.read_text("PKG-INFO")
+        # The fields alone: to parse the long description behind them takes a second in all.
+        fields = message_from_string((text or "").partition("\n\n")[0])
+        if fields:
+            found[fields["Name"].lower()] = fields["Version"]
+    return found
+
+
 def describe_code() -> dict[str, Any]:
     """Say which code computes the steps: commit, lock file and installed packages."""
-    installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata}
+    installed = installed_packages()
     listed = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()))
     lock = Path(__file__).parents[2] / "constraints.txt"
     kept = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "safetensors")

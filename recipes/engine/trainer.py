@@ -32,7 +32,7 @@ from .bits_per_byte import BitsPerByte
 from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .guard import NonFiniteError, SpikeGuard
-from .metrics import Throughput, append_metrics, plot_curve
+from .metrics import LossCurve, Throughput, append_metrics
 from .numerics import reduce_in_fp32
 from .stopping import train_until_stopped
 from .unfreezing import Unfreezing
@@ -94,6 +94,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.model_accepts_loss_kwargs = True
         self.config = config
         self.output_dir = Path(args.output_dir)
+        self.curve = LossCurve(self.output_dir, f"{config.size} {config.stage}")
         self.bits_per_byte = bits_per_byte
         self.throughput = throughput
         self.keep_checkpoints = config.logging.keep_checkpoints
@@ -282,7 +283,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.guard.check()
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
-            plot_curve(self.output_dir, f"{self.config.size} {self.config.stage}")
+            self.curve.refresh(self.state.global_step >= self.state.max_steps)
         self.throughput.resume()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

@@ -29,7 +29,7 @@ from modeling_kormo.loss_kormo import IGNORE_INDEX
 from ..engine.callbacks import ProgressBar
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.flops import flops_per_token, peak_flops
-from ..engine.metrics import Throughput, append_metrics, plot_curve
+from ..engine.metrics import LossCurve, Throughput, append_metrics
 from ..engine.numerics import reduce_in_fp32
 from ..engine.stopping import train_until_stopped
 from ..engine.trainer import decayed_parameters
@@ -90,7 +90,7 @@ class ChatMeasurements(WholeCheckpoints):
             head.bias = getattr(head, "bias", None)
         self.throughput = self._throughput(config)
         self.keep_checkpoints = config.logging.keep_checkpoints
-        self.title = f"{config.size} {config.stage}"
+        self.curve = LossCurve(Path(self.args.output_dir), f"{config.size} {config.stage}")
         self._learned = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._tokens_logged: int | None = None
         self.remove_callback(ProgressCallback)
@@ -194,7 +194,7 @@ class ChatMeasurements(WholeCheckpoints):
         self.throughput.pause()
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
-            plot_curve(Path(self.args.output_dir), self.title)
+            self.curve.refresh(self.state.global_step >= self.state.max_steps)
         self.throughput.resume()
 
     @contextmanager

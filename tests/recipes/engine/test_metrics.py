@@ -8,6 +8,7 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from recipes.engine import metrics
 from recipes.engine.metrics import (
+    LossCurve,
     Throughput,
     append_metrics,
     plot_curve,
@@ -78,3 +79,19 @@ def test_curve_is_drawn(tmp_path: Path) -> None:
     path = plot_curve(tmp_path, "title")
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["loss"] == 3.0
+
+
+def test_a_curve_is_drawn_at_the_end_and_before_only_if_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("recipes.engine.metrics.plot_curve", lambda *given: drawn.append(given))
+    curve = LossCurve(tmp_path, "title")
+    curve.refresh(ended=False)
+    assert not drawn
+    curve._drawn -= 61
+    curve.refresh(ended=False)
+    curve.refresh(ended=False)
+    assert drawn == [(tmp_path, "title")]
+    curve.refresh(ended=True)
+    assert len(drawn) == 2
