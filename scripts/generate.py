@@ -4,27 +4,25 @@ python scripts/generate.py MODEL "prompt" ["prompt" ...]
 python scripts/generate.py MODEL --image picture.png "question"
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-    BatchFeature,
-    set_seed,
-)
-from transformers.utils.logging import disable_progress_bar
+from typing import TYPE_CHECKING
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.pictures import open_picture
-from modeling_kormo.vision import Processor, load_processor
 from recipes.command_line import exit_on_error
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature
+
+    from modeling_kormo.vision import Processor
 
 
 def ask(processor: Processor, pictures: list[Path], question: str) -> BatchFeature:
     """Turn a question about pictures into what the model reads, to be answered at once."""
+    from data_recipes.read.pictures import open_picture
+
     shown = [{"type": "image", "image": open_picture(path)} for path in pictures]
     return processor.apply_chat_template(
         [{"role": "user", "content": [*shown, {"type": "text", "text": question}]}],
@@ -50,6 +48,18 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+
+    # They take seconds to load: a mistake above is told without them.
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+        set_seed,
+    )
+    from transformers.utils.logging import disable_progress_bar
+
+    from modeling_kormo.vision import load_processor
 
     disable_progress_bar()
     set_seed(args.seed)

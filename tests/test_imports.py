@@ -1,9 +1,6 @@
 """Imports point one way, have no circles, and an entry point loads no more than it needs."""
 
 import ast
-import json
-import subprocess
-import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -11,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, environment
+from tests.forks import Start, start_each
 
 _PACKAGES = ("recipes", "eval", "data_recipes", "modeling_kormo")
 # From the ground up; a room may use those below it.
@@ -148,35 +146,6 @@ def test_no_circles() -> None:
     assert not circles, "\n".join(circles)
 
 
-_LOADED = """
-import json, runpy, sys
-sys.argv = json.loads(sys.argv[1])
-module, as_program = sys.argv.pop(0), sys.argv.pop(0)
-try:
-    if as_program == "help":
-        sys.argv = ["program", *sys.argv]
-        runpy.run_module(module, run_name="__main__", alter_sys=False)
-    else:
-        __import__(module)
-except SystemExit as end:
-    assert not end.code, end
-print("\\n" + json.dumps(sorted(sys.modules)))
-"""
-
-
-def _loaded(module: str, *arguments: str, program: bool = False) -> set[str]:
-    given = json.dumps([module, "help" if program else "", *arguments])
-    done = subprocess.run(
-        [sys.executable, "-c", _LOADED, given],
-        cwd=ROOT,
-        env=environment() | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
 _FACTORY = ("numba", "fasttext", "py3langid", "datatrove")
 # What an entry point may load of the data recipes, and of libraries may not.
 _ENTRY_POINTS = {
@@ -197,47 +166,92 @@ _ENTRY_POINTS = {
     "recipes.post.seeing": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "recipes.chat_session": ({"common", "tokens", "tokenizer", "read", "text"}, _FACTORY),
     "eval.run": ({"common", "answers", "tokenizer", "read", "text", "toy"}, _FACTORY),
-    "eval.contamination": (
+    "eval.contamination.__main__": (
         {"common", "answers", "decontaminate", "engine", "read", "text", "tokens", "tokenizer"},
         ("fasttext", "py3langid", "torch"),
     ),
-    "eval.judge": ({"common", "ask", "answers", "read", "text", "tokenizer"}, _FACTORY),
-    "eval.vision": ({"common", "read", "text"}, ("torch", "PIL", *_FACTORY)),
-    "eval.needle": ({"common", "answers", "tokenizer", "read", "text"}, ("numba", "datatrove")),
+    "eval.judge.__main__": ({"common", "ask", "answers", "read", "text", "tokenizer"}, _FACTORY),
+    "eval.vision.__main__": ({"common", "read", "text"}, ("torch", "PIL", *_FACTORY)),
+    "eval.needle.__main__": (
+        {"common", "answers", "tokenizer", "read", "text"},
+        ("numba", "datatrove"),
+    ),
 }
 
 
+# What they may load and takes seconds; those that may not are started without it.
+_SLOW = ("transformers.trainer", "datasets", "torch.distributed.fsdp", "trl", "peft")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Start]:
+    """Each entry point's import, in a process of its own."""
+    light = [m for m, (_, libraries) in _ENTRY_POINTS.items() if "torch" in libraries]
+    heavy = [m for m in _ENTRY_POINTS if m not in light]
+    found = {}
+    for modules, libraries in ((light, ()), (heavy, _SLOW)):
+        commands = [f"import {module}" for module in modules]
+        # The last one has loaded the libraries alone.
+        *starts, bare = start_each([*commands, "import json"], libraries, environment())
+        assert not bare.modules & {*_FACTORY, *_PACKAGES}
+        found |= dict(zip(modules, starts))
+    return found
+
+
 @pytest.mark.parametrize("module", _ENTRY_POINTS)
-def test_an_entry_point_loads_its_rooms_alone(module: str) -> None:
+def test_an_entry_point_loads_its_rooms_alone(module: str, loaded: dict[str, Start]) -> None:
     rooms, libraries = _ENTRY_POINTS[module]
-    loaded = _loaded(module)
-    assert module in loaded
-    own = {_room(name) for name in loaded if name.startswith("data_recipes.")}
-    assert own <= rooms, sorted(n for n in loaded if _room(n) in own - rooms)
-    assert not loaded & set(libraries)
+    start = loaded[module]
+    assert start.status == 0, start.output
+    assert module in start.modules
+    own = {_room(name) for name in start.modules if name.startswith("data_recipes.")}
+    assert own <= rooms, sorted(n for n in start.modules if _room(n) in own - rooms)
+    assert not start.modules & set(libraries)
 
 
+# Every command that explains itself; those of `kormo` that need no extra: tests/test_extras.py.
 _COMMANDS = (
-    "prepare",
-    "filter",
-    "inspect",
-    "report",
-    "mixture",
-    "synthesize",
-    "corpus",
-    "pictures",
-    "knowledge",
-)
+    *(
+        f"-m data_recipes {name}"
+        for name in (
+            "prepare corpus debian filter mixture packing difficulty translate synthesize "
+            "diversity pictures knowledge inspect report tokenizer-study verify"
+        ).split()
+    ),
+    *(
+        f"-m eval{name}"
+        for name in (
+            "", " compare", " ladder", ".local_data", ".needle", ".judge", ".contamination",
+            ".knowledge", ".vision",
+        )
+    ),
+    *(
+        f"-m recipes.{name}"
+        for name in "experiment inspect_masks ladder replay verify publish trace export".split()
+    ),
+    *(f"recipes/{name}.py" for name in ("stage1", "stage2", "sft", "grpo")),
+    *(f"scripts/{name}.py" for name in ("benchmark_data", "tune_filters", "generate")),
+)  # fmt: skip
+_HEAVY = {"torch", "transformers", "lm_eval", "datasets", "pyarrow", "scipy", *_FACTORY}
+# These declare their options beside what they import.
+_LOADED_FIRST = {
+    "-m eval.judge",
+    "-m eval.contamination",
+    "scripts/benchmark_data.py",
+    "scripts/tune_filters.py",
+}
 
 
-@pytest.mark.parametrize(
-    ("module", "command"),
-    [
-        *(("data_recipes", (name,)) for name in _COMMANDS),
-        *((f"recipes.{name}", ()) for name in ("stage1", "stage2")),
-    ],
-)
-def test_help_imports_nothing_heavy(module: str, command: tuple[str, ...]) -> None:
-    loaded = _loaded(module, *command, "--help", program=True)
-    heavy = {"torch", "transformers", "lm_eval", "datasets", "pyarrow", "scipy", *_FACTORY}
-    assert not loaded & heavy
+@pytest.fixture(scope="module")
+def explained() -> dict[str, Start]:
+    """Each command's `--help`, in a process of its own."""
+    given = [f"{command} --help" for command in _COMMANDS]
+    light = ("argparse", "numpy", "pydantic", "yaml")
+    return dict(zip(_COMMANDS, start_each(given, light, environment())))
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_help_imports_nothing_heavy(command: str, explained: dict[str, Start]) -> None:
+    start = explained[command]
+    assert start.status == 0 and "usage:" in start.output, start.output
+    assert command in _LOADED_FIRST or not start.modules & _HEAVY

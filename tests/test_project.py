@@ -4,7 +4,6 @@ import ast
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from recipes.__main__ import COMMANDS
 from recipes.command_line import CONFIGS, parse_command_line
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
 from recipes.stage_table import chat_table, stage_table
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
 ROOMS = ["modeling_kormo", "data_recipes", "eval", "recipes"]
@@ -58,41 +57,6 @@ def test_every_command_in_the_documents_parses() -> None:
             else:
                 assert words[0] in ("python", "lm_eval"), command
     assert trained >= 8
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["-m data_recipes prepare", "-m data_recipes corpus", "-m data_recipes debian"]
-    + ["-m data_recipes filter", "-m data_recipes mixture", "-m data_recipes packing"]
-    + ["-m data_recipes difficulty", "-m data_recipes translate"]
-    + [
-        "-m data_recipes synthesize",
-        "-m data_recipes diversity",
-        "-m data_recipes pictures",
-        "-m data_recipes knowledge",
-        "-m eval",
-        "-m eval compare",
-    ]
-    + ["-m eval ladder", "-m eval.local_data"]
-    + ["-m recipes.experiment"]
-    + ["-m data_recipes inspect", "-m data_recipes report", "-m data_recipes tokenizer-study"]
-    + ["scripts/benchmark_data.py", "scripts/tune_filters.py"]
-    + ["-m data_recipes verify", "-m modeling_kormo.export", "scripts/generate.py"]
-    + ["scripts/benchmark_training.py", "recipes/stage1.py", "recipes/sft.py", "recipes/grpo.py"]
-    + ["-m recipes.inspect_masks", "-m recipes.ladder"]
-    + ["-m recipes.replay", "-m recipes.verify", "-m recipes.publish", "-m recipes.trace"]
-    + ["-m eval.needle", "-m eval.judge", "-m eval.contamination", "-m eval.knowledge"]
-    + ["-m eval.vision"],
-)
-def test_commands_explain_themselves(command: str) -> None:
-    result = subprocess.run(
-        [sys.executable, *command.split(), "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
-    assert result.returncode == 0 and "usage:" in result.stdout, result.stderr
 
 
 def test_stage_table_is_the_one_of_the_yaml() -> None:
