@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import lm_eval.tasks
+import lm_eval.utils
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as PACKAGED
 from huggingface_hub.errors import HfHubHTTPError
 from lm_eval.api.task import Task
@@ -33,6 +35,10 @@ _BUILDERS = {".parquet": "parquet", ".jsonl": "json"}
 # What `datasets` raises for a repository or file that it cannot get: no network, HF_HUB_OFFLINE,
 # no such data set, terms that were not accepted.
 UNREACHABLE = (ConnectionError, FileNotFoundError, HfHubHTTPError)
+
+# lm-eval compiles a template for each question, example and choice again, which takes most of the
+# time that is not the model's.
+lm_eval.utils.env.from_string = lru_cache(maxsize=4096)(lm_eval.utils.env.from_string)
 
 
 @dataclass(frozen=True)

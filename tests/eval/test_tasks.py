@@ -206,6 +206,13 @@ def test_the_choices_of_gpqa_stay_where_they_are(manager: Any) -> None:
     assert first == second
 
 
+def test_a_template_is_compiled_once_and_rendered_for_each_question() -> None:
+    from lm_eval.utils import apply_template, env
+
+    assert env.from_string("{{q}}?") is env.from_string("{{q}}?")
+    assert [apply_template("{{q}}?", {"q": q}) for q in "ab"] == ["a?", "b?"]
+
+
 def test_what_subjects_share_is_no_task(manager: Any) -> None:
     with pytest.raises(RecipeError, match="kmmlu_mini_subject is what .* share, and no task"):
         manager.load(["kmmlu_mini_subject"])
