@@ -127,15 +127,14 @@ def _varlen_by_document(
 ) -> torch.Tensor:
     # [tokens, heads, dim] -> [1, heads, tokens, dim]
     query, key, value = (x.transpose(0, 1).unsqueeze(0) for x in (query, key, value))
-    bounds = cu_seq_lens.tolist()
+    lengths = [length for length in cu_seq_lens.diff().tolist() if length]
     documents = []
-    for start, end in zip(bounds, bounds[1:]):
-        if end > start:
-            own = (x[:, :, start:end] for x in (query, key, value))
-            # A document that the window holds is causal, which needs no mask in memory.
-            narrow = window is not None and window < end - start
-            mask = _window_mask(end - start, window, query.device) if narrow else None
-            documents.append(_attend(*own, scaling, mask, sinks))
+    # Split, not sliced: the gradient of a slice is as long as all documents together.
+    for length, *own in zip(lengths, *(x.split(lengths, dim=2) for x in (query, key, value))):
+        # A document that the window holds is causal, which needs no mask in memory.
+        narrow = window is not None and window < length
+        mask = _window_mask(length, window, query.device) if narrow else None
+        documents.append(_attend(*own, scaling, mask, sinks))
     return torch.cat(documents, dim=2).squeeze(0).transpose(0, 1)
 
 

@@ -33,8 +33,8 @@ def check_machine(config: AnyStage) -> None:
     """Make sure that this machine and this launch can do what the config asks for.
 
     Raises:
-        RecipeError: no GPU where the config demands one, precision at odds with the launcher's, or
-            fewer ranks than the launch asked for.
+        RecipeError: no GPU where the config demands one, a kernel that it lacks, precision at odds
+            with the launcher's, or fewer ranks than the launch asked for.
     """
     if config.parallelism.require_gpu and not torch.cuda.is_available():
         raise RecipeError(
@@ -43,6 +43,8 @@ def check_machine(config: AnyStage) -> None:
         )
     if getattr(config.model, "liger", False) and not torch.cuda.is_available():
         raise RecipeError("model.liger: Liger's kernels need a CUDA GPU; set model.liger=false")
+    if kernel := getattr(config.model, "flash_kernel", None):
+        _use_flash_kernel(kernel)
     precision = config.parallelism.precision
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launcher not in ("no", "bf16" if precision == "bf16" else "no"):
@@ -58,6 +60,25 @@ def check_machine(config: AnyStage) -> None:
             "`accelerate launch` was asked for several processes and started one, as it does on a "
             "CPU; start them with\n  torchrun --nproc_per_node 2 recipes/stage1.py"
         )
+
+
+def _use_flash_kernel(kernel: str) -> None:
+    """Have torch call another FlashAttention, in all of this process."""
+    from torch.nn import attention
+
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] != 9:
+        raise RecipeError(f"model.flash_kernel {kernel}: needs a Hopper GPU (H100, H200)")
+    if kernel not in getattr(attention, "list_flash_attention_impls", list)():
+        raise RecipeError(
+            f"model.flash_kernel {kernel}: torch {torch.__version__} cannot call it; update torch"
+        )
+    try:
+        attention.activate_flash_attention_impl(kernel)
+    except (ImportError, RuntimeError) as error:
+        raise RecipeError(
+            f"model.flash_kernel {kernel}: cannot be loaded ({error}); install flash_attn_3 from "
+            "PyTorch's package index (PyPI's is empty), or leave model.flash_kernel out"
+        ) from error
 
 
 def start_processes(timeout_minutes: float) -> None:

@@ -14,7 +14,6 @@ from data_recipes.tokens.mixture import Mixture, format_plan
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
-from modeling_kormo.modeling_kormo import KORMoDecoderLayer
 from modeling_kormo.views_kormo import PREFIX, attach_views
 
 from .config import StageConfig
@@ -33,7 +32,7 @@ from .engine.handover import (
 from .engine.metrics import CURVE, Throughput
 from .engine.numerics import stream_in_compute_dtype
 from .engine.quick_eval import add_quick_eval
-from .engine.recompute import recompute_layers
+from .engine.recompute import compile_layers, recompute_layers
 from .engine.reproduce import ReproduceRecord
 from .engine.run_inputs import list_inputs, write_recipe
 from .engine.schedule import Steps
@@ -232,10 +231,7 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     if every := config.model.activation_checkpointing:
         recompute_layers(model, every, config.model.selective_checkpointing)
     if config.model.compile:
-        later = [m for m in model.modules() if isinstance(m, KORMoDecoderLayer)]
-        for block in (*later, model.model.norm):
-            block.compile()
-        model.lm_head.compile_loss = True
+        compile_layers(model)
     return model
 
 

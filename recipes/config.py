@@ -60,6 +60,9 @@ class ViewsConfig(Strict):
     weight: float = Field(default=1.0, gt=0)
 
 
+FlashKernel = Literal["FA3"] | None
+
+
 class ModelConfig(Strict):
     """What is trained.
 
@@ -78,6 +81,8 @@ class ModelConfig(Strict):
         rope_scaling: how the angles are stretched to longer text (recipes/rope_scaling.py); `None`
             keeps the parent's.
         attention: attention backend.
+        flash_kernel: kernel that `varlen` and `sdpa` call on a GPU in place of torch's own
+            FlashAttention 2; `FA3` needs a Hopper GPU and its package.
         activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
             none, 1 all.
         selective_checkpointing: of the layers that are recomputed, keep attention and every second
@@ -97,6 +102,7 @@ class ModelConfig(Strict):
     attention: Literal[
         "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
     ] = "varlen"
+    flash_kernel: FlashKernel = None
     activation_checkpointing: int = Field(default=0, ge=0)
     selective_checkpointing: bool = False
     compile: bool = False
@@ -336,6 +342,8 @@ class RunLoggingConfig(Strict):
         output_dir: directory of the run.
         log_every: steps between lines of `metrics.jsonl`.
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
+        background_checkpoints: write sharded checkpoints while training goes on. Off, our choice:
+            it has run on a CPU only, and takes host memory (recipes/engine/background_save.py).
         report_to: further trackers.
         quick_eval_suite: what is evaluated while a stage trains (recipes/engine/quick_eval.py):
             `quick`, or `proxy`, bits per byte of right answers, which base models too can do.
@@ -347,6 +355,7 @@ class RunLoggingConfig(Strict):
     output_dir: Path
     log_every: int = Field(default=10, gt=0)
     keep_checkpoints: int = Field(default=2, ge=0)
+    background_checkpoints: bool = False
     report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
     quick_eval_suite: Literal["quick", "proxy"] = "quick"
     quick_eval_items: int = Field(default=50, gt=0)

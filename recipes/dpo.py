@@ -46,6 +46,7 @@ def main() -> None:
     from recipes.engine.resume import claim_output
     from recipes.post.export import DataFacts, export_chat
     from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+    from recipes.post.pair_trainer import PairTrainer
     from recipes.post.pairs import PreferenceCollator, build_pairs
     from recipes.post.stage import (
         chat_fingerprint,
@@ -54,7 +55,6 @@ def main() -> None:
         set_length,
         train_chat,
     )
-    from recipes.post.trainers import PairTrainer
 
     if invocation.dry_run:
         print(chat_plan(config))

@@ -1,12 +1,13 @@
 """Write a model as a Llama, LLaVA, GGUF or portable KORMo checkpoint.
 
     kormo export --as llama runs/tiny/sft/final exported/llama
+    kormo export --as kormo runs/1b/stage1/checkpoint-1000 exported/step1000
     kormo export --as gguf --adapter runs/lora/final KORMo-Team/KORMo-10B-base exported/gguf
 
 `--as llama` writes a plain `LlamaForCausalLM` checkpoint, which serving engines and other tools
 read without knowing KORMo; `--as llava` the same of a model that sees; `--as gguf` writes
 `OUT/model.gguf` for llama.cpp; `--as kormo` loads with `trust_remote_code` where this package is
-not installed.
+not installed. A checkpoint of a run is put together first if FSDP2 has sharded it.
 """
 
 import argparse
@@ -47,13 +48,15 @@ def export_command(argv: list[str] | None = None) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from modeling_kormo.export import export
+    from recipes.engine.checkpoint_weights import as_model
 
     disable_progress_bar()
     with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"):
         with staged_folder(out) as staging:
             try:
                 dtype = getattr(torch, args.dtype)
-                export(args.model, staging, args.layout, dtype, args.adapter)
+                with as_model(args.model) as model:
+                    export(model, staging, args.layout, dtype, args.adapter)
             except ValueError as error:
                 raise RecipeError(f"{args.model}: {error}") from error
     print(f"{out}: {args.layout} layout, {args.dtype}")

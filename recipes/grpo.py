@@ -31,9 +31,9 @@ def main() -> None:
     )
     from recipes.post.model import load_chat_tokenizer, load_model, load_rollout_tokenizer
     from recipes.post.prompts import load_prompts
+    from recipes.post.reward_trainer import RewardTrainer
     from recipes.post.rewards import answer_reward, format_reward, language_reward
     from recipes.post.stage import ensure_chat_inputs, train_chat
-    from recipes.post.trainers import RewardTrainer
 
     if invocation.dry_run:
         print(grpo_plan(config))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from trl import SFTConfig
 
+    from recipes.post.chat_trainer import ChatTrainer
     from recipes.post.chats import Chats
-    from recipes.post.trainers import ChatTrainer
 
 
 def sft_arguments(config: SFTStageConfig) -> SFTConfig:
@@ -52,9 +52,9 @@ def build_trainer(
     What it makes is kept, and an equal later start takes it from there.
     """
     from recipes.post.chat_files import keep_windows, read_windows, workers
+    from recipes.post.chat_trainer import ChatTrainer, OneShape
     from recipes.post.model import load_chat_model, lora_config
     from recipes.post.stage import set_length
-    from recipes.post.trainers import ChatTrainer
 
     windows = read_windows(chats.directory)
     if windows is None:
@@ -71,6 +71,9 @@ def build_trainer(
         processing_class=tokenizer,
         peft_config=lora_config(config, tokenizer),
     )
+    if config.model.compile:
+        tokens = config.batch.micro_batch * config.batch.sequence_length
+        trainer.data_collator = OneShape(trainer.data_collator, tokens, tokenizer.pad_token_id)
     if windows is None:
         keep_windows(chats.directory, trainer.train_dataset, trainer.eval_dataset)
     set_length(args, config, len(trainer.train_dataset))

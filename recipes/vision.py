@@ -28,6 +28,7 @@ def train_seeing(stage: str, description: str) -> None:
     from .arguments import check_machine, start_processes
     from .engine.handover import SEEING_USAGE
     from .engine.resume import claim_output
+    from .post.chat_trainer import SeeingTrainer
     from .post.export import DataFacts, export_chat
     from .post.masks import MaskAudit
     from .post.pictures import build_pictures, chat_samples, collated, opened
@@ -39,7 +40,6 @@ def train_seeing(stage: str, description: str) -> None:
         set_length,
         train_chat,
     )
-    from .post.trainers import SeeingTrainer
     from .post.vision_plan import vision_plan
 
     if invocation.dry_run:

@@ -16,6 +16,8 @@ import recipes.build
 import recipes.chat_session
 import recipes.engine.quick_eval
 import recipes.inputs
-import recipes.post.trainers
+import recipes.post.chat_trainer
+import recipes.post.pair_trainer
+import recipes.post.reward_trainer
 
 gc.freeze()  # else the collector would write to, and so copy, all these pages in each fork

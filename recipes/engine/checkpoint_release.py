@@ -11,7 +11,6 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from transformers import GenerationConfig
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
@@ -24,9 +23,9 @@ from data_recipes.tokens.mixture import CYCLE
 
 from ..opened_run import OpenedRun
 from ..push import push
-from .checkpoint_weights import read_weights, saved_config
+from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints
-from .handover import BASE_USAGE, save_kormo
+from .handover import BASE_USAGE
 from .metrics import read_metrics
 from .run_inputs import FINAL, REPRODUCE, write_recipe
 
@@ -120,13 +119,8 @@ def assemble(release: Release, directory: Path) -> str:
         RecipeError: damaged weights, or a full disk.
     """
     run = release.run
-    config = saved_config(run, release.checkpoint)
-    tokenizer = run.tokenizer
-    ids = {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    generation = GenerationConfig(**{f"{name}_token_id": value for name, value in ids.items()})
     with staged_folder(directory) as staging:
-        save_kormo(config, generation, read_weights(release.checkpoint), staging)
-        tokenizer.save_pretrained(staging)
+        write_model(run, release.checkpoint, staging)
         write_recipe(run.config, staging)
         (staging / "README.md").write_text(_card(release), encoding="utf-8")
     weights = sorted(directory.glob("*.safetensors"))

@@ -1,12 +1,14 @@
 """Weights of a run's checkpoints as plain models, put together if FSDP2 has sharded them."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from accelerate.utils import merge_fsdp_weights
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
@@ -14,9 +16,10 @@ from modeling_kormo.growth_masks import set_masks
 from modeling_kormo.views_kormo import PREFIX
 
 from ..build import growth_of, model_config, parent_config
-from ..opened_run import OpenedRun
+from ..opened_run import OpenedRun, open_run
 from .checkpoints import SHARDED, checkpoint_step, find_damage, list_checkpoints
 from .growing import load_grown
+from .handover import save_kormo
 from .run_inputs import FINAL
 
 
@@ -71,6 +74,40 @@ def saved_config(run: OpenedRun, directory: Path) -> KORMoConfig:
     if run.config.model.init_from:
         return parent_config(run.config)
     return model_config(run.config, run.tokenizer)
+
+
+def write_model(run: OpenedRun, checkpoint: Path, directory: Path) -> None:
+    """Write a checkpoint as a model directory with tokenizer, put together if it is sharded.
+
+    Raises:
+        RecipeError: it is damaged, or holds no weights.
+    """
+    ends = {f"{name}_token_id" for name in ("bos", "eos", "pad")}
+    generation = GenerationConfig(**{name: getattr(run.tokenizer, name) for name in ends})
+    config, weights = saved_config(run, checkpoint), read_weights(checkpoint)
+    save_kormo(config, generation, weights, directory)
+    run.tokenizer.save_pretrained(directory)
+
+
+@contextmanager
+def as_model(name: str) -> Iterator[str]:
+    """Lend a model directory: the one that is named, or what a `checkpoint-N` of a run holds.
+
+    Args:
+        name: directory or Hub id.
+
+    Raises:
+        RecipeError: a damaged checkpoint, or one without its run.
+    """
+    checkpoint = Path(name)
+    alone = (checkpoint / "tokenizer_config.json").is_file()
+    if alone or not (checkpoint / "trainer_state.json").is_file():
+        yield name
+        return
+    run = open_run(checkpoint.resolve().parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(run, checkpoint, Path(scratch))
+        yield scratch
 
 
 def load_weights(run: OpenedRun, directory: Path, step: int) -> PreTrainedModel:

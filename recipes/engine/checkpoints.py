@@ -3,15 +3,20 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import disk_full_reason, publish, sha256_file, write_json_atomically
+
+from .background_save import BackgroundSave
 
 STAGING = ".staging"
 FILES = "files.json"
@@ -42,24 +47,36 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix(_PREFIX)))
 
 
-def _hashes(directory: Path, names: list[str]) -> dict[str, str]:
+def _gather(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+    """Values of all ranks, in their order."""
+    ranks = PartialState().num_processes
+    if ranks == 1:
+        return [value]
+    values = [None] * ranks
+    dist.all_gather_object(values, value, group=group)
+    return values
+
+
+def _hashes(
+    directory: Path, names: list[str], group: dist.ProcessGroup | None = None
+) -> dict[str, str]:
     """SHA-256 by file name. Each rank reads its share of the files, all ranks get all."""
     state = PartialState()
     own = names[state.process_index :: state.num_processes]
-    return dict(gather_object([(name, sha256_file(directory / name)) for name in own]))
+    parts = _gather({name: sha256_file(directory / name) for name in own}, group)
+    return {name: hashed for part in parts for name, hashed in part.items()}
 
 
-def _files(directory: Path) -> list[str]:
-    """Names of a checkpoint's files, the same on all ranks."""
+def write_file_list(directory: Path, group: dist.ProcessGroup | None = None) -> None:
+    """List every file of a checkpoint with its size and hash. Called on all ranks.
+
+    Args:
+        directory: of the checkpoint.
+        group: that the ranks talk in; `None` is training's.
+    """
     found = [p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()]
-    names = [sorted(set(found) - {FILES})]
-    return broadcast_object_list(names)[0]
-
-
-def write_file_list(directory: Path) -> None:
-    """List every file of a checkpoint with its size and hash. Called on all ranks."""
-    names = _files(directory)
-    hashes = _hashes(directory, names)
+    names = _gather(sorted(set(found) - {FILES}), group)[0]  # the same on all ranks
+    hashes = _hashes(directory, names, group)
     if PartialState().is_main_process:
         sizes = {name: (directory / name).stat().st_size for name in names}
         listed = {name: {"bytes": sizes[name], "sha256": hashes[name]} for name in names}
@@ -71,27 +88,27 @@ def find_damage(directory: Path) -> str | None:
 
     One of an older version has no list: then only what a resumed run needs must be there.
     """
-    damage: list[str | None] = [None]
+    damage: str | None = None
     listed: dict[str, Any] = {}
     if not (directory / FILES).is_file():
         missing = [name for name in _NEEDED if not any(directory.glob(name))]
-        damage = [f"{missing[0]} is missing" if missing else None]
+        damage = f"{missing[0]} is missing" if missing else None
     else:
         try:
             listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
             sizes = {name: facts["bytes"] for name, facts in listed.items()}
         except (ValueError, KeyError, TypeError, AttributeError):
-            damage, listed, sizes = [f"{FILES} is damaged"], {}, {}
+            damage, listed, sizes = f"{FILES} is damaged", {}, {}
         for name, size in sizes.items():
             if not (directory / name).is_file():
-                damage = [f"{name} is missing"]
+                damage = f"{name} is missing"
             elif (directory / name).stat().st_size != size:
-                damage = [f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"]
+                damage = f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"
     # The first rank decides, so that all of them hash, or none.
-    names = broadcast_object_list([damage[0], sorted(listed)])
-    if names[0] is not None:
-        return names[0]
-    found = _hashes(directory, names[1])
+    said, names = _gather((damage, sorted(listed)))[0]
+    if said is not None:
+        return said
+    found = _hashes(directory, names)
     differing = [name for name, facts in listed.items() if found.get(name) != facts["sha256"]]
     return f"{differing[0]} is not what was written" if differing else None
 
@@ -143,6 +160,29 @@ class WholeCheckpoints:
     keep_checkpoints: int
     keep_every: int | None = None
     _staging = False
+    _background: BackgroundSave | None = None
+    _saving = 0
+
+    def save_in_background(self) -> None:
+        """Write checkpoints while training goes on.
+
+        Raises:
+            RecipeError: they are not sharded.
+        """
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is None or plugin.state_dict_type.name != "SHARDED_STATE_DICT":
+            raise RecipeError(
+                "logging.background_checkpoints: only sharded checkpoints are written while "
+                "training goes on; launch with FSDP2 (recipes/configs/accelerate/one_node.yaml), "
+                "or set it to false"
+            )
+        self._background = BackgroundSave(self.args.ddp_timeout)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        # Overridden because a run has not ended while a checkpoint of it is being written.
+        result = super().train(*args, **kwargs)
+        self._finish_saving()
+        return result
 
     def complete_checkpoint(self, staged: Path) -> None:
         """Add what the trainer itself does not save. Called on one process."""
@@ -156,31 +196,56 @@ class WholeCheckpoints:
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # Overridden to list the files after the last of them is written, publish, and only then
         # remove old ones: HF's own rotation would do it before the new one is known to be whole.
-        output_dir = Path(self.args.output_dir)
-        staged = output_dir / STAGING / f"{_PREFIX}{self.state.global_step}"
+        self._finish_saving()
+        step, background = self.state.global_step, self._background
+        staged = Path(self.args.output_dir) / STAGING / f"{_PREFIX}{step}"
         self._staging = True
         try:
-            super()._save_checkpoint(model, trial)
-            if self.args.should_save:
-                self.complete_checkpoint(staged)
+            with self._errors_named(step):
+                with background.taking_over() if background else nullcontext():
+                    super()._save_checkpoint(model, trial)
+                if self.args.should_save:
+                    self.complete_checkpoint(staged)
+                self.accelerator.wait_for_everyone()
+                if background:
+                    self._saving = step
+                    background.then(partial(self._publish, staged))
+                else:
+                    self._publish(staged)
+                    self.accelerator.wait_for_everyone()
+        finally:
+            self._staging = False
+
+    def _publish(self, staged: Path, group: dist.ProcessGroup | None = None) -> None:
+        """List, rename, and remove old ones."""
+        write_file_list(staged, group)
+        if self.args.should_save:
+            publish(staged, staged.parents[1] / staged.name)
+            self._remove_old(staged.parents[1])
+
+    def _finish_saving(self) -> None:
+        """Wait for what is being written in the background."""
+        if self._background:
+            with self._errors_named(self._saving):
+                self._background.wait()
             self.accelerator.wait_for_everyone()
-            write_file_list(staged)
-            if self.args.should_save:
-                publish(staged, output_dir / staged.name)
-                self._remove_old(output_dir)
-            self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _errors_named(self, step: int) -> Iterator[None]:
+        """Say of an error of the disk what could not be written, and how to go on."""
+        try:
+            yield
         except Exception as error:
-            clear_staging(output_dir)
+            staging = Path(self.args.output_dir) / STAGING
+            shutil.rmtree(staging, ignore_errors=True)
             reason = _reason(error)
             if reason is None or isinstance(error, RecipeError):
                 raise  # an error of the GPU or the network, say, which space would not mend
             raise RecipeError(
-                f"{output_dir / STAGING}: checkpoint of step {self.state.global_step} could not be "
-                f"written ({reason}). Earlier checkpoints are whole: free space or make the "
-                "directory writable, then run the same command to go on"
+                f"{staging}: checkpoint of step {step} could not be written ({reason}). Earlier "
+                "checkpoints are whole: free space or make the directory writable, then run the "
+                "same command to go on"
             ) from error
-        finally:
-            self._staging = False
 
     def _remove_old(self, output_dir: Path) -> None:
         if not self.keep_checkpoints:

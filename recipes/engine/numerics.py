@@ -21,6 +21,15 @@ def reduce_in_fp32(trainer: Trainer) -> None:
     )
 
 
+def stream_dtype(precision: str) -> str:
+    """Return the dtype of the residual stream, by name: what a run must not change when it resumes.
+
+    Args:
+        precision: `parallelism.precision`.
+    """
+    return {"bf16": "bfloat16", "fp32": "float32"}[precision]
+
+
 def _to_autocast(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor):
     kind = output.device.type
     return output.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else output

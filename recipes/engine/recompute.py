@@ -1,4 +1,4 @@
-"""Which layers are recomputed in the backward pass, and what of them is kept all the same."""
+"""Which layers are compiled, which are recomputed in backward passes, and what is kept of these."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +14,8 @@ from torch.utils.checkpoint import (
 )
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
+
+from modeling_kormo import KORMoForCausalLM
 
 _PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 _ATTENTION = (
@@ -47,6 +49,19 @@ def _contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
     return create_selective_checkpoint_contexts(_policy())
 
 
+def _layers(model: PreTrainedModel) -> list[GradientCheckpointingLayer]:
+    return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
+
+
+def compile_layers(model: PreTrainedModel) -> None:
+    """Have every layer compiled at its first call, and a KORMo model's final norm and loss."""
+    for layer in _layers(model):
+        layer.compile()
+    if isinstance(model, KORMoForCausalLM):
+        model.model.norm.compile()
+        model.lm_head.compile_loss = True
+
+
 def recompute_layers(model: PreTrainedModel, every: int, selective: bool) -> None:
     """Have every n-th layer recomputed in the backward pass, the first of them included.
 
@@ -57,7 +72,6 @@ def recompute_layers(model: PreTrainedModel, every: int, selective: bool) -> Non
     """
     settings = {"context_fn": _contexts} if selective else {}
     function = partial(checkpoint, use_reentrant=False, **settings)
-    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
-    for number, layer in enumerate(layers):
+    for number, layer in enumerate(_layers(model)):
         layer.gradient_checkpointing = number % every == 0
         layer._gradient_checkpointing_func = function

@@ -61,6 +61,7 @@ def processor_features() -> list[str]:
 def describe_machine() -> dict[str, Any]:
     """Say what the steps of this process are computed on."""
     gpu = torch.cuda.is_available()
+    kernel = getattr(torch.nn.attention, "current_flash_attention_impl", lambda: None)()
     return {
         "processor": processor(),
         "features": processor_features(),
@@ -68,6 +69,7 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "ranks": int(os.environ.get("WORLD_SIZE", "1")),
         "gpu": torch.cuda.get_device_name() if gpu else None,
+        "flash_kernel": kernel,  # `None` is torch's own
         "system": platform.platform(),
     }
 

@@ -16,6 +16,7 @@ from ..config import StageConfig
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
 from .handover import FINAL, read_lineage
 from .metrics import truncate_metrics
+from .numerics import stream_dtype
 from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"
@@ -26,6 +27,9 @@ _BEFORE = {
         "embedding_std": KORMoConfig.initializer_range,
         "norm_placement": "pre",
         "rope_scaling": None,
+        # Under bf16 as well, on one device. Under FSDP2 it was bfloat16 already; which of the two
+        # a run had is written nowhere, and other rounding in mid-run is worse than a stop.
+        "stream": "float32",
         "views": None,
     },
 }
@@ -141,6 +145,7 @@ def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str
             "rope_scaling": scaling.parameters() if scaling else None,
             "init_from": parent,
             "init_weights": lineage["weights_sha256"] if lineage else None,
+            "stream": stream_dtype(config.parallelism.precision),
         },
         "batch": {"tokens_per_step": config.batch.tokens_per_step},
         "schedule": config.schedule.model_dump(mode="json"),

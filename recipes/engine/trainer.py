@@ -117,6 +117,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         # Loss and gradient norm of the last step, on the device.
         self.last_step = torch.zeros(2, device=args.device)
         reduce_in_fp32(self)
+        if config.logging.background_checkpoints:
+            self.save_in_background()
 
     # Data
 

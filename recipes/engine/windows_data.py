@@ -70,6 +70,19 @@ class FromStep(Sampler[int]):
         return self.windows
 
 
+def document_bounds(bounds: np.ndarray) -> torch.Tensor:
+    """Return int32 boundaries of documents, the last repeated up to a power of two.
+
+    Compiled attention then meets few shapes.
+
+    Args:
+        bounds: [documents + 1], from 0.
+    """
+    padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
+    padded[: len(bounds)] = bounds
+    return torch.from_numpy(padded)
+
+
 @dataclass(frozen=True)
 class PackedCollator:
     """Flattens windows to one row of documents.
@@ -105,9 +118,8 @@ class PackedCollator:
             `input_ids`, `labels`, `position_ids` and, if asked for, `documents`: int64
             [1, rows * sequence_length]; labels are not shifted and are -100 at the first token of
             what attention keeps apart, on `unscored` ids and on padding, which attention sees as a
-            document of its own. `cu_seq_lens_q/k`: int32, with the last value repeated up to a
-            power of two, so that compiled attention meets few
-            shapes. `max_length_q/k`: the sequence length, an upper bound.
+            document of its own. `cu_seq_lens_q/k`: as `document_bounds`. `max_length_q/k`: the
+            sequence length, an upper bound.
         """
         length = len(windows[0].tokens)
         ends = [self._ends(window) + row * length for row, window in enumerate(windows)]
@@ -121,9 +133,7 @@ class PackedCollator:
         unscored = self.unscored if self.pairs is None else (*self.unscored, self.bos)
         for token in unscored:
             unlabelled |= tokens == token
-        padded = np.full(1 << (len(bounds) - 1).bit_length(), bounds[-1], dtype=np.int32)
-        padded[: len(bounds)] = bounds
-        cu_seq_lens = torch.from_numpy(padded)
+        cu_seq_lens = document_bounds(bounds)
         numbered = {}
         if self.documents:
             begins = tokens[0] == self.bos

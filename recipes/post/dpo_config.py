@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from .sft_config import ChatSource, ChatStageConfig
+from .sft_config import ChatSource, ChatStageConfig, TextModelConfig
 
 
 class PairDataConfig(Strict):
@@ -45,6 +45,7 @@ class DPOStageConfig(ChatStageConfig):
     """Preference tuning. Of the batch, a window is a pair, `sequence_length` its longest side."""
 
     stage: Literal["dpo"]
+    model: TextModelConfig
     data: PairDataConfig
     preference: PreferenceConfig
 

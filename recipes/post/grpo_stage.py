@@ -12,6 +12,7 @@ from data_recipes.common.errors import RecipeError
 
 from ..arguments import one_device, process_count, shared_arguments
 from ..engine.handover import read_lineage
+from ..engine.numerics import stream_dtype
 from ..engine.schedule import BatchSplit
 from .grpo_config import GRPOOptimizerConfig, GRPOStageConfig
 from .model import load_rollout_tokenizer
@@ -122,6 +123,7 @@ def grpo_fingerprint(config: GRPOStageConfig, prompts: Prompts) -> dict[str, dic
         "model": {
             "init_from": config.model.init_from,
             "init_weights": lineage["weights_sha256"] if lineage else None,
+            "stream": stream_dtype(config.parallelism.precision),
         },
         **sections,
     }

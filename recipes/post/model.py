@@ -28,6 +28,7 @@ from modeling_kormo.chat_config import (
 
 from ..engine.first_rank import empty_of_checkpoint, receives_weights
 from ..engine.numerics import stream_in_compute_dtype
+from ..engine.recompute import compile_layers
 from .masks import training_template, turn_rows
 from .sft_config import ChatStageConfig
 
@@ -153,6 +154,8 @@ def load_chat_model(config: ChatStageConfig, tokenizer: PreTrainedTokenizerBase)
     adapter = config.model.adapter
     quantize = adapter.quantize if adapter else None
     model = load_model(config.model.init_from, config.model.attention, quantize)
+    if config.model.compile:
+        compile_layers(model)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise RecipeError(

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Licence, Strict
 
-from ..config import AdamWConfig, BatchConfig, RunLoggingConfig, ShardingConfig
+from ..config import AdamWConfig, BatchConfig, FlashKernel, RunLoggingConfig, ShardingConfig
 
 
 class AdapterConfig(Strict):
@@ -35,6 +35,7 @@ class ChatModelConfig(Strict):
             or any other causal language model.
         chat_template: file to use in place of the tokenizer's own.
         attention: attention backend; `varlen` is ours and works for every family.
+        flash_kernel: as in pretraining (`recipes/config.py`).
         activation_checkpointing: recompute every layer in the backward pass.
         adapter: train a LoRA adapter; `final/` has it merged, `adapter/` apart.
     """
@@ -44,8 +45,19 @@ class ChatModelConfig(Strict):
     attention: Literal["varlen", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = (
         "varlen"
     )
+    flash_kernel: FlashKernel = None
     activation_checkpointing: bool = False
     adapter: AdapterConfig | None = None
+
+
+class TextModelConfig(ChatModelConfig):
+    """Adds what needs text alone.
+
+    Attributes:
+        compile: `torch.compile` each layer. SFT then fills its windows up to one shape.
+    """
+
+    compile: bool = False
 
 
 class ChatSource(Strict):
@@ -145,4 +157,5 @@ class SFTStageConfig(ChatStageConfig):
     """Supervised fine-tuning, in the order a reader meets it."""
 
     stage: Literal["sft"]
+    model: TextModelConfig
     data: ChatDataConfig

@@ -15,11 +15,14 @@ from data_recipes.read.hub import HUB
 from ..arguments import process_count, schedule_arguments, shared_arguments
 from ..config import SELF_CONTAINED
 from ..engine.handover import read_lineage
+from ..engine.numerics import stream_dtype
 from ..engine.resume import find_newest
 from ..engine.schedule import BatchSplit
 from ..inputs import check_parent, make_parent
 from .sft_config import ChatStageConfig
 
+# What computes the same model, to rounding.
+_SAME_MODEL = {"attention", "compile", "flash_kernel"}
 # The stage that a self-contained one starts from, if its own parent is missing.
 _PARENTS = {
     "sft": "midtrain_reasoning",
@@ -167,8 +170,9 @@ def chat_fingerprint(config: ChatStageConfig, data: str) -> dict[str, dict[str, 
     return {
         "data": {"fingerprint": data},
         "model": {
-            **config.model.model_dump(mode="json", exclude={"attention"}),
+            **config.model.model_dump(mode="json", exclude=_SAME_MODEL),
             "init_weights": lineage["weights_sha256"] if lineage else None,
+            "stream": stream_dtype(config.parallelism.precision),
         },
         "batch": {"tokens_per_step": config.batch.tokens_per_step},
         "schedule": config.schedule.model_dump(mode="json"),

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase, SiglipVisionModel, Trainer
 from data_recipes.read.conversations import Conversation
 from modeling_kormo.vision import picture_processor
 
-from .trainers import ChatMeasurements
+from .measurements import ChatMeasurements
 
 
 class TowerWithCaptions(nn.Module):

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import BaseModel
+from torch.nn import attention
 
 from data_recipes.common.errors import RecipeError
 from recipes import build
@@ -13,6 +15,7 @@ from recipes.arguments import check_machine, training_arguments
 from recipes.config import StageConfig
 from recipes.engine.dry_run import plan_report
 from recipes.engine.metrics import read_metrics
+from recipes.engine.reproduce import describe_machine
 from recipes.engine.schedule import plan_steps
 from recipes.inputs import ensure_inputs
 from recipes.stage1 import RULES
@@ -121,6 +124,7 @@ ELSEWHERE |= {
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
 ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.shard_gpus"}
+ELSEWHERE |= {"model.flash_kernel", "logging.background_checkpoints"}
 ELSEWHERE |= {f"logging.quick_eval_{key}" for key in ("suite", "every_tokens", "items")}
 
 
@@ -208,6 +212,47 @@ def test_a_launch_that_gave_fewer_ranks_is_refused(
         check_machine(config)
     monkeypatch.setenv("WORLD_SIZE", "2")
     check_machine(config)
+
+
+def test_a_flash_kernel_is_used_and_noted_or_refused(
+    small_stage: Callable[..., Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for GPU and kernel: no machine of ours has had them."""
+    config, called = small_stage(tmp_path, "model.flash_kernel=FA3").config(), []
+
+    class Kernel:
+        def remove(self) -> None:
+            called.append("removed")
+
+    def load() -> Kernel:
+        called.append("loaded")
+        return Kernel()
+
+    def missing() -> Kernel:
+        raise ModuleNotFoundError("No module named 'flash_attn_interface'")
+
+    with pytest.raises(RecipeError, match="needs a Hopper GPU"):
+        check_machine(config)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    with pytest.raises(RecipeError, match="needs a Hopper GPU"):
+        check_machine(config)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    kernels = {"FA4": load}
+    monkeypatch.setattr(attention._registry, "_FLASH_ATTENTION_IMPLS", kernels)
+    with pytest.raises(RecipeError, match="cannot call it; update torch"):
+        check_machine(config)
+    kernels["FA3"] = missing
+    with pytest.raises(RecipeError, match="flash_attn_interface.*PyPI's is empty"):
+        check_machine(config)
+    assert describe_machine()["flash_kernel"] is None
+    kernels["FA3"] = load
+    check_machine(config)
+    try:
+        assert called == ["loaded"] and describe_machine()["flash_kernel"] == "FA3"
+    finally:
+        attention.restore_flash_attention_impl()
 
 
 def test_precision_at_odds_with_the_launcher_is_refused(

@@ -16,6 +16,7 @@ from data_recipes.common.errors import RecipeError
 from recipes import publish
 from recipes.engine.checkpoint_release import find_releases, short_count
 from recipes.engine.metrics import read_metrics
+from recipes.export import export_command
 from recipes.opened_run import open_run
 from tests.conftest import ROOT, Stage
 
@@ -54,6 +55,15 @@ def files_of(hub: FakeHub, revision: str) -> dict[str, bytes]:
 def table_of(hub: FakeHub) -> list[dict[str, str]]:
     text = files_of(hub, "main")["checkpoints.csv"].decode()
     return list(csv.DictReader(text.splitlines()))
+
+
+def test_a_checkpoint_is_exported_in_half_precision(run: Path, tmp_path: Path) -> None:
+    export_command(["--as", "kormo", str(run / "checkpoint-2"), str(tmp_path / "out")])
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    trained = load_file(run / "checkpoint-2" / "model.safetensors")
+    assert written.keys() == trained.keys()
+    assert all(torch.equal(trained[key].bfloat16(), value) for key, value in written.items())
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) > 1000
 
 
 def test_every_checkpoint_is_a_revision_that_loads(run: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import modeling_kormo
+from recipes.engine.checkpoints import find_damage, list_checkpoints
 from recipes.engine.metrics import read_metrics
 from recipes.engine.resume import FINGERPRINT, check_fingerprint
 from tests import processes
@@ -241,6 +242,38 @@ def test_fsdp2_resumes_on_another_number_of_ranks(
     assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
 
 
+def test_checkpoints_written_in_the_background_are_whole_or_absent(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = small_stage(tmp_path, "logging.background_checkpoints=true")
+    with monkeypatch.context() as patch:
+        patch.setenv("TEST_WRITE_LATE", "1")
+        process = stage.start(ranks=2, worker=WORKER)
+    # Training goes on while a checkpoint is written, the first of them, too: after step 5.
+    deadline = time.monotonic() + 120
+    while not any(line["step"] == 8 for line in read_metrics(tmp_path)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
+    assert (tmp_path / ".staging" / "checkpoint-6").is_dir()
+
+    result = stage.run(ranks=2, worker=WORKER)
+    assert result.returncode == 0, result.stderr
+    assert f"resuming from {tmp_path / 'checkpoint-3'}" in result.stdout
+    assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
+    assert list_checkpoints(tmp_path)[-1].name == "checkpoint-12"
+    assert find_damage(tmp_path / "checkpoint-12") is None
+    assert not list((tmp_path / ".staging").iterdir())
+
+
+def test_only_sharded_checkpoints_are_written_in_the_background(
+    small_stage: Make, tmp_path: Path
+) -> None:
+    refused = small_stage(tmp_path).refusal("logging.background_checkpoints=true")
+    assert "logging.background_checkpoints: only sharded checkpoints" in refused
+
+
 def test_decay_branches_off_a_stable_checkpoint(
     uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:
@@ -298,6 +331,8 @@ def test_finished_and_changed_runs_are_refused(
         "optimizer.learning_rate=0.01"
     )
     assert "norm_placement: was 'pre', is 'mix'" in stage.refusal("model.norm_placement=mix")
+    changed = stage.refusal("parallelism.precision=bf16")
+    assert "model.stream: was 'float32', is 'bfloat16'" in changed
 
 
 def test_weights_with_other_norms_are_refused(
@@ -308,18 +343,19 @@ def test_weights_with_other_norms_are_refused(
     assert "norm_placement: pre instead of post" in refused
 
 
-def test_a_run_begun_before_the_embedding_had_a_key_had_the_common_one(
-    uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_what_a_run_did_before_there_was_a_key_for_it(uninterrupted: Path, tmp_path: Path) -> None:
     now = json.loads((uninterrupted / FINGERPRINT).read_text())
     before = copy.deepcopy(now)
     before["model"].pop("embedding_std")
     before["model"].pop("norm_placement")
+    assert before["model"].pop("stream") == "float32"
     (tmp_path / FINGERPRINT).write_text(json.dumps(before))
     check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.02}})
     with pytest.raises(RecipeError, match=r"model\.embedding_std: was 0\.02, is 0\.5"):
         check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.5}})
     check_fingerprint(tmp_path, before)  # a stage that starts from weights has no such key
+    with pytest.raises(RecipeError, match=r"model\.stream: was 'float32', is 'bfloat16'"):
+        check_fingerprint(tmp_path, {"model": {"stream": "bfloat16"}})
 
 
 def test_a_branch_from_the_very_end_is_refused(

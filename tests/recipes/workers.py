@@ -70,9 +70,29 @@ def run_fsdp_stage() -> None:
             print(f"sharded over {tuple(weight.device_mesh.shape)}", flush=True)
 
     PretrainTrainer.run = check_sharding
+    if "TEST_WRITE_LATE" in os.environ:
+        write_late()
     spy_on_dtypes()
     stage = os.environ.get("TEST_STAGE", "stage1")
     exit_on_error(importlib.import_module(f"recipes.{stage}").main)
+
+
+def write_late() -> None:
+    """Have the shards of `checkpoint-3` be written when step 5 is logged, and all others never."""
+    from torch.distributed.checkpoint import FileSystemWriter
+
+    from recipes.engine.metrics import read_metrics
+
+    write = FileSystemWriter.write_data
+
+    def late(self, *args):
+        checkpoint = Path(self.path).parent
+        last = 5 if checkpoint.name == "checkpoint-3" else 99
+        while not any(line["step"] >= last for line in read_metrics(checkpoint.parents[1])):
+            time.sleep(0.02)
+        return write(self, *args)
+
+    FileSystemWriter.write_data = late
 
 
 def run_and_record() -> None:
@@ -100,7 +120,7 @@ def fix_completions() -> None:
     """
     import random
 
-    from recipes.post.trainers import RewardTrainer
+    from recipes.post.reward_trainer import RewardTrainer
 
     def generate(self, prompt_ids, images, fields, num_generations, **_):
         tokenizer, found = self.processing_class, []
@@ -145,7 +165,7 @@ def run_fsdp_chat_stages() -> None:
     use_fsdp2()
     from torch.distributed.fsdp import FSDPModule
 
-    from recipes.post.trainers import ChatMeasurements
+    from recipes.post.measurements import ChatMeasurements
 
     check, seen = ChatMeasurements.check_reference, set()
 

@@ -1,43 +1,18 @@
 """What `model.compile` compiles over a run, as Dynamo sees it, with no compiler behind it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
-from torch import nn
 from torch._dynamo.utils import counters
 
-from modeling_kormo import attention_kormo, loss_kormo
 from recipes import build
 from recipes.arguments import training_arguments
 from recipes.engine.schedule import plan_steps
 from recipes.inputs import ensure_inputs
 from recipes.stage1 import RULES
 from tests.conftest import Stage
-
-
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[bool, list[Any]]]]:
-    """Whether gradients were on, and the inputs, of each graph that is compiled from now on."""
-    found: list[tuple[bool, list[Any]]] = []
-
-    def record(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
-        found.append((torch.is_grad_enabled(), inputs))
-        return graph.forward
-
-    compile_module = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compile_module(self, backend=record))
-    # The CUDA kernel is one opaque operation for the compiler; the loop in its place on CPU is not.
-    monkeypatch.setattr(attention_kormo, "_varlen_by_document", lambda q, k, v, ends, *_: q * 0.5)
-    # The loss has a test of its own, and its compiler takes seconds.
-    body = loss_kormo._chunk_functional
-    monkeypatch.setattr(loss_kormo, "_compiled_body", lambda: body)
-    torch._dynamo.reset()
-    counters.clear()
-    yield found
-    torch._dynamo.reset()
 
 
 def test_the_training_graph_has_constant_shapes(

@@ -137,11 +137,12 @@ GRPO: Cases = {
 }
 # Each has a test of its own, below or in the tests of the stages.
 ELSEWHERE = {"stage", "size", "data.recipe", "model.init_from", "logging.output_dir"}
-ELSEWHERE |= {"parallelism.require_gpu"}
+ELSEWHERE |= {"parallelism.require_gpu", "logging.background_checkpoints"}
 PLANNED = {"parallelism.gpus", "parallelism.gpu"}
+FAST = {"model.compile", "model.flash_kernel"}
 SFT_ELSEWHERE = {"data.sources", "data.thinking_share", "data.balance", "data.overlong"}
-SFT_ELSEWHERE |= {"model.chat_template"} | PLANNED
-DPO_ELSEWHERE = {"data.sources", "model.chat_template"} | PLANNED
+SFT_ELSEWHERE |= {"model.chat_template"} | PLANNED | FAST
+DPO_ELSEWHERE = {"data.sources", "model.chat_template"} | PLANNED | FAST
 GRPO_ELSEWHERE = {"data.paths", "data.max_prompt_tokens", "generation.backend"}
 GRPO_ELSEWHERE |= {"generation.vllm_mode", "generation.vllm_server", "generation.vllm_memory"}
 STAGES = {

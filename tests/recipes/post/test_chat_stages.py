@@ -6,20 +6,25 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from torch._dynamo.utils import counters
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from trl import SFTTrainer
 from trl.chat_template_utils import qwen3_chat_template
 
 from data_recipes.common.config_files import load_config
@@ -33,13 +38,15 @@ from recipes import dpo, grpo, sft
 from recipes.engine.metrics import read_metrics
 from recipes.engine.trainer import decayed_parameters
 from recipes.post.chat_files import preparation_key
+from recipes.post.chat_trainer import ChatTrainer, OneShape
 from recipes.post.chats import build_chats, unpack
 from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.masks import ChatTokenizer
 from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
+from recipes.post.pair_trainer import PairTrainer
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
+from recipes.post.reward_trainer import RewardTrainer
 from recipes.post.sft_config import ChatSource, SFTStageConfig
-from recipes.post.trainers import ChatTrainer, PairTrainer, RewardTrainer
 from tests import processes
 from tests.conftest import ROOT, Program, release_outputs
 
@@ -149,6 +156,70 @@ def test_packed_loss_is_that_of_separate_conversations(
         labels = batch["labels"][0, part][1:]
         nats += cross_entropy(alone[:-1].float(), labels, reduction="sum").item()
     assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
+
+
+class Asked(TorchDispatchMode):
+    """Counts how often the host reads a value of the device."""
+
+    times = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):
+        self.times += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_loss_is_trls_without_its_questions(base: Path, sources: Path, tmp_path: Path) -> None:
+    """Losses and gradients of micro-batches, also filled up to one shape."""
+    config = load_config(SFT, SFTStageConfig, overrides("sft", base, sources, tmp_path / "run"))
+    tokenizer = load_chat_tokenizer(str(base))
+    chosen = build_chats(config.data, tokenizer, 400, tmp_path / "data")
+    trainer = sft.build_trainer(config, sft.sft_arguments(config), tokenizer, chosen)
+    with torch.no_grad():
+        trainer.model.lm_head.weight.mul_(20)  # else all tokens are about as unlikely
+    counted = torch.tensor(700)
+    parameters = list(trainer.model.parameters())
+
+    def learn(batch: dict[str, Any], loss_of: Any) -> tuple[torch.Tensor, list[Any], int]:
+        with Asked() as asked:
+            loss = loss_of(trainer.model, batch, num_items_in_batch=counted)
+            trainer._track_num_input_tokens(batch)
+        return loss.detach(), torch.autograd.grad(loss, parameters), asked.times
+
+    fill = OneShape(trainer.data_collator, 900, tokenizer.pad_token_id)
+    for first in (0, 2):
+        windows = [trainer.train_dataset[i] for i in (first, first + 1)]
+        batch, filled = trainer.data_collator(windows), fill(windows)
+        assert batch["input_ids"].shape[1] < filled["input_ids"].shape[1] == 900
+        theirs, expected, asked = learn(dict(batch), partial(SFTTrainer.compute_loss, trainer))
+        assert asked >= 4 and theirs > 1
+        for own in (batch, filled):
+            before = trainer._seen.item()
+            loss, gradients, asked = learn(own, trainer.compute_loss)
+            assert asked == 0
+            assert trainer._seen.item() - before == batch["input_ids"].shape[1]
+            assert loss == pytest.approx(theirs, rel=0, abs=1e-6)
+            for ours, wanted in zip(gradients, expected):
+                torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_layers_are_compiled(
+    base: Path,
+    sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    graphs: list[tuple[bool, list[Any]]],
+) -> None:
+    """SFT for one shape; pairs have as many as they are long."""
+    settings = ["model.compile=true", "schedule.epochs=0.5"]
+    script = {"sft": sft, "dpo": dpo}[stage]
+    start(monkeypatch, script, [*overrides(stage, base, sources, tmp_path / "run"), *settings])
+    assert {training for training, _ in graphs} == {True, False}
+    if stage == "sft":
+        assert not [x for _, inputs in graphs for x in inputs if isinstance(x, torch.SymInt)]
+        assert not counters["graph_break"]
+    assert sum(training for training, _ in graphs) <= 4, len(graphs)
 
 
 def test_the_held_out_loss_is_the_mean_over_learned_tokens(

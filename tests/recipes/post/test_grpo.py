@@ -16,7 +16,7 @@ from recipes.engine.metrics import read_metrics
 from recipes.post.grpo_stage import grpo_arguments
 from recipes.post.model import load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
-from recipes.post.trainers import RewardTrainer
+from recipes.post.reward_trainer import RewardTrainer
 from tests.conftest import release_outputs
 from tests.recipes.post.grpo_hand_made import stage
 from tests.recipes.workers import fix_completions

@@ -7,8 +7,8 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from recipes.post.model import load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
+from recipes.post.reward_trainer import RewardTrainer
 from recipes.post.rewards import answer_reward
-from recipes.post.trainers import RewardTrainer
 from tests.recipes.post.grpo_hand_made import ROWS, stage, write_rows
 
 

@@ -9,7 +9,7 @@ import torch
 from transformers import TrainerState
 
 from data_recipes.common.errors import RecipeError
-from recipes.post.trainers import ChatMeasurements
+from recipes.post.measurements import ChatMeasurements
 from tests import processes
 from tests.conftest import ROOT
 from tests.recipes.post.grpo_hand_made import write_rows

@@ -1,0 +1,76 @@
+"""Checkpoints under FSDP2 that are written while training goes on: torch's `async_save`.
+
+Training waits while each rank copies its shards to host memory, not while they are written and
+hashed. A rank needs host memory for two copies of its shards while it does the first, then for one.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+_PARTS = ("weights", "optimizer")
+
+
+class BackgroundSave:
+    """Writes the shards of one checkpoint at a time. Made on all ranks together.
+
+    Args:
+        timeout: seconds after which a rank that waits for another gives up.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        # Ranks exchange who writes what. Two writes in one group would take each other's messages,
+        # and training's own group is training's.
+        limit = timedelta(seconds=timeout)
+        self._groups = [dist.new_group(backend="gloo", timeout=limit) for _ in _PARTS]
+        self._writes: list[Future] = []
+        self._whole: Future | None = None
+
+    def _begin(self, state_dict: dict[str, Any], **kwargs: Any) -> None:
+        # Without a stager of its own, `async_save` takes tensors that lie in host memory as they
+        # are, and would write what the next step makes of them.
+        stager = DefaultStager(StagingOptions(False, False, False, False))
+        group = self._groups[len(self._writes)]
+        write = dcp.async_save(state_dict, process_group=group, async_stager=stager, **kwargs)
+        write.add_done_callback(lambda _: stager.close())
+        self._writes.append(write)
+
+    @contextmanager
+    def taking_over(self) -> Iterator[None]:
+        """Have accelerate, which only knows `save`, begin what it would finish."""
+        save, dcp.save = dcp.save, self._begin
+        try:
+            yield
+        finally:
+            dcp.save = save
+
+    def then(self, publish: Callable[[dist.ProcessGroup], None]) -> None:
+        """Call `publish` once every rank has written its shards, from a thread of its own.
+
+        Args:
+            publish: called on all ranks, with the group that they may talk in.
+        """
+        writes, self._writes = self._writes, []
+        if len(writes) != len(_PARTS):
+            raise RuntimeError(f"{len(writes)} of {_PARTS} are being written")
+
+        def end() -> None:
+            for write in writes:
+                write.result()
+            publish(self._groups[0])
+
+        executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._whole = executor.submit(end)
+        executor.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Wait until nothing is being written; raises what went wrong since the last call."""
+        whole, self._whole = self._whole, None
+        if whole is not None:
+            whole.result()
