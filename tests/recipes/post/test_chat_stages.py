@@ -179,11 +179,11 @@ def test_the_loss_is_trls_without_its_questions(base: Path, sources: Path, tmp_p
     counted = torch.tensor(700)
     parameters = list(trainer.model.parameters())
 
-    def learn(batch: dict[str, Any], loss_of: Any) -> tuple[torch.Tensor, list[Any], int]:
+    def learn(batch: dict[str, Any], loss_of: Any) -> tuple[float, list[Any], int]:
         with Asked() as asked:
             loss = loss_of(trainer.model, batch, num_items_in_batch=counted)
             trainer._track_num_input_tokens(batch)
-        return loss.detach(), torch.autograd.grad(loss, parameters), asked.times
+        return loss.item(), torch.autograd.grad(loss, parameters), asked.times
 
     fill = OneShape(trainer.data_collator, 900, tokenizer.pad_token_id)
     for first in (0, 2):
