@@ -76,7 +76,8 @@ def filtered_ranks(
 
     Other right answers are left out ("filtered"). Among equal scores the right one stands in the
     middle: `1 + higher + equal / 2`, `equal` of the others; at their head, a model that scores
-    everything alike would be perfect.
+    everything alike would be perfect. So would one whose scores are no numbers, if those did not
+    count as higher.
 
     Args:
         model: scores.
@@ -104,6 +105,6 @@ def filtered_ranks(
                 for number, (a, b, c) in enumerate(rows.tolist()):
                     others = right[(0, a, b) if side == 0 else (1, b, c)]
                     scores[number, others] = -torch.inf
-                higher, equal = (scores > own).sum(1), (scores == own).sum(1)
+                higher, equal = (~(scores <= own)).sum(1), (scores == own).sum(1)
                 ranks[side].append(1 + higher + equal / 2)
     return torch.cat(ranks[0]), torch.cat(ranks[1])

@@ -8,6 +8,7 @@ the answer reaches the choice, where GEL-VQA takes an argmax.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from .vision import VisionModel
 # of the right fact. classifier: GEL-VQA's, of closed answers, in place of words.
 Arm = Literal["none", "text", "tokens", "gold", "classifier"]
 SLOTS = 5  # head, relation, tail, and relation and tail of a second hop
+Fact = Sequence[str]  # head, relation, tail
 _WEIGHTS, _SETTINGS = "knowledge.safetensors", "knowledge.json"
 _DROPOUT = 0.2  # of GEL-VQA's fusion
 
@@ -41,6 +43,8 @@ class Known:
         slots: `[heads][paths][SLOTS]`, rows of the table of vectors; empty where the graph has no
             such fact.
         answers: entities that the classifier chooses from.
+        entities: names of the table's rows from 0.
+        relations: of those after them; the row after all is zero.
     """
 
     arm: Arm
@@ -50,6 +54,8 @@ class Known:
     paths: list[str]
     slots: list[list[list[int]]]
     answers: list[str]
+    entities: list[str]
+    relations: list[str]
 
     @property
     def as_tokens(self) -> bool:
@@ -73,34 +79,52 @@ class Looked:
     pictures: Tensor | None
 
 
+def slots_of(
+    asked: Sequence[tuple[str, Sequence[Fact]]], entities: list[str], relations: list[str]
+) -> list[list[int]]:
+    """Return the rows of the table for heads and the facts that lead on from each.
+
+    What the table lacks is its last row, which is zero.
+
+    Args:
+        asked: heads, with no fact, one or two in a row.
+        entities: names of the table's rows from 0.
+        relations: of those after them.
+    """
+    entity = {name: n for n, name in enumerate(entities)}
+    relation = {name: len(entities) + n for n, name in enumerate(relations)}
+    nothing = len(entities) + len(relations)
+    rows = []
+    for head, facts in asked:
+        row = [entity.get(head, nothing)]
+        for _, name, tail in facts:
+            row += [relation.get(name, nothing), entity.get(tail, nothing)]
+        rows.append(row + [nothing] * (SLOTS - len(row)))
+    return rows
+
+
 def make_slots(
-    heads: list[str], paths: list[str], entities: list[str], relations: list[str], tails: dict
+    heads: list[str],
+    paths: list[str],
+    entities: list[str],
+    relations: list[str],
+    way: Callable[[str, str], Sequence[Fact]],
 ) -> list[list[list[int]]]:
     """Look up every path from every head.
 
     Args:
         heads: entities that can be shown.
         paths: relations, the first of them `name`, which leads nowhere.
-        entities: rows of the table from 0.
-        relations: rows after those of the entities; the row after all is zero.
-        tails: entities by (head, relation); the first one is taken.
+        entities: names of the table's rows from 0.
+        relations: of those after them.
+        way: facts on a path from a head; none if the graph has no such way.
     """
-    entity = {name: n for n, name in enumerate(entities)}
-    relation = {name: len(entities) + n for n, name in enumerate(relations)}
-    nothing = len(entities) + len(relations)
     table = []
     for head in heads:
-        row = []
-        for path in paths:
-            slots, at = [entity[head]], head
-            for name in path.split("/") if path != paths[0] else ():
-                if not (found := tails.get((at, name))):
-                    slots = []
-                    break
-                at = found[0]
-                slots += [relation[name], entity[at]]
-            row.append(slots + [nothing] * (SLOTS - len(slots)) if slots else [])
-        table.append(row)
+        ways = [[], *(way(head, path) for path in paths[1:])]
+        rows = slots_of([(head, facts) for facts in ways], entities, relations)
+        led = (not n or facts for n, facts in enumerate(ways))
+        table.append([row if found else [] for row, found in zip(rows, led)])
     return table
 
 
@@ -187,15 +211,8 @@ class KnowledgeModel(nn.Module):
         order = weights.argsort(1, descending=True)
         return weights.gather(1, order), head.gather(1, order), path.gather(1, order)
 
-    def recall(self, looked: Looked, gold: Tensor | None = None) -> Tensor:
-        """Look the chosen facts up; vectors `[batch, SLOTS, dim]`.
-
-        Args:
-            looked: first look.
-            gold: right head and path, `[batch, 2]`, in place of the choice.
-        """
-        if gold is not None:
-            return self.vectors[self.slots[gold[:, 0], gold[:, 1]]]
+    def recall(self, looked: Looked) -> Tensor:
+        """Look the chosen facts up; vectors `[batch, SLOTS, dim]`."""
         weights, head, path = self.choose(looked)
         facts = self.vectors[self.slots[head, path]]
         return (weights[..., None, None] * facts).sum(1)

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from .knowledge import SLOTS, KnowledgeModel, Looked
+from .knowledge import SLOTS, Fact, KnowledgeModel, Looked, slots_of
 
 # (head, path, language) -> the facts on that path in words; empty if the graph has none.
 Tell = Callable[[str, str, str], str]
@@ -28,7 +28,7 @@ class Question:
         path: right path, `name` where only a name is asked for.
         head: right entity.
         answer: what is learned.
-        tail: entity that answers; empty where there is none.
+        facts: that answer, one or two in a row; none where a name is asked for.
     """
 
     text: str
@@ -37,7 +37,12 @@ class Question:
     path: str
     head: str
     answer: str
-    tail: str
+    facts: tuple[Fact, ...]
+
+    @property
+    def tail(self) -> str:
+        """Entity that answers; empty where there is none."""
+        return self.facts[-1][2] if self.facts else ""
 
 
 def question_of(row: dict[str, Any], folder: Path, sees: bool) -> Question:
@@ -48,9 +53,6 @@ def question_of(row: dict[str, Any], folder: Path, sees: bool) -> Question:
         folder: that its `images` are relative to.
         sees: whether to show the picture, or to name what it shows.
     """
-    hops = row["hops"]
-    # The facts of the first way come first (data_recipes/knowledge/questions.py).
-    tail = row["triples"][hops - 1][2] if hops else ""
     text = row["messages"][0]["content"][-1]["text"]
     return Question(
         text if sees else row["named_question"],
@@ -59,7 +61,8 @@ def question_of(row: dict[str, Any], folder: Path, sees: bool) -> Question:
         row["relation"],
         row["entity"],
         row["answers"][0],
-        tail,
+        # Those of the first way come first (data_recipes/knowledge/questions.py).
+        tuple(map(tuple, row["triples"][: row["hops"]])),
     )
 
 
@@ -115,8 +118,11 @@ class Asker:
 
     def facts(self, looked: Looked, questions: Sequence[Question]) -> Tensor:
         """Look up the facts that go into the prompts: chosen, or the right ones in arm `gold`."""
-        gold = self.gold(questions).clamp(min=0) if self.model.known.arm == "gold" else None
-        return self.model.recall(looked, gold)
+        known = self.model.known
+        if known.arm != "gold":
+            return self.model.recall(looked)
+        right = [(question.head, question.facts) for question in questions]
+        return self.model.vectors[torch.tensor(slots_of(right, known.entities, known.relations))]
 
     def told(self, looked: Looked, questions: Sequence[Question]) -> list[str]:
         """Put the likeliest fact of each question into words."""

@@ -39,7 +39,7 @@ _HITS = (1, 3, 10)
 
 
 def shuffle_tails(graph: Graph, seed: int) -> Graph:
-    """Permute the tails of each relation: the same entities as often, but nothing is true."""
+    """Permute the tails of each relation: the same entities as often, true by chance alone."""
     rng = random.Random(f"tails {seed}")
     by_relation: dict[str, list[Triple]] = defaultdict(list)
     for triple in graph.triples:
@@ -65,12 +65,18 @@ def as_indices(graph: Graph) -> Tensor:
 
 
 def hold_out(facts: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Split facts; those held out have only entities and relations that the rest has too."""
+    """Split facts; those held out have only entities and relations that the rest has too.
+
+    A fact and the same in the other direction, as of neighbours, stay together: one tells the
+    other.
+    """
     import torch
 
-    order = torch.randperm(len(facts))
-    count = round(len(facts) * share)
-    test, rest = facts[order[:count]], facts[order[count:]]
+    ends = facts[:, [0, 2]].sort(dim=1).values
+    undirected = torch.stack((ends[:, 0], facts[:, 1], ends[:, 1]), dim=1)
+    groups, group = undirected.unique(dim=0, return_inverse=True)
+    apart = torch.isin(group, torch.randperm(len(groups))[: round(len(groups) * share)])
+    test, rest = facts[apart], facts[~apart]
     ends, relations = set(rest[:, [0, 2]].flatten().tolist()), set(rest[:, 1].tolist())
     kept = [h in ends and t in ends and r in relations for h, r, t in test.tolist()]
     return rest, test[torch.tensor(kept, dtype=torch.bool)]

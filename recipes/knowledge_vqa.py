@@ -176,15 +176,16 @@ def build(config: KnowledgeVqaConfig) -> tuple[Asker, Graph, dict[str, _Rows]]:
             "vectors to the triples.jsonl of the same data"
         )
     paths = [NAME, *sorted({row["relation"] for row in rows["train"]})]
-    tails = {(t.head, t.relation): graph.tails(t.head, t.relation) for t in graph.triples}
     known = Known(
         arm=config.arm,
         sees=config.sees,
         top=config.top,
         heads=heads,
         paths=paths,
-        slots=make_slots(heads, paths, manifest["entities"], manifest["relations"], tails),
+        slots=make_slots(heads, paths, manifest["entities"], manifest["relations"], graph.way),
         answers=sorted({row["triples"][row["hops"] - 1][2] for row in rows["train"]}),
+        entities=manifest["entities"],
+        relations=manifest["relations"],
     )
     vision, processor = _start(config, everything, graph)
     model = KnowledgeModel(vision, vectors, known)
@@ -204,7 +205,7 @@ def _name_vectors(asker: Asker, graph: Graph, count: int, rng: random.Random) ->
     for _ in range(count):
         entity, language = rng.randrange(len(entities)), rng.choice(tuple(_SAY_NAME))
         name = graph.name(entities[entity], language)
-        questions.append(Question(_SAY_NAME[language], language, None, NAME, "", name, ""))
+        questions.append(Question(_SAY_NAME[language], language, None, NAME, "", name, ()))
         # In any place that an entity takes.
         place = rng.choice((0, 2, 4))
         slots.append([entity if n == place else nothing for n in range(SLOTS)])

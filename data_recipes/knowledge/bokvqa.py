@@ -8,6 +8,7 @@ and 95.9 % of the answers of the test stand in training, so rows say what is new
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,21 @@ def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def _row(source: dict[str, str], language: str, images: Path, number: int) -> dict[str, Any]:
+def _row(source: dict[str, str], language: str, images: Path, asked: Counter) -> dict[str, Any]:
+    """Turn a line into a row.
+
+    `item` is made of picture and fact, which both languages share; several questions about them
+    are counted in `asked`, by their order.
+    """
     picture = images / source["img_name"]
     if not picture.is_file():
         raise RecipeError(f"bokvqa: {picture}: no such picture; `images` is their directory")
     fact = [source["h"], source["r"], source["t"]]
     item = f"{source['img_name']} {'/'.join(fact)}"
+    asked[item, language] += 1
+    item = f"{item} {asked[item, language]}"
     return {
-        "id": f"{item} {number} {language}",
+        "id": f"{item} {language}",
         "item": item,
         "entity": source["h"],
         "images": [str(picture.resolve())],
@@ -97,15 +105,16 @@ def read_bokvqa(config: BokVqaConfig) -> tuple[Graph, dict[str, list[dict[str, A
     if odd := sorted({*config.train, *config.test} - {*LANGUAGES}):
         raise RecipeError(f"bokvqa: language {', '.join(odd)}; there are ko and en")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SPLITS}
+    asked: Counter[tuple[str, str]] = Counter()
     for language, path in config.train.items():
         table = _table(path, _COLUMNS)
-        rows["train"] += [_row(own, language, config.images, n) for n, own in enumerate(table)]
+        rows["train"] += [_row(own, language, config.images, asked) for own in table]
     facts = {tuple(row["triples"][0]) for row in rows["train"]}
     heads = {head for head, _, _ in facts}
     answers = {(row["language"], row["answers"][0]) for row in rows["train"]}
     for language, path in config.test.items():
-        for number, own in enumerate(_table(path, _COLUMNS)):
-            row = _row(own, language, config.images, number)
+        for own in _table(path, _COLUMNS):
+            row = _row(own, language, config.images, asked)
             fact = tuple(row["triples"][0])
             novelty = (
                 "seen" if fact in facts

@@ -35,7 +35,8 @@ class KnowledgeConfig(Strict):
     Attributes:
         output_dir: where everything goes, below `data/`.
         graph: `world` ships; `cldr` and `emoji` are read from Debian's archive, and come with the
-            pictures of Noto Color Emoji.
+            pictures of Noto Color Emoji; `countries` is read from `countries`, for vectors alone.
+        countries: npm's package `world-countries`, a .tgz.
         bokvqa: BOK-VQA's own files in place of a graph.
         debian_dir: keeps what was fetched from Debian; `output_dir/debian` by default.
         picture_size: pixels of a side.
@@ -46,7 +47,8 @@ class KnowledgeConfig(Strict):
     """
 
     output_dir: Path
-    graph: list[Literal["world", "cldr", "emoji"]] = []
+    graph: list[Literal["world", "cldr", "emoji", "countries"]] = []
+    countries: Path | None = None
     bokvqa: BokVqaConfig | None = None
     debian_dir: Path | None = None
     picture_size: int = Field(default=64, ge=8)
@@ -58,7 +60,11 @@ class KnowledgeConfig(Strict):
     @model_validator(mode="after")
     def _one_source(self) -> "KnowledgeConfig":
         if bool(self.graph) == bool(self.bokvqa):
-            raise ValueError("give `graph` (world, cldr, emoji) or `bokvqa`, and not both")
+            raise ValueError(
+                "give `graph` (world, cldr, emoji, countries) or `bokvqa`, and not both"
+            )
+        if ("countries" in self.graph) != (self.countries is not None):
+            raise ValueError("graph: countries needs the file `countries`, and no other does")
         return self
 
 
@@ -72,6 +78,10 @@ def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw]:
         flags = world_flags()
         graphs.append(world_graph())
         painters.append(lambda entity: draw_flag(flags[entity]) if entity in flags else None)
+    if config.countries is not None:
+        from .countries import countries_graph
+
+        graphs.append(countries_graph(config.countries))
     if {"cldr", "emoji"} & set(config.graph):
         from ..debian.archive import Archive
         from ..debian.emoji import NotoPictures

@@ -33,9 +33,13 @@ class Split:
     entities: frozenset[str] = frozenset()
 
 
+def _is_asked(relation: str) -> bool:
+    return relation in RELATIONS and bool(RELATIONS[relation].questions)
+
+
 def pictured(graph: Graph, has_picture: set[str]) -> list[str]:
     """Return the entities that can be asked about: with a picture, and a fact to ask for."""
-    askable = {t.head for t in graph.triples if RELATIONS[t.relation].questions}
+    askable = {t.head for t in graph.triples if _is_asked(t.relation)}
     return sorted(askable & has_picture)
 
 
@@ -58,7 +62,7 @@ def deal(
     by_head: dict[str, list[str]] = {}
     for triple in graph.triples:
         own = by_head.setdefault(triple.head, [])
-        if RELATIONS[triple.relation].questions and triple.relation not in own:
+        if _is_asked(triple.relation) and triple.relation not in own:
             own.append(triple.relation)
     shown = set(heads)
     for head, relations in by_head.items():

@@ -71,13 +71,29 @@ class Graph:
     def entities(self) -> list[str]:
         return sorted(self.names)
 
-    @property
+    @cached_property
     def relations(self) -> list[str]:
         return sorted({triple.relation for triple in self.triples})
 
     def tails(self, head: str, relation: str) -> list[str]:
         """Return what a relation leads to from an entity; often nothing."""
         return self._tails.get((head, relation), [])
+
+    def way(self, head: str, path: str) -> list[tuple[str, str, str]]:
+        """Return the first way along a path, a relation or two joined by `/`, as facts.
+
+        Of several tails it takes the first that leads to the end; empty if none does.
+        """
+        # Names of relations may have a `/` of their own, as ConceptNet's do.
+        for relation in self.relations:
+            if path != relation and not path.startswith(f"{relation}/"):
+                continue
+            rest = path[len(relation) + 1 :]
+            for tail in self.tails(head, relation):
+                further = self.way(tail, rest) if rest else []
+                if further or not rest:
+                    return [(head, relation, tail), *further]
+        return []
 
     def name(self, entity: str, language: str) -> str:
         """Return what an entity is called first."""

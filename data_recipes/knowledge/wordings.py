@@ -229,19 +229,13 @@ def state(graph: Graph, fact: tuple[str, str, str], language: str) -> str:
 def teller(graph: Graph) -> Callable[[str, str, str], str]:
     """Return what puts the facts on a path into words: `(head, path, language) -> text`.
 
-    The path is a relation, two joined by `/`, or `name`, which tells what the head is called. Of
-    several tails the first is taken, as its vector is. Empty if the graph leads nowhere.
+    The path is one of `Graph.way`, or `name`, which tells what the head is called. Empty if the
+    graph leads nowhere.
     """
 
     def tell(head: str, path: str, language: str) -> str:
         if path == "name":
             return graph.name(head, language)
-        said = []
-        for relation in path.split("/"):
-            if not (tails := graph.tails(head, relation)):
-                return ""
-            said.append(state(graph, (head, relation, tails[0]), language))
-            head = tails[0]
-        return " ".join(said)
+        return " ".join(state(graph, fact, language) for fact in graph.way(head, path))
 
     return tell

@@ -49,6 +49,14 @@ def test_a_model_that_scores_everything_alike_ranks_in_the_middle() -> None:
         assert ranks.tolist() == [1 + 100 / 2]
 
 
+def test_scores_that_are_no_numbers_rank_last() -> None:
+    model, facts = TransE(101, 1, 2), torch.tensor([[0, 0, 1]])
+    with torch.no_grad():
+        model.relation.weight.fill_(torch.nan)
+    for ranks in filtered_ranks(model, facts, facts):
+        assert ranks.tolist() == [102]
+
+
 def test_untrained_vectors_rank_near_chance() -> None:
     torch.manual_seed(0)
     model = TransE(300, 3, 16)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.knowledge.command import KnowledgeConfig, make
+from data_recipes.knowledge.triples import Graph, Triple
+from data_recipes.knowledge.wordings import teller
 from eval.knowledge.__main__ import main as evaluate
-from modeling_kormo.knowledge import Looked, load_knowledge_model
+from modeling_kormo.knowledge import Looked, load_knowledge_model, make_slots
 from modeling_kormo.knowledge_inputs import Asker, question_of
 from recipes import knowledge_vqa
 from recipes.kge import train as train_vectors
@@ -132,6 +135,38 @@ def test_the_right_fact_is_looked_up_in_arm_gold_whatever_the_heads_say(folder: 
         facts = asker.facts(looked, questions)
     for n, (head, path) in enumerate(asker.gold(questions).tolist()):
         assert torch.equal(facts[n], model.vectors[model.slots[head, path]])
+
+
+def test_arm_gold_gets_the_row_s_own_fact(folder: Path) -> None:
+    """Also of several tails not the first, and of an entity that training never showed."""
+    asker, questions = _asker(folder, arm="gold")
+    known, vectors = asker.model.known, asker.model.vectors
+    known.heads.remove("country:CH")  # as if nothing had been asked of it
+    fact = ("country:CH", "language", "language:it")
+    question = replace(questions[0], head=fact[0], path=fact[1], facts=(fact,))
+    rows = [known.entities.index(fact[0]), known.entities.index(fact[2])]
+    relation = len(known.entities) + known.relations.index(fact[1])
+    with torch.no_grad():
+        looked = asker.look([question], asker.pixels([question]))
+        (found,) = asker.facts(looked, [question])
+    assert torch.equal(found[:3], vectors[[rows[0], relation, rows[1]]])
+    assert not found[3:].any()
+
+
+def test_of_several_ways_one_that_leads_to_the_end_is_taken() -> None:
+    names = {name: {"ko": (name,), "en": (name,)} for name in ("land", "a", "b", "family")}
+    facts = (("land", "/r/speaks", "a"), ("land", "/r/speaks", "b"), ("b", "family", "family"))
+    graph = Graph.of((Triple(*fact) for fact in facts), names)
+    slots = make_slots(
+        ["land"], ["name", "/r/speaks", "/r/speaks/family"],
+        graph.entities, graph.relations, graph.way,
+    )  # fmt: skip
+    a, b, family, land = range(4)
+    speaks, of = 4, 5
+    assert slots == [[[land, 6, 6, 6, 6], [land, speaks, a, 6, 6], [land, speaks, b, of, family]]]
+    assert teller(graph)("land", "/r/speaks/family", "en") == (
+        "land, /r/speaks: b. b, family: family."
+    )
 
 
 @pytest.mark.parametrize("arm", ["none", "text", "tokens", "gold", "classifier"])

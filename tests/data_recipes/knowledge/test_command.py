@@ -1,7 +1,9 @@
 """The command: what it writes, what it refuses, and BOK-VQA's own files."""
 
+import io
 import json
 import os
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +101,51 @@ def test_bad_settings_end_in_one_line(tmp_path: Path) -> None:
         main(["knowledge", "--config", "tiny", f"output_dir={tmp_path}", "pictures=9"])
 
 
+def _country(code: str, korean: str, borders: list[str], **more: object) -> dict:
+    """A country as `world-countries` has it, of the keys that are read."""
+    return {
+        "cca2": code[:2], "cca3": code, "name": {"common": code.title()},
+        "translations": {"kor": {"common": korean}} if korean else {},
+        "region": "Asia", "subregion": "", "borders": borders, "landlocked": False,
+        "unMember": True, "languages": {"kor": "Korean"}, "capital": ["Somewhere"],
+        "currencies": {"KRW": {"name": "South Korean won", "symbol": "₩"}},
+    } | more  # fmt: skip
+
+
+def _npm(path: Path, countries: object) -> Path:
+    package = {"name": "world-countries", "version": "5.1.0"}
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in (("countries", countries), ("package", package)):
+            data = json.dumps(content).encode()
+            member = tarfile.TarInfo(f"package/{name}.json")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_npms_countries_are_facts_for_vectors_and_nothing_is_asked(tmp_path: Path) -> None:
+    countries = [_country("AAA", "가", ["BBB"]), _country("BBB", "", ["AAA"], landlocked=True)]
+    given = {"output_dir": tmp_path / "out", "graph": ["countries"]}
+    with pytest.raises(ValueError, match="needs the file"):
+        KnowledgeConfig(**given)
+    file = _npm(tmp_path / "countries.tgz", countries)
+    manifest = make(KnowledgeConfig(**given, countries=file))
+    assert manifest["sources"] == [
+        {"source": "world-countries 5.1.0", "licence": "ODbL-1.0", "facts": 14}
+    ]
+    assert all(own["rows"] == 0 for own in manifest["rows"].values())
+    graph = read_triples(tmp_path / "out" / "data" / "triples.jsonl")
+    assert graph.tails("country:AA", "borders") == ["country:BB"]
+    assert [graph.tails(f"country:{c}", "landlocked") for c in ("AA", "BB")] == [
+        ["truth:no"], ["truth:yes"],
+    ]  # fmt: skip
+    assert graph.names["country:AA"] == {"ko": ("가",), "en": ("Aaa",)}
+    assert graph.name("country:BB", "ko") == "Bbb" and graph.name("area:Asia", "ko") == "Asia"
+    file.write_bytes(b"")
+    with pytest.raises(RecipeError, match="npm pack world-countries"):
+        make(KnowledgeConfig(output_dir=tmp_path / "b", graph=["countries"], countries=file))
+
+
 _HEADER = "img_name,question,h,r,t,answer,fold\n"
 
 
@@ -125,6 +172,28 @@ def test_bokvqa_is_read_and_its_novelty_told(tmp_path: Path) -> None:
     assert row["triples"] == [["tiger", "class", "mammal"]] and row["answers"] == ["mammal"]
     assert [rows[n][0]["answer_seen"] for n in ("seen", "unseen_triples")] == [True, False]
     assert len(graph.triples) == 3
+
+
+def test_bokvqas_items_are_the_same_in_both_languages_and_ids_are_unique(tmp_path: Path) -> None:
+    """Whatever the order of the rows, and with several questions about one fact of one picture."""
+    asked = ["a.jpg,{}1,tiger,class,mammal,mammal,1\n", "a.jpg,{}2,tiger,class,mammal,cat,1\n"]
+    other = "b.jpg,{}3,tiger,order,carnivora,carnivora,1\n"
+    korean = _HEADER + "".join([*asked, other]).format("무엇 ", "무엇 ", "무엇 ")
+    english = _HEADER + "".join([other, *asked]).format("what ", "what ", "what ")
+    config = _bokvqa(tmp_path, korean, _HEADER + asked[0].format("무엇 "))
+    for name, text in (("en.csv", english), ("en_test.csv", _HEADER + asked[0].format("what "))):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    config.train["en"], config.test["en"] = tmp_path / "en.csv", tmp_path / "en_test.csv"
+    _, rows = read_bokvqa(config)
+    every = [row for own in rows.values() for row in own]
+    assert len({row["id"] for row in every}) == len(every) == 8
+    items = {}
+    for row in every:
+        question = row["messages"][0]["content"][1]["text"]
+        items.setdefault(row["item"], []).append((row["language"], question[-1]))
+    assert sorted(map(sorted, items.values())) == [
+        [("en", number), ("ko", number)] for number in ("1", "1", "2", "3")
+    ]
 
 
 def test_bokvqas_missing_columns_and_pictures_are_named(tmp_path: Path) -> None:
