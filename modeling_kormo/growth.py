@@ -60,6 +60,12 @@ def head_placement(queries: int, keys: int, new_queries: int, new_keys: int) -> 
     return [(head // group) * new_group + head % group for head in range(queries)]
 
 
+def stream_of(seed: int, name: str) -> torch.Generator:
+    """Make the stream of random numbers of one parameter: no order of parameters matters."""
+    stream = hashlib.sha256(f"{seed} {name}".encode()).digest()[:8]
+    return torch.Generator().manual_seed(int.from_bytes(stream) >> 1)
+
+
 def _refuse(condition: object, message: str) -> None:
     if condition:
         raise ValueError(message)
@@ -209,12 +215,10 @@ class Growth:
             elif self.how == "zeros" and module in (*_OUTPUTS, "embed_tokens"):
                 new.zero_()
             else:
-                stream = hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:8]
-                generator = torch.Generator().manual_seed(int.from_bytes(stream) >> 1)
                 deviation = self.new.initializer_range
                 if module == "embed_tokens":  # KORMo may draw it with one of its own
                     deviation = getattr(self.new, "embedding_std", None) or deviation
-                new.normal_(0, deviation, generator=generator)
+                new.normal_(0, deviation, generator=stream_of(self.seed, name))
             self._place(old, new, axes)
             old = new
         if self.how == "zeros" and module in NORMS and shrink != 1:

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from .checkpoint_files import INDEX, edit_json, open_weights, weight_map
 from .configuration_kormo import require_pre_norm
+from .growth import stream_of
 
 Initialisation = Literal["mean", "random", "default", "eeve"]
 INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
@@ -167,7 +168,6 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
     config = AutoConfig.from_pretrained(directory)
     deviation = getattr(config, "initializer_range", 0.02)
     embedding_deviation = getattr(config, "embedding_std", None) or deviation
-    generator = torch.Generator().manual_seed(seed)
     for file in sorted(set(file_of.values())):
         if not any(file_of[name] == file for name in wanted):
             shutil.copyfile(directory / file, out / file)
@@ -176,14 +176,15 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
         with open_weights(directory / file) as opened:
             for name in opened.keys():
                 tensors[name] = opened.get_tensor(name)
-        for name in wanted.keys() & tensors.keys():
+        for name in (name for name in wanted if name in tensors):
             before = tensors[name]
             if before.shape != (count, width):
                 raise ValueError(
                     f"{name}: its shape is {list(before.shape)}, the config says {[count, width]}"
                 )
             of_name = deviation if wanted[name] else embedding_deviation
-            tensors[name] = expand_matrix(before, rows, init, wanted[name], of_name, generator)
+            stream = stream_of(seed, name)
+            tensors[name] = expand_matrix(before, rows, init, wanted[name], of_name, stream)
             more += tensors[name].numel() - before.numel()
             more_bytes += tensors[name].nbytes - before.nbytes
         save_file(tensors, out / file, metadata={"format": "pt"})

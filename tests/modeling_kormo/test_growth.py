@@ -252,6 +252,25 @@ def test_optimizer_state_goes_where_the_weights_go(build: Build) -> None:
     assert layer and all(not any(t.any() for t in s.values()) for s in layer.values())
 
 
+def test_moments_and_record_know_new_heads_in_old_groups_and_in_new_ones(build: Build) -> None:
+    growth = plan_growth(build().config, num_attention_heads=16, num_key_value_heads=4)
+    # Heads 0, 1 | 2, 3 of 2 groups became 0, 1, new, new | 4, 5, new, new | new | new of 4.
+    old_places = [0, 1, 4, 5]
+    assert growth.record()["new_query_heads"] == [n for n in range(16) if n not in old_places]
+    assert growth.record()["first_new_key_value_head"] == 2
+    sizes = {"q_proj": (64, 64), "o_proj": (64, 64), "k_proj": (32, 64)}
+    for module, shape in sizes.items():
+        old = torch.rand(shape) + 0.1
+        new = growth.moment(f"model.layers.0.self_attn.{module}.weight", old)
+        kept = old_places if module != "k_proj" else [0, 1]
+        if module == "o_proj":
+            old, new = old.T, new.T
+        heads = new.view(-1, 16, 64)
+        assert len(heads) == (16 if module != "k_proj" else 4)
+        assert torch.equal(heads[kept], old.view(-1, 16, 64))
+        assert heads[[n for n in range(len(heads)) if n not in kept]].eq(0).all()
+
+
 def test_nothing_half_grown_is_built_or_exported(build: Build, tmp_path) -> None:
     wide, masks = widen(build(), hidden_size=80, intermediate_size=128)
     masks.set({"hidden": 1.0, "ffn": 0.5, "heads": 0.0})

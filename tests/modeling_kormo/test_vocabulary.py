@@ -108,6 +108,22 @@ def test_other_families_whole_and_in_shards(make, shard: str, tmp_path: Path) ->
         assert 0.5 < json.loads(index.read_text())["metadata"]["total_size"] / sum(sizes) < 1
 
 
+def test_random_rows_depend_on_the_seed_alone_and_not_on_files_or_the_process(
+    tmp_path: Path,
+) -> None:
+    """A process's order of sets decided which matrix drew first, where both lie in one file."""
+    rows, found = NewRows(40, {40: [1], 41: [2]}, 64), []
+    for shard in ("5GB", "12KB"):
+        llama(False).save_pretrained(tmp_path / shard, max_shard_size=shard)
+        out = tmp_path / f"{shard}-out"
+        out.mkdir()
+        expand_files(tmp_path / shard, out, rows, "random", 0)
+        larger = LlamaForCausalLM.from_pretrained(out)
+        found.append([larger.model.embed_tokens.weight[40:42], larger.lm_head.weight[40:42]])
+    assert all(torch.equal(*pair) for pair in zip(*found))
+    assert not torch.equal(*found[0])
+
+
 def test_random_rows_have_the_deviation_of_their_matrix(tmp_path: Path) -> None:
     config = KORMoConfig(
         vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
