@@ -1,8 +1,9 @@
-"""Look at what an SFT run would learn: conversations with learned tokens coloured, and a table.
+"""Look at what fine-tuning would learn: conversations with learned tokens coloured, and a table.
 
     python -m recipes.inspect_masks                                  # the tiny recipe's data
     python -m recipes.inspect_masks --config 1b/sft.yaml -n 3 --seed 1
     python -m recipes.inspect_masks --model runs/tiny/sft/final --data my_chats.jsonl
+    python -m recipes.inspect_masks --config tiny/vision_sft.yaml    # with pictures
 
 Exit status 1 if a loss mask breaks the contract.
 """
@@ -19,13 +20,16 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.config_files import find_config, load_config, read_yaml
 from data_recipes.common.errors import RecipeError
 
-from .command_line import CONFIGS, exit_on_error
+from .command_line import CONFIGS, SCHEMAS, exit_on_error
 from .post.sft_config import SFTStageConfig
+from .post.vision_config import SeeingStageConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
@@ -40,11 +44,12 @@ def coloured(
     """A conversation as stretches, learned ones marked.
 
     Tokens that are text only together, such as the bytes of a syllable, are shown together, as
-    learned if one of them is.
+    learned if one of them is. Those of a picture are counted.
     """
     from modeling_kormo.loss_kormo import IGNORE_INDEX
 
-    stretches: list[tuple[bool, str]] = []
+    image = getattr(tokenizer, "image_token_id", None)
+    stretches: list[tuple[bool, bool, str]] = []
     held: list[int] = []
     learned = False
     for token, label in zip(tokens.input_ids, tokens.labels):
@@ -53,16 +58,70 @@ def coloured(
         text = tokenizer.decode(held)
         if text.endswith("\ufffd"):
             continue
-        stretches.append((learned, text))
+        stretches.append((learned, token == image, text))
         held, learned = [], False
-    grouped = itertools.groupby(stretches, key=lambda stretch: stretch[0])
-    joined = ((learned, "".join(text for _, text in own)) for learned, own in grouped)
-    return [terminal.marked(text, "learned") if learned else text for learned, text in joined]
+    shown = []
+    for (learned, pictured), own in itertools.groupby(stretches, key=lambda stretch: stretch[:2]):
+        texts = [text for *_, text in own]
+        text = f"{texts[0]} x {len(texts)}" if pictured else "".join(texts)
+        marks = ["learned"] * learned + ["unlabelled"] * pictured
+        shown.append(terminal.marked(text, *marks) if marks else text)
+    return shown
+
+
+def _chats(config: SFTStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[Tokens | str]]:
+    """Return the tokenizer, and what is learned of conversations, or why one is left out."""
+    from data_recipes.read.conversations import read_rows, to_conversation
+
+    from .post.masks import ChatTokenizer
+    from .post.model import load_chat_tokenizer
+
+    tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
+    tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
+
+    def rows() -> Iterator[Tokens | str]:
+        for source in config.data.sources:
+            for where, row in itertools.islice(read_rows(source.path), config.data.audit_rows):
+                conversation = to_conversation(row, where)
+                found = tokenize.samples(conversation)
+                yield from (
+                    [found]
+                    if isinstance(found, str)
+                    else (tokenize.render(conversation, end) for end in found)
+                )
+
+    return tokenizer, rows()
+
+
+def _seen(config: SeeingStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[Tokens | str]]:
+    """Return the same of conversations about pictures, as TRL collates them."""
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    from data_recipes.read.pictures import open_picture
+
+    from .post.pictures import chat_samples, collate_row, picture_rows
+    from .post.seeing import seeing_processor
+
+    processor = seeing_processor(config)
+    collator = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
+    samples = chat_samples(processor, config.batch.sequence_length)
+
+    def rows() -> Iterator[Tokens | str]:
+        for source in config.data.sources:
+            own = picture_rows([source.model_dump()], samples, config.data.seed)
+            for row in itertools.islice(own, config.data.audit_rows):
+                pictures = [open_picture(Path(path)) for path in row["images"]]
+                where = ", ".join(row["images"])
+                yield row["left_out"] or collate_row(collator, row | {"images": pictures}, where)
+
+    return processor.tokenizer, rows()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--config", default="tiny/sft.yaml", help="SFT recipe (%(default)s)")
+    parser.add_argument(
+        "--config", default="tiny/sft.yaml", help="recipe of SFT or with pictures (%(default)s)"
+    )
     parser.add_argument("--model", help="model or tokenizer directory in place of the recipe's")
     parser.add_argument("--data", help="chat data in place of the recipe's")
     parser.add_argument("-n", type=int, default=2, help="conversations to show (%(default)s)")
@@ -70,30 +129,31 @@ def main() -> None:
     add_overrides(parser, "data.overlong=drop")
     args, unknown = parser.parse_known_intermixed_args()
     refuse_options(SFTStageConfig, unknown)
-    model = [f"model.init_from={args.model}"] if args.model else []
     path = find_config(Path(args.config), CONFIGS)
-    config = load_config(path, SFTStageConfig, [*args.overrides, *model])
+    schema = SCHEMAS.get(read_yaml(path).get("stage", ""), SFTStageConfig)
+    model = [f"model.init_from={args.model}"] if args.model else []
+    config = load_config(path, schema, [*args.overrides, *model])
+    if not isinstance(config, SFTStageConfig | SeeingStageConfig):
+        raise RecipeError(f"{path}: is a config of {config.stage}, which learns no conversations")
+    if args.data:
+        sources = [config.data.sources[0].model_copy(update={"path": args.data})]
+        data = config.data.model_copy(update={"sources": sources})
+        config = config.model_copy(update={"data": data})
 
     # Only now: these load torch and TRL.
     from data_recipes.common.terminal import Terminal
-    from data_recipes.read.conversations import read_rows, to_conversation
 
-    from .post.masks import ChatTokenizer, MaskAudit
-    from .post.model import load_chat_tokenizer
+    from .post.masks import MaskAudit
 
-    tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
-    tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
-
+    sees = isinstance(config, SeeingStageConfig)
+    tokenizer, found = _seen(config) if sees else _chats(config)
     left_out: Counter[str] = Counter()
     rows: list[Tokens] = []
-    for path in [args.data] if args.data else [s.path for s in config.data.sources]:
-        for where, row in itertools.islice(read_rows(path), config.data.audit_rows):
-            conversation = to_conversation(row, where)
-            found = tokenize.samples(conversation)
-            if isinstance(found, str):
-                left_out[found] += 1
-            else:
-                rows += [tokenize.render(conversation, end) for end in found]
+    for own in found:
+        if isinstance(own, str):
+            left_out[own] += 1
+        else:
+            rows.append(own)
     if not rows:
         raise RecipeError(f"no conversation is left ({dict(left_out)})")
 

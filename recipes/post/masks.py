@@ -141,7 +141,12 @@ class ChatTokenizer:
             return "too_long"
         return ends[fitting : fitting + 1] if self.scores_all_turns else ends[fitting:][::-1]
 
+    def room(self, conversation: Conversation, messages: int) -> int:
+        """Longest text of the first `messages` messages, in tokens."""
+        return self.max_length
+
     def _fits(self, conversation: Conversation, end: int) -> bool:
+        room = self.room(conversation, end)
         try:
             text = self.tokenizer.apply_chat_template(
                 conversation.messages[:end], tools=conversation.tools, tokenize=False
@@ -149,8 +154,8 @@ class ChatTokenizer:
         except (TemplateError, TypeError) as error:
             raise RecipeError(f"{conversation.where}: the chat template says: {error}") from error
         # No token is shorter than a byte, so most conversations need not be tokenised for this.
-        return len(text.encode()) <= self.max_length or (
-            len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) <= self.max_length
+        return len(text.encode()) <= room or (
+            len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) <= room
         )
 
     def __call__(self, conversation: Conversation) -> Tokens | str:

@@ -5,8 +5,8 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ _FEATURES = Features(
         "images": List(Value("string")),
         "language": Value("string"),
         "left_out": Value("string"),
-        "key": Value("int64"),
+        "keys": List(Value("int64")),
     }
 )
 _SPLITS = ("train", "heldout")
@@ -69,6 +69,37 @@ def opened(rows: Dataset) -> Dataset:
     return rows.with_transform(open_all)
 
 
+def pictures_in(messages: list[dict[str, Any]]) -> int:
+    """Count the pictures that messages show."""
+    return sum(part["type"] == "image" for message in messages for part in message["content"])
+
+
+class _PictureChats(ChatTokenizer):
+    """Chats whose pictures, by `fields["sizes"]`, leave less room for text.
+
+    A row that is cut shows fewer pictures, and LLaVA-OneVision gives a lone one more tokens.
+    """
+
+    def __init__(self, processor: Processor, max_length: int) -> None:
+        super().__init__(processor.tokenizer, max_length)
+        self._processor = processor
+
+    def room(self, conversation: Conversation, messages: int) -> int:
+        shown = pictures_in(conversation.messages[:messages])
+        tokens = sum(
+            tokens_of_picture(self._processor, height, width, shown)
+            for width, height in conversation.fields["sizes"][:shown]
+        )
+        return self.max_length - tokens + shown  # of each, one stands in the text
+
+    def samples(self, conversation: Conversation) -> list[int] | str:
+        found = super().samples(conversation)
+        # Where a part of the row is longer than the whole, not all that is shorter in words fits.
+        if isinstance(found, str):
+            return found
+        return [end for end in found if self._fits(conversation, end)]
+
+
 def chat_samples(processor: Processor, length: int) -> Samples:
     """Make what says which answers of a row are learned, as in SFT.
 
@@ -76,18 +107,11 @@ def chat_samples(processor: Processor, length: int) -> Samples:
         processor: of the model.
         length: longest row, in tokens.
     """
-
-    # Text tokens that pictures leave: one tokenizer for each number of them.
-    @lru_cache(maxsize=256)
-    def within(room: int) -> ChatTokenizer:
-        return ChatTokenizer(processor.tokenizer, room)
+    chats = _PictureChats(processor, length)
 
     def samples(conversation: Conversation, pictures: list[Path]) -> list[int] | str:
         sizes = [picture_size(path) for path in pictures]
-        tokens = sum(
-            tokens_of_picture(processor, height, width, len(sizes)) for width, height in sizes
-        )
-        return within(length - tokens + len(sizes)).samples(conversation)
+        return chats.samples(replace(conversation, fields={"sizes": sizes}))
 
     return samples
 
@@ -120,7 +144,7 @@ def build_pictures(
 def _write(config: PictureDataConfig, samples: Samples, settings: str, directory: Path) -> None:
     try:
         rows = Dataset.from_generator(
-            partial(_rows, samples=samples, seed=config.seed),
+            partial(picture_rows, samples=samples, seed=config.seed),
             gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
             features=_FEATURES,
             cache_dir=str(directory / "rows"),
@@ -134,6 +158,8 @@ def _write(config: PictureDataConfig, samples: Samples, settings: str, directory
     if not len(rows):
         counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
         raise RecipeError(f"data.sources: no row is left ({counted})")
+    together = np.array(_together(rows["keys"][:]), dtype=np.int64)
+    rows = rows.remove_columns("keys").add_column("key", together)
     digest = hashlib.sha256(f"{settings}/{config.seed}".encode())
     for name, part in zip(_SPLITS, split(rows, config.heldout_rows, "pictures")):
         digest.update(np.array(part["key"], dtype=np.int64).tobytes())
@@ -146,7 +172,38 @@ def _write(config: PictureDataConfig, samples: Samples, settings: str, directory
     )
 
 
-def _rows(sources: list[dict[str, Any]], samples: Samples, seed: int) -> Iterator[dict[str, Any]]:
+def _together(rows: list[list[int]]) -> list[int]:
+    """Give rows that share a picture, or are linked by others that do, one key: their largest.
+
+    The smallest keys are held out, so the many that are linked are trained on.
+    """
+    above: dict[int, int] = {}
+
+    def top(key: int) -> int:
+        while (next_above := above.get(key, key)) != key:
+            above[key] = above.get(next_above, next_above)
+            key = next_above
+        return key
+
+    for keys in rows:
+        tops = [top(key) for key in keys]
+        above.update(dict.fromkeys(tops, max(tops)))
+    return [top(keys[0]) for keys in rows]
+
+
+def picture_rows(
+    sources: list[dict[str, Any]], samples: Samples, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Yield rows as they are learned, or with why they are left out.
+
+    Args:
+        sources: each a `PictureSource`.
+        samples: says what of a row is learned.
+        seed: of the split, which `keys` decide.
+
+    Raises:
+        RecipeError: a set that cannot be read, or has none of the rows that are asked for.
+    """
     for source in map(PictureSource.model_validate, sources):
         taken = 0
         for row in read_picture_rows(Path(source.path)):
@@ -159,16 +216,18 @@ def _rows(sources: list[dict[str, Any]], samples: Samples, seed: int) -> Iterato
             found = samples(Conversation(row.messages, row.where, None, {}), row.pictures)
             # Pictures decide over held out or not, by what they are and not where: all that is
             # said of one lands on the same side.
-            sizes = [f"{path.name}/{path.stat().st_size}" for path in row.pictures]
-            digest = hashlib.sha256(f"{seed}/{sizes or row.messages}".encode()).digest()
-            shared = {"language": language, "key": int.from_bytes(digest[:8], "little") >> 1}
+            known = [[f"{path.name}/{path.stat().st_size}"] for path in row.pictures]
+            digests = [
+                hashlib.sha256(f"{seed}/{own}".encode()).digest() for own in known or [row.messages]
+            ]
+            keys = [int.from_bytes(digest[:8], "little") >> 1 for digest in digests]
+            shared = {"language": language, "keys": keys}
             if isinstance(found, str):
                 yield {"messages": [], "images": [], "left_out": found, **shared}
                 continue
             for end in found:
                 messages = row.messages[:end]
-                shown = sum(p["type"] == "image" for m in messages for p in m["content"])
-                images = [str(path) for path in row.pictures[:shown]]
+                images = [str(path) for path in row.pictures[: pictures_in(messages)]]
                 yield {"messages": messages, "images": images, "left_out": None, **shared}
         if not taken:
             raise RecipeError(
@@ -186,7 +245,12 @@ def collated(rows: Dataset, collator: Callable[[list[Any]], Any], number: int) -
         number: of rows, at most.
     """
     for place in range(min(number, len(rows))):
-        batch = collator([rows[place]])
-        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
-        assert all(x in (i, IGNORE_INDEX) for i, x in zip(ids, labels))
-        yield Tokens(ids, labels, f"row {place}")
+        yield collate_row(collator, rows[place], f"row {place}")
+
+
+def collate_row(collator: Callable[[list[Any]], Any], row: dict[str, Any], where: str) -> Tokens:
+    """Tokenise a row, its pictures opened, as it is trained on."""
+    batch = collator([row])
+    ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+    assert all(x in (i, IGNORE_INDEX) for i, x in zip(ids, labels))
+    return Tokens(ids, labels, where)

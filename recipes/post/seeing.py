@@ -66,6 +66,26 @@ def _check_shape(shape: TowerShape, found: SiglipVisionConfig, name: str) -> Non
             )
 
 
+def seeing_processor(config: AnyVisionConfig) -> Processor:
+    """Make what turns the pictures and chats of a stage into tensors; no weights are read.
+
+    Raises:
+        RecipeError: no tokenizer or processor, or one of another family.
+    """
+    model_config = config.model
+    tokenizer = _tokenizer(model_config.init_from, model_config.chat_template)
+    if config.stage == "vision_align":
+        return build_processor(
+            tokenizer, vision_config(model_config.tower_shape), model_config.kind
+        )
+    try:
+        processor = load_processor(*split_revision(model_config.init_from))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"model of {config.stage}: {error}") from error
+    processor.tokenizer, processor.chat_template = tokenizer, tokenizer.chat_template
+    return processor
+
+
 def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
     """Put the model together, or load one that is; in fp32, tower frozen.
 
@@ -73,9 +93,9 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
         RecipeError: something that cannot be loaded or does not fit.
     """
     model_config = config.model
-    init_from = model_config.init_from
-    tokenizer = _tokenizer(init_from, model_config.chat_template)
-    name, revision = split_revision(init_from)
+    processor = seeing_processor(config)
+    tokenizer = processor.tokenizer
+    name, revision = split_revision(model_config.init_from)
     try:
         if config.stage == "vision_align":
             language = KORMoForCausalLM.from_pretrained(
@@ -85,10 +105,7 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
             _check_shape(model_config.tower_shape, tower.config, model_config.tower)
             torch.manual_seed(config.data.seed)  # of the projector
             model = build_vision_model(language, tower, tokenizer, model_config.kind)
-            processor = build_processor(tokenizer, tower.config, model_config.kind)
         else:
-            processor = load_processor(name, revision)
-            processor.tokenizer, processor.chat_template = tokenizer, tokenizer.chat_template
             model = AutoModelForImageTextToText.from_pretrained(
                 name, revision=revision, dtype=torch.float32
             )

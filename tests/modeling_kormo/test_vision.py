@@ -116,6 +116,35 @@ def test_pictures_are_seen_in_their_order(tokenizer: PreTrainedTokenizerBase, ki
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", KINDS)
+def test_rows_with_other_numbers_of_pictures_are_read_as_alone(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind
+) -> None:
+    """As they are padded together for training: none, one and two pictures."""
+    model, processor = make(tokenizer, kind)
+    model.set_attn_implementation("sdpa")
+    red, blue, wide = draw("red"), draw("blue"), draw("green", (90, 30))
+
+    def read(*rows: list[Image.Image]) -> torch.Tensor:
+        chats = [
+            [{"role": "user", "content": [{"type": "image", "image": p} for p in shown]
+              + [{"type": "text", "text": "Which colour?"}]}]
+            for shown in rows
+        ]  # fmt: skip
+        inputs = processor.apply_chat_template(
+            chats, tokenize=True, return_dict=True, return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "right"},
+        )  # fmt: skip
+        last = inputs["attention_mask"].sum(1) - 1
+        return model(**inputs).logits[torch.arange(len(rows)), last]
+
+    rows = [[], [wide], [red, blue], [blue], [], [blue, wide]]
+    together = read(*rows)
+    for row, own in zip(rows, together):
+        torch.testing.assert_close(own, read(row)[0], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
 def test_saved_files_load_through_the_auto_classes(
     tokenizer: PreTrainedTokenizerBase, kind: Kind, tmp_path: Path
 ) -> None:

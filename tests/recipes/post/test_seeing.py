@@ -1,7 +1,9 @@
 """The stages that learn to see: what is learned, what stays as it was, what comes out."""
 
+import json
 import re
 import shutil
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,15 +12,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
+from trl.data_utils import prepare_multimodal_messages
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import Conversation
+from data_recipes.read.pictures import open_picture
 from modeling_kormo.export import save_portable
-from modeling_kormo.vision import load_processor, load_vision_tokenizer
+from modeling_kormo.vision import Kind, build_processor, load_processor, load_vision_tokenizer
+from recipes import inspect_masks
 from recipes.command_line import parse_command_line
 from recipes.engine.metrics import read_metrics
 from recipes.post.masks import MaskAudit, Tokens
 from recipes.post.model import load_model
+from recipes.post.pictures import build_pictures, chat_samples
 from recipes.post.seeing import load_seeing
+from recipes.post.vision_config import PictureDataConfig
 from tests.conftest import ROOT, Stage
 from tests.random_model import random_model
 from tests.vision_models import draw, picture_set, random_tower, vision_tokenizer
@@ -167,6 +175,25 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert not _changed(*ends)
 
 
+@pytest.mark.parametrize("stage", ["vision_align", "vision_sft"])
+def test_the_loss_does_not_depend_on_how_a_step_is_split(
+    inputs: Path, aligned: Path, tmp_path: Path, stage: str
+) -> None:
+    lines = []
+    for micro_batch in (4, 1):
+        out, more = tmp_path / str(micro_batch), [f"batch.micro_batch={micro_batch}"]
+        if stage == "vision_align":
+            align(inputs, out, *more).main()
+        else:
+            own = f"model.init_from={aligned}/final"
+            Stage(stage, overrides(inputs, out, own, *more)).main()
+        lines.append([m for m in read_metrics(out) if "loss" in m])
+    whole, split = lines
+    assert len(whole) == 7
+    for key in ("loss", "grad_norm", "masked_label_percent", "tokens"):
+        assert [m[key] for m in split] == pytest.approx([m[key] for m in whole], rel=2e-4), key
+
+
 def test_what_is_refused(inputs: Path, aligned: Path, tmp_path: Path) -> None:
     run = align(inputs, tmp_path / "run")
     with pytest.raises(RecipeError, match="packing: TRL packs no rows with pictures"):
@@ -224,6 +251,85 @@ def test_the_plan_counts_image_tokens_and_memory(capsys: pytest.CaptureFixture[s
     assert "on 128 x H200" in plan and "on 1 x H200" in plan
     Stage("vision_sft", ["--config", str(path / "vision_knowledge.yaml")]).main("--dry-run")
     assert "trained         10,778,132,480" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["llava", "onevision"])
+def test_rows_fit_as_they_are_tokenised_after_they_were_cut(
+    inputs: Path, tmp_path: Path, kind: Kind
+) -> None:
+    """Of two turns with a picture each, the first alone has a lone picture, and so tiles."""
+    tokenizer = load_vision_tokenizer(str(inputs / "text"))
+    processor = build_processor(tokenizer, random_tower().config, kind)
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, colour in zip(paths, ("red", "blue")):
+        draw(colour, (90, 60)).save(path)
+    user = [{"type": "image"}, {"type": "text", "text": "?"}]
+    turns = [("user", user), ("assistant", [{"type": "text", "text": "red"}])] * 2
+    messages = [{"role": role, "content": content} for role, content in turns]
+    conversation = Conversation(messages, "here", None, {})
+    lengths = {
+        end: len(
+            processor.apply_chat_template(
+                prepare_multimodal_messages(
+                    messages[:end], images=[open_picture(p) for p in paths[: end // 2]]
+                ),
+                tokenize=True, return_dict=True, return_tensors="pt",
+                processor_kwargs={"add_special_tokens": False},
+            )["input_ids"][0]
+        )
+        for end in (2, 4)
+    }  # fmt: skip
+    assert (lengths[2] > lengths[4]) == (kind == "onevision")
+    for length in range(min(lengths.values()) - 2, max(lengths.values()) + 3):
+        found = chat_samples(processor, length)(conversation, paths)
+        fitting = [end for end in (2, 4) if lengths[end] <= length]
+        assert found == (fitting or "too_long"), length
+
+
+def test_rows_that_share_a_picture_are_held_out_together(inputs: Path, tmp_path: Path) -> None:
+    names = [f"images/{number:06d}.png" for number in range(24)]
+    shutil.copytree(inputs / "pictures" / "images", tmp_path / "images")
+    # Each alone, and 0 to 5 also beside another: 0, 2, 4 are linked, and 1, 3, 5.
+    shown = [[n] for n in names] + [[names[n], names[n + 2]] for n in range(4)]
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "red"}]}
+    rows = [
+        {
+            "images": own,
+            "messages": [{"role": "user", "content": [{"type": "image"}] * len(own)}, answer],
+            "kind": "object",
+            "language": "en",
+        }
+        for own in shown
+    ]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    source = {"path": str(path), "languages": ["en"], "licence": "CC0"}
+    for seed in range(6):
+        config = PictureDataConfig(sources=[source], heldout_rows=8, seed=seed)
+        every = build_pictures(config, lambda row, _: [len(row.messages)], "", tmp_path / "data")
+        train, heldout = (
+            {p for own in part["images"] for p in own} for part in (every.train, every.heldout)
+        )
+        assert not train & heldout and len(train | heldout) == 24
+        assert 8 <= len(heldout) <= 12
+
+
+def test_masks_show_which_tokens_are_of_pictures_and_which_are_learned(
+    inputs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = align(inputs, tmp_path).overrides
+    config = str(ROOT / "recipes" / "configs" / "tiny" / "vision_align.yaml")
+    monkeypatch.setattr(sys, "argv", ["masks", "--config", config, "-n", "32", *own])
+    inspect_masks.main()
+    out = capsys.readouterr().out
+    for asked, answer in (("Which colour?", "red"), ("무슨 색인가요?", "빨간")):
+        turn = f"<|BOT|>user\n(<image> x 16)\n{asked}<|EOT|>\n<|BOT|>assistant\n"
+        assert f"{turn}<think>\n\n</think>\n\n{{{answer}<|EOT|>}}" in out
+    assert f"{inputs}/pictures/images/000000.png" in out
+    assert re.search(r"of pictures +512\n +learned +0\n", out)
 
 
 def test_a_tower_learns_from_captions(inputs: Path, tmp_path: Path) -> None:
