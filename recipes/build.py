@@ -159,16 +159,37 @@ def parent_config(config: StageConfig) -> KORMoConfig:
     return own
 
 
+def _own_shape(config: StageConfig, growth: Growth | None) -> KORMoConfig:
+    """Config of the weights that a stage starts from, of the shape that the recipe says."""
+    name, wanted = config.model.init_from, config.model.shape.model_dump()
+    try:
+        own = parent_config(config)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"model.init_from {name}: {error}") from error
+    if growth and own.growing:
+        check_grown_so(split_revision(name)[0], growth)
+        own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
+    _check_same("shape", wanted | config.model.norms(), own.to_dict(), name)
+    return own
+
+
+def check_start(config: StageConfig, growth: Growth | None) -> None:
+    """Look at the model that a stage starts from, if it is on this machine; no weights are read.
+
+    Raises:
+        RecipeError: it is none, of another shape, or it lacks the record of new rows or of growth.
+    """
+    if config.model.init_from and Path(config.model.init_from).exists():
+        _own_shape(config, growth)
+        build_unfreezing(config)
+
+
 def _load(
     config: StageConfig, tokenizer: PreTrainedTokenizerBase, growth: Growth | None
 ) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
-    wanted = config.model.shape.model_dump()
+    own = _own_shape(config, growth)
     try:
-        own = parent_config(config)
-        if growth and own.growing:
-            check_grown_so(name, growth)
-            own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
         settings = {
             "dtype": torch.float32,
             "attn_implementation": config.model.attention,
@@ -186,8 +207,6 @@ def _load(
             )
     except (OSError, ValueError) as error:
         raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
-    wanted |= config.model.norms()
-    _check_same("shape", wanted, model.config.to_dict(), config.model.init_from)
     # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
     ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
     _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)

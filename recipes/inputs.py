@@ -138,6 +138,26 @@ def check_parent(init_from: str | None, size: str, stage: str) -> bool:
     return True
 
 
+def describe_parent(init_from: str | None, is_to_be_made: Callable[[], bool]) -> str:
+    """Say in a line of a plan whether the model that a stage starts from is there.
+
+    Args:
+        init_from: of the stage.
+        is_to_be_made: `check_parent` of it; what it raises is said, as a plan does without a model.
+    """
+    state = "there"
+    if init_from is None:
+        return "random weights"
+    if not Path(init_from).exists():
+        state = "not on this machine; the Hub's, if it is no directory"
+    try:
+        if is_to_be_made():
+            state = "not there; trained first, as this size is made here"
+    except RecipeError as error:
+        state = "NOT there: " + " ".join(str(error).removeprefix(f"{init_from}: ").split())
+    return f"{init_from}: {state}"
+
+
 def make_parent(init_from: str, size: str, stage: str) -> None:
     """Train the stage before, in a process of its own (see `check_parent`).
 
@@ -148,11 +168,15 @@ def make_parent(init_from: str, size: str, stage: str) -> None:
     run_stage(f"{stage}.py", size)
 
 
-def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
-    """Have the first rank make what a self-contained stage lacks, while the others wait.
+def _parent(config: StageConfig, rules: StageRules) -> tuple[str | None, str, str]:
+    return config.model.init_from, config.size, rules.parent or STAGES[0]
+
+
+def is_parent_to_be_made(config: StageConfig, rules: StageRules) -> bool:
+    """Say whether the model that a stage of pretraining starts from is still to be trained.
 
     Raises:
-        RecipeError: a stage of real size lacks something; the message has the command.
+        RecipeError: it is missing and nothing here makes it; the message has the command.
     """
     init_from = config.model.init_from
     if rules.expands and not (Path(init_from).exists() or is_hub_id(init_from)):
@@ -160,9 +184,17 @@ def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
             f"{init_from}: model missing; make it with\n"
             f"  kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
         )
-    parent = init_from, config.size, rules.parent or STAGES[0]
+    return check_parent(*_parent(config, rules))
+
+
+def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
+
+    Raises:
+        RecipeError: a stage of real size lacks something; the message has the command.
+    """
     with PartialState().main_process_first():
-        train_parent = check_parent(*parent)
+        train_parent = is_parent_to_be_made(config, rules)
         if missing := _missing_data(config):
             command = f"python -m data_recipes prepare --config {config.data.recipe}"
             _ensure(config, missing[0], "data", _make_data, command)
@@ -173,4 +205,4 @@ def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
             )
             _ensure(config, missing[0], "packing plan", _make_plans, command)
         if train_parent:
-            make_parent(*parent)
+            make_parent(*_parent(config, rules))

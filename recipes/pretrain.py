@@ -29,12 +29,15 @@ def pretrain(rules: StageRules, description: str) -> None:
     from .arguments import check_machine, start_processes, training_arguments
     from .engine.dry_run import plan_report
     from .engine.resume import claim_output, find_checkpoint
-    from .inputs import ensure_inputs
+    from .inputs import describe_parent, ensure_inputs, is_parent_to_be_made
 
     if invocation.dry_run:
         growth = build.growth_of(config)
         shape = growth.new if growth else build.model_config(config, tokenizer=None)
+        build.check_start(config, growth)
         print(plan_report(config, shape, steps))
+        start = describe_parent(config.model.init_from, lambda: is_parent_to_be_made(config, rules))
+        print(f"starts from           {start}")
         return
 
     # Before anything is made or downloaded: can this machine do it, and is the output free?

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Collection
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +30,8 @@ class DirectoryLock(AbstractContextManager):
     Args:
         directory: made if it is not there.
         option: what the user set to choose it (`output_dir`, `--out`); begins the messages.
-        name: of the lock's file.
+        name: of the lock's file. One of another name stands beside what it is for, among files of
+            others, and is removed at the end.
         wait: wait for the other run, for work that is short and that both may do.
 
     Raises:
@@ -42,20 +43,11 @@ class DirectoryLock(AbstractContextManager):
     ) -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            # Not "w", which would wipe out who holds it before it is known that nobody does.
-            self._file: IO[str] = (directory / name).open("a+", encoding="utf-8")
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                self._file.truncate(0)
-                json.dump({"process": os.getpid(), "host": socket.gethostname()}, self._file)
-                self._file.flush()
-            except BlockingIOError as error:
-                holder = _holder(self._file)
-                self._file.close()
-                raise RecipeError(
-                    f"{option} {directory} is in use by {holder}: another run is writing there; "
-                    "wait for it, stop it, or choose another directory"
-                ) from error
+            self._path, self._remove = directory / name, name != LOCK
+            self._file = _take(self._path, option, wait)
+            self._file.truncate(0)
+            json.dump({"process": os.getpid(), "host": socket.gethostname()}, self._file)
+            self._file.flush()
         except OSError as error:
             raise RecipeError(
                 f"{option} {directory}: cannot be written to ({error.strerror}); choose another "
@@ -64,10 +56,36 @@ class DirectoryLock(AbstractContextManager):
 
     def close(self) -> None:
         """Let another run in."""
+        if self._remove and not self._file.closed:
+            self._path.unlink(missing_ok=True)
         self._file.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _take(path: Path, option: str, wait: bool) -> IO[str]:
+    """Open and lock a file; again if whoever held it has removed it meanwhile.
+
+    Raises:
+        RecipeError: another process holds it, and this one is not to wait.
+    """
+    while True:
+        # Not "w", which would wipe out who holds it before it is known that nobody does.
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            with file:
+                holder = _holder(file)
+            raise RecipeError(
+                f"{option} {path.parent} is in use by {holder}: another run is writing there; "
+                "wait for it, stop it, or choose another directory"
+            ) from error
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def _holder(file: IO[str]) -> str:

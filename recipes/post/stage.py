@@ -18,7 +18,7 @@ from ..engine.handover import read_lineage
 from ..engine.numerics import stream_dtype
 from ..engine.resume import find_newest
 from ..engine.schedule import BatchSplit
-from ..inputs import check_parent, make_parent
+from ..inputs import check_parent, describe_parent, make_parent
 from .sft_config import ChatStageConfig
 
 # What computes the same model, to rounding.
@@ -39,6 +39,8 @@ def chat_plan(config: ChatStageConfig) -> str:
     lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
     batch, gpus = config.batch, config.parallelism.gpus
     split, gpu = _split(config, gpus), config.parallelism.gpu
+    parent = config.model.init_from, config.size, _PARENTS[config.stage]
+    lines.append(f"starts from       {describe_parent(parent[0], lambda: check_parent(*parent))}")
     lines.append(
         f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs ({gpu}) x "
         f"{split.micro_batch} windows x {split.accumulation} forward passes x "

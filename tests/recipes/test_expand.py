@@ -130,5 +130,7 @@ def test_what_is_refused(make: Make, small_stage: Make, start: Path, tmp_path: P
     plain = tmp_path / "plain"
     shutil.copytree(start, plain)
     (plain / "lineage.json").unlink()
-    assert "knows of no new rows" in make(out, f"model.init_from={plain}", TURNS).refusal()
+    for how in ((), ("--dry-run",)):
+        unknown = make(out, f"model.init_from={plain}", TURNS).refusal(*how)
+        assert "knows of no new rows" in unknown
     assert not (out / "final").exists()

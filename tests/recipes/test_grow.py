@@ -1,6 +1,7 @@
 """The stage that grows a model, and `kormo grow`, which does it on disk."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,22 @@ def test_what_cannot_grow_is_refused_before_anything_starts(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_looks_at_the_model_that_it_starts_from(
+    make: Make, parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make(tmp_path / "run", *ALL_AT_ONCE)
+    run.main("--dry-run")
+    assert f"starts from           {parent / 'final'}: there\n" in capsys.readouterr().out
+    run.main("--dry-run", f"model.init_from={tmp_path / 'nowhere'}")
+    assert re.search(
+        r"starts from +\S+/nowhere: NOT there: .*correct the path", capsys.readouterr().out
+    )
+    wrong = run.refusal("--dry-run", "model.shape.intermediate_size=96")
+    assert "its shape differs from the recipe's: intermediate_size: 128 instead of 96" in wrong
+    (tmp_path / "empty").mkdir()
+    assert "config.json" in run.refusal("--dry-run", f"model.init_from={tmp_path / 'empty'}")
+
+
 def test_a_parent_without_an_optimizer_is_named(make: Make, parent: Path, tmp_path: Path) -> None:
     shutil.copytree(parent / "final", tmp_path / "alone" / "final")
     start = f"model.init_from={tmp_path / 'alone' / 'final'}"
@@ -218,6 +235,7 @@ def test_on_disk_as_in_memory(
     out = tmp_path / "out"
     grow_command([str(model_dir), str(out), *GROWN, "--shard-gb", "1e-4"])
     assert "differ by up to" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}  # no lock
     assert len(list(model_dir.glob("*.safetensors"))) > 2 < len(list(out.glob("*.safetensors")))
     ids = torch.arange(30)[None]
     with torch.no_grad():

@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,25 @@ def test_the_second_run_is_told_who_holds_the_directory(tmp_path: Path) -> None:
         first.kill()
     with DirectoryLock(out):  # killed, it holds nothing any more
         pass
+
+
+def test_a_lock_beside_other_files_is_removed_and_still_keeps_others_out(tmp_path: Path) -> None:
+    """Also where one waits for a file that its holder then removes, and a third makes anew."""
+    first, name = DirectoryLock(tmp_path, name=".out.lock"), ".out.lock"
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(DirectoryLock, tmp_path, name=name, wait=True)
+        while len(_holders(tmp_path / name)) < 2:
+            time.sleep(0.01)
+        first.close()
+        with second.result(), pytest.raises(RecipeError, match="is in use by process"):
+            DirectoryLock(tmp_path, name=name)
+    assert not list(tmp_path.iterdir())
+    first.close()  # once more changes nothing
+
+
+def _holders(path: Path) -> list[Path]:
+    """This process's open files that are this one."""
+    return [own for own in Path("/proc/self/fd").iterdir() if own.exists() and own.samefile(path)]
 
 
 def test_a_lock_that_a_child_inherited_says_so(tmp_path: Path) -> None:
