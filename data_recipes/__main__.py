@@ -203,6 +203,14 @@ def _pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and stop")
 
 
+def _published_pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "format", choices=("k_mmstar", "k_llava_w", "koffvqa", "llava_bench"), help="of the file"
+    )
+    parser.add_argument("file", type=Path, help="as its authors publish it")
+    parser.add_argument("--out", type=Path, required=True, help="a new directory")
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shards", type=Path)
 
@@ -301,6 +309,11 @@ _COMMANDS: dict[str, tuple[Run, str, Callable[[argparse.ArgumentParser], None]]]
     "corpus": (_run_corpus, "generate the embedded bilingual corpus", _corpus),
     "debian": (_run_debian, "collect real Korean and English text on Debian", _debian),
     "pictures": (_in("pictures.run"), "pictures with questions in several languages", _pictures),
+    "published-pictures": (
+        _in("pictures.published"),
+        "published questions about pictures, as a picture set",
+        _published_pictures,
+    ),
     "verify": (
         _in("prepare.prepare", "verify"),
         "compare shards with the checksums in their manifests",

@@ -75,10 +75,18 @@ def get_answers(how: Answering, questions: list[Question], out: Path) -> Answers
 def _from_file(path: Path, questions: list[Question]) -> Answers:
     answers: Answers = {}
     for where, row in read_rows(str(path)):
-        given = row.get("answers")
-        if not isinstance(given, list) or len(given) != TURNS or "id" not in row:
-            raise RecipeError(f"{where}: a row has an `id` and `answers`, a list of {TURNS} texts")
+        # `answer` is what `kormo eval vision` writes.
+        given = row.get("answers", [row["answer"]] if "answer" in row else None)
+        if not isinstance(given, list) or "id" not in row:
+            raise RecipeError(f"{where}: a row has an `id` and `answers`, a list of texts")
         answers[str(row["id"])] = given
+    for question in questions:
+        count = len(answers.get(question.id, question.turns))
+        if count != len(question.turns):
+            raise RecipeError(
+                f"{path}: {count} answers to question {question.id!r}, which has "
+                f"{len(question.turns)} turns"
+            )
     missing = [q.id for q in questions if q.id not in answers]
     if missing:
         raise RecipeError(
@@ -93,6 +101,11 @@ def _turns(questions: list[Question], answer: Callable[[list[Conversation]], lis
 
     No token of a chat format in a text can end its turn or begin another.
     """
+    if seen := next((q.id for q in questions if len(q.turns) < TURNS), None):
+        raise RecipeError(
+            f"question {seen!r} is about a picture, which nothing here shows to a model: have it "
+            "answered by `kormo eval vision`, and name its answers (JSONL)"
+        )
     answers: Answers = {q.id: [] for q in questions}
     for turn in range(TURNS):
         conversations = []

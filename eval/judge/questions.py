@@ -1,6 +1,7 @@
-"""What a benchmark is made of: two-turn questions, the judge's prompts, and the card's row.
+"""What a benchmark is made of: questions of one or two turns, the judge's prompts, the card's row.
 
-Questions come in the columns of MT-Bench, KoMT-Bench, LogicKor or this project.
+Questions come in the columns of MT-Bench, KoMT-Bench, LogicKor or this project, or as rows of a
+picture set, of which the judge reads the text.
 """
 
 from __future__ import annotations
@@ -30,21 +31,23 @@ class Question:
     Attributes:
         id: of the question.
         category: kind of task.
-        turns: what the user says, two texts.
+        turns: what the user says, one text or two.
         references: a right answer to each turn, or `None`.
+        shows: what the picture shows that is asked about, in words, if that is known.
     """
 
     id: str
     category: str
     turns: list[str]
     references: list[str | None]
+    shows: str | None = None
 
 
 def load_questions(path: Path) -> list[Question]:
     """Read the questions of a JSONL or Parquet file.
 
     Raises:
-        RecipeError: no questions, a row without id, category or two turns, or an id twice.
+        RecipeError: no questions, a row without id, category or turns, or an id twice.
     """
     questions = [_question(where, row) for where, row in read_rows(str(path))]
     if not questions:
@@ -66,7 +69,24 @@ def _one(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
     )
 
 
+def _of_picture(where: str, row: dict[str, Any]) -> Question:
+    """Read a row of a picture set: the last question, with what was said before it, is one turn."""
+    try:
+        texts = [
+            "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
+            for message in row["messages"]
+        ]
+        *asked, answer = texts
+        return Question(
+            str(row["id"]), row["kind"], ["\n".join(asked)], [answer or None], row.get("shows")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"{where}: not a row of a picture set ({error!r})") from error
+
+
 def _question(where: str, row: dict[str, Any]) -> Question:
+    if "images" in row and "messages" in row:
+        return _of_picture(where, row)
     turns = _one(where, row, _TURNS)
     if not isinstance(turns, list) or len(turns) < TURNS:
         raise RecipeError(f"{where}: a question has a list of {TURNS} turns")

@@ -59,7 +59,7 @@ def load_single(path: Path) -> Prompt:
     Raises:
         RecipeError: it is none.
     """
-    return Prompt(path, _HERE, {"exchanges"}, frozenset({"turn", "reference"}))
+    return Prompt(path, _HERE, {"exchanges"}, frozenset({"turn", "reference", "shows"}))
 
 
 def load_pairwise(path: Path) -> Prompt:
@@ -68,7 +68,8 @@ def load_pairwise(path: Path) -> Prompt:
     Raises:
         RecipeError: it is none.
     """
-    return Prompt(path, _HERE, {"answers_a", "answers_b"}, frozenset({"questions", "references"}))
+    optional = frozenset({"questions", "references", "shows"})
+    return Prompt(path, _HERE, {"answers_a", "answers_b"}, optional)
 
 
 def single(prompt: Prompt, question: Question, answers: list[str]) -> list[Judgement]:
@@ -83,6 +84,7 @@ def single(prompt: Prompt, question: Question, answers: list[str]) -> list[Judge
                 turn=turn,
                 exchanges=list(zip(turns[:turn], answers[:turn])),
                 reference=question.references[turn - 1],
+                shows=question.shows,
             ),
         )
         for turn in range(1, len(turns) + 1)
@@ -102,6 +104,7 @@ def pairwise(
             prompt.render(
                 questions=turns,
                 references=question.references,
+                shows=question.shows,
                 answers_a=first,
                 answers_b=second,
             ),

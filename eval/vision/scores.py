@@ -15,9 +15,19 @@ BLIND = ("blank", "swapped", "question only")
 Answers = dict[str, dict[str, str]]  # by what was shown, then by id
 
 
+# An option's letter that an answer begins with (MMStar's rule; here it stands alone).
+_OPTION = re.compile(r"(?:option |the answer is )?\(?([a-z])(?![a-z])", re.I)
+LETTER = "letter"
+
+
 def is_right(item: Item, answer: str) -> bool:
-    """Compare an answer with all that is right; of yes and no the first word decides."""
+    """Compare an answer with all that is right; of yes and no the first word decides.
+
+    Where the letter of an option is asked for (`ask`), the one that the answer begins with does.
+    """
     given = _first_word(answer) if item.truth is not None else normalise(answer)
+    if item.ask == LETTER and (option := _OPTION.match(answer.strip())):
+        given = normalise(option[1])
     return given in {normalise(right) for right in item.answers}
 
 

@@ -206,6 +206,35 @@ def test_a_comparison_counts_only_what_survives_the_swap(
     assert biased["places_disagree"] == 10 and biased["win_share_of_decided"] is None
 
 
+def test_answers_about_pictures_are_compared_by_what_the_pictures_show(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Two models' answers, as `kormo eval vision` keeps them, to the rows of a picture set."""
+    parts = [{"type": "image"}, {"type": "text", "text": "Which colour?"}]
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "red, the REFERENCE"}]}
+    row = {"images": ["a.png"], "messages": [{"role": "user", "content": parts}, answer]}
+    rows = [row | {"id": n, "kind": "object", "shows": f"All of {n} is red."} for n in range(3)]
+    files = {"set": rows}
+    for name, said in (("ours", "It is red."), ("theirs", "It is blue.")):
+        files[name] = [{"id": str(n), "answer": said} for n in range(3)]
+    for name, own in files.items():
+        text = "".join(json.dumps(line) + "\n" for line in own)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+    def prefer(prompt: str) -> str:
+        assert "Which colour?" in prompt and "REFERENCE" in prompt and "is red." in prompt
+        return f"Winner: {'A' if prompt.index('It is red') < prompt.index('It is blue') else 'B'}"
+
+    server = serve(prefer)
+    own = ["--set", "mt_bench_style", "--questions", str(tmp_path / "set.jsonl")]
+    own += ["--against", str(tmp_path / "theirs.jsonl")]
+    judge(monkeypatch, *command(server, tmp_path / "ours.jsonl", tmp_path / "out", *own))
+    assert "wins 3, losses 0, ties 0 of 3 questions" in capsys.readouterr().out
+    # No model that reads text alone answers them.
+    with pytest.raises(RecipeError, match="answered by `kormo eval vision`"):
+        judge(monkeypatch, *command(server, server.url, tmp_path / "b", *own, "--model-name", "x"))
+
+
 def test_killed_and_started_again(serve: Serve, answers: Any, tmp_path: Path) -> None:
     answered = threading.Event()
 

@@ -180,6 +180,16 @@ def test_answers_are_compared_without_case_and_punctuation() -> None:
     ]  # fmt: skip
 
 
+def test_the_letter_of_an_option_is_what_an_answer_begins_with() -> None:
+    item = Item("a", "s", "a", "perception", "ko", (), [], "?", ("B",), None, "letter")
+    for text in ("B", "b.", " (B) 달", "B입니다.", "Option B", "The answer is B: the moon"):
+        assert is_right(item, text), text
+    for text in ("A", "(A) B", "Because of the moon", "달, B", ""):
+        assert not is_right(item, text), text
+    plain = Item("a", "s", "a", "object", "en", (), [], "?", ("B",), None)
+    assert not is_right(plain, "B: the moon")
+
+
 def test_a_small_model_that_sees_is_asked(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

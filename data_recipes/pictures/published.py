@@ -1,0 +1,152 @@
+"""Published questions about pictures that a user has fetched, as rows of a picture set.
+
+The names of their columns are those of the data cards and of public code that reads them; the files
+themselves were never seen here. What has one right answer becomes questions of `kormo eval vision`.
+Others have a reference, which a judge is shown beside the answers of models (`kormo eval judge`).
+
+    k_mmstar     NCSOFT/K-MMStar: Parquet; the options stand in the question, `answer` is a letter
+    k_llava_w    NCSOFT/K-LLaVA-W: Parquet; `caption` says what the picture shows
+    koffvqa      maum-ai/KOFFVQA_Data: TSV; `answer` holds criteria, pictures are Base64
+    llava_bench  liuhaotian/llava-bench-in-the-wild: questions.jsonl, and beside it
+                 answers_gpt4.jsonl, context.jsonl and images/
+"""
+
+import argparse
+import base64
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..common.errors import RecipeError
+from ..common.files import open_staged, staged_folder
+from ..read.conversations import read_rows
+from ..read.pictures import open_picture
+
+_Rows = Iterator[tuple[str, dict[str, Any]]]
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class _Format:
+    """Columns of a set.
+
+    Attributes:
+        language: of its questions.
+        rows: reads its file.
+        id: column of what names a question.
+        question: of its text.
+        answer: of what is right, or of a reference.
+        kind: of the kind of question.
+        shows: of what the picture shows, in words.
+        letter: whether the answer is the letter of an option.
+    """
+
+    language: str
+    rows: Callable[[Path], _Rows]
+    id: str
+    question: str
+    answer: str
+    kind: str = "category"
+    shows: str | None = None
+    letter: bool = False
+
+
+def _columns(path: Path) -> _Rows:
+    return read_rows(str(path))
+
+
+def _table(path: Path) -> _Rows:
+    csv.field_size_limit(sys.maxsize)  # of pictures
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file, delimiter="\t"), 2):
+                yield f"{path}:{number}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecipeError(f"{path}: cannot be read as a table ({error})") from error
+
+
+def _bench(path: Path) -> _Rows:
+    """Read questions with what stands about them in the files beside."""
+    beside = {
+        name: {str(row[key]): row for _, row in read_rows(str(path.with_name(f"{name}.jsonl")))}
+        for name, key in (("answers_gpt4", "question_id"), ("context", "image"))
+    }
+    for where, row in read_rows(str(path)):
+        known = {
+            "reference": beside["answers_gpt4"].get(str(row.get("question_id")), {}).get("text"),
+            "caption": beside["context"].get(str(row.get("image")), {}).get("caption"),
+            "image": path.parent / "images" / str(row.get("image")),
+        }
+        yield where, row | known
+
+
+FORMATS = {
+    "k_mmstar": _Format("ko", _columns, "index", "question", "answer", letter=True),
+    "k_llava_w": _Format("ko", _columns, "question_id", "question", "gpt_answer", shows="caption"),
+    "koffvqa": _Format("ko", _table, "index", "question", "answer"),
+    "llava_bench": _Format("en", _bench, "question_id", "text", "reference", shows="caption"),
+}
+
+
+def _picture(value: Any) -> bytes:
+    """Bytes of a picture: a file, Base64, or what Parquet holds of an image."""
+    if isinstance(value, Path):
+        return value.read_bytes()
+    if isinstance(value, str):
+        return base64.b64decode(value, validate=True)
+    return value["bytes"]
+
+
+def convert(form: str, path: Path, out: Path) -> int:
+    """Write a picture set of one split, `test`; return the number of its rows.
+
+    Raises:
+        RecipeError: a file that is not of the form, or a picture that is none.
+    """
+    own = FORMATS[form]
+    seen: set[str] = set()
+    with staged_folder(out) as folder, open_staged(folder / f"{SPLIT}.jsonl") as file:
+        (folder / "images").mkdir()
+        for where, row in own.rows(path):
+            try:
+                name = str(row[own.id])
+                picture = folder / "images" / f"{len(seen):06d}"
+                picture.write_bytes(_picture(row["image"]))
+                question, answer = row[own.question].strip(), row[own.answer].strip()
+                kind, shows = str(row[own.kind]), row[own.shows] if own.shows else None
+            except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+                raise RecipeError(
+                    f"{where}: not a row of {form} ({type(error).__name__}: {error})"
+                ) from error
+            if name in seen:
+                raise RecipeError(f"{where}: question {name} is there twice")
+            seen.add(name)
+            open_picture(picture)
+            user = [{"type": "image"}, {"type": "text", "text": question}]
+            written = {
+                "id": name,
+                "images": [f"images/{picture.name}"],
+                "messages": [
+                    {"role": "user", "content": user},
+                    {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+                ],
+                "kind": kind,
+                "language": own.language,
+            }
+            written |= {"ask": "letter", "answers": [answer]} if own.letter else {}
+            written |= {"shows": shows} if shows else {}
+            file.write(json.dumps(written, ensure_ascii=False) + "\n")
+        if not seen:
+            raise RecipeError(f"{path}: no questions in it")
+    return len(seen)
+
+
+def run(args: argparse.Namespace) -> None:
+    """The command."""
+    if args.out.exists():
+        raise RecipeError(f"--out {args.out}: is there already; choose another directory")
+    print(f"{args.out}: {convert(args.format, args.file, args.out):,} questions")

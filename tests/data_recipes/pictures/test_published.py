@@ -1,0 +1,109 @@
+"""Published sets by hand, in the columns of their cards: to rows that `kormo eval vision` reads."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from data_recipes.__main__ import main
+from data_recipes.common.errors import RecipeError
+from data_recipes.pictures.published import convert
+from data_recipes.read.pictures import open_picture, read_picture_rows
+
+
+def _png(colour: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 6), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _parquet(path: Path, rows: list[dict]) -> Path:
+    pictured = [row | {"image": {"bytes": row["image"], "path": "x.png"}} for row in rows]
+    pq.write_table(pa.Table.from_pylist(pictured), path)
+    return path
+
+
+def _written(form: str, path: Path, out: Path) -> list:
+    assert convert(form, path, out) == 2
+    rows = list(read_picture_rows(out / "test.jsonl"))
+    colours = [open_picture(row.pictures[0]).getpixel((0, 0)) for row in rows]
+    assert colours == [(255, 0, 0), (0, 0, 255)]
+    return rows
+
+
+def test_k_mmstar(tmp_path: Path) -> None:
+    rows = [
+        {"index": n, "question": f"무엇인가요?\n옵션: A: 별, B: 달 {n}", "image": _png(colour),
+         "answer": letter, "category": "coarse perception", "l2_category": "scene"}
+        for n, (colour, letter) in enumerate((("red", "A"), ("blue", "B")))
+    ]  # fmt: skip
+    first, second = _written("k_mmstar", _parquet(tmp_path / "t.parquet", rows), tmp_path / "out")
+    assert first.fields == {
+        "id": "0", "kind": "coarse perception", "language": "ko", "ask": "letter", "answers": ["A"],
+    }  # fmt: skip
+    assert second.messages[0]["content"] == [
+        {"type": "image"}, {"type": "text", "text": "무엇인가요?\n옵션: A: 별, B: 달 1"},
+    ]  # fmt: skip
+
+
+def test_k_llava_w(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": n, "question": "이곳은?", "image": _png(colour), "caption": f"사진 {n}",
+         "gpt_answer": "하와이입니다.", "category": "conv", "image_id": f"{n:03d}.png"}
+        for n, colour in enumerate(("red", "blue"))
+    ]  # fmt: skip
+    _, row = _written("k_llava_w", _parquet(tmp_path / "t.parquet", rows), tmp_path / "out")
+    assert row.fields == {"id": "1", "kind": "conv", "language": "ko", "shows": "사진 1"}
+    assert row.messages[1]["content"] == [{"type": "text", "text": "하와이입니다."}]
+
+
+def test_koffvqa(tmp_path: Path) -> None:
+    lines = ["index\tquestion\tanswer\tcategory\timage"]
+    for n, colour in enumerate(("red", "blue")):
+        picture = base64.b64encode(_png(colour)).decode()
+        lines.append(f'{n}\t몇 개인가요?\t"- 5점: 둘\n- 5점: 한국어"\t객체\t{picture}')
+    path = tmp_path / "KOFFVQA.tsv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    row, _ = _written("koffvqa", path, tmp_path / "out")
+    assert row.fields == {"id": "0", "kind": "객체", "language": "ko"}
+    assert row.messages[1]["content"][0]["text"] == "- 5점: 둘\n- 5점: 한국어"
+
+
+def test_llava_bench(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    tables: dict[str, list[dict]] = {"questions": [], "answers_gpt4": [], "context": []}
+    for n, colour in enumerate(("red", "blue")):
+        (tmp_path / "images" / f"{n}.jpg").write_bytes(_png(colour))
+        asked = {"question_id": n, "image": f"{n}.jpg", "text": "What?", "category": "conv"}
+        tables["questions"].append(asked)
+        tables["answers_gpt4"].append({"question_id": n, "text": f"A {colour} square."})
+        tables["context"].append({"id": n, "image": f"{n}.jpg", "caption": f"All {colour}."})
+    for name, rows in tables.items():
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    _, row = _written("llava_bench", tmp_path / "questions.jsonl", tmp_path / "out")
+    assert row.fields == {"id": "1", "kind": "conv", "language": "en", "shows": "All blue."}
+    assert row.messages[1]["content"][0]["text"] == "A blue square."
+    # A question without a reference is named.
+    (tmp_path / "answers_gpt4.jsonl").write_text('{"question_id": 0, "text": "A."}\n')
+    with pytest.raises(RecipeError, match=r"questions.jsonl:2: not a row of llava_bench"):
+        convert("llava_bench", tmp_path / "questions.jsonl", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_is_no_such_file_ends_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("index\tquestion\n1\tWhat?\n", encoding="utf-8")
+    command = ["published-pictures", "koffvqa", str(path), "--out"]
+    with pytest.raises(SystemExit, match="t.tsv:2: not a row of koffvqa"):
+        main([*command, str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="is there already"):
+        main([*command, str(tmp_path)])
+    path.write_text("index\tquestion\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="no questions in it"):
+        main([*command, str(tmp_path / "out")])
