@@ -154,19 +154,18 @@ def test_arm_gold_gets_the_row_s_own_fact(folder: Path) -> None:
 
 
 def test_of_several_ways_one_that_leads_to_the_end_is_taken() -> None:
-    names = {name: {"ko": (name,), "en": (name,)} for name in ("land", "a", "b", "family")}
-    facts = (("land", "/r/speaks", "a"), ("land", "/r/speaks", "b"), ("b", "family", "family"))
+    names = {name: {"ko": (name,), "en": (name,)} for name in ("land", "a", "b", "kin")}
+    facts = (("land", "/r/speaks", "a"), ("land", "/r/speaks", "b"), ("b", "/r/of", "kin"))
     graph = Graph.of((Triple(*fact) for fact in facts), names)
+    path = "/r/speaks//r/of"
     slots = make_slots(
-        ["land"], ["name", "/r/speaks", "/r/speaks/family"],
-        graph.entities, graph.relations, graph.way,
-    )  # fmt: skip
-    a, b, family, land = range(4)
-    speaks, of = 4, 5
-    assert slots == [[[land, 6, 6, 6, 6], [land, speaks, a, 6, 6], [land, speaks, b, of, family]]]
-    assert teller(graph)("land", "/r/speaks/family", "en") == (
-        "land, /r/speaks: b. b, family: family."
+        ["land"], ["name", "/r/speaks", path], graph.entities, graph.relations, graph.way
     )
+    a, b, kin, land, of, speaks, no = range(7)
+    assert slots == [
+        [[land, no, no, no, no], [land, speaks, a, no, no], [land, speaks, b, of, kin]]
+    ]
+    assert teller(graph)("land", path, "en") == "land, /r/speaks: b. b, /r/of: kin."
 
 
 @pytest.mark.parametrize("arm", ["none", "text", "tokens", "gold", "classifier"])
