@@ -190,7 +190,8 @@ def test_a_plan_looks_at_the_model_that_it_starts_from(
     wrong = run.refusal("--dry-run", "model.shape.intermediate_size=96")
     assert "its shape differs from the recipe's: intermediate_size: 128 instead of 96" in wrong
     (tmp_path / "empty").mkdir()
-    assert "config.json" in run.refusal("--dry-run", f"model.init_from={tmp_path / 'empty'}")
+    empty = run.refusal("--dry-run", f"model.init_from={tmp_path / 'empty'}")
+    assert "empty: model_type None: only KORMo" in empty
 
 
 def test_a_parent_without_an_optimizer_is_named(make: Make, parent: Path, tmp_path: Path) -> None:
