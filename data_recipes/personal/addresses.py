@@ -54,7 +54,7 @@ _STREET = (
 _UNIT = r"(?:,?[ ](?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|#)\.?[ ]?#?[0-9A-Za-z-]{1,6})?"
 # The trigger of an English address, and what it can be: a house and a street, or a romanised road.
 _HOUSE = re.compile(
-    r"(?<![0-9A-Za-z_.:/-])[1-9][0-9]{0,5}[A-Za-z]?(?:-[0-9]{1,4})?(?=,?[ ][A-Z0-9])"
+    r"[1-9](?<![0-9A-Za-z_.:/-][1-9])[0-9]{0,5}[A-Za-z]?(?:-[0-9]{1,4})?(?=,?[ ][A-Z0-9])"
 )
 _ENGLISH = re.compile(
     r"[0-9]+[A-Za-z]?(?:-[0-9]+)?,?[ ](?:"

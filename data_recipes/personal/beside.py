@@ -53,6 +53,8 @@ BANK_BEHIND = re.compile(
     r"|농협|새마을금고|우체국|신협|수협|예금주)",
     re.IGNORECASE,
 )
+# Nothing but marks since another number or line: no word can stand there.
+_NO_WORD = re.compile(r"[0-9\n][^\w☎☏📞📱]{0,8}\Z")
 _MARKS = "|\t,"
 # A table is followed up no farther than this; longer lines are data, longer cells no headings.
 _TABLE, _LINE, _HEADING = 4_000, 1_000, 40
@@ -78,16 +80,17 @@ def _top(text: str, start: int, mark: str, marks: int) -> str:
     return top
 
 
-def heading(text: str, found: re.Match[str]) -> str:
+@lru_cache(maxsize=1)
+def _heading(text: str, begin: int, end: int) -> str:
     """Return the heading of the column in which a number stands alone; "" if it is in no table."""
-    first, last = max(0, found.start() - _LINE), min(len(text), found.end() + _LINE)
-    start = text.rfind("\n", first, found.start()) + 1
-    behind = text.find("\n", found.end(), last)
+    first, last = max(0, begin - _LINE), min(len(text), end + _LINE)
+    start = text.rfind("\n", first, begin) + 1
+    behind = text.find("\n", end, last)
     if not start and first or behind < 0 and last < len(text):
         return ""
     behind = last if behind < 0 else behind
-    left = text[start : found.start()].rstrip(" ")
-    right = text[found.end() : behind].lstrip(" ")
+    left = text[start:begin].rstrip(" ")
+    right = text[end:behind].lstrip(" ")
     mark = left[-1:] or right[:1]
     if not mark or mark not in _MARKS or right and right[0] != mark:
         return ""
@@ -99,7 +102,8 @@ def heading(text: str, found: re.Match[str]) -> str:
 
 def says(words: re.Pattern[str], text: str, found: re.Match[str]) -> bool:
     """Whether the words before a number, or the heading of its column, say what it is."""
-    if words.search(before(text, found)):
+    near = before(text, found)
+    if not _NO_WORD.search(near, max(0, len(near) - 9)) and words.search(near):
         return True
-    top = heading(text, found)
+    top = _heading(text, *found.span())
     return bool(top and words.search(top))

@@ -2,6 +2,7 @@
 
 import calendar
 import re
+from operator import mul
 
 # Weights of the twelve digits before the check digit of a resident's number.
 _RESIDENT = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
@@ -56,7 +57,7 @@ def is_business(digits: str) -> bool:
     """Whether 10 digits are a Korean business registration number."""
     if not digits.strip("0") or digits[:3] < "101":
         return False
-    total = sum(w * int(d) for w, d in zip(_BUSINESS, digits)) + int(digits[8]) * 5 // 10
+    total = sum(map(mul, _BUSINESS, map(int, digits))) + int(digits[8]) * 5 // 10
     return (10 - total % 10) % 10 == int(digits[9])
 
 

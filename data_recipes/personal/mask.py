@@ -7,6 +7,7 @@ data could be somebody's; zeros are nobody's: no number of these kinds begins wi
 """
 
 import re
+import string
 from collections import Counter
 from collections.abc import Iterable
 
@@ -17,7 +18,10 @@ from .numbers import find_numbers
 
 _WIDE = re.compile("[０-９]")
 _TO_ASCII = {0xFF10 + i: 0x30 + i for i in range(10)}
-_CHARACTER = re.compile(r"(?P<digit>[0-9０-９])|(?P<capital>[A-Z])|(?P<small>[a-z])|[가-힣]")
+_BLANK = dict.fromkeys(map(ord, string.ascii_uppercase), "X")
+_BLANK |= dict.fromkeys(map(ord, string.ascii_lowercase), "x")
+_BLANK |= dict.fromkeys([*range(0x30, 0x3A), *_TO_ASCII], "0")
+_BLANK |= dict.fromkeys(range(ord("가"), ord("힣") + 1), "○")
 # Of an address, what stays: the kind of a road, a building's part, the marks of a post box.
 _KEPT = re.compile(
     r"(?:대로|로|길|번길|번지|읍|면|동|리|가|호|층|지하|아파트|빌라|빌딩|타워|오피스텔)(?![가-힣])"
@@ -51,22 +55,14 @@ def find(text: str, kinds: Iterable[Kind] = KINDS) -> list[tuple[int, int, Kind]
     return apart
 
 
-def _blank(match: re.Match[str]) -> str:
-    if match["digit"]:
-        return "0"
-    if match["capital"]:
-        return "X"
-    return "x" if match["small"] else "○"
-
-
 def _placeholder(text: str, kind: Kind) -> str:
     if kind != "address":
-        return _CHARACTER.sub(_blank, text)
+        return text.translate(_BLANK)
     parts, at = [], 0
     for kept in _KEPT.finditer(text):
-        parts += [_CHARACTER.sub(_blank, text[at : kept.start()]), kept[0]]
+        parts += [text[at : kept.start()].translate(_BLANK), kept[0]]
         at = kept.end()
-    return "".join([*parts, _CHARACTER.sub(_blank, text[at:])])
+    return "".join([*parts, text[at:].translate(_BLANK)])
 
 
 def mask(text: str, kinds: Iterable[Kind] = KINDS) -> tuple[str, Counter[Kind]]:

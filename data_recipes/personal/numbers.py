@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from .beside import (
     BANK_BEHIND,
@@ -75,6 +76,7 @@ _TELEPHONE = re.compile(
 )
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
+_ACCOUNT_WORD = re.compile("account|acct|a/c|계좌", re.IGNORECASE)
 _GROUP = re.compile(r"[0-9]{3,6}[ ]\Z")
 _BEHIND = 24
 # A path, query or assignment goes on with digits that are nobody's number.
@@ -120,11 +122,12 @@ def _business(text: str, found: re.Match[str], digits: str) -> Kind | None:
 def _account(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not 8 <= len(digits) <= 16 or not digits.strip("0"):
         return None
-    if len(digits) >= 10 or re.search(r"(?i)(?:account|acct|a/c|계좌)", before(text, found)):
+    if len(digits) >= 10 or _ACCOUNT_WORD.search(before(text, found)):
         if says(SAYS_ACCOUNT, text, found):
             return "account"
-    behind = text[found.end() : found.end() + _BEHIND]
-    return "account" if len(digits) >= 10 and BANK_BEHIND.match(behind) else None
+    if len(digits) >= 10 and BANK_BEHIND.match(text, found.end(), found.end() + _BEHIND):
+        return "account"
+    return None
 
 
 def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
@@ -148,14 +151,24 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
 
 
 _Decide = Callable[[str, re.Match[str], str], Kind | None]
-# In this order: of two that overlap, the first stays.
-_SHAPES: tuple[tuple[re.Pattern[str], _Decide, tuple[Kind, ...]], ...] = (
-    (_RESIDENT, _resident, ("resident number", "alien number")),
-    (_CARD, _card, ("card",)),
-    (_BUSINESS, _business, ("business number",)),
-    (_TELEPHONE, _telephone, ("telephone",)),
-    (_ACCOUNT, _account, ("account",)),
+# In this order: of two that overlap, the first stays. Behind each, how many digits it has.
+_SHAPES: tuple[tuple[re.Pattern[str], _Decide, tuple[Kind, ...], range], ...] = (
+    (_RESIDENT, _resident, ("resident number", "alien number"), range(13, 14)),
+    (_CARD, _card, ("card",), range(14, 20)),
+    (_BUSINESS, _business, ("business number",), range(10, 11)),
+    (_TELEPHONE, _telephone, ("telephone",), range(9, 18)),
+    (_ACCOUNT, _account, ("account",), range(8, 17)),
 )
+_LONGEST = 19
+_Shapes = list[tuple[re.Pattern[str], _Decide]]
+
+
+@lru_cache
+def _shapes_of(kinds: frozenset[Kind]) -> tuple[_Shapes, list[_Shapes]]:
+    """Return the shapes of some kinds; and of these, by length, what bare digits can be."""
+    own = [shape for shape in _SHAPES if kinds.intersection(shape[2])]
+    plain = [[shape[:2] for shape in own if n in shape[3]] for n in range(_LONGEST + 1)]
+    return [shape[:2] for shape in own], plain
 
 
 def find_numbers(text: str, kinds: frozenset[Kind]) -> Iterator[tuple[int, int, Kind]]:
@@ -165,9 +178,17 @@ def find_numbers(text: str, kinds: frozenset[Kind]) -> Iterator[tuple[int, int, 
         text: with ASCII digits.
         kinds: which.
     """
-    shapes = [(p, decide) for p, decide, own in _SHAPES if kinds.intersection(own)]
+    all_shapes, plain = _shapes_of(kinds)
     for run in RUN.finditer(text):
-        if _DATE.fullmatch(run[0]):
+        digits = run[0]
+        shapes = all_shapes
+        if digits.isdigit():
+            if len(digits) > _LONGEST:
+                continue
+            shapes = plain[len(digits)]
+        elif _DATE.fullmatch(digits):
+            continue
+        if not shapes:
             continue
         taken: list[tuple[int, int]] = []
         # With what may belong to a number and is no digit: "+", "(".
