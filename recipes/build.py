@@ -329,7 +329,7 @@ def build_trainer(
         collator=build_collator(config, rules, tokenizer),
         unfreezing=build_unfreezing(config),
     )
-    if config.model.init_from is None:
+    if config.model.init_from is None and trainer.is_world_process_zero():
         trainer.initial_weights = initial_digests(model)
     add_quick_eval(trainer, config, tokenizer)
     if growth := growth_of(config):

@@ -1,6 +1,8 @@
 """Fixtures that more than one room needs: a small data set, and ways to start a stage."""
 
 import importlib
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,6 +135,19 @@ def small_stage(data_dir: Path) -> Callable[..., Stage]:
         return Stage(script, [*SMALL, *paths, *extra])
 
     return make
+
+
+def other_modes(directory: Path) -> list[str]:
+    """List what lies below a directory with another mode than this process's umask gives."""
+    os.umask(umask := os.umask(0))
+    found = []
+    for path in directory.rglob("*"):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            plain = 0o777 if stat.S_ISDIR(mode) else 0o666
+            if stat.S_IMODE(mode) != plain & ~umask:
+                found.append(f"{path.relative_to(directory)}: {stat.S_IMODE(mode):o}")
+    return found
 
 
 @pytest.fixture(autouse=True)

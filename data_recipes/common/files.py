@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,8 +66,11 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _flush_to_disk(path: Path) -> None:
+def _flush_to_disk(path: Path, readable: int = 0) -> None:
     with path.open("rb") as handle:
+        mode = os.fstat(handle.fileno()).st_mode
+        if mode | readable != mode:
+            os.fchmod(handle.fileno(), stat.S_IMODE(mode | readable))
         os.fsync(handle.fileno())
 
 
@@ -86,11 +90,16 @@ def publish(staged: Path, final: Path) -> None:
     """Flush a staged file or folder to the disk, then give it its name.
 
     What bears the name already is replaced; a folder is renamed before it is removed, so that a
-    deletion that is cut short never leaves half of it under its name.
+    deletion that is cut short never leaves half of it under its name. Whoever the umask lets into
+    a folder can read its files: safetensors writes them for their owner alone.
     """
-    for path in staged.rglob("*") if staged.is_dir() else (staged,):
-        if path.is_file():
-            _flush_to_disk(path)
+    if staged.is_dir():
+        readable = staged.stat().st_mode & 0o666
+        for path in staged.rglob("*"):
+            if path.is_file():
+                _flush_to_disk(path, readable)
+    else:
+        _flush_to_disk(staged)
     if final.is_dir():
         old = final.with_name(final.name + ".old")
         _remove(old)

@@ -13,7 +13,7 @@ from recipes import verify
 from recipes.engine.energy import EnergyMeter
 from recipes.engine.run_inputs import REPRODUCE
 from recipes.engine.verdict import Comparison, compare_steps, judge
-from tests.conftest import Stage
+from tests.conftest import Stage, other_modes
 
 Make = Callable[..., Stage]
 FAST = ["logging.eval_every_tokens=1_024_000", "logging.save_every_tokens=4096"]
@@ -56,6 +56,10 @@ def test_the_same_machine_gives_the_same_bits(
     assert lines[-1] == "bit-equal: 12 losses and 3 hashes of all weights are the same"
     assert status == 0
     assert any(line.startswith("steps 1 to 8: bit-equal") for line in lines)
+
+
+def test_colleagues_can_read_a_run(made: Path) -> None:
+    assert not other_modes(made)
 
 
 def test_the_record_says_what_was_computed_and_with_what(made: Path) -> None:
@@ -124,6 +128,16 @@ def test_other_losses_are_told_from_rounding(
     lines, status = verified(run, capsys)
     assert status == 1 and lines[-1].startswith("different, first at step 5; beyond the bound")
     assert "at step 6" in lines[-1]
+
+
+def test_a_window_that_cannot_be_replayed_is_no_success(
+    made: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made / "run", run, ignore=shutil.ignore_patterns("checkpoint-4"))
+    lines, status = verified(run, capsys)
+    assert status == 1 and "a later window: not replayed, no whole checkpoint" in lines[-2]
+    assert lines[-1].startswith("incomplete: ") and "the other is bit-equal: 8 losses" in lines[-1]
 
 
 def test_another_machine_is_named(
