@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -74,6 +74,30 @@ def check_repository(repo: str) -> None:
         raise RecipeError(f"{repo}: name the owner too, as in OWNER/NAME")
 
 
+def name_repository(card: str, repo: str, revision: str | None) -> str:
+    """Return a model card whose usage text loads from the Hub, not from the card's own directory.
+
+    Args:
+        card: as `recipes/engine/handover.py` writes it.
+        repo: `OWNER/NAME`.
+        revision: branch that it goes to; `None` is `main`.
+    """
+    card = re.sub(r'^# "\." is this directory.*\n', "", card, flags=re.M)
+    place = f'"{repo}", revision="{revision}"' if revision else f'"{repo}"'
+    return card.replace('from_pretrained("."', f"from_pretrained({place}")
+
+
+def _additions(directory: Path, repo: str, revision: str | None) -> list[CommitOperationAdd]:
+    additions = []
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        name = path.relative_to(directory).as_posix()
+        content: Path | bytes = path
+        if name == "README.md":
+            content = name_repository(path.read_text(encoding="utf-8"), repo, revision).encode()
+        additions.append(CommitOperationAdd(name, content))
+    return additions
+
+
 def push(
     directory: Path, repo: str, private: bool, revision: str | None, whole: bool = True
 ) -> str:
@@ -101,11 +125,11 @@ def push(
         api.create_repo(repo, private=private, exist_ok=True)
         if revision:
             api.create_branch(repo, branch=revision, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo,
-            folder_path=directory,
-            revision=revision,
+        commit = api.create_commit(
+            repo,
+            _additions(directory, repo, revision),
             commit_message=f"Upload {directory.name}",
+            revision=revision,
         )
     except (HfHubHTTPError, RuntimeError) as error:  # the latter while it uploads a large file
         raise RecipeError(

@@ -84,6 +84,12 @@ def test_every_checkpoint_is_a_revision_that_loads(run: Path, tmp_path: Path) ->
         assert not any(
             "optimizer" in path or "trainer_state" in path for path in files_of(hub, name)
         )
+        assert (
+            f'"owner/name", revision="{name}", trust' in files_of(hub, name)["README.md"].decode()
+        )
+    card = files_of(hub, "main")["README.md"].decode()
+    assert 'from_pretrained("owner/name", trust' in card and '"."' not in card
+    assert '"."' in (run / "final" / "README.md").read_text()
     assert load(files_of(hub, "main")["model.safetensors"]).keys() == trained.keys()
     # The table says what is there.
     rows = table_of(hub)
