@@ -3,6 +3,7 @@
 python -m eval compare runs/eval/base runs/eval/sft
 """
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.statistics import Difference, compare_pairs, holm
 
-from .run_dir import read_results, read_samples
+from .run_dir import read_results, read_samples, samples_file
 from .suites import GOLD_TASK
 
 # How a row must have been asked in both runs.
@@ -21,26 +22,35 @@ def _by_name(results: dict[str, Any]) -> dict[tuple[str, bool], dict[str, Any]]:
     return {(row["task"], row["think"]): row for row in results["rows"]}
 
 
-def _values(run: Path, unit: str, metric_key: str) -> dict[tuple[int, str], float]:
-    """Score by question; a question is known by its place and by what it holds."""
+def _values(
+    run: Path, unit: str, metric_key: str
+) -> dict[tuple[int, str], tuple[float, str | None]]:
+    """Score and cluster by question; a question is known by its place and by what it holds."""
     metric, _, filter_ = metric_key.partition(",")
     found = {}
     for record in read_samples(run, unit):
         if record["filter"] == filter_:
             value = record["metrics"].get(metric)
-            if not isinstance(value, int | float):
+            if not isinstance(value, int | float) or not math.isfinite(value):
                 raise RecipeError(
                     f"{run}: {unit}: {metric} is no number per question, so it cannot be compared "
                     "in pairs"
                 )
-            found[record["doc_id"], record["doc_hash"]] = float(value)
+            question = record["doc_id"], record["doc_hash"]
+            if question in found:
+                raise RecipeError(
+                    f"{samples_file(run, unit)}: question {question[0]} is there twice; delete it "
+                    f"and {unit}.json, and run the evaluation into {run} again"
+                )
+            found[question] = float(value), record.get("cluster")
     return found
 
 
 def compare_rows(
     first: Path, second: Path, row: dict[str, Any], other_row: dict[str, Any]
 ) -> Difference:
-    """The difference between two rows; questions of a group count equally.
+    """The difference between two rows; questions of a group count equally, and those of a cluster
+    together.
 
     Args:
         first: directory of a run.
@@ -49,9 +59,11 @@ def compare_rows(
         other_row: of the second, with the same tasks.
 
     Raises:
-        RecipeError: their questions differ.
+        RecipeError: their questions differ, or there are none.
     """
     pairs: list[tuple[float, float]] = []
+    clusters: list[tuple[str, str | int]] = []
+    clustered = False
     for unit, other_unit in zip(row["units"], other_row["units"], strict=True):
         one = _values(first, unit, row["metric"])
         other = _values(second, other_unit, other_row["metric"])
@@ -62,8 +74,15 @@ def compare_rows(
                 f"{len(one.keys() & other.keys()):,} in both); evaluate both on the same data and "
                 "with the same --limit"
             )
-        pairs += [(one[key], other[key]) for key in sorted(one)]
-    return compare_pairs(*zip(*pairs))
+        for key in sorted(one):
+            pairs.append((one[key][0], other[key][0]))
+            # A run of before its task named a cluster has none.
+            own = one[key][1] or other[key][1]
+            clustered = clustered or own is not None
+            clusters.append((unit, key[0] if own is None else own))
+    if not pairs:
+        raise RecipeError(f"{row['label']}: no answered question in {first} and {second}")
+    return compare_pairs(*zip(*pairs), clusters if clustered else None)
 
 
 def compare_runs(first: Path, second: Path) -> list[tuple[str, Difference, float]]:

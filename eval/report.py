@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def _shaded(cells: Sequence[Cell | None]) -> list[page.Cell | str]:
         if cell is None:
             shown.append("")
             continue
-        if cell.floor is not None:
+        if cell.floor is not None or not math.isfinite(cell.value):
             shown.append(str(cell))
             continue
         share = min(max(cell.value / 100, 0.0), 1.0)

@@ -17,6 +17,13 @@ from .plan import Unit
 RESULTS = "results.json"
 # Of a finished task, what must be as the plan has it.
 _ASKED = ("task", "shots", "chat", "think")
+# Of `results.json`, of each of its rows, and of an answered question, what is read.
+_RESULTS = ("rows", "units", "name", "date", "settings")
+_ROW = (*_ASKED, "suite", "label", "metric", "published", "group", "units", "value", "items")
+_SAMPLE = (
+    *("doc_id", "doc_hash", "filter", "prompt", "choices", "target", "responses", "answer"),
+    "metrics",
+)
 _REMEDY = "undo the change, or choose another --out"
 _OTHERWISE = "evaluated with other settings"
 
@@ -76,12 +83,28 @@ class RunDir:
         self._lock.close()
 
 
+def _check(content: Any, keys: Iterable[str], what: str = "") -> None:
+    """Refuse what is no object with these keys.
+
+    Raises:
+        ValueError: says what it lacks, after `what` it is.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"{what}no object")
+    if missing := sorted(set(keys) - set(content)):
+        raise ValueError(f"{what}no {', '.join(missing)}")
+
+
 def _read_json(path: Path, remedy: str, keys: Iterable[str]) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if missing := sorted(set(keys) - set(content)):
-            raise ValueError(f"no {', '.join(missing)}")
-    except (ValueError, TypeError) as error:
+        content = json.loads(path.read_bytes())
+        _check(content, keys)
+        rows = content.get("rows", [])
+        if not isinstance(rows, list) or not isinstance(content.get("units", {}), dict):
+            raise ValueError("`rows` is no list, or `units` no object")
+        for number, row in enumerate(rows, start=1):
+            _check(row, _ROW, f"row {number}: ")
+    except ValueError as error:
         raise RecipeError(f"{path}: damaged ({error}); {remedy}") from error
     return content
 
@@ -100,10 +123,12 @@ def read_samples(run: Path, key: str) -> Iterator[dict[str, Any]]:
     path = samples_file(run, key)
     if not path.is_file():
         raise RecipeError(f"{path}: missing; run the evaluation into {run} again")
-    with path.open(encoding="utf-8") as handle:
+    with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             try:
-                yield json.loads(line)
+                record = json.loads(line)
+                _check(record, _SAMPLE)
+                yield record
             except ValueError as error:
                 raise RecipeError(
                     f"{path}: damaged in line {number} ({error}); delete it and "
@@ -124,4 +149,4 @@ def read_results(run: Path) -> dict[str, Any]:
             "(started again, the same command goes on with one that has not)"
         )
     remedy = "delete it and start the evaluation again: finished tasks are kept"
-    return _read_json(path, remedy, ("rows",))
+    return _read_json(path, remedy, _RESULTS)

@@ -15,9 +15,9 @@ _TAGGED = re.compile(
     r"<answer>\s*(\S[^<]{0,200}?)\s*</answer>|^####[ \t]*(\S.{0,200})$", re.MULTILINE
 )
 _PHRASE = re.compile(
-    r"\b(?:answer|(?:correct|right)\s+(?:option|choice))\s*(?:is|:|=)\s*:?"
-    r"|(?<![가-힣])\[?(?:정답|해답|답변|답안|답)"
-    r"(?:\s*(?:은|:|=|\])\s*:?|[ \t]+(?=[-\d$\\(A-J①-⑩]))",
+    r"\b(?:answer|ans|(?:correct|right)\s+(?:option|choice))\s*(?:is|:|=)\s*:?"
+    r"|(?<![가-힣])\[?(?:최종)?(?:정답|해답|답변|답안|답)"
+    r"(?:\s*(?:은|:|=|\]|\))\s*:?|[ \t]+(?=[-\d$\\(A-J①-⑩]))",
     re.IGNORECASE,
 )
 _NAMED_ANSWER = re.compile(
@@ -42,7 +42,7 @@ _TOPIC = re.compile(r"(?<=[가-힣\w)$])(?<!또)[은는이가]\s+|\b(?:is|are|wa
 _CORRECTION = re.compile(
     r"아니[,.]|다시|잠깐|정정|\b(?:wait|actually|correction|no,)", re.IGNORECASE
 )
-_NOT_BUT = re.compile(r"^.{1,40}?(?:[이가]\s*아니라|\bnot\b.{1,30}?\bbut)\s+", re.IGNORECASE)
+_NOT_BUT = re.compile(r"^.{0,40}?(?:[이가]\s*아니라|\bnot\b.{1,30}?\bbut)\s+", re.IGNORECASE)
 _FINISHED = re.compile(r"[.!。]$|[다요]$")
 _FORMULA = re.compile(r"\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)")
 _NUMERAL = re.compile(
@@ -103,7 +103,7 @@ def _only_number(sentence: str) -> str | None:
 
 def _concluded(line: str) -> str | None:
     """A value alone, or as what a last sentence concludes: 따라서 남은 개수는 5개이다."""
-    if is_value(alone := strip_ends(line)):
+    if is_value(alone := strip_ends(_CONCLUSION.sub("", line))):
         return alone
     sentence = _SENTENCE_END.split(line.rstrip(".!? "))[-1].strip()
     plain = _CONCLUSION.sub("", sentence)

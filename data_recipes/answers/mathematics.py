@@ -58,6 +58,11 @@ _REWRITES = (
     (re.compile(r"_\s*(\d)\s+"), r"_{\1} "),
     (re.compile(r"\\(?:mathrm|text)\s*\{\s*([A-Za-z])\s*\}"), r"\1"),
 )
+# Of a sentence, which the parser would read as products of letters.
+_WORDS = re.compile(
+    r"(?:^|\s)(?:so|we|it|it's|is|are|was|has|had|get|the|and|but|not|no|if|to|of|for|by|he|she|its)\s",
+    re.IGNORECASE,
+)
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
 _ANY_FUNCTION = re.compile(rf"\\(?:{_FUNCTIONS})(?![A-Za-z])")
 
@@ -98,7 +103,7 @@ def _is_mathematics(text: str) -> bool:
         return False
     bare = _MATRIX.sub(" ", re.sub(r"\\mathbb\s*\{\w\}", " ", text))
     letters = re.findall(r"[A-Za-z]+", re.sub(r"\\[A-Za-z]+", " ", bare))
-    if any(len(run) > 3 for run in letters):
+    if any(len(run) > 3 for run in letters) or _WORDS.search(text):
         return False
     return bool(re.search(r"[\d+\-*/^=<>\\|!(\[]", text))
 

@@ -55,6 +55,8 @@ def read_korean(text: str, counted: bool) -> Fraction | None:
         text: the words alone.
         counted: a counter follows, as in `두 개`; without one `두` is not a number.
     """
+    if re.search(r"\d\s+\d", text):
+        return None  # two numerals
     text = text.replace(" ", "").translate(_HANJA)
     if not text or (text in _AMBIGUOUS and not counted):
         return None

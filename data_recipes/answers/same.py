@@ -21,7 +21,7 @@ _SYLLABLES = "가나다라마바사아자차"
 _MARK = (
     r"(?:(?:option|choice|보기|선택지)\s*)?(?:"
     r"\((?P<a>[A-J])\)|\[(?P<b>[A-J])\]|(?P<c>[A-J])(?:[.):]|번|(?=\W|$))"
-    rf"|(?P<circled>[{_CIRCLED}])번?|\((?P<n>\d)\)번?|(?P<m>\d)번|(?P<k>\d)\)"
+    rf"|(?P<circled>[{_CIRCLED}])번?|\((?P<n>\d)\)번?|(?P<m>\d)번(?:\s*(?:보기|선택지))?|(?P<k>\d)\)"
     rf"|\((?P<s>[{_SYLLABLES}])\)번?|(?P<t>[{_SYLLABLES}])(?:번|[.)])(?=\s|$))"
 )
 _IS_MARK = re.compile(_MARK, re.IGNORECASE)
@@ -43,8 +43,10 @@ _SPLIT = re.compile(
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _SYNONYMS = (
     frozenset(("yes", "true", "네", "예", "참", "맞다", "맞습니다", "그렇다", "그렇습니다")),
+    frozenset(("공집합", "empty set", "∅", "\\emptyset", "\\varnothing")),
     frozenset(("no", "false", "아니오", "아니요", "거짓", "아니다", "틀리다")),
 )
+_BASED = re.compile(r"(-?\d[0-9A-Za-z]{0,63})_\{?(\d{1,2})\}?")
 _SUBSCRIPTS = re.compile(r"_(?:\{\w+\}|\w)")
 # A name, or letters put together: x, a_5, AB, P(A), x+y; with a factor or power it is an equation.
 _NAME = re.compile(r"[A-Za-z\\(][A-Za-z\\{}()+*/' ]{0,30}|[가-힣]{1,10}")
@@ -219,6 +221,26 @@ def _compare_ratios(given: str, wanted: str) -> bool | None:
     )
 
 
+def _in_base(text: str) -> int | None:
+    """Value of a numeral that names its base, 101_2; `None` for any other text."""
+    match = _BASED.fullmatch(text)
+    try:
+        return int(match[1], int(match[2])) if match else None
+    except ValueError:  # a digit or a base that there is not
+        return None
+
+
+def _compare_bases(given: str, wanted: str) -> bool | None:
+    left, right = _in_base(given), _in_base(wanted)
+    if left is None and right is None:
+        return None
+    if left is not None and right is not None:
+        return left == right
+    # The question names the base, if one of them leaves it out, or asks for the value.
+    bare, based = (wanted, given) if right is None else (given, wanted)
+    return bare in (based.partition("_")[0], str(left if right is None else right))
+
+
 def _both_signs(text: str) -> str:
     """`±2` as the set of both values."""
     if text.count("±") != 1:
@@ -258,6 +280,8 @@ def _compare(given: str, wanted: str, depth: int) -> bool | None:
         if found is not None:
             return same_moment(found, moment)
     if ":" in wanted and (verdict := _compare_ratios(given, wanted)) is not None:
+        return verdict
+    if "_" in given + wanted and (verdict := _compare_bases(given, wanted)) is not None:
         return verdict
     given, wanted = _both_signs(given), _both_signs(wanted)
     (ours, noun), (theirs, other) = _quantity(given), _quantity(wanted)

@@ -13,7 +13,8 @@ _WRAPPED = re.compile(
 # Not the line end of a matrix, whose second backslash a blank follows.
 _SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|quad|qquad|[,;:!]|\s)|~")
 _ENDINGS = re.compile(
-    r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야|이죠|(?:이|가)\s*(?:됩니다|된다|돼요))$"
+    r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야|이죠|(?:이|가)\s*(?:됩니다|된다|돼요)"
+    r"|이?(?:네요|군요)|이?겠(?:네요|군요|습니다)|(?:으로|로)\s*(?:계산|도출)(?:됩니다|된다|돼요))$"
     r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠)$"
 )
 _LEADING = re.compile(

@@ -12,7 +12,13 @@ from eval.plan import Unit
 from eval.run_dir import RESULTS, RunDir
 
 
-def write_run(path: Path, right: list[float], shots: int = 5, hashes: str = "q") -> Path:
+def write_run(
+    path: Path,
+    right: list[float],
+    shots: int = 5,
+    hashes: str = "q",
+    clusters: list[str] | None = None,
+) -> Path:
     """A run of one task."""
     unit = Unit("zoo", shots, chat=False, think=False)
     samples = [
@@ -26,6 +32,7 @@ def write_run(path: Path, right: list[float], shots: int = 5, hashes: str = "q")
             "responses": [["2"]],
             "answer": ["2"],
             "metrics": {"acc": value},
+            **({"cluster": clusters[i]} if clusters else {}),
         }
         for i, value in enumerate(right)
     ]
@@ -33,8 +40,10 @@ def write_run(path: Path, right: list[float], shots: int = 5, hashes: str = "q")
     run.save(unit, {}, map(json.dumps, samples))
     run.close()
     row = {"suite": "s", "task": "zoo", "label": "zoo", "metric": "acc,none", "shots": shots}
-    row |= {"chat": False, "think": False, "units": ["zoo"]}
-    (path / RESULTS).write_text(json.dumps({"rows": [row]}))
+    row |= {"chat": False, "think": False, "units": ["zoo"], "group": False, "published": None}
+    row |= {"value": sum(right) / max(1, len(right)), "items": len(right)}
+    results = {"rows": [row], "units": {"zoo": {}}, "name": "n", "date": "d", "settings": {}}
+    (path / RESULTS).write_text(json.dumps(results))
     return path
 
 
@@ -76,6 +85,73 @@ def test_no_results_and_nothing_in_common(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*results.json: no such file"):
         main(["compare", str(tmp_path), str(tmp_path)])
     first, second = write_run(tmp_path / "a", [1.0]), write_run(tmp_path / "b", [1.0])
-    (second / RESULTS).write_text(json.dumps({"rows": []}))
+    results = json.loads((second / RESULTS).read_text())
+    (second / RESULTS).write_text(json.dumps(results | {"rows": []}))
     with pytest.raises(RecipeError, match="no task in common: zoo in the first, nothing in the"):
         compare_runs(first, second)
+
+
+def test_questions_of_one_cluster_are_compared_as_one(tmp_path: Path) -> None:
+    # Six questions more are right, all of one passage: that is once, by chance perhaps.
+    first, second = [0.0] * 6 + [1.0] * 3, [1.0] * 6 + [1.0] * 3
+    passages = ["a"] * 6 + ["b", "c", "d"]
+    runs = [
+        write_run(tmp_path / f"{name}{clusters is None}", own, clusters=clusters)
+        for name, own in (("a", first), ("b", second))
+        for clusters in (passages, None)
+    ]
+    [(_, clustered, _)] = compare_runs(runs[0], runs[2])
+    [(_, alone, _)] = compare_runs(runs[1], runs[3])
+    assert clustered.test == "paired t, clustered" and clustered.p_value > 0.05
+    assert alone.p_value < 0.05 and clustered.value == alone.value
+    # One of the two has been measured before its task named a cluster.
+    assert compare_runs(runs[1], runs[2])[0][1] == clustered
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "damaged"),
+        (b"[]", "no object"),
+        (b"{}", "no date, name, rows, settings, units"),
+        (b"3", "no object"),
+        (b'{"rows": 3, "units": {}, "name": "n", "date": "d", "settings": {}}', "rows"),
+        (b'{"rows": [{}], "units": {}, "name": "n", "date": "d", "settings": {}}', "row 1"),
+        (b"\xff\xfe", "damaged"),
+    ],
+)
+def test_a_damaged_result_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    run = write_run(tmp_path / "a", [1.0, 0.0])
+    (run / RESULTS).write_bytes(content)
+    with pytest.raises(SystemExit, match=r"results.json: damaged.*start the evaluation again") as e:
+        main(["compare", str(run), str(run)])
+    assert said in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"\xff", "damaged in line 2"),
+        (b"[]", "damaged in line 2"),
+        (b"{}", "no answer, choices"),
+        (b'{"doc_id": 0', "damaged in line 2"),
+        (None, "question 0 is there twice"),
+        (b"nan", "acc is no number"),
+    ],
+)
+def test_damaged_answers_are_one_line(tmp_path: Path, line: bytes | None, said: str) -> None:
+    run = write_run(tmp_path / "a", [1.0, 0.0])
+    samples = run / "tasks" / "zoo.jsonl"
+    first, second = samples.read_bytes().splitlines()
+    if line == b"nan":
+        line = second.replace(b"0.0", b"NaN")
+    samples.write_bytes(b"\n".join([first, first if line is None else line]) + b"\n")
+    with pytest.raises(SystemExit, match="^error: ") as error:
+        main(["compare", str(run), str(run)])
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_run_without_answers_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", [])
+    with pytest.raises(RecipeError, match="zoo: no answered question"):
+        compare_runs(run, run)
