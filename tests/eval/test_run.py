@@ -66,6 +66,22 @@ def test_a_group_is_the_mean_over_its_questions(whole_run: Path) -> None:
     assert row["value"] == pytest.approx(sum(values) / len(values)) and 0 < sum(values)
 
 
+def test_questions_of_a_kind_are_a_cluster_in_the_run(whole_run: Path) -> None:
+    from data_recipes.common.statistics import mean_interval
+
+    rows = {(row["task"], row["think"]): row for row in read_results(whole_run)["rows"]}
+    asked = answers(whole_run)
+    for unit in ("ko_reasoning_mini", "reasoning_mini_en"):
+        row, records = rows[unit, False], asked[unit]
+        clusters = [record["cluster"] for record in records]  # named in the task's metadata
+        values = [record["metrics"]["right"] for record in records]
+        assert row["interval"] == list(mean_interval(values, clusters))
+    plain = rows["mmlu_mini", False]
+    records = [record for unit in plain["units"] for record in asked[unit]]
+    assert not any("cluster" in record for record in records)
+    assert plain["interval"] == list(mean_interval([r["metrics"]["acc"] for r in records]))
+
+
 def test_killed_and_continued_equals_uninterrupted(
     model: Path, whole_run: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +238,7 @@ def test_sampled_answers_are_repeated_seeded_and_averaged(model: Path, tmp_path:
 
 
 def test_a_score_is_the_mean_over_repeats() -> None:
+    from data_recipes.common.statistics import standard_error
     from eval.measure import run_unit
     from eval.plan import Sampling, Unit
     from eval.reasoning import as_turn
@@ -232,18 +249,23 @@ def test_a_score_is_the_mean_over_repeats() -> None:
     asked = itertools.count()
 
     def at_first_right(task: Any, doc: dict[str, Any]) -> str:
-        said = doc["answer"] if next(asked) < 5 else "모르겠습니다"
+        said = doc["answer"] if next(asked) < 3 else "모르겠습니다"
         return as_turn(f"답은 {said}", False)
 
+    task = tasks["ko_reasoning_mini"]
+    task.config.metadata["protocol"] = "asked otherwise"
     found, records = run_unit(
         Oracle(tasks, say=at_first_right),
-        tasks["ko_reasoning_mini"],
+        task,
         Unit("ko_reasoning_mini", 0, False, False),
         5,
         Sampling(repeats=2),
     )
-    assert found["metrics"]["right,none"] == 0.5 and next(asked) == 10
-    assert [record["metrics"]["right"] for record in records] == [0.5] * 5
+    assert found["metrics"]["right,none"] == 0.3 and next(asked) == 10
+    means = [record["metrics"]["right"] for record in records]
+    assert means == [0.5, 0.5, 0.5, 0.0, 0.0]
+    assert found["metrics"]["right_stderr,none"] == standard_error(means)[0] > 0
+    assert found["protocol"] == "asked otherwise"
 
 
 def test_repeats_score_the_mean_and_its_error_over_questions() -> None:
