@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..text.normalise import normalise
 from .files import resolve_files
 from .hub import HUB, hub_rows
 from .json_array import array_rows, is_array
-from .rows import SetAside
+from .rows import BOM, SetAside
 from .templates import END_THINK, THINK
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -98,46 +99,69 @@ def _json_array(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(_lines(file), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line.removeprefix(BOM) if number == 1 else line)
+        except orjson.JSONDecodeError as error:
+            raise RecipeError(f"{file}:{number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise RecipeError(f"{file}:{number}: a row must be a JSON object")
+        yield f"{file}:{number}", row
+
+
+def _lines(file: Path) -> Iterator[bytes]:
     # Not through Arrow, which would give the arguments of every tool call the keys of all others.
-    with pa.input_stream(str(file), compression=_COMPRESSIONS.get(file.suffix)) as stream:
-        for number, line in enumerate(io.BufferedReader(stream, 1 << 20), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise RecipeError(f"{file}:{number}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise RecipeError(f"{file}:{number}: a row must be a JSON object")
-            yield f"{file}:{number}", row
+    try:
+        with pa.input_stream(str(file), compression=_COMPRESSIONS.get(file.suffix)) as stream:
+            yield from io.BufferedReader(stream, 1 << 20)
+    except OSError as error:
+        if error.errno:
+            raise  # the disk, not the archive
+        raise RecipeError(f"{file}: damaged or cut ({error}); get it again") from error
 
 
 def as_messages(value: Any, role: str) -> list[dict[str, Any]]:
-    """A text as a message of `role`; messages as they are."""
-    return [{"role": role, "content": value}] if isinstance(value, str) else list(value)
+    """A text as a message of `role`; messages as they are.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(value, str):
+        return [{"role": role, "content": value}]
+    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
+        raise ValueError("messages must be a text, or a list of objects with role and content")
+    return value
 
 
-def _own_messages(row: dict[str, Any], where: str) -> tuple[list[dict[str, Any]], set[str]]:
+def _own_messages(row: dict[str, Any]) -> tuple[list[dict[str, Any]], set[str]]:
     """Messages of a row in any known shape, and the columns that they came from."""
     for name in _CHATS:
         if row.get(name) is None:
             continue
+        if isinstance(row[name], str):
+            raise ValueError(f"messages must be a list, and {name!r} is a text")
+        messages = as_messages(row[name], "user")
         if name != "conversations":
-            return list(row[name]), {name}
+            return messages, {name}
         # Late, because it imports torch, which reading text does without.
         from trl.data_utils import maybe_convert_to_chatml
 
-        return maybe_convert_to_chatml({name: row[name]})["messages"], {name}
+        return maybe_convert_to_chatml({name: messages})["messages"], {name}
     for question, answer in _PAIRS:
         if row.get(question) is None or row.get(answer) is None:
             continue
         asked = row[question]
         if isinstance(asked, str) and row.get("input"):
             asked = f"{asked}\n\n{row['input']}"
-        messages = [*as_messages(asked, "user"), *as_messages(row[answer], "assistant")]
+        answers = as_messages(row[answer], "assistant")
+        if not answers:
+            raise ValueError(f"messages must be at least one, and {answer!r} has none")
+        messages = [*as_messages(asked, "user"), *answers]
         used = {question, answer, "input", *_REASONING}
         return [*messages[:-1], {**{k: row.get(k) for k in _REASONING}, **messages[-1]}], used
-    raise RecipeError(f"{where}: no chat in columns {', '.join(row)}; known are {SHAPES}")
+    raise ValueError(f"no chat in columns {', '.join(row)}; known are {SHAPES}")
 
 
 def chat_columns(names: Collection[str]) -> bool:
@@ -163,8 +187,17 @@ def split_reasoning(content: str) -> tuple[str, str]:
 
 
 def clean_message(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message without empty fields, its reasoning under the name the template knows."""
+    """Return a message without empty fields, its reasoning under the name the template knows.
+
+    Raises:
+        ValueError: a field is of a type that no template lays out.
+    """
     message = {k: v for k, v in message.items() if v is not None}
+    for name, types in (("role", str), ("content", str | list), *((k, str) for k in _REASONING)):
+        if not isinstance(message.get(name, ""), types):
+            raise ValueError(f"a message's {name} is a {type(message[name]).__name__}, and no text")
+    if not _objects(message.get("tool_calls") or []):
+        raise ValueError("a message's tool_calls are no list of objects")
     message["role"] = _ROLES_OF_OTHERS.get(message.get("role"), message.get("role"))
     reasoning = next((message.pop(k) for k in _REASONING if message.get(k)), None)
     own = {k: v for k, v in message.items() if k not in _REASONING}
@@ -175,6 +208,10 @@ def clean_message(message: dict[str, Any]) -> dict[str, Any]:
     own |= {"reasoning_content": reasoning} if reasoning else {}
     texts = ("content", "reasoning_content")
     return own | {k: normalise(own[k])[0] for k in texts if isinstance(own.get(k), str)}
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(own, dict) for own in value)
 
 
 def without_nulls(value: Any) -> Any:
@@ -190,11 +227,23 @@ def to_conversation(row: dict[str, Any], where: str) -> Conversation:
     Raises:
         RecipeError: none of the known shapes.
     """
-    messages, used = _own_messages(row, where)
-    if not all(isinstance(m, dict) for m in messages):
-        raise RecipeError(f"{where}: messages must be objects with role and content")
-    fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
-    return Conversation(clean_messages(messages), where, read_tools(row), fields)
+    with named(where):
+        messages, used = _own_messages(row)
+        fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
+        return Conversation(clean_messages(messages), where, read_tools(row), fields)
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Say of what cannot be read where it stands.
+
+    Raises:
+        RecipeError: in place of a `ValueError`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def clean_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -204,9 +253,26 @@ def clean_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_tools(row: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the schemas in the column `tools`, a list or its JSON."""
+    """Return the schemas in the column `tools`, a list or its JSON.
+
+    Raises:
+        ValueError: it is neither.
+    """
     tools = row.get("tools") or None
-    return without_nulls(orjson.loads(tools) if isinstance(tools, str) else tools)
+    try:
+        tools = orjson.loads(tools) if isinstance(tools, str) else tools
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"column tools is no JSON ({error})") from error
+    if not _objects(tools or []):
+        raise ValueError("column tools is no list of objects, each a function's schema")
+    return without_nulls(tools)
+
+
+def _says_something(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    return bool(content.strip() if isinstance(content, str) else content) or bool(
+        message.get("tool_calls")
+    )
 
 
 def flaw(conversation: Conversation) -> str | None:
@@ -223,7 +289,7 @@ def flaw(conversation: Conversation) -> str | None:
         return "no_answer"
     if messages[-1]["role"] != "assistant":
         return "ends_with_question"
-    if not all(m.get("content") or m.get("tool_calls") for m in messages):
+    if not all(_says_something(m) for m in messages):
         return "no_text"
     if spelled_token([messages, conversation.tools], (THINK, END_THINK)):
         return "think_tag"

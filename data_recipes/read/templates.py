@@ -121,10 +121,7 @@ def _exchanges(messages: list[dict[str, Any]]) -> str:
         if message["role"] != "assistant":
             question = f"{question}\n\n{content}" if question else content
             continue
-        reasoning, answer = message.get("reasoning_content", ""), content.strip()
-        if not isinstance(reasoning, str):
-            raise NoText("not_text", f"the reasoning is a {type(reasoning).__name__}, not a text")
-        reasoning = reasoning.strip()
+        reasoning, answer = message.get("reasoning_content", "").strip(), content.strip()
         if not answer:
             raise NoText("no_trace", "a turn of the assistant ends in its reasoning")
         if not question:

@@ -16,6 +16,7 @@ from data_recipes.read.conversations import (
     Conversation,
     as_messages,
     clean_messages,
+    named,
     read_rows,
     read_tools,
 )
@@ -41,8 +42,10 @@ def read_pair(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversat
     """
     if not all(row.get(side) for side in SIDES):
         raise RecipeError(f"{where}: needs the columns chosen and rejected, and usually prompt")
-    prompt = clean_messages(as_messages(row.get("prompt") or [], "user"))
-    sides = {side: clean_messages(as_messages(row[side], "assistant")) for side in SIDES}
+    with named(where):
+        prompt = clean_messages(as_messages(row.get("prompt") or [], "user"))
+        sides = {side: clean_messages(as_messages(row[side], "assistant")) for side in SIDES}
+        tools = read_tools(row)
     whole = [m[0]["role"] in ("system", "user") if m else False for m in sides.values()]
     if all(whole):
         before = _common_question(*sides.values())
@@ -60,7 +63,6 @@ def read_pair(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversat
     else:
         before = len(prompt)
         sides = {side: [*prompt, *answer] for side, answer in sides.items()}
-    tools = read_tools(row)
     return before, {side: Conversation(m, where, tools, {}) for side, m in sides.items()}
 
 

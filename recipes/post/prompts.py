@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from data_recipes.answers import extract_answer
 from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import ROLES, clean_messages, read_rows
+from data_recipes.read.conversations import ROLES, clean_messages, named, read_rows
 from modeling_kormo.chat_config import control_tokens
 
 from .grpo_config import GRPODataConfig
@@ -93,7 +93,8 @@ def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, An
             )
         messages = [{"role": "user", "content": question}]
     if isinstance(messages, list) and all(isinstance(m, dict) for m in messages):
-        messages = clean_messages(messages)
+        with named(where):
+            messages = clean_messages(messages)
         good = all(m["role"] in ROLES and isinstance(m.get("content"), str) for m in messages)
         if good and messages and messages[-1]["role"] == "user":
             return messages

@@ -155,7 +155,7 @@ def test_turns_follow_each_other(tmp_path: Path) -> None:
         ({"messages": chat("q", "a", reasoning_content="r")[:1]}, "no_trace"),
         ({"messages": chat("q", "a", reasoning_content="r", tool_calls=[{}])}, "no_trace"),
         ({"messages": chat("", "a", reasoning_content="r")}, "no_text"),
-        ({"messages": chat("q", "a", reasoning_content=["r"])}, "not_text"),
+        ({"messages": chat("q", "a", reasoning_content=["r"])}, "no_text"),
         ({"messages": 3}, "no_text"),
         ({"messages": None}, "no_text"),
         ({"body": "a"}, "no_text"),
