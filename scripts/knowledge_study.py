@@ -17,11 +17,14 @@ from data_recipes.common.files import write_json_atomically
 from data_recipes.common.page import Page, Paragraph, Table, made
 from data_recipes.common.statistics import compare_pairs, mean_interval
 from data_recipes.knowledge.command import KnowledgeConfig, make
-from eval.knowledge.ask import ask_rows, is_right, load_asker
-from eval.knowledge.blind import answer_blindly
+from eval.knowledge.__main__ import TESTS, make_inquiry
+from eval.knowledge.model import KnowingModel
+from eval.vision.answers import answers_to
+from eval.vision.blind import Commonest
+from eval.vision.items import TRAIN, PictureQuestion, is_right, read_items, read_split
 from recipes.kge import train as train_vectors
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
-from recipes.knowledge_vqa import read_rows, train
+from recipes.knowledge_vqa import train
 
 # Arm of the recipe, and of which graph.
 ARMS = {
@@ -33,7 +36,6 @@ ARMS = {
     "classifier": ("classifier", "true"),
     "classifier, shuffled": ("classifier", "shuffled"),
 }
-_TESTS = ("seen", "unseen_triples", "unseen_entities")
 _COMPARED = [
     ("none", "text"), ("none", "tokens"), ("shuffled", "tokens"), ("none", "shuffled"),
     ("text", "tokens"), ("tokens", "gold"), ("classifier, shuffled", "classifier"),
@@ -76,15 +78,23 @@ def _run(out: Path, arm: str, seed: int, graphs: dict[str, Path], args: argparse
         }  # fmt: skip
     )
     began = time.process_time()
-    asker = load_asker(train(config))
-    rows = [row for name in _TESTS for row in read_rows(config.data / f"{name}.jsonl")]
-    answers = ask_rows(asker, rows, config.data, "as it is", 64)
+    model = KnowingModel(train(config))
+    items = _items(config.data)
+    answers = []
+    for split in TESTS:
+        own = [item for item in items if item.split == split]
+        given = answers_to(own, "seen", lambda: model, folder, 64)
+        answers += [given[i.id] | {"right": is_right(i, given[i.id]["answer"])} for i in own]
     seconds = round(time.process_time() - began, 1)
     write_json_atomically(folder / "answers.json", {"cpu_seconds": seconds, "answers": answers})
 
 
-def _scores(out: Path, rows: list[dict], seeds: list[int]) -> dict[str, dict]:
-    """Return the share of right answers of each row over the seeds, by arm that is finished."""
+def _items(data: Path) -> list[PictureQuestion]:
+    return [item for split in TESTS for item in read_items(data, split, None)]
+
+
+def _scores(out: Path, items: int, seeds: list[int]) -> dict[str, dict]:
+    """Return the share of right answers of each question over the seeds, by arm that is done."""
     scores = {}
     for arm in ARMS:
         paths = [out / f"{arm.replace(', ', '_')}_{seed}/answers.json" for seed in seeds]
@@ -92,15 +102,12 @@ def _scores(out: Path, rows: list[dict], seeds: list[int]) -> dict[str, dict]:
             continue
         runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         marks = [[float(a["right"]) for a in run["answers"]] for run in runs]
-        told = {
-            name: sum(a[name] for run in runs for a in run["answers"]) / len(rows) / len(runs)
-            for name in ("entity", "path")
-        }
+        entity = sum(a["entity"] for run in runs for a in run["answers"])
         scores[arm] = {
             "right": [sum(own) / len(own) for own in zip(*marks, strict=True)],
             "per_seed": marks,
             "cpu_seconds": [run["cpu_seconds"] for run in runs],
-            "told": told,
+            "entity_told": entity / items / len(runs),
         }
     return scores
 
@@ -108,25 +115,26 @@ def _scores(out: Path, rows: list[dict], seeds: list[int]) -> dict[str, dict]:
 def summarise(out: Path, seeds: list[int], settings: dict) -> None:
     """Write the tables: shares per arm, and differences in pairs, clustered by entity."""
     data = out / "knowledge/data"
-    rows = [row for name in _TESTS for row in read_rows(data / f"{name}.jsonl")]
-    scores = _scores(out, rows, seeds)
-    blind = answer_blindly(read_rows(data / "train.jsonl"), rows)
-    for name, answers in blind.items():
-        right = [float(is_right(a, r["answers"])) for a, r in zip(answers, rows, strict=True)]
+    items = _items(data)
+    scores = _scores(out, len(items), seeds)
+    trained = list(read_split(data, TRAIN))
+    for name, keys in make_inquiry().blind.items():
+        blind = Commonest(trained, keys)
+        right = [float(is_right(item, blind.answer(item))) for item in items]
         scores[name] = {"right": right, "per_seed": [right]}
     page = Page("Does a knowledge graph help? Arms at micro size")
     page.add(made(), Paragraph(f"seeds {seeds}; {settings}"))
     study: dict = {"seeds": seeds, "settings": settings, "shares": {}, "differences": {}}
-    for novelty in _TESTS:
-        at = [n for n, row in enumerate(rows) if row["novelty"] == novelty]
-        entities = [rows[n]["entity"] for n in at]
+    for novelty in TESTS:
+        at = [n for n, item in enumerate(items) if item.split == novelty]
+        entities = [items[n].subject for n in at]
         table = []
         for arm, own in scores.items():
             values = [own["right"][n] for n in at]
             low, high = mean_interval(values, entities)
             by_seed = [sum(marks[n] for n in at) / len(at) for marks in own["per_seed"]]
             languages = {
-                code: _mean([own["right"][n] for n in at if rows[n]["language"] == code])
+                code: _mean([own["right"][n] for n in at if items[n].language == code])
                 for code in ("ko", "en")
             }
             record = {
@@ -152,9 +160,9 @@ def summarise(out: Path, seeds: list[int], settings: dict) -> None:
                 differences.append([f"{second} - {first}", *cells, f"{d.p_value:.3f}"])
         page.add(Table(["difference", "value>", "low>", "high>", "p>"], differences))
     costs = [
-        [arm, ", ".join(map(str, own["cpu_seconds"])), f"{own['told']['entity']:.1%}"]
+        [arm, ", ".join(map(str, own["cpu_seconds"])), f"{own['entity_told']:.1%}"]
         for arm, own in scores.items()
-        if "told" in own
+        if "entity_told" in own
     ]
     page.add(Table(["arm", "CPU seconds by seed", "entity told rightly>"], costs))
     write_json_atomically(out / "study.json", study)

@@ -3,19 +3,29 @@
     kormo eval knowledge --model runs/tiny/knowledge_vqa/final --data runs/tiny/knowledge/data \\
         --out runs/tiny/eval/knowledge
 
-Writes results.json, report.md and report.html. A run that was stopped goes on with the conditions
-that are missing.
+Writes results.json, report.md, report.html and all answers. A run that was stopped goes on with
+what is missing. The commonest answer to the right fact solves 50 % of BOK-VQA's own test set, and
+the one to the question 24.6 % in English, by a count of its files.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
 
-_NOVELTIES = ("seen", "unseen_triples", "unseen_entities")
+if TYPE_CHECKING:
+    from ..vision.inquiry import Inquiry
+
+TESTS = {
+    "seen": "Facts that training asked for",
+    "unseen_triples": "Unseen facts of seen entities",
+    "unseen_entities": "Facts of entities that training only named",
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,14 +40,38 @@ def _arguments() -> argparse.Namespace:
         "--out", type=Path, required=True, help="directory to write, or to go on in"
     )
     parser.add_argument("--batch", type=int, default=64, help="questions at a time (%(default)s)")
-    parser.add_argument("--limit", type=int, help="first N rows of each file")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="questions of each split, in both languages"
+    )
     return parser.parse_args()
 
 
-def _read(path: Path, limit: int | None) -> list[dict]:
-    if not path.is_file():
-        raise RecipeError(f"--data: {path}: no such file; make it with `kormo data knowledge`")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][:limit]
+def make_inquiry() -> Inquiry:
+    """Say who answers blindly, and what may be new in a question besides its fact."""
+    from ..vision.blind import QUESTION_ONLY, of_kind
+    from ..vision.inquiry import Inquiry
+
+    return Inquiry(
+        title="Knowledge",
+        splits=TESTS,
+        blind={
+            "majority": (of_kind,),
+            "question only": QUESTION_ONLY,
+            "majority by gold triple": (
+                lambda item: tuple(map(tuple, item.fields["triples"])),
+                *QUESTION_ONLY[1:],
+            ),
+        },
+        blind_means="majority: the commonest answer of training; question only: that to the same "
+        "words, else about the same relation; majority by gold triple: that to the right fact.",
+        groups={
+            "all": lambda item: "all",
+            "hops": lambda item: item.fields["hops"],
+            "wording": lambda item: item.fields.get("wording", "unknown"),
+            "answer": lambda item: "trained" if item.fields["answer_seen"] else "never trained",
+            "relation": lambda item: item.ask,
+        },
+    )
 
 
 def main() -> None:
@@ -45,49 +79,38 @@ def main() -> None:
     args = _arguments()
     if args.batch < 1 or (args.limit is not None and args.limit < 2):
         raise RecipeError("--batch is at least 1, --limit at least 2")
-    from data_recipes.common.files import sha256_file, write_json_atomically
+    from data_recipes.common.files import sha256_file
     from data_recipes.common.run_dir import DirectoryLock, bind_settings
 
     from ..local_model import model_identity
-    from .ask import CONDITIONS, ask_rows, is_right, load_asker
-    from .blind import answer_blindly
-    from .report import write_report
+    from ..vision.answers import SIGHTS
+    from ..vision.inquiry import inquire
+    from ..vision.items import TRAIN, read_items, read_split
+    from .model import KnowingModel
 
-    rows = [r for n in _NOVELTIES for r in _read(args.data / f"{n}.jsonl", args.limit)]
-    if not rows:
+    if absent := [n for n in (TRAIN, *TESTS) if not (args.data / f"{n}.jsonl").is_file()]:
+        raise RecipeError(
+            f"--data: {args.data / absent[0]}.jsonl: no such file; make it with "
+            "`kormo data knowledge`"
+        )
+    read = {split: read_items(args.data, split, args.limit) for split in TESTS}
+    items = {split: own for split, own in read.items() if own}
+    if not items:
         raise RecipeError(f"--data {args.data}: no questions in its test files")
-    asker = load_asker(args.model)
+    model = KnowingModel(args.model)
     settings = {
         "model": model_identity(str(args.model)),
-        "arm": asker.model.known.arm,
-        "data": {n: sha256_file(args.data / f"{n}.jsonl") for n in _NOVELTIES},
+        "arm": model.known.arm,
+        "data": {n: sha256_file(args.data / f"{n}.jsonl") for n in TESTS},
         "limit": args.limit,
     }
-    conditions = CONDITIONS if asker.model.known.sees else CONDITIONS[:1]
+    sights = SIGHTS if model.known.sees else SIGHTS[:1]
+    names = (str(args.model), str(args.data))
     with DirectoryLock(args.out, "--out"):
         remedy = "choose another --out, or delete this one"
-        bind_settings(args.out, settings, remedy, finished=["*_answers.json"])
-        right, first = {}, []
-        for how in conditions:
-            path = args.out / f"{how.replace(' ', '_')}_answers.json"
-            if not path.is_file():
-                found = ask_rows(asker, rows, args.data, how, args.batch)
-                write_json_atomically(path, found)
-            own = json.loads(path.read_text(encoding="utf-8"))
-            right[how] = [answer["right"] for answer in own]
-            first = first or own
-        for name, answers in answer_blindly(_read(args.data / "train.jsonl", None), rows).items():
-            right[name] = [
-                is_right(a, row["answers"]) for a, row in zip(answers, rows, strict=True)
-            ]
-        results = write_report(args.out, settings, rows, right, first, args.data)
-    for novelty, own in results["novelty"].items():
-        shares = own["shares"]["all"]
-        low, high = shares["as it is"]["interval"]
-        others = ", ".join(f"{k} {v['share']:.1%}" for k, v in shares.items() if k != "as it is")
-        share = shares["as it is"]["share"]
-        print(f"{novelty:<16}{share:6.1%} ({low:.1%} to {high:.1%}); {others}")
-    print(args.out / "report.html")
+        bind_settings(args.out, settings, remedy, finished=["answers/*.jsonl"])
+        trained = list(read_split(args.data, TRAIN))
+        inquire(make_inquiry(), items, trained, lambda: model, sights, args.out, names, args.batch)
 
 
 if __name__ == "__main__":

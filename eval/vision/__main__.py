@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, write_json_atomically
+from data_recipes.common.files import sha256_file
 from data_recipes.common.run_dir import DirectoryLock, bind_settings
 
 from ..command import run_command
@@ -22,9 +22,14 @@ from ..command import run_command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .answers import Model
-    from .items import Item
+    from .answers import Answerer
+    from .items import PictureQuestion
 
+SPLITS = {
+    "heldout_scenes": "new pictures of known things",
+    "heldout_combinations": "combinations that training lacks",
+    "heldout_objects": "things that training lacks",
+}
 _REMEDY = "undo the change, or choose another --out"
 
 
@@ -61,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 def _read(
     path: Path, images: Path | None, splits: list[str] | None, limit: int | None
-) -> dict[str, list[Item]]:
+) -> dict[str, list[PictureQuestion]]:
     from .items import at_most, read_items, splits_of
     from .published import read_published
 
@@ -79,7 +84,7 @@ def _read(
 def evaluate(
     folder: Path,
     out: Path,
-    model: Callable[[], Model],
+    model: Callable[[], Answerer],
     name: str,
     *,
     images: Path | None = None,
@@ -102,28 +107,23 @@ def evaluate(
     Raises:
         RecipeError: no such set or split, a set without questions, a bad picture.
     """
-    from .answers import SIGHTS, answers_to
-    from .items import QuestionOnly
-    from .report import build_page, contact_sheets, terminal_table
-    from .scores import add_question_only, score
+    from .answers import SIGHTS
+    from .blind import QUESTION_ONLY
+    from .inquiry import Inquiry, inquire
+    from .items import TRAIN, read_split
 
     items = _read(folder, images, splits, limit)
-    blind, results, answers = QuestionOnly(folder), {}, {}
-    for split, own in items.items():
-        given = {sight: answers_to(own, sight, model, out, batch) for sight in SIGHTS}
-        answers[split] = add_question_only(own, given, blind)
-        results[split] = score(own, answers[split])
-    write_json_atomically(
-        out / "results.json", {"model": name, "set": str(folder), "splits": results}
+    seen = folder / f"{TRAIN}.jsonl"
+    trained = list(read_split(folder, TRAIN)) if seen.is_file() else []
+    inquiry = Inquiry(
+        title="What a model sees",
+        splits=SPLITS,
+        blind={"question only": QUESTION_ONLY},
+        blind_means="question only: the answer that training has most often for the same words, "
+        "else to the same question of other things.",
     )
-    page = build_page(name, str(folder), results, items, answers)
-    for file in ("report.md", "report.html"):
-        page.write(out / file)
-    for sheet in contact_sheets(page):
-        sheet.write(out)
-    print(terminal_table(results))
-    print(f"\nPercent. Report: {out / 'report.html'}, report.md beside it")
-    return results
+    names = (name, str(folder))
+    return inquire(inquiry, items, trained, model, SIGHTS, out, names, batch)
 
 
 def main() -> None:
@@ -143,10 +143,10 @@ def main() -> None:
     }
 
     @cache
-    def model() -> Model:
-        from .answers import VisionModel
+    def model() -> Answerer:
+        from .answers import SeeingModel
 
-        return VisionModel(args.model, args.max_tokens, args.device)
+        return SeeingModel(args.model, args.max_tokens, args.device)
 
     with DirectoryLock(args.out, "--out"):
         bind_settings(args.out, settings, _REMEDY, finished=["answers/*.jsonl"])

@@ -13,24 +13,26 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged
 from data_recipes.read.pictures import open_picture
 
-from .items import Item, swapped
+from .blind import swapped
+from .items import PictureQuestion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Sight = Literal["seen", "blank", "swapped"]
 SIGHTS: tuple[Sight, ...] = ("seen", "blank", "swapped")
+Given = dict[str, Any]  # `answer`, and what else a model tells
 _GREY = (128, 128, 128)
 
 
-class Model(Protocol):
+class Answerer(Protocol):
     """What answers."""
 
-    def answer(self, asked: Sequence[tuple[Item, list[Image]]]) -> list[str]:
+    def answer(self, asked: Sequence[tuple[PictureQuestion, list[Image]]]) -> list[Given]:
         """Answer some questions, each about its pictures."""
 
 
-class VisionModel:
+class SeeingModel:
     """A checkpoint that sees, which answers greedily.
 
     Args:
@@ -62,7 +64,7 @@ class VisionModel:
         self._model = model.to(self._device).eval()
         self._max_tokens = max_tokens
 
-    def answer(self, asked: Sequence[tuple[Item, list[Image]]]) -> list[str]:
+    def answer(self, asked: Sequence[tuple[PictureQuestion, list[Image]]]) -> list[Given]:
         """Answer some questions together, as each would be answered alone."""
         import torch
 
@@ -82,7 +84,7 @@ class VisionModel:
             )
         own = written[:, inputs["input_ids"].shape[1] :]
         texts = self._processor.batch_decode(own, skip_special_tokens=True)
-        return [text.rpartition("</think>")[2].strip() for text in texts]
+        return [{"answer": text.rpartition("</think>")[2].strip()} for text in texts]
 
 
 def _with_pictures(messages: list[dict[str, Any]], pictures: list[Image]) -> list[dict[str, Any]]:
@@ -99,12 +101,12 @@ def _with_pictures(messages: list[dict[str, Any]], pictures: list[Image]) -> lis
     ]
 
 
-def _shown(sight: Sight, items: list[Item]) -> Callable[[Item], list[Image]]:
+def _shown(sight: Sight, items: list[PictureQuestion]) -> Callable[[PictureQuestion], list[Image]]:
     from PIL import Image
 
     others = swapped(items) if sight == "swapped" else {}
 
-    def show(item: Item) -> list[Image.Image]:
+    def show(item: PictureQuestion) -> list[Image.Image]:
         pictures = [open_picture(path) for path in others.get(item.id, item.pictures)]
         if sight == "blank":
             return [Image.new("RGB", picture.size, _GREY) for picture in pictures]
@@ -114,8 +116,12 @@ def _shown(sight: Sight, items: list[Item]) -> Callable[[Item], list[Image]]:
 
 
 def answers_to(
-    items: list[Item], sight: Sight, model: Callable[[], Model], out: Path, batch: int
-) -> dict[str, str]:
+    items: list[PictureQuestion],
+    sight: Sight,
+    model: Callable[[], Answerer],
+    out: Path,
+    batch: int,
+) -> dict[str, Given]:
     """Get the answers to the questions of a split, or read them where they were kept.
 
     Args:
@@ -126,26 +132,26 @@ def answers_to(
         batch: questions at a time.
 
     Returns:
-        Answers by id.
+        What was given, by id.
     """
     path = out / "answers" / f"{items[0].split}-{sight}.jsonl"
     if path.is_file():
         rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        return {row["id"]: row["answer"] for row in rows}
+        return {row.pop("id"): row for row in rows}
     show, answers = _shown(sight, items), {}
     # Neighbours in length make little padding.
     ordered = sorted(items, key=lambda item: (len(item.question), item.id))
     with tqdm(total=len(items), desc=f"{items[0].split}, {sight}", unit=" questions") as bar:
         for some in _batches(ordered, batch):
             given = model().answer([(item, show(item)) for item in some])
-            answers |= {item.id: text for item, text in zip(some, given, strict=True)}
+            answers |= {item.id: own for item, own in zip(some, given, strict=True)}
             bar.update(len(some))
     with open_staged(path) as file:
         for item in items:
-            row = {"id": item.id, "answer": answers[item.id]}
+            row = {"id": item.id, **answers[item.id]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return answers
 
 
-def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:
+def _batches(items: list[PictureQuestion], size: int) -> Iterator[list[PictureQuestion]]:
     return (items[start : start + size] for start in range(0, len(items), size))

@@ -12,7 +12,7 @@ from typing import Any
 
 from data_recipes.common.errors import RecipeError
 
-from .items import Item
+from .items import PictureQuestion
 
 # What POPE's authors count as either, by its first word.
 _YES_NO = {"yes": (True, ("yes",)), "no": (False, ("no", "not"))}
@@ -25,21 +25,23 @@ def _item(
     question: str,
     answers: tuple[str, ...],
     truth: bool | None,
-) -> Item:
+) -> PictureQuestion:
     content = [{"type": "image"}, {"type": "text", "text": question}]
     messages = [{"role": "user", "content": content}]
     kind = "yes_no" if truth is not None else "question"
-    return Item(name, split, name, kind, "en", (picture,), messages, question, answers, truth)
+    return PictureQuestion(
+        name, split, name, kind, "en", (picture,), messages, question, answers, truth
+    )
 
 
-def _pope(lines: list[str], split: str, images: Path) -> Iterator[Item]:
+def _pope(lines: list[str], split: str, images: Path) -> Iterator[PictureQuestion]:
     for number, row in enumerate(map(json.loads, lines)):
         truth, answers = _YES_NO[row["label"].lower()]
         name = f"{number}-{row['question_id']}"
         yield _item(name, split, images / row["image"], row["text"], answers, truth)
 
 
-def _gqa(rows: dict[str, Any], split: str, images: Path) -> Iterator[Item]:
+def _gqa(rows: dict[str, Any], split: str, images: Path) -> Iterator[PictureQuestion]:
     for name, row in rows.items():
         truth, answers = _YES_NO.get(row["answer"], (None, (row["answer"],)))
         picture = images / f"{row['imageId']}.jpg"
@@ -55,7 +57,7 @@ def _one_object(text: str) -> dict[str, Any] | None:
     return None if "label" in whole else whole
 
 
-def read_published(path: Path, images: Path) -> list[Item]:
+def read_published(path: Path, images: Path) -> list[PictureQuestion]:
     """Read a file of POPE or GQA, told apart by its form.
 
     Raises:

@@ -7,15 +7,10 @@ from data_recipes.common.page import Cell, Details, Heading, Page, Paragraph, Pi
 from data_recipes.common.terminal import align
 from data_recipes.read.pictures import open_picture
 
-from .items import Item
-from .scores import BLIND, Answers, is_right
+from .inquiry import Inquiry
+from .items import PictureQuestion, is_right
+from .scores import GivenAnswers
 
-_SIGHTS = ("seen", *BLIND)
-_NAMES = {
-    "heldout_scenes": "new pictures of known things",
-    "heldout_combinations": "combinations that training lacks",
-    "heldout_objects": "things that training lacks",
-}
 _TILE, _LABEL, _ACROSS = 128, 14, 6  # of the contact sheet: pixels, of the number, and pictures
 _SHEET = 24
 
@@ -34,13 +29,22 @@ def _rows(result: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     rows = []
     for language, own in result["languages"].items():
         rows.append((language, "all", own["all"]))
-        rows += [(language, kind, share) for kind, share in own["kinds"].items()]
+        # A set of one kind needs no line for it.
+        kinds = own["kinds"].items() if len(own["kinds"]) > 1 else ()
+        rows += [(language, kind, share) for kind, share in kinds]
+    for name, groups in result["groups"].items():
+        rows += [(name, value, share) for value, share in groups.items()]
     return rows
 
 
-def _sees(own: dict[str, Any]) -> Cell:
+def _sights(result: dict[str, Any]) -> list[str]:
+    any_share = next(iter(result["languages"].values()))["all"]
+    return [name for name, own in any_share.items() if isinstance(own, dict)]
+
+
+def _sees(own: dict[str, Any], blind: list[str]) -> Cell:
     """Whether seeing helps: the smallest lead over the blind, with its interval."""
-    leads = [own[sight]["seen_less_this"] for sight in BLIND]
+    leads = [own[sight]["seen_less_this"] for sight in blind]
     least = min(leads, key=lambda lead: lead["second"] - lead["first"])
     low, high = least["low"], least["high"]
     text = f"{100 * (least['second'] - least['first']):+.1f}"
@@ -51,14 +55,15 @@ def _sees(own: dict[str, Any]) -> Cell:
 
 
 def _shares(result: dict[str, Any]) -> Table:
-    columns = ["language", "kind", "questions>", *(f"{s}>" for s in _SIGHTS), "least lead>"]
+    sights = _sights(result)
+    columns = ["taken by", "kind", "questions>", *(f"{s}>" for s in sights), "least lead>"]
     rows = [
         [
             Cell(language),
             Cell(kind),
             Cell(str(own["questions"])),
-            *(_figure(own[sight]) for sight in _SIGHTS),
-            _sees(own),
+            *(_figure(own[sight]) for sight in sights),
+            _sees(own, sights[1:]),
         ]
         for language, kind, own in _rows(result)
     ]
@@ -90,7 +95,7 @@ def _languages(result: dict[str, Any]) -> Table:
     return Table([*columns, "neither>", "same>"], rows, "one question in two languages")
 
 
-def _sheet(items: list[Item], split: str) -> Picture:
+def _sheet(items: list[PictureQuestion], split: str) -> Picture:
     from PIL import Image, ImageDraw, ImageOps
 
     down = -(-len(items) // _ACROSS)
@@ -106,57 +111,58 @@ def _sheet(items: list[Item], split: str) -> Picture:
     return Picture(stream.getvalue(), f"pictures of {split}", f"{split}.png")
 
 
-def _spread(items: list[Item]) -> list[Item]:
+def _spread(items: list[PictureQuestion]) -> list[PictureQuestion]:
     return (
         [items[i * len(items) // _SHEET] for i in range(_SHEET)] if len(items) > _SHEET else items
     )
 
 
-def _contact(items: list[Item], answers: Answers, split: str) -> Details:
+def _contact(items: list[PictureQuestion], answers: GivenAnswers, split: str) -> Details:
     chosen = _spread(items)
     rows = []
     for place, item in enumerate(chosen, 1):
-        given = [answers[sight][item.id] for sight in _SIGHTS]
+        given = [own[item.id] for own in answers.values()]
         cells = [
             Cell(text, tone="good" if is_right(item, text) else "bad", language=item.language)
             for text in given
         ]
         question = Cell(item.question, language=item.language)
         rows.append([str(place), item.kind, question, Cell(item.answers[0]), *cells])
-    columns = ["", "kind", "question", "right", *_SIGHTS]
+    columns = ["", "kind", "question", "right", *answers]
     sheet = _sheet(chosen, split)
     return Details("pictures, questions and answers", [sheet, Table(columns, rows)], open=True)
 
 
 def build_page(
+    inquiry: Inquiry,
     model: str,
     folder: str,
     results: dict[str, Any],
-    items: dict[str, list[Item]],
-    answers: dict[str, Answers],
+    items: dict[str, list[PictureQuestion]],
+    answers: dict[str, GivenAnswers],
 ) -> Page:
     """Lay the results out.
 
     Args:
+        inquiry: what was asked.
         model: its name.
         folder: of the picture set.
         results: of `score`, by split.
         items: by split.
         answers: by split.
     """
-    page = Page(f"What {model} sees")
+    page = Page(f"{inquiry.title}: {model}")
     page.add(
         made(),
         Paragraph(
             f"Questions of {folder}. seen: with the picture; blank: with a grey one; swapped: with "
-            "another question's; question only: the answer that training has most often for the "
-            "same words, else to the same question of other things. An answer is right that equals "
-            "one that the set lists, case and punctuation aside. least lead: how "
-            "far seeing is ahead of the best of the blind."
+            f"one of another thing; {inquiry.blind_means} An answer is right that equals one that "
+            "the set lists, case, articles and punctuation aside. least lead: how far seeing is "
+            "ahead of the best of the blind. Answers about one thing count as dependent."
         ),
     )
     for split, result in results.items():
-        page.add(Heading(split), Paragraph(_NAMES.get(split, ""), "dim"), _shares(result))
+        page.add(Heading(split), Paragraph(inquiry.splits.get(split, ""), "dim"), _shares(result))
         if any(own["yes_no"] for own in result["languages"].values()):
             page.add(_yes_no(result))
         if result["consistency"]:
@@ -180,9 +186,10 @@ def contact_sheets(page: Page) -> list[Picture]:
 
 def terminal_table(results: dict[str, Any]) -> str:
     """Write the shares as lines to print."""
-    rows = [("split", "language", "kind", "questions", *_SIGHTS)]
+    sights = _sights(next(iter(results.values())))
+    rows = [("split", "taken by", "kind", "questions", *sights)]
     for split, result in results.items():
-        for language, kind, own in _rows(result):
-            shares = (_percent(own[sight]["share"]) for sight in _SIGHTS)
-            rows.append((split, language, kind, str(own["questions"]), *shares))
+        for by, kind, own in _rows(result):
+            shares = (_percent(own[sight]["share"]) for sight in sights)
+            rows.append((split, by, kind, str(own["questions"]), *shares))
     return align(rows, left=(0, 1, 2))

@@ -1,44 +1,18 @@
 """Shares of right answers beside those of the blind; yes and no; one question in two languages."""
 
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from data_recipes.common.statistics import compare_pairs, mean_interval, wilson
 
-from .items import Item, QuestionOnly, normalise
+from .blind import Key
+from .items import PictureQuestion, first_word, is_right, normalise
 
-BLIND = ("blank", "swapped", "question only")
-Answers = dict[str, dict[str, str]]  # by what was shown, then by id
-
-
-# An option's letter that an answer begins with (MMStar's rule; here it stands alone).
-_OPTION = re.compile(r"(?:option |the answer is )?\(?([a-z])(?![a-z])", re.I)
-LETTER = "letter"
-
-
-def is_right(item: Item, answer: str) -> bool:
-    """Compare an answer with all that is right; of yes and no the first word decides.
-
-    Where the letter of an option is asked for (`ask`), the one that the answer begins with does.
-    """
-    given = _first_word(answer) if item.truth is not None else normalise(answer)
-    if item.ask == LETTER and (option := _OPTION.match(answer.strip())):
-        given = normalise(option[1])
-    return given in {normalise(right) for right in item.answers}
-
-
-def _first_word(answer: str) -> str:
-    words = re.split(r"[\s,.!;:]+", answer.strip(), maxsplit=1)
-    return normalise(words[0])
-
-
-def add_question_only(items: list[Item], answers: Answers, blind: QuestionOnly) -> Answers:
-    """Add the answers of someone who reads the questions alone."""
-    return answers | {"question only": {item.id: blind.answer(item) for item in items}}
+GivenAnswers = dict[str, dict[str, str]]  # by what was shown, then by id
+_Right = dict[str, dict[str, bool]]
 
 
 def script_language(text: str) -> str | None:
@@ -63,39 +37,35 @@ def _interval(values: list[float], clusters: list[Any]) -> list[float]:
     return list(mean_interval(values, clusters))
 
 
-def _share(items: list[Item], answers: Answers) -> dict[str, Any]:
-    """Score some questions by what was shown; those about one picture depend on each other."""
-    clusters = [item.pictures for item in items]
-    scores = {
-        sight: [float(is_right(item, own[item.id])) for item in items]
-        for sight, own in answers.items()
-    }
+def _share(items: list[PictureQuestion], right: _Right) -> dict[str, Any]:
+    """Count what was right by what was shown; answers about one thing depend on each other."""
+    clusters = [item.subject for item in items]
+    scores = {sight: [float(own[item.id]) for item in items] for sight, own in right.items()}
     result: dict[str, Any] = {"questions": len(items), "pictures": len(set(clusters))}
     for sight, values in scores.items():
-        result[sight] = {
-            "share": sum(values) / len(values),
-            "interval": _interval(values, clusters),
-        }
-    for sight in BLIND:
-        result[sight]["seen_less_this"] = {
-            name: value if not isinstance(value, float) or math.isfinite(value) else None
-            for name, value in asdict(
-                compare_pairs(scores[sight], scores["seen"], clusters)
-            ).items()
-        }
+        own = {"share": sum(values) / len(values), "interval": _interval(values, clusters)}
+        result[sight] = own
+        if sight != "seen":
+            difference = asdict(compare_pairs(values, scores["seen"], clusters))
+            own["seen_less_this"] = {
+                name: value if not isinstance(value, float) or math.isfinite(value) else None
+                for name, value in difference.items()
+            }
     return result
 
 
-def _by(items: list[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
-    groups: dict[str, list[Item]] = defaultdict(list)
+def _by(items: list[PictureQuestion], key: Key) -> dict[Any, list[PictureQuestion]]:
+    groups: dict[Hashable, list[PictureQuestion]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
     return dict(groups)
 
 
-def _yes_no(items: list[Item], own: dict[str, str], words: dict[bool, set[str]]) -> dict[str, Any]:
+def _yes_no(
+    items: list[PictureQuestion], own: dict[str, str], words: dict[bool, set[str]]
+) -> dict[str, Any]:
     said = {
-        item.id: next((t for t, known in words.items() if _first_word(own[item.id]) in known), None)
+        item.id: next((t for t, known in words.items() if first_word(own[item.id]) in known), None)
         for item in items
     }
     yes = [item for item in items if said[item.id]]
@@ -113,7 +83,7 @@ def _yes_no(items: list[Item], own: dict[str, str], words: dict[bool, set[str]])
     }
 
 
-def _yes_no_words(items: list[Item]) -> dict[bool, set[str]]:
+def _yes_no_words(items: list[PictureQuestion]) -> dict[bool, set[str]]:
     """Collect the words for yes and no from the questions whose truth is known."""
     words: dict[bool, set[str]] = {True: set(), False: set()}
     for item in items:
@@ -122,7 +92,7 @@ def _yes_no_words(items: list[Item]) -> dict[bool, set[str]]:
     return words
 
 
-def _consistency(items: list[Item], own: dict[str, str]) -> list[dict[str, Any]]:
+def _consistency(items: list[PictureQuestion], right: dict[str, bool]) -> list[dict[str, Any]]:
     """Compare what is said of one question in each two languages."""
     groups = _by(items, lambda item: item.item)
     languages = sorted({item.language for item in items})
@@ -134,7 +104,7 @@ def _consistency(items: list[Item], own: dict[str, str]) -> list[dict[str, Any]]
                 by_language = {item.language: item for item in group}
                 if first not in by_language or second not in by_language:
                     continue
-                a, b = (is_right(by_language[c], own[by_language[c].id]) for c in (first, second))
+                a, b = (right[by_language[code].id] for code in (first, second))
                 counts[
                     "both" if a and b else "first_only" if a else "second_only" if b else "neither"
                 ] += 1
@@ -145,25 +115,32 @@ def _consistency(items: list[Item], own: dict[str, str]) -> list[dict[str, Any]]
     return found
 
 
-def score(items: list[Item], answers: Answers) -> dict[str, Any]:
+def score(
+    items: list[PictureQuestion], answers: GivenAnswers, groups: Mapping[str, Key]
+) -> dict[str, Any]:
     """Score the questions of one split.
 
     Args:
         items: the questions.
-        answers: for `seen`, `blank`, `swapped` and `question only`, by id.
+        answers: for `seen`, then for all that is compared with it, by id.
+        groups: other ways to take questions together, by name.
 
     Returns:
-        By language: all kinds together, each kind, yes and no, the language of answers; and
-        how the languages agree.
+        By language: all kinds together, each kind, yes and no, the language of answers; `groups`;
+        and how the languages agree.
     """
+    right = {
+        sight: {item.id: is_right(item, own[item.id]) for item in items}
+        for sight, own in answers.items()
+    }
     languages = {}
     for language, own in sorted(_by(items, lambda item: item.language).items()):
         asked = [item for item in own if item.truth is not None]
         spoken = [script_language(answers["seen"][item.id]) for item in own]
         words = _yes_no_words(own)
         languages[language] = {
-            "all": _share(own, answers),
-            "kinds": {k: _share(g, answers) for k, g in sorted(_by(own, lambda i: i.kind).items())},
+            "all": _share(own, right),
+            "kinds": {k: _share(g, right) for k, g in sorted(_by(own, lambda i: i.kind).items())},
             "yes_no": {
                 sight: _yes_no(asked, given, words) for sight, given in answers.items() if asked
             },
@@ -171,4 +148,9 @@ def score(items: list[Item], answers: Answers) -> dict[str, Any]:
             "answers_in_other_language": sum(code not in (language, None) for code in spoken),
             "answers_without_letters": sum(code is None for code in spoken),
         }
-    return {"languages": languages, "consistency": _consistency(items, answers["seen"])}
+    taken = {
+        name: {str(value): _share(own, right) for value, own in _by(items, key).items()}
+        for name, key in groups.items()
+    }
+    consistency = _consistency(items, right["seen"])
+    return {"languages": languages, "groups": taken, "consistency": consistency}

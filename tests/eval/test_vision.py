@@ -14,14 +14,15 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.pictures.config import CONFIGS, PicturesConfig
 from data_recipes.pictures.run import make_pictures
 from eval.vision import __main__ as command
-from eval.vision.answers import VisionModel
-from eval.vision.items import Item, QuestionOnly, read_items, swapped
-from eval.vision.scores import is_right, script_language
+from eval.vision.answers import SeeingModel
+from eval.vision.blind import QUESTION_ONLY, Commonest, swapped
+from eval.vision.items import PictureQuestion, is_right, read_items, read_split
+from eval.vision.scores import script_language
 from modeling_kormo.vision import build_processor, build_vision_model, save_vision_model
 from tests.random_model import random_model
 from tests.vision_models import random_tower, vision_tokenizer
 
-Asked = Sequence[tuple[Item, list[Image.Image]]]
+Asked = Sequence[tuple[PictureQuestion, list[Image.Image]]]
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +45,23 @@ class Oracle:
                 pixels = Image.open(item.pictures[0]).tobytes()
                 self._known[pixels, item.question] = item.answers[-1]
 
-    def answer(self, asked: Asked) -> list[str]:
+    def answer(self, asked: Asked) -> list[dict]:
         self.calls += len(asked)
-        return [
+        said = [
             self._known.get((pictures[0].tobytes(), item.question), "?").upper() + "."
             for item, pictures in asked
         ]
+        return [{"answer": text} for text in said]
 
 
 class Guesser:
     """Says what the question alone suggests, whatever it is shown."""
 
     def __init__(self, folder: Path) -> None:
-        self._blind = QuestionOnly(folder)
+        self._blind = Commonest(read_split(folder, "train"), QUESTION_ONLY)
 
-    def answer(self, asked: Asked) -> list[str]:
-        return [self._blind.answer(item) for item, _ in asked]
+    def answer(self, asked: Asked) -> list[dict]:
+        return [{"answer": self._blind.answer(item)} for item, _ in asked]
 
 
 def evaluate(folder: Path, out: Path, model: Any, **settings: Any) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def test_the_blind_know_what_is_asked_of_things_that_training_lacks(tmp_path: Pa
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     asked = [_row("5", "count of cups?", ["one"]), _row("6", "size of cups?", ["small"])]
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, asked)))
-    blind = QuestionOnly(tmp_path)
+    blind = Commonest(read_split(tmp_path, "train"), QUESTION_ONLY)
     items = read_items(tmp_path, "test", None)
     assert [blind.answer(item) for item in items] == ["two", "red"]
 
@@ -171,22 +173,27 @@ def test_rows_that_would_be_scored_wrongly_are_named(tmp_path: Path) -> None:
             read_items(tmp_path, "test", None)
 
 
-def test_answers_are_compared_without_case_and_punctuation() -> None:
-    item = Item("a", "s", "a", "object", "en", (), [], "?", ("A red  star", "빨간 별"), None)
+def test_answers_are_compared_as_a_whole_in_any_spelling() -> None:
+    item = PictureQuestion(
+        "a", "s", "a", "object", "en", (), [], "?", ("A red  star", "빨간 별"), None
+    )
     assert is_right(item, " a RED star. ") and is_right(item, "“빨간 별”")
-    assert not is_right(item, "red star") and not is_right(item, "")
+    assert is_right(item, "red star") and is_right(item, "빨간 별입니다.")
+    assert not is_right(item, "a red star and a cup") and not is_right(item, "")
+    names = PictureQuestion("a", "s", "a", "k", "en", (), [], "?", ("Côte d’Ivoire", "Chad"), None)
+    assert is_right(names, "côte d'ivoire") and not is_right(names, "Chad or Mali")
     assert [script_language(t) for t in ("빨간 원", "red", "赤い", "3", "T셔츠 셋")] == [
         "ko", "en", "ja", None, "ko",
     ]  # fmt: skip
 
 
 def test_the_letter_of_an_option_is_what_an_answer_begins_with() -> None:
-    item = Item("a", "s", "a", "perception", "ko", (), [], "?", ("B",), None, "letter")
+    item = PictureQuestion("a", "s", "a", "perception", "ko", (), [], "?", ("B",), None, "letter")
     for text in ("B", "b.", " (B) 달", "B입니다.", "Option B", "The answer is B: the moon"):
         assert is_right(item, text), text
     for text in ("A", "(A) B", "Because of the moon", "달, B", ""):
         assert not is_right(item, text), text
-    plain = Item("a", "s", "a", "object", "en", (), [], "?", ("B",), None)
+    plain = PictureQuestion("a", "s", "a", "object", "en", (), [], "?", ("B",), None)
     assert not is_right(plain, "B: the moon")
 
 
@@ -208,12 +215,12 @@ def test_a_small_model_that_sees_is_asked(
     lines = (out / "answers" / "heldout_scenes-seen.jsonl").read_text(encoding="utf-8")
     batched = {row["id"]: row["answer"] for row in map(json.loads, lines.splitlines())}
     items = read_items(folder, "heldout_scenes", 2)
-    alone, looked = VisionModel(str(tmp_path / "model"), 8, None), set()
+    alone, looked = SeeingModel(str(tmp_path / "model"), 8, None), set()
     for item in items[:6]:
-        (text,) = alone.answer([(item, [Image.open(item.pictures[0]).convert("RGB")])])
-        assert text == batched[item.id]
+        (said,) = alone.answer([(item, [Image.open(item.pictures[0]).convert("RGB")])])
+        assert said["answer"] == batched[item.id]
         (other,) = alone.answer([(item, [Image.new("RGB", (64, 64), "red")])])
-        looked.add(text == other)
+        looked.add(said == other)
     assert False in looked
     monkeypatch.setattr(sys, "argv", [*arguments[:-1], "9"])
     with pytest.raises(RecipeError, match="max_tokens: was 8, is 9"):
@@ -239,8 +246,9 @@ def test_files_of_pope_and_gqa_are_read(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "gqa.json").write_text(json.dumps(gqa, indent=1))
 
     class Talker:
-        def answer(self, asked: Asked) -> list[str]:
-            return ["Cup." if "What" in item.question else "Yes, there is." for item, _ in asked]
+        def answer(self, asked: Asked) -> list[dict]:
+            said = ["Cup." if "What" in item.question else "Yes, there is." for item, _ in asked]
+            return [{"answer": text} for text in said]
 
     found = evaluate(tmp_path / "pope.json", tmp_path / "a", Talker(), images=images)
     own = found["pope"]["languages"]["en"]

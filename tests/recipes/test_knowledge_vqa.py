@@ -180,11 +180,12 @@ def test_every_arm_trains_and_answers(folder: Path, tmp_path: Path, arm: str) ->
         patch.setattr(sys, "argv", [*command, "--limit", "6"])
         evaluate()
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    shares = results["novelty"]["unseen_triples"]["shares"]["all"]
+    shares = results["splits"]["unseen_triples"]["groups"]["all"]["all"]
     assert set(shares) == {
-        "as it is", "picture blanked", "picture swapped",
+        "questions", "pictures", "seen", "blank", "swapped",
         "majority", "question only", "majority by gold triple",
     }  # fmt: skip
+    assert set(results["splits"]["seen"]["told"]) == {"entity", "path"}
     assert (out / "report.html").is_file()
 
 
