@@ -1,9 +1,7 @@
 """Counts of a run, and its progress on stderr: requests and tokens per second, cost, ETA."""
 
 import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +11,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-_EVERY_SECONDS = 1.0
-_STDERR = 2
+from ..common.progress import TaskFile, follow_tasks
 
 
 @dataclass
@@ -98,10 +95,8 @@ class TaskTotals:
     """
 
     def __init__(self, folder: Path, rank: int) -> None:
-        self._path = folder / f"{rank:05d}"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = TaskFile(folder, rank)
         self._before = Totals()
-        self._written = 0.0
 
     @contextmanager
     def part(self) -> Iterator[Follow]:
@@ -111,18 +106,13 @@ class TaskTotals:
         def follow(totals: Totals) -> None:
             nonlocal last
             last = totals
-            if time.monotonic() - self._written > _EVERY_SECONDS:
-                self._write(totals)
+            self._file.write(json.dumps(vars(self._before + totals)))
 
         try:
             yield follow
         finally:
-            self._write(last)
             self._before += last
-
-    def _write(self, totals: Totals) -> None:
-        self._path.write_text(json.dumps(vars(self._before + totals)))
-        self._written = time.monotonic()
+            self._file.write(json.dumps(vars(self._before)), last=True)
 
 
 @contextmanager
@@ -133,30 +123,11 @@ def show_tasks(folder: Path, total: int) -> Iterator[None]:
         folder: where they write.
         total: requests that they will report.
     """
-    for old in folder.glob("*"):
-        old.unlink()
 
-    def done() -> Totals:
-        texts = (path.read_text() for path in folder.glob("*"))
-        # A file is empty while it is being written.
-        return sum((Totals(**json.loads(text)) for text in texts if text), Totals())
+    @contextmanager
+    def show(file: TextIO) -> Iterator[Callable[[list[str]], None]]:
+        with progress_bar(total, file=file) as update:
+            yield lambda texts: update(sum((Totals(**json.loads(t)) for t in texts), Totals()))
 
-    stop = threading.Event()
-    # What libraries print on stderr goes to a file meanwhile; the bar keeps the terminal.
-    with (
-        os.fdopen(os.dup(_STDERR), "w") as terminal,
-        progress_bar(total, file=terminal) as update,
-    ):
-
-        def follow() -> None:
-            while not stop.wait(_EVERY_SECONDS):
-                update(done())
-
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            update(done())
+    with follow_tasks(folder, show):
+        yield

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -154,6 +155,25 @@ def check_tools() -> None:
             "and needs a Debian system. Run it in a debian container, or use what the project "
             "generates itself: `kormo data corpus` for text, `kormo data pictures --config tiny`"
         )
+
+
+def fetch_packages(names: Iterable[str], work_dir: Path | None = None) -> dict[str, Package]:
+    """Fetch packages that a recipe cannot do without.
+
+    Args:
+        names: of the packages.
+        work_dir: keeps them; by default in the user's cache.
+
+    Raises:
+        RecipeError: not a Debian machine, an archive that is not reached or lacks one.
+    """
+    check_tools()
+    archive = Archive((work_dir or default_work_dir()).absolute())
+    archive.update()
+    packages = {name: archive.fetch(name) for name in names}
+    if absent := [name for name, package in packages.items() if package is None]:
+        raise RecipeError(f"this Debian release has no package {absent[0]}; use --config tiny")
+    return packages
 
 
 def default_work_dir() -> Path:

@@ -1,8 +1,9 @@
-"""Emoji: pictures out of the bitmaps of Debian's `fonts-noto-color-emoji`, kinds by Unicode."""
+"""Emoji: pictures out of Debian's `fonts-noto-color-emoji`, names and kinds out of its CLDR."""
 
 import io
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .archive import Package
@@ -10,9 +11,13 @@ from .archive import Package
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+CLDR, CLDR_LICENCE = "unicode-cldr-core", "Unicode-DFS-2016"
+FONT = "fonts-noto-color-emoji"
 LICENCE = "Apache-2.0 and OFL-1.1 (Noto Color Emoji)"
 # The letter A of the pairs that stand for flags.
 _REGIONAL_A = 0x1F1E6
+_ROOT = "usr/share/unicode/cldr/common/"
+_LABELS = "properties/labels.txt"
 _LINE = re.compile(r"\[(.*)\]\s*;\s*[^;]+;\s*([\w-]+)\s*$")
 
 
@@ -59,15 +64,37 @@ class NotoPictures:
         return Image.open(io.BytesIO(self._bitmaps[glyph].imageData)).convert("RGBA")
 
 
-def emoji_kinds(labels: str) -> dict[str, list[str]]:
-    """Read the characters of each kind of emoji, `animal-bird` say; sequences are left out.
+def read_cldr(package: Package, files: str) -> dict[str, bytes]:
+    """Unpack files of CLDR.
 
     Args:
-        labels: CLDR's `properties/labels.txt`.
+        package: `unicode-cldr-core`.
+        files: pattern of their paths below `common/`, by which they are returned.
     """
+    return {path.removeprefix(_ROOT): data for path, data in package.members(_ROOT + files)}
+
+
+def read_emoji(
+    package: Package, languages: Iterable[str]
+) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """Read what CLDR says of emoji of one character.
+
+    Returns:
+        Names by language and character, a language that CLDR lacks left out; and the characters of
+        each kind, `animal-bird` say.
+    """
+    from lxml import etree
+
+    files = read_cldr(package, rf"(annotations/({'|'.join(languages)})\.xml|{re.escape(_LABELS)})")
+    names = {}
+    for language in languages:
+        if (path := f"annotations/{language}.xml") in files:
+            found = etree.fromstring(files[path]).iterfind(".//annotation[@type='tts']")
+            texts = {each.get("cp"): each.text.strip() for each in found}
+            names[language] = {emoji: text for emoji, text in texts.items() if len(emoji) == 1}
     kinds: dict[str, list[str]] = defaultdict(list)
-    for match in filter(None, map(_LINE.match, labels.splitlines())):
+    for match in filter(None, map(_LINE.match, files[_LABELS].decode().splitlines())):
         singles = re.sub(r"\{[^}]*\}", "", match[1])
         for first, last in re.findall(r"(.)(?:-(.))?", singles):
             kinds[match[2]] += map(chr, range(ord(first), ord(last or first) + 1))
-    return dict(kinds)
+    return names, dict(kinds)

@@ -9,51 +9,22 @@ from typing import Any
 
 from lxml import etree
 
-from ..common.errors import RecipeError
-from ..debian.archive import Archive, Package
+from ..debian.archive import Package
+from ..debian.emoji import CLDR_LICENCE, read_cldr
 from .triples import LANGUAGES, Graph, Names, Triple
 
-_CLDR = "unicode-cldr-core"
-_LICENCE = "Unicode-DFS-2016"
-_ROOT = r"usr/share/unicode/cldr/common/"
-_FILES = (
-    _ROOT + r"(main/(ko|en)\.xml|annotations(Derived)?/(ko|en)\.xml|properties/labels\.txt"
-    r"|supplemental/supplementalData\.xml)"
-)
+_FILES = r"(main/(ko|en)\.xml|supplemental/supplementalData\.xml)"
+ISO_CODES, ISO_LICENCE = "iso-codes", "LGPL-2.1+"
 _WORLD = "001"
 # Share of the people who speak a language, from which it counts as spoken in a territory.
 _LEAST_PERCENT = 1.0
-_Trees = dict[str, Any]
-
-
-def fetch(archive: Archive, name: str) -> Package:
-    """Fetch a package that must be there.
-
-    Raises:
-        RecipeError: this release has none, or the archive is not reached.
-    """
-    package = archive.fetch(name)
-    if package is None:
-        raise RecipeError(f"this Debian release has no package {name}; take graph: [world]")
-    return package
-
-
-def read_cldr(package: Package) -> tuple[_Trees, str]:
-    """Read the files of CLDR that hold facts and names.
-
-    Returns:
-        Trees by path below `common/`, and the text of `labels.txt`.
-    """
-    members = {path.partition("/common/")[2]: data for path, data in package.members(_FILES)}
-    labels = members.pop("properties/labels.txt").decode()
-    return {path: etree.fromstring(data) for path, data in members.items()}, labels
 
 
 def _texts(tree: Any, path: str) -> dict[str, str]:
     return {e.get("type"): e.text for e in tree.iterfind(path) if e.get("alt") is None and e.text}
 
 
-def _all_names(trees: _Trees) -> dict[str, Names]:
+def _all_names(trees: dict[str, Any]) -> dict[str, Names]:
     names: dict[str, dict[str, tuple[str, ...]]] = {}
     for code in LANGUAGES:
         tree = trees[f"main/{code}.xml"]
@@ -78,7 +49,8 @@ def _entity(kind: str, code: str) -> str:
 
 def cldr_graph(package: Package) -> Graph:
     """Build the graph: regions, currencies, official and spoken languages, and scripts."""
-    trees, _ = read_cldr(package)
+    files = read_cldr(package, _FILES)
+    trees = {path: etree.fromstring(files[path]) for path in files if path.endswith(".xml")}
     facts: set[tuple[str, str, str]] = set()
     data = trees["supplemental/supplementalData.xml"]
     for group in data.iterfind(".//territoryContainment/group"):
@@ -105,7 +77,7 @@ def cldr_graph(package: Package) -> Graph:
             for script in (language.get("scripts") or "").split():
                 facts.add((f"language:{language.get('type')}", "script", f"script:{script}"))
     source = f"{package.name} {package.version}"
-    return Graph.of((Triple(*fact, source, _LICENCE) for fact in facts), _all_names(trees))
+    return Graph.of((Triple(*fact, source, CLDR_LICENCE) for fact in facts), _all_names(trees))
 
 
 def iso_names(package: Package) -> dict[str, Names]:

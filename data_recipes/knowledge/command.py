@@ -68,9 +68,9 @@ class KnowledgeConfig(Strict):
         return self
 
 
-def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw]:
-    """Build the graph, and what draws its entities."""
-    graphs, painters = [], []
+def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw, list[dict[str, Any]]]:
+    """Build the graph, what draws its entities, and the sources of names that have no facts."""
+    graphs, painters, named_by = [], [], []
     if "world" in config.graph:
         from .flags import draw_flag
         from .world import world_flags, world_graph
@@ -83,27 +83,29 @@ def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw]:
 
         graphs.append(countries_graph(config.countries))
     if {"cldr", "emoji"} & set(config.graph):
-        from ..debian.archive import Archive
-        from ..debian.emoji import NotoPictures
-        from .cldr import cldr_graph, fetch, iso_names
+        from ..debian.archive import fetch_packages
+        from ..debian.emoji import CLDR, FONT, NotoPictures
+        from .cldr import ISO_CODES, ISO_LICENCE, cldr_graph, iso_names
         from .emoji import emoji_graph
 
-        archive = Archive((config.debian_dir or config.output_dir / "debian").absolute())
-        archive.update()
-        package = fetch(archive, "unicode-cldr-core")
+        wanted = (CLDR, FONT, *((ISO_CODES,) if "cldr" in config.graph else ()))
+        packages = fetch_packages(wanted, config.debian_dir or config.output_dir / "debian")
         if "cldr" in config.graph:
-            graph = cldr_graph(package)
-            more = iso_names(fetch(archive, "iso-codes"))
-            graphs += [graph, Graph((), {k: v for k, v in more.items() if k in graph.names})]
+            graph = cldr_graph(packages[CLDR])
+            codes = packages[ISO_CODES]
+            more = {k: v for k, v in iso_names(codes).items() if k in graph.names}
+            graphs += [graph, Graph((), more)]
+            source = f"{codes.name} {codes.version}"
+            named_by.append({"source": source, "licence": ISO_LICENCE, "names": len(more)})
         if "emoji" in config.graph:
-            graphs.append(emoji_graph(package))
+            graphs.append(emoji_graph(packages[CLDR]))
         # First, so that a flag of Noto's is taken where there are two.
-        painters.insert(0, NotoPictures(fetch(archive, "fonts-noto-color-emoji")).draw)
+        painters.insert(0, NotoPictures(packages[FONT]).draw)
 
     def draw(entity: str) -> "Image | None":
         return next((drawn for paint in painters if (drawn := paint(entity)) is not None), None)
 
-    return join(graphs), draw
+    return join(graphs), draw, named_by
 
 
 def _paint(folder: Path, pictures: dict[str, "Image"], config: KnowledgeConfig) -> dict[str, list]:
@@ -151,7 +153,9 @@ def _counts(rows: _Rows) -> dict[str, Any]:
     }
 
 
-def _plan(rows: _Rows, graph: Graph, entities: int) -> dict[str, Any]:
+def _plan(
+    rows: _Rows, graph: Graph, entities: int, named_by: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "facts": len(graph.triples),
         "entities": len(graph.names),
@@ -163,7 +167,8 @@ def _plan(rows: _Rows, graph: Graph, entities: int) -> dict[str, Any]:
             for (source, licence), count in sorted(
                 Counter((t.source, t.licence) for t in graph.triples).items()
             )
-        ],
+        ]
+        + named_by,
     }
 
 
@@ -237,8 +242,8 @@ def _assemble(config: KnowledgeConfig) -> tuple[dict[str, Any], Graph, _Rows, di
     if config.bokvqa is not None:
         graph, rows = read_bokvqa(config.bokvqa)
         entities = {row["entity"] for own in rows.values() for row in own}
-        return _plan(rows, graph, len(entities)), graph, rows, {}
-    graph, draw = _make_graph(config)
+        return _plan(rows, graph, len(entities), []), graph, rows, {}
+    graph, draw, named_by = _make_graph(config)
     drawn = {entity: picture for entity in graph.names if (picture := draw(entity)) is not None}
     drawn = _one_each(drawn, graph)
     heads = pictured(graph, set(drawn))
@@ -246,7 +251,7 @@ def _assemble(config: KnowledgeConfig) -> tuple[dict[str, Any], Graph, _Rows, di
     rows = ask_all(graph, heads, split)
     if leaked := leaks(rows):
         raise RecipeError(f"facts on both sides of the split, e.g. {leaked[0]}; report this")
-    return _plan(rows, graph, len(heads)), graph, rows, {h: drawn[h] for h in heads}
+    return _plan(rows, graph, len(heads), named_by), graph, rows, {h: drawn[h] for h in heads}
 
 
 def run(args: argparse.Namespace) -> None:

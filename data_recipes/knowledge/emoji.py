@@ -1,8 +1,7 @@
 """Emoji as things with a kind: "what kind of animal is this?", from CLDR's labels and names."""
 
 from ..debian.archive import Package
-from ..debian.emoji import emoji_kinds
-from .cldr import _LICENCE, read_cldr
+from ..debian.emoji import CLDR_LICENCE, read_emoji
 from .triples import LANGUAGES, Graph, Names, Triple
 
 # CLDR's subcategories of things that can be told by a picture, and the groups that they are of.
@@ -41,20 +40,17 @@ def emoji_graph(package: Package) -> Graph:
     Args:
         package: `unicode-cldr-core`.
     """
-    trees, labels = read_cldr(package)
+    named, kinds = read_emoji(package, LANGUAGES)
     names: dict[str, Names] = {
         f"kind:{kind}": {"ko": (ko,), "en": (en,)} for kind, (ko, en, _) in _KINDS.items()
     }
     names |= {f"group:{group}": {"ko": (ko,), "en": (en,)} for group, (ko, en) in _GROUPS.items()}
-    for code in LANGUAGES:
-        path = ".//annotation[@type='tts']"
-        for annotation in trees[f"annotations/{code}.xml"].iterfind(path):
-            if len(character := annotation.get("cp")) == 1:
-                own = names.setdefault(f"emoji:{ord(character):X}", {})
-                own[code] = (annotation.text.strip(),)
+    for code, texts in named.items():
+        for character, text in texts.items():
+            names.setdefault(f"emoji:{ord(character):X}", {})[code] = (text,)
     facts = {(f"kind:{kind}", "group", f"group:{own[2]}") for kind, own in _KINDS.items()}
-    for kind, characters in emoji_kinds(labels).items():
+    for kind, characters in kinds.items():
         for character in characters if kind in _KINDS else ():
             facts.add((f"emoji:{ord(character):X}", "kind", f"kind:{kind}"))
     source = f"{package.name} {package.version}"
-    return Graph.of((Triple(*fact, source, _LICENCE) for fact in facts), names)
+    return Graph.of((Triple(*fact, source, CLDR_LICENCE) for fact in facts), names)

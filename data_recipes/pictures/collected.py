@@ -9,21 +9,19 @@ import random
 import re
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from lxml import etree
 from PIL import Image
 
 from ..common.errors import RecipeError
-from ..debian.archive import Archive, Package, check_tools, default_work_dir
-from ..debian.emoji import LICENCE, NotoPictures, emoji_kinds
+from ..debian.archive import Package
+from ..debian.emoji import CLDR, CLDR_LICENCE, FONT, LICENCE, NotoPictures, read_emoji
 from ..toy.items.types import distinct
 from .catalogue import Catalogue
 from .config import EmojiConfig, StampsConfig
 
-_CLDR, _FONT, _STAMPS = "unicode-cldr-core", "fonts-noto-color-emoji", "tuxpaint-stamps-default"
-PACKAGES = {"emoji": (_CLDR, _FONT), "stamps": (_STAMPS,)}
+STAMPS = "tuxpaint-stamps-default"
+PACKAGES = {"emoji": (CLDR, FONT), "stamps": (STAMPS,)}
 _KEPT = 256  # pixels; a stamp is never drawn larger in a set, and some are photographs
 
 # Nouns that can stand in a sentence: one English noun or two, no plural; Hangul words in Korean.
@@ -34,25 +32,6 @@ _NOUNS = {
 _ANY_NOUN = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+){0,3}")
 _ARTICLE = re.compile(r"^an? ", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*[(（][^()（）]*[)）]\s*")
-
-
-def fetch_packages(kind: str, work_dir: Path | None = None) -> dict[str, Package]:
-    """Fetch the packages of `emoji` or `stamps`.
-
-    Args:
-        kind: which.
-        work_dir: keeps them; by default in the user's cache.
-
-    Raises:
-        RecipeError: not a Debian machine, an archive that is not reached or lacks one.
-    """
-    check_tools()
-    archive = Archive((work_dir or default_work_dir()).absolute())
-    archive.update()
-    packages = {name: archive.fetch(name) for name in PACKAGES[kind]}
-    if absent := [name for name, package in packages.items() if package is None]:
-        raise RecipeError(f"this Debian release has no package {absent[0]}; use --config tiny")
-    return packages
 
 
 def as_noun(text: str, language: str) -> str | None:
@@ -120,19 +99,12 @@ def emoji_catalogue(
     Raises:
         RecipeError: a kind that Unicode does not have, a language that CLDR does not have.
     """
-    root = "usr/share/unicode/cldr/common/"
-    wanted = rf"{root}(annotations/({'|'.join(languages)})\.xml|properties/labels\.txt)"
-    members = {path.removeprefix(root): data for path, data in packages[_CLDR].members(wanted)}
-    kinds = emoji_kinds(members.pop("properties/labels.txt").decode())
+    names, kinds = read_emoji(packages[CLDR], languages)
     if unknown := [kind for kind in config.kinds if kind not in kinds]:
         raise RecipeError(f"emoji.kinds: no {unknown[0]!r}; there are {', '.join(sorted(kinds))}")
-    names: dict[str, dict[str, str]] = {}
-    for language in languages:
-        if (path := f"annotations/{language}.xml") not in members:
-            raise RecipeError(f"languages: Unicode's CLDR names no emoji in {language!r}")
-        found = etree.fromstring(members[path]).iterfind(".//annotation[@type='tts']")
-        names[language] = {each.get("cp"): each.text.strip() for each in found}
-    pictures, nouns, keys = NotoPictures(packages[_FONT]), _Nouns(languages), []
+    if absent := [language for language in languages if language not in names]:
+        raise RecipeError(f"languages: Unicode's CLDR names no emoji in {absent[0]!r}")
+    pictures, nouns, keys = NotoPictures(packages[FONT]), _Nouns(languages), []
     for character in (character for kind in config.kinds for character in kinds[kind]):
         key = f"emoji:{ord(character):X}"
         if pictures.draw(key) is None:
@@ -146,8 +118,8 @@ def emoji_catalogue(
         return _fitted(pictures.draw(name), pixels)
 
     sources = [
-        _source(packages[_CLDR], "Unicode-DFS-2016", nouns.left_out),
-        _source(packages[_FONT], LICENCE),
+        _source(packages[CLDR], CLDR_LICENCE, nouns.left_out),
+        _source(packages[FONT], LICENCE),
     ]
     things = _choose(sorted(keys), config.most, seed)
     return Catalogue("emoji", things, [], nouns.names, draw, sources)
@@ -173,7 +145,7 @@ def stamps_catalogue(
         RecipeError: a folder that the package does not have.
     """
     root = "usr/share/tuxpaint/stamps/"
-    members = packages[_STAMPS].members(rf"{root}.*\.(png|txt|svg)")
+    members = packages[STAMPS].members(rf"{root}.*\.(png|txt|svg)")
     files = {path.removeprefix(root): data for path, data in members}
     folders = sorted({path.partition("/")[0] for path in files})
     if unknown := [name for name in config.folders or [] if name not in folders]:
@@ -208,7 +180,7 @@ def stamps_catalogue(
     def draw(name: str, colour: str | None, pixels: int) -> Image.Image:
         return _fitted(load(name), pixels)
 
-    sources = [_source(packages[_STAMPS], "GPL-2+", nouns.left_out)]
+    sources = [_source(packages[STAMPS], "GPL-2+", nouns.left_out)]
     things = _choose(sorted(keys), config.most, seed)
     return Catalogue(
         "stamps", things, [], nouns.names, draw, sources, captions=captions, alone=alone

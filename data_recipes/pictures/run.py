@@ -38,12 +38,14 @@ def _drawn(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogu
 def _catalogue(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogue:
     if config.drawn is not None:
         return _drawn(config, tables)
-    from .collected import emoji_catalogue, fetch_packages, stamps_catalogue
+    from ..debian.archive import fetch_packages
+    from .collected import PACKAGES, emoji_catalogue, stamps_catalogue
 
     codes = [table.code for table in tables.values()]
+    packages = fetch_packages(PACKAGES["stamps" if config.emoji is None else "emoji"])
     if config.emoji is not None:
-        return emoji_catalogue(config.emoji, codes, fetch_packages("emoji"), config.seed)
-    return stamps_catalogue(config.stamps, codes, fetch_packages("stamps"), config.seed)
+        return emoji_catalogue(config.emoji, codes, packages, config.seed)
+    return stamps_catalogue(config.stamps, codes, packages, config.seed)
 
 
 def _tables(config: PicturesConfig) -> dict[str, LanguageTable]:

@@ -80,14 +80,16 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_what_looks_the_same_is_one_entity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = KnowledgeConfig(output_dir=tmp_path / "out", graph=["world"], picture_size=16)
-    graph, draw = command._make_graph(config)
+    graph, draw, _ = command._make_graph(config)
     known = Counter(triple.head for triple in graph.triples)
     shown = {entity for entity in graph.names if draw(entity) is not None and known[entity]}
     less, *_, more = sorted(shown, key=lambda entity: known[entity])
     assert known[less] < known[more]
     alike = {less: draw(more)}
     monkeypatch.setattr(
-        command, "_make_graph", lambda _: (graph, lambda entity: alike.get(entity, draw(entity)))
+        command,
+        "_make_graph",
+        lambda _: (graph, lambda entity: alike.get(entity, draw(entity)), []),
     )
     make(config)
     rows = [row for path in (tmp_path / "out" / "data").glob("*.jsonl") for row in _rows(path)]

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.debian import archive
 from data_recipes.debian.archive import Package
 from data_recipes.pictures import collected
 from data_recipes.pictures.config import CONFIGS, EmojiConfig, PicturesConfig, StampsConfig
@@ -60,7 +61,7 @@ def stamps() -> dict[str, Package]:
     files = {f"{root}/{key}.txt": text.encode() for key, text in _STAMPS.items()}
     files |= {f"{root}/{key}.png": _png() for key in _STAMPS if key != "town/mill"}
     files[f"{root}/town/mill.svg"] = b"<svg/>"
-    return {collected._STAMPS: deb(collected._STAMPS, files)}
+    return {collected.STAMPS: deb(collected.STAMPS, files)}
 
 
 def test_stamps_are_things_by_the_nouns_in_their_captions(stamps: dict[str, Package]) -> None:
@@ -111,14 +112,14 @@ def test_emoji_have_unicodes_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Pictures:
         def __init__(self, package: Package) -> None:
-            assert package.name == collected._FONT
+            assert package.name == collected.FONT
 
         def draw(self, entity: str) -> Image.Image | None:
             return None if entity == "emoji:1F410" else Image.open(io.BytesIO(_png()))
 
     monkeypatch.setattr(collected, "NotoPictures", Pictures)
-    packages = {collected._CLDR: deb(collected._CLDR, files)}
-    packages[collected._FONT] = deb(collected._FONT, {})
+    packages = {collected.CLDR: deb(collected.CLDR, files)}
+    packages[collected.FONT] = deb(collected.FONT, {})
     config = EmojiConfig(kinds=["animal-mammal", "food-fruit"], most=9, leave_out=["bread"])
     catalogue = collected.emoji_catalogue(config, ["en", "ko"], packages, 0)
     assert sorted(catalogue.names["ko"].values()) == ["개", "고양이", "물소"]
@@ -142,7 +143,7 @@ def test_a_set_of_stamps_is_made_end_to_end(
     stamps: dict[str, Package], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """People's captions under single things, pairs that training never joins, nothing counted."""
-    monkeypatch.setattr(collected, "fetch_packages", lambda kind: stamps)
+    monkeypatch.setattr(archive, "fetch_packages", lambda names: stamps)
     scenes = "scenes={train: 60, heldout_scenes: 9, heldout_combinations: 9, heldout_objects: 9}"
     heldout = "heldout={objects: 1, combinations_every: 4}"
     given = [f"output_dir={tmp_path / 'set'}", scenes, heldout]
