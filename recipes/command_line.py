@@ -65,31 +65,55 @@ def load_stage(path: Path, stage: str, overrides: list[str] | None = None) -> An
     return load_config(path, SCHEMAS.get(stage, StageConfig), overrides or [])
 
 
-def parse_command_line(stage: str, description: str, argv: list[str] | None = None) -> Invocation:
+def parse_recipe(
+    name: str,
+    schema: type[Strict],
+    description: str,
+    example: str,
+    argv: list[str] | None = None,
+) -> Invocation:
     """Read `--config`, `--dry-run` and `key=value` overrides; the default is the tiny recipe.
 
+    Args:
+        name: of the recipe's YAML.
+        schema: of it.
+        description: for `--help`.
+        example: of an override.
+        argv: the command line, by default the program's own.
+
     Raises:
-        RecipeError: bad config, or one of another stage.
+        RecipeError: bad config.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--config",
-        default=f"tiny/{stage}.yaml",
+        default=f"tiny/{name}.yaml",
         help="YAML file, or its path below recipes/configs (default: %(default)s)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    add_overrides(parser, "optimizer.learning_rate=1e-3")
+    add_overrides(parser, example)
     args, unknown = parser.parse_known_intermixed_args(argv)
-    refuse_options(SCHEMAS.get(stage, StageConfig), unknown, argv)
+    refuse_options(schema, unknown, argv)
     path = find_config(args.config, CONFIGS)
-    config = load_stage(path, stage, args.overrides)
-    if config.stage != stage:
+    return Invocation(load_config(path, schema, args.overrides), path, args.dry_run)
+
+
+def parse_command_line(stage: str, description: str, argv: list[str] | None = None) -> Invocation:
+    """Read the command line of a stage; see `parse_recipe`.
+
+    Raises:
+        RecipeError: bad config, or one of another stage.
+    """
+    schema = SCHEMAS.get(stage, StageConfig)
+    found = parse_recipe(stage, schema, description, "optimizer.learning_rate=1e-3", argv)
+    if found.config.stage != stage:
         raise RecipeError(
-            f"{path}: is a config of {config.stage}; start it with recipes/{config.stage}.py"
+            f"{found.config_path}: is a config of {found.config.stage}; start it with "
+            f"recipes/{found.config.stage}.py"
         )
-    return Invocation(config, path, args.dry_run)
+    return found
 
 
 def cannot_write(error: BaseException) -> bool:

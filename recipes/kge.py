@@ -9,7 +9,6 @@ authors fit all facts too, without ranks (arXiv 2401.06443).
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
@@ -18,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
 from data_recipes.common.provenance import git_commit
 from data_recipes.common.run_dir import DirectoryLock, bind_settings
 from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_triples
 
-from .command_line import CONFIGS, exit_on_error
+from .command_line import exit_on_error, parse_recipe
 from .knowledge_config import ConvKBConfig, FitConfig, KgeConfig
 
 if TYPE_CHECKING:
@@ -222,18 +219,9 @@ def train(config: KgeConfig) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="kormo train kge",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", default="tiny/kge.yaml", help="(default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    add_overrides(parser, "dim=64")
-    args, unknown = parser.parse_known_intermixed_args()
-    refuse_options(KgeConfig, unknown)
-    config = load_config(find_config(args.config, CONFIGS), KgeConfig, args.overrides)
-    if args.dry_run:
+    invocation = parse_recipe("kge", KgeConfig, __doc__, "dim=64")
+    config = invocation.config
+    if invocation.dry_run:
         graph = read_triples(config.triples)
         print(
             f"{len(graph.triples):,} facts, {len(graph.entities):,} entities, "

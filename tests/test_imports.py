@@ -40,7 +40,7 @@ _EXCEPTIONS = (
     "eval.needle -> data_recipes.toy.long_documents",
     "eval -> data_recipes.toy.items",
     # Facts and their names are what a knowledge model answers from.
-    "recipes -> data_recipes.knowledge.triples",
+    *(f"recipes{room} -> data_recipes.knowledge.triples" for room in ("", ".post")),
     "eval.knowledge -> data_recipes.knowledge.triples",
     "eval.knowledge -> data_recipes.knowledge.wordings",
 )

@@ -19,7 +19,10 @@ from modeling_kormo.knowledge_inputs import Asker, question_of
 from recipes import knowledge_vqa
 from recipes.kge import train as train_vectors
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
-from recipes.knowledge_vqa import build, losses, read_rows, train
+from recipes.knowledge_vqa import train
+from recipes.post import knowledge_loss
+from recipes.post.knowledge_loss import losses
+from recipes.post.knowledge_model import build
 
 _MICRO = {"vocabulary": 400, "hidden_size": 32, "layers": 1, "heads": 2, "picture_size": 16}
 
@@ -198,7 +201,7 @@ def test_a_saved_model_is_the_one_that_was_trained(folder: Path, tmp_path: Path)
     asker = made["parts"][0]
     asker.model.eval()
     again = Asker(load_knowledge_model(final), asker.processor, asker.tell, asker.open_picture)
-    rows = read_rows(config.data / "train.jsonl")[:4]
+    rows = made["parts"][2]["train"][:4]
     questions = [question_of(row, config.data, True) for row in rows]
     with torch.no_grad():
         first, second = (losses(a, questions, None) for a in (asker, again))
@@ -217,7 +220,7 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(folder: Path, tmp_path: Pat
         return losses(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(knowledge_vqa, "losses", dies)
+        patch.setattr(knowledge_loss, "losses", dies)
         with pytest.raises(KeyboardInterrupt):
             train(cut)
     final = train(cut)
