@@ -18,7 +18,7 @@ from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
 
 from .command import run_command
-from .plan import Sampling
+from .plan import AnswerSampling
 
 if TYPE_CHECKING:
     from .model import ModelOptions
@@ -100,8 +100,8 @@ def _setting(text: str) -> tuple[str, Any]:
     return name, yaml.safe_load(value)
 
 
-def _sampling(args: argparse.Namespace) -> Sampling:
-    return Sampling(args.seed, args.repeats, dict(args.gen_kwargs))
+def _sampling(args: argparse.Namespace) -> AnswerSampling:
+    return AnswerSampling(args.seed, args.repeats, dict(args.gen_kwargs))
 
 
 def _options(args: argparse.Namespace, model: str) -> ModelOptions:

@@ -20,7 +20,7 @@ _ANSWER_START = 1200
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeasuredCell:
     """A score in percent, or bits per byte.
 
     Attributes:
@@ -36,17 +36,19 @@ class Cell:
     floor: float | None = None
 
     @staticmethod
-    def of(value: float, interval: Sequence[float] | None) -> Cell:
+    def of(value: float, interval: Sequence[float] | None) -> MeasuredCell:
         """Make a cell of a share between 0 and 1, and of its interval."""
-        return Cell(100 * value, interval and (100 * interval[0], 100 * interval[1]))
+        return MeasuredCell(100 * value, interval and (100 * interval[0], 100 * interval[1]))
 
     @staticmethod
-    def of_row(row: dict[str, Any]) -> Cell:
+    def of_row(row: dict[str, Any]) -> MeasuredCell:
         """Make a cell of a row of `results.json`."""
         if row.get("floor") is None:
-            return Cell.of(row["value"], row.get("interval"))
+            return MeasuredCell.of(row["value"], row.get("interval"))
         interval = row.get("interval")
-        return Cell(row["value"], interval and (interval[0], interval[1]), floor=row["floor"])
+        return MeasuredCell(
+            row["value"], interval and (interval[0], interval[1]), floor=row["floor"]
+        )
 
     def __str__(self) -> str:
         if self.floor is not None:
@@ -59,7 +61,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """A row of the main table.
 
     Attributes:
@@ -73,8 +75,8 @@ class Line:
     label: str
     asked: str
     items: int
-    runs: list[Cell | None]
-    published: list[Cell]
+    runs: list[MeasuredCell | None]
+    published: list[MeasuredCell]
 
 
 @dataclass(frozen=True)
@@ -112,21 +114,21 @@ class Content:
     names: list[str]
     main: int
     results: list[dict[str, Any]]
-    lines: list[Line]
+    lines: list[ResultLine]
     thinking: list[tuple[str, str, Difference]]
     wrong: list[tuple[str, list[Failure]]]
 
 
-def _published(row: dict[str, Any]) -> list[Cell]:
+def _published(row: dict[str, Any]) -> list[MeasuredCell]:
     # A score after thinking is measured in another way than any of the card's.
     if row["published"] is None or row["think"]:
         return []
     own = load_published().rows()[row["published"]]
     match = own.match(row["shots"], row["metric"])
-    return [] if match == "other" else [Cell(score, match=match) for score in own.scores]
+    return [] if match == "other" else [MeasuredCell(score, match=match) for score in own.scores]
 
 
-def _lines(results: list[dict[str, Any]]) -> list[Line]:
+def _lines(results: list[dict[str, Any]]) -> list[ResultLine]:
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return row["task"], row["think"], row["shots"], row["metric"], row["chat"]
 
@@ -138,30 +140,31 @@ def _lines(results: list[dict[str, Any]]) -> list[Line]:
         asked = f"{row['shots']}-shot {row['metric'].removesuffix(',none')}"
         asked += ", chat" if row["chat"] else ""
         found = [rows.get(own) for rows in by_key]
-        cells = [one and Cell.of_row(one) for one in found]
-        lines.append(Line(row["label"], asked, row["items"], cells, _published(row)))
+        cells = [one and MeasuredCell.of_row(one) for one in found]
+        lines.append(ResultLine(row["label"], asked, row["items"], cells, _published(row)))
     return lines
 
 
-def _averages(results: list[dict[str, Any]]) -> Iterator[Line]:
+def _averages(results: list[dict[str, Any]]) -> Iterator[ResultLine]:
     """Yield the unweighted mean of the card's rows of a language, where a run has all of them."""
     published = load_published()
     for language in ("english", "korean"):
         wanted = getattr(published, language)
-        cells: list[Cell | None] = []
+        cells: list[MeasuredCell | None] = []
         items = 0
         for one in results:
             own = {r["published"]: r for r in one["rows"] if r["published"] and not r["think"]}
             whole = wanted.keys() <= own.keys()
             values = [own[name]["value"] for name in wanted] if whole else []
-            cells.append(Cell(100 * sum(values) / len(values)) if whole else None)
+            cells.append(MeasuredCell(100 * sum(values) / len(values)) if whole else None)
             items = max(items, sum(own[name]["items"] for name in wanted) if whole else 0)
         if any(cells):
             theirs = [
-                Cell(score, match="unknown") for score in published.averages(language).values()
+                MeasuredCell(score, match="unknown")
+                for score in published.averages(language).values()
             ]
             label = f"average of the card's {len(wanted)} {language.capitalize()} rows"
-            yield Line(label, "unweighted mean", items, cells, theirs)
+            yield ResultLine(label, "unweighted mean", items, cells, theirs)
 
 
 def _thinking(

@@ -25,7 +25,7 @@ from data_recipes.common.statistics import Z, mean_interval, standard_error
 
 from .backend import ThinkingMixin
 from .model import set_thinking
-from .plan import Plan, Row, Sampling, Unit
+from .plan import AnswerSampling, Plan, PlanRow, Unit
 from .run_dir import read_samples
 from .suites import FLOOR_BITS
 
@@ -53,7 +53,7 @@ def run_unit(
     task: Task,
     unit: Unit,
     limit: int | None,
-    sampling: Sampling | None = None,
+    sampling: AnswerSampling | None = None,
     cluster: str | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Ask every question of a unit.
@@ -208,7 +208,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def score_row(row: Row, plan: Plan, saved: dict[str, dict[str, Any]]) -> Score:
+def score_row(row: PlanRow, plan: Plan, saved: dict[str, dict[str, Any]]) -> Score:
     """The score of a row.
 
     A group is added up as its file says; a group or tag that does not say is the plain mean of
@@ -243,14 +243,14 @@ def score_row(row: Row, plan: Plan, saved: dict[str, dict[str, Any]]) -> Score:
     return Score(float(found[row.metric]), _number(found.get(stderr_key)), items)
 
 
-def floor_of(row: Row, saved: dict[str, dict[str, Any]]) -> float | None:
+def floor_of(row: PlanRow, saved: dict[str, dict[str, Any]]) -> float | None:
     """Return the floor of a row of bits per byte (eval/gold.py), the mean of its tasks' own."""
     key = f"{FLOOR_BITS},none"
     own = [saved[unit.key]["metrics"].get(key) for unit in row.units]
     return None if None in own else sum(own) / len(own)
 
 
-def _row_interval(row: Row, score: Score, out: Path) -> tuple[float, float] | None:
+def _row_interval(row: PlanRow, score: Score, out: Path) -> tuple[float, float] | None:
     found = interval_of((read_samples(out, unit.key) for unit in row.units), row.metric)
     if not row.is_group or found is None:
         return found
@@ -266,7 +266,7 @@ def _row_interval(row: Row, score: Score, out: Path) -> tuple[float, float] | No
 
 
 def describe_row(
-    row: Row, plan: Plan, saved: dict[str, dict[str, Any]], out: Path
+    row: PlanRow, plan: Plan, saved: dict[str, dict[str, Any]], out: Path
 ) -> dict[str, Any]:
     """Describe a row with its score, as `results.json` has it.
 

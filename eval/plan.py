@@ -32,7 +32,7 @@ COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
-class Sampling:
+class AnswerSampling:
     """How generated answers are drawn.
 
     Attributes:
@@ -69,7 +69,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """One score of the report, of one task or of a group of them.
 
     Attributes:
@@ -107,7 +107,7 @@ class Plan:
         groups: by name.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PlanRow] = field(default_factory=list)
     tasks: dict[str, Task] = field(default_factory=dict)
     clusters: dict[str, str] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
@@ -261,4 +261,4 @@ def _add(
         )
     for chat, thinks in _modes(row, all(map(_generates, members)), think):
         units = tuple(Unit(leaf, row.shots, chat, thinks) for leaf in leaves)
-        plan.rows.append(Row(suite, name, row.metric_key, row.published, units))
+        plan.rows.append(PlanRow(suite, name, row.metric_key, row.published, units))

@@ -10,7 +10,7 @@ from data_recipes.common import page
 from data_recipes.common.page import Bullets, Details, Heading, Page, Paragraph, Pre, Table
 from data_recipes.common.terminal import align
 
-from .collect import Cell, Content
+from .collect import Content, MeasuredCell
 from .published import load_published
 
 # Blue of a table's darkest cell; white is the lightest.
@@ -26,7 +26,7 @@ def terminal_table(content: Content) -> str:
     return align(rows, left=(0, 1))
 
 
-def _shaded(cells: Sequence[Cell | None]) -> list[page.Cell | str]:
+def _shaded(cells: Sequence[MeasuredCell | None]) -> list[page.Cell | str]:
     """Lay scores out as cells from white at 0 % to dark blue at 100 %."""
     shown: list[page.Cell | str] = []
     for cell in cells:
@@ -98,7 +98,7 @@ def _subject_tables(content: Content) -> Iterator[Heading | Table]:
         for key in row["units"]:
             found = [own.get(key, {"metrics": {}}) for own in units]
             cells = [
-                Cell.of(one["metrics"][metric], one.get("intervals", {}).get(metric))
+                MeasuredCell.of(one["metrics"][metric], one.get("intervals", {}).get(metric))
                 if metric in one["metrics"]
                 else None
                 for one in found

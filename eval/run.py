@@ -25,7 +25,7 @@ from data_recipes.common.provenance import git_commit, processor
 
 from .measure import describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings
-from .plan import Plan, Sampling, Unit
+from .plan import AnswerSampling, Plan, Unit
 from .run_dir import RESULTS, RunDir, read_results
 
 # Those that decide what a model answers and how it is scored.
@@ -55,7 +55,7 @@ def describe_environment(device: str) -> dict[str, str]:
     }
 
 
-_DEFAULTS = asdict(Sampling())
+_DEFAULTS = asdict(AnswerSampling())
 
 
 @dataclass
@@ -89,7 +89,7 @@ def _duration(seconds: float) -> str:
 
 
 def evaluate_plan(
-    plan: Plan, options: ModelOptions, out: Path, sampling: Sampling, limit: int | None
+    plan: Plan, options: ModelOptions, out: Path, sampling: AnswerSampling, limit: int | None
 ) -> dict[str, Any]:
     """Run what has not been run, and write `results.json`.
 
@@ -142,7 +142,7 @@ def _run_all(
     todo: list[Unit],
     options: ModelOptions,
     directory: RunDir,
-    sampling: Sampling,
+    sampling: AnswerSampling,
     limit: int | None,
 ) -> dict[str, dict[str, Any]]:
     quiet_libraries()

@@ -68,7 +68,7 @@ _SHARD = "00000_synthetic.ds"
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchmarkRun:
     """One run, as it is handed to a fresh process.
 
     Attributes:
@@ -116,7 +116,7 @@ def parse_command_line(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def resolve(args: argparse.Namespace, work: Path) -> list[Request]:
+def resolve(args: argparse.Namespace, work: Path) -> list[BenchmarkRun]:
     """The runs of one round: each attention backend, then the peer.
 
     Raises:
@@ -153,7 +153,7 @@ def resolve(args: argparse.Namespace, work: Path) -> list[Request]:
         config = load_config(path, StageConfig, [f"{k}={json.dumps(v)}" for k, v in values.items()])
         check_device(config, args.device)
         name = f"kormo {config.model.attention}"
-        requests.append(Request(name, config, args.warmup, args.steps))
+        requests.append(BenchmarkRun(name, config, args.warmup, args.steps))
     if not args.no_peer:
         requests.append(replace(requests[0], name=PEER))
     return requests
@@ -319,7 +319,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return allocator or "can't allocate memory" in str(error)
 
 
-def measure(request: Request) -> dict[str, Any]:
+def measure(request: BenchmarkRun) -> dict[str, Any]:
     """Train and measure; for a fresh process, because memory and compilation leave traces.
 
     Returns:
@@ -355,7 +355,7 @@ def _begin(gpu: str) -> None:
     os.dup2(nowhere, 1), os.dup2(nowhere, 2)
 
 
-def run_alone(request: Request, device: str) -> dict[str, Any]:
+def run_alone(request: BenchmarkRun, device: str) -> dict[str, Any]:
     """`measure` in a fresh process that sees one GPU, or none.
 
     Raises:
@@ -372,7 +372,7 @@ def run_alone(request: Request, device: str) -> dict[str, Any]:
             raise RecipeError(f"{request.name}: the run failed\n  {error!r}") from error
 
 
-def run_rounds(requests: list[Request], rounds: int, device: str) -> list[dict[str, Any]]:
+def run_rounds(requests: list[BenchmarkRun], rounds: int, device: str) -> list[dict[str, Any]]:
     """Do all runs. Every second round goes backwards, so that none always comes first."""
     runs: list[dict[str, Any]] = []
     failed: set[str] = set()

@@ -255,3 +255,13 @@ def test_help_imports_nothing_heavy(command: str, explained: dict[str, Start]) -
     start = explained[command]
     assert start.status == 0 and "usage:" in start.output, start.output
     assert command in _LOADED_FIRST or not start.modules & _HEAVY
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    places = defaultdict(list)
+    for path in [*_modules().values(), *(ROOT / "scripts").glob("*.py")]:
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.ClassDef) and not statement.name.startswith("_"):
+                places[statement.name].append(str(path.relative_to(ROOT)))
+    doubles = {name: own for name, own in places.items() if len(own) > 1}
+    assert len(places) > 100 and not doubles, doubles

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..answers import choose, compare_answers, extract_answer
 from ..ask import Answer
-from .items import Item
+from .items import DifficultyItem
 
 RIGHT, WRONG = "right", "wrong"
 TRUNCATED, UNREADABLE, UNGRADED, NO_ANSWER = "truncated", "unreadable", "ungraded", "no_answer"
@@ -46,7 +46,7 @@ def delivered(answer: Answer) -> tuple[str, Reading | None]:
     return (text, None) if text and "<think>" not in text else ("", UNREADABLE)
 
 
-def read_value(item: Item, text: str) -> tuple[Reading, str]:
+def read_value(item: DifficultyItem, text: str) -> tuple[Reading, str]:
     """Compare the value in an answer with that of the item; gives the value, too.
 
     Values that no checker can compare are unread, and not wrong: an error of the checker would fill
@@ -59,7 +59,7 @@ def read_value(item: Item, text: str) -> tuple[Reading, str]:
     return (UNREADABLE if same is None else RIGHT if same else WRONG), given
 
 
-def read_choice(item: Item, text: str) -> tuple[Reading, str]:
+def read_choice(item: DifficultyItem, text: str) -> tuple[Reading, str]:
     """Compare a choice, by its mark or by its words; gives the choice as its letter."""
     given = extract_answer(text)
     if given is None:

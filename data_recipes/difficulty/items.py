@@ -18,7 +18,7 @@ ItemType = Literal["value", "choice", "free"]
 PROVENANCE = "difficulty"  # the column that the filter adds
 
 
-class Item(BaseModel):
+class DifficultyItem(BaseModel):
     """A question. Other columns of its row go along unchanged.
 
     Attributes:
@@ -51,7 +51,7 @@ class Item(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _whole(self) -> "Item":
+    def _whole(self) -> "DifficultyItem":
         if PROVENANCE in (self.model_extra or {}):
             raise ValueError(
                 f"a column {PROVENANCE!r}: the filter writes one; give rows it has not yet seen"
@@ -107,7 +107,7 @@ class ItemsConfig(Strict):
     """Where items come from: one of the two.
 
     Attributes:
-        path: a JSONL file with the fields of `Item` as columns.
+        path: a JSONL file with the fields of `DifficultyItem` as columns.
         embedded: made on the spot.
     """
 
@@ -120,7 +120,7 @@ class ItemsConfig(Strict):
             raise ValueError("give either `path` or `embedded`")
         return self
 
-    def read(self) -> Iterator[Item]:
+    def read(self) -> Iterator[DifficultyItem]:
         """Yield all items, in order.
 
         Raises:
@@ -138,9 +138,9 @@ class ItemsConfig(Strict):
             raise RecipeError(f"items.path: {self.path}: {error.strerror}") from error
 
 
-def _item(line: bytes, where: str) -> Item:
+def _item(line: bytes, where: str) -> DifficultyItem:
     try:
-        return Item.model_validate(orjson.loads(line))
+        return DifficultyItem.model_validate(orjson.loads(line))
     except orjson.JSONDecodeError as error:
         raise RecipeError(f"{where}: not a row of JSON ({error})") from error
     except ValidationError as error:
@@ -150,11 +150,11 @@ def _item(line: bytes, where: str) -> Item:
         raise RecipeError(f"{where}: {f'{field}: ' if field else ''}{message}") from error
 
 
-def _embedded(config: EmbeddedItems) -> Iterator[Item]:
+def _embedded(config: EmbeddedItems) -> Iterator[DifficultyItem]:
     for language in LANGUAGES:
         try:
             for made in unique_items(language, config.split, config.count, config.seed):
-                yield Item(
+                yield DifficultyItem(
                     id=made.id,
                     type="value",
                     domain=f"{made.kind}_{language}",

@@ -12,15 +12,15 @@ from ..common.page import Block, Bullets, Heading, Page, Paragraph, Span, Table,
 from ..common.statistics import wilson
 from .config import DifficultyConfig
 from .decisions import DROPPED, KEPT, NO_ANSWER, UNDECIDED, UNREADABLE, WRONG
-from .items import PROVENANCE, Item
+from .items import PROVENANCE, DifficultyItem
 from .stages import LABELS_STAGE
 
 _SHOWN = 300  # characters of a question in the Markdown report
 
-Fate = tuple[Item, list[Outcome]]
+Fate = tuple[DifficultyItem, list[Outcome]]
 
 
-def one_wrong_answer(item: Item, history: list[Outcome]) -> bool:
+def one_wrong_answer(item: DifficultyItem, history: list[Outcome]) -> bool:
     """Tell whether all samples of all solvers are one and the same wrong value.
 
     Solvers that err by themselves seldom meet; more often the reference is wrong.
@@ -88,7 +88,7 @@ class _Collected:
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
+def _collect(config: DifficultyConfig, funnel: Funnel[DifficultyItem]) -> _Collected:
     """Count, and write the rows that are kept and those that are undecided."""
     stages = _stage_names(config)
     found = _Collected([_Tally() for _ in stages], [Counter() for _ in stages])
@@ -118,7 +118,7 @@ def _collect(config: DifficultyConfig, funnel: Funnel[Item]) -> _Collected:
     return found
 
 
-def write_report(config: DifficultyConfig, funnel: Funnel[Item]) -> str:
+def write_report(config: DifficultyConfig, funnel: Funnel[DifficultyItem]) -> str:
     """Write everything but the outcomes; return the report in Markdown.
 
     Raises:

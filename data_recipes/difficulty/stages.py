@@ -26,20 +26,20 @@ from .decisions import (
     read_label,
     read_value,
 )
-from .items import Item
+from .items import DifficultyItem
 
 LABELS_STAGE = "labels"
 
 
 @dataclass(slots=True)
 class _Sample:
-    item: Item
+    item: DifficultyItem
     text: str
     verdict: str | None
     given: str = ""
 
 
-class SolverStage(Stage[Item]):
+class SolverStage(Stage[DifficultyItem]):
     """Lets through what a solver gets wrong.
 
     Args:
@@ -57,14 +57,16 @@ class SolverStage(Stage[Item]):
         self._config = config
         self._prompts = load_prompts(config)
 
-    def requests(self, item: Item) -> list[Request]:
+    def requests(self, item: DifficultyItem) -> list[Request]:
         values: dict[str, Any] = {"question": item.question}
         if item.type == "choice":
             values["choices"] = item.lettered
         messages = self._prompts[item.type].messages(**values)
         return [Request(self._solver, messages, seed) for seed in range(self._config.samples)]
 
-    def check(self, rows: list[tuple[Item, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
+    def check(
+        self, rows: list[tuple[DifficultyItem, list[Answer]]], ask_more: AskMore
+    ) -> list[Outcome]:
         samples = [[self._read(item, answer) for answer in answers] for item, answers in rows]
         self._grade([s for own in samples for s in own if s.verdict is None], ask_more)
         outcomes = []
@@ -81,7 +83,7 @@ class SolverStage(Stage[Item]):
             )
         return outcomes
 
-    def _read(self, item: Item, answer: Answer) -> _Sample:
+    def _read(self, item: DifficultyItem, answer: Answer) -> _Sample:
         text, missing = delivered(answer)
         sample = _Sample(item, text, missing)
         if missing is None and item.type == "value":
@@ -105,7 +107,7 @@ class SolverStage(Stage[Item]):
             sample.verdict = read_grade(answer) or UNGRADED
 
 
-class LabelStage(Stage[Item]):
+class LabelStage(Stage[DifficultyItem]):
     """Lets through what all judges call hard.
 
     Args:
@@ -118,12 +120,14 @@ class LabelStage(Stage[Item]):
         self.endpoints = dict(config.judges)
         self._prompt = load_prompts(config)["label"]
 
-    def requests(self, item: Item) -> list[Request]:
+    def requests(self, item: DifficultyItem) -> list[Request]:
         question = "\n".join([item.question, *item.lettered])
         messages = self._prompt.messages(question=question, answer=item.answer)
         return [Request(judge, messages) for judge in self.endpoints]
 
-    def check(self, rows: list[tuple[Item, list[Answer]]], ask_more: AskMore) -> list[Outcome]:
+    def check(
+        self, rows: list[tuple[DifficultyItem, list[Answer]]], ask_more: AskMore
+    ) -> list[Outcome]:
         outcomes = []
         for item, answers in rows:
             labels = [read_label(answer) for answer in answers]
@@ -149,9 +153,9 @@ def load_prompts(config: DifficultyConfig) -> dict[str, Prompt]:
     }
 
 
-def make_funnel(config: DifficultyConfig) -> Funnel[Item]:
+def make_funnel(config: DifficultyConfig) -> Funnel[DifficultyItem]:
     """Build the stages in their order: the solvers, then the judges if there are any."""
-    stages: list[Stage[Item]] = [
+    stages: list[Stage[DifficultyItem]] = [
         SolverStage(config, number, name) for number, name in enumerate(config.solvers, 1)
     ]
     if config.judges:

@@ -75,7 +75,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-class Limit(Strict):
+class DiversityLimit(Strict):
     """Bounds on a measure.
 
     Attributes:
@@ -87,7 +87,7 @@ class Limit(Strict):
     most: float | None = None
 
     @model_validator(mode="after")
-    def _some_bound(self) -> "Limit":
+    def _some_bound(self) -> "DiversityLimit":
         if self.least is None and self.most is None:
             raise ValueError("give `least`, `most` or both")
         return self
@@ -133,11 +133,11 @@ class DiversityConfig(Strict):
     self_bleu_words: int = Field(default=200, gt=3)
     model_documents: int = Field(default=100, gt=1)
     model_tokens: int = Field(default=512, gt=1)
-    limits: dict[str, Limit] = {}
+    limits: dict[str, DiversityLimit] = {}
 
     @field_validator("limits")
     @classmethod
-    def _known(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
+    def _known(cls, limits: dict[str, DiversityLimit]) -> dict[str, DiversityLimit]:
         if unknown := sorted(set(limits) - set(MEASURES)):
             raise ValueError(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
         return limits

@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU
 from ..deduplicate.whole_documents import SpacedWords
 from ..text.ngrams import hash_ngrams
 from ..text.words import GOLDEN, Words
-from .sample import Sample, words_of
+from .sample import TextSample, words_of
 
 _ORDER = 4  # of BLEU
 
@@ -21,7 +21,7 @@ def distinct(words: Words, size: int) -> float | None:
     return len(np.unique(hashes)) / len(hashes) if len(hashes) else None
 
 
-def overlaps(samples: list[Sample], size: int) -> dict[str, dict[str, float]]:
+def overlaps(samples: list[TextSample], size: int) -> dict[str, dict[str, float]]:
     """Return the share of the different n-grams of each sample that each other one has.
 
     Args:
@@ -45,7 +45,7 @@ def overlaps(samples: list[Sample], size: int) -> dict[str, dict[str, float]]:
     }
 
 
-def overlap_with_seeds(sample: Sample, size: int) -> float | None:
+def overlap_with_seeds(sample: TextSample, size: int) -> float | None:
     """Return the share of the n-grams of documents that are also in what they were made from.
 
     `None` if no document says what that was.

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from ..common.errors import RecipeError
 from ..text.histograms import histogram
-from .config import DiversityConfig, Limit
+from .config import DiversityConfig, DiversityLimit
 from .measures import distinct, near_duplicates, overlap_with_seeds, overlaps, self_bleu
-from .sample import TOGETHER, Sample, mixture_of
+from .sample import TOGETHER, TextSample, mixture_of
 
 _TOP_OPENINGS = 10
 _TOP_WORDS = 100
@@ -41,7 +41,7 @@ class Measured:
         overlap: share of its n-grams that each other sample of the language has.
     """
 
-    sample: Sample
+    sample: TextSample
     values: dict[str, float]
     openings: list[tuple[str, float]]
     lengths: dict[str, float]
@@ -77,7 +77,7 @@ class Breach:
     measured: Measured
     measure: str
     value: float
-    limit: Limit
+    limit: DiversityLimit
 
     def __str__(self) -> str:
         bounds = [
@@ -94,7 +94,7 @@ def _spread(texts: int, wanted: int) -> np.ndarray:
     return np.linspace(0, texts - 1, min(texts, wanted)).astype(np.int64)
 
 
-def _openings(sample: Sample, size: int, documents: int) -> tuple[dict[str, float], list]:
+def _openings(sample: TextSample, size: int, documents: int) -> tuple[dict[str, float], list]:
     words = sample.words
     starts = np.cumsum([0, *(document.size for document in sample.documents)])
     found: Counter[tuple[int, ...]] = Counter()
@@ -125,7 +125,7 @@ def _rank_shares(counts: np.ndarray) -> list[float]:
     return (np.add.reduceat(counts, edges) / counts.sum()).tolist()
 
 
-def _self_bleu(sample: Sample, config: DiversityConfig) -> float | None:
+def _self_bleu(sample: TextSample, config: DiversityConfig) -> float | None:
     words = sample.words
     numbers = _spread(len(sample.documents), config.self_bleu_documents)
     texts = [words.hashes[words.bounds[n] : words.bounds[n + 1]] for n in numbers]
@@ -139,7 +139,7 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 
 
 def measure(
-    sample: Sample, config: DiversityConfig, openings: int, bits_per_byte: BitsPerByte | None
+    sample: TextSample, config: DiversityConfig, openings: int, bits_per_byte: BitsPerByte | None
 ) -> Measured:
     """Measure a sample.
 
@@ -189,7 +189,7 @@ def measure(
 
 
 def measure_all(
-    samples: list[Sample], config: DiversityConfig, bits_per_byte: BitsPerByte | None
+    samples: list[TextSample], config: DiversityConfig, bits_per_byte: BitsPerByte | None
 ) -> list[Measured]:
     """Measure every sample, and the synthetic text of each language together.
 
@@ -225,7 +225,7 @@ _WANTED = {
 }
 
 
-def breaches(results: list[Measured], limits: dict[str, Limit]) -> list[Breach]:
+def breaches(results: list[Measured], limits: dict[str, DiversityLimit]) -> list[Breach]:
     """Find the values of synthetic text that lie beyond a limit.
 
     Raises:

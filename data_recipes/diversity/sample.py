@@ -24,7 +24,7 @@ FIELD = "synthesizer"  # of rows that say themselves who wrote them
 
 
 @dataclass(frozen=True)
-class Document:
+class SampledDocument:
     """A document of a sample.
 
     Attributes:
@@ -42,7 +42,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """Text of one synthesizer in one language, or of several together.
 
     Attributes:
@@ -57,7 +57,7 @@ class Sample:
     name: str
     language: str
     sources: tuple[str, ...]
-    documents: list[Document]
+    documents: list[SampledDocument]
     total: int
     written: bool = True
 
@@ -76,14 +76,14 @@ class Sample:
         """Words with a letter or digit; a Korean eojeol is one."""
         return words_of([document.text for document in self.documents])
 
-    def cut(self, size: int) -> "Sample":
+    def cut(self, size: int) -> "TextSample":
         """Keep the documents that come first, up to `size` bytes; the last one is cut."""
-        kept: list[Document] = []
+        kept: list[SampledDocument] = []
         for document in self.documents:
             if document.size > size:
                 # Half a character at the end is dropped.
                 if text := document.text.encode()[:size].decode(errors="ignore").strip():
-                    kept.append(Document(text, document.seed))
+                    kept.append(SampledDocument(text, document.seed))
                 break
             kept.append(document)
             size -= document.size
@@ -109,7 +109,7 @@ def _seed_of(source: SourceConfig, column: str | None, fields: dict[str, object]
 
 def draw_samples(
     sources: list[SourceConfig], config: DiversityConfig, seed_column: str | None = None
-) -> list[Sample]:
+) -> list[TextSample]:
     """Read the sources, and draw from each synthesizer and language what has the lowest hashes.
 
     A hash depends on the seed, the source and the place of the document in it, so that a sample
@@ -128,7 +128,7 @@ def draw_samples(
     """
     budget, bound = int(config.sample_megabytes * 1e6), int(config.read_megabytes * 1e6)
     # By language, synthesizer, and whether it is one.
-    drawn: dict[tuple[str, str, bool], LowestHashes[Document]]
+    drawn: dict[tuple[str, str, bool], LowestHashes[SampledDocument]]
     drawn = defaultdict(lambda: LowestHashes(budget))
     totals: dict[tuple[str, str, bool], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     with tqdm(unit="B", unit_scale=True, desc="read", file=sys.stderr) as bar:
@@ -139,7 +139,7 @@ def draw_samples(
                 fields = json.loads(row.metadata)
                 own = source.synthesizer or fields.get(FIELD)
                 key = (source.language, str(own or PEOPLE), bool(own))
-                document = Document(row.text, _seed_of(source, seed_column, fields))
+                document = SampledDocument(row.text, _seed_of(source, seed_column, fields))
                 place = f"{config.seed}/{source.name}/{number}".encode()
                 value = int.from_bytes(hashlib.blake2b(place, digest_size=8).digest())
                 drawn[key].add(value, document, document.size)
@@ -149,7 +149,7 @@ def draw_samples(
                 if read >= bound:
                     break
     samples = [
-        Sample(name, language, (*totals[key],), own.items(), sum(totals[key].values()), written)
+        TextSample(name, language, (*totals[key],), own.items(), sum(totals[key].values()), written)
         for key, own in drawn.items()
         for language, name, written in [key]
     ]
@@ -163,7 +163,7 @@ def _size(source: SourceConfig, bound: int) -> int:
     return min(bound, sum(file.stat().st_size for file in resolve_files(source.path)))
 
 
-def _equal(samples: list[Sample], config: DiversityConfig) -> list[Sample]:
+def _equal(samples: list[TextSample], config: DiversityConfig) -> list[TextSample]:
     if not samples:
         raise RecipeError("no text: none of the inputs has a document")
     for sample in samples:
@@ -179,7 +179,7 @@ def _equal(samples: list[Sample], config: DiversityConfig) -> list[Sample]:
     ]
 
 
-def mixture_of(samples: list[Sample]) -> Sample:
+def mixture_of(samples: list[TextSample]) -> TextSample:
     """Mix the synthetic text of a language, each synthesizer by its share, in one size.
 
     Args:
@@ -190,4 +190,4 @@ def mixture_of(samples: list[Sample]) -> Sample:
     parts = [sample.cut(int(size * sample.total / total)) for sample in samples]
     documents = [document for part in parts for document in part.documents]
     sources = tuple(name for sample in samples for name in sample.sources)
-    return Sample(TOGETHER, samples[0].language, sources, documents, total)
+    return TextSample(TOGETHER, samples[0].language, sources, documents, total)

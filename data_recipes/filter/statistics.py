@@ -9,9 +9,9 @@ from .patterns import Automaton, Phrase, count_phrases
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
 from .script import Script, count_script
 from .words import (
-    Spans,
     StopWords,
     Suffixes,
+    WordSpans,
     count_stop_words,
     count_suffixed,
     find_words,
@@ -98,7 +98,7 @@ class Lists:
 
 
 def measure(
-    data: np.ndarray, offsets: np.ndarray, spans: Spans, lists: Lists, hangul: bool
+    data: np.ndarray, offsets: np.ndarray, spans: WordSpans, lists: Lists, hangul: bool
 ) -> dict[str, np.ndarray]:
     """Statistics of documents.
 

@@ -17,7 +17,7 @@ _FULL_STOP, _QUESTION, _EXCLAMATION = 0x2E, 0x3F, 0x21
 
 
 @dataclass(frozen=True)
-class Spans:
+class WordSpans:
     """Words of some texts, in order.
 
     Attributes:
@@ -53,27 +53,27 @@ class WordMeasures:
     counts: np.ndarray
 
 
-def whitespace_spans(data: np.ndarray, offsets: np.ndarray) -> Spans:
+def whitespace_spans(data: np.ndarray, offsets: np.ndarray) -> WordSpans:
     """Words between white space, as `str.split` cuts them.
 
     Args:
         data: UTF-8, uint8 [bytes].
         offsets: where each text starts, int64 [texts + 1].
     """
-    return Spans(data, *_split(data, offsets, character_table()))
+    return WordSpans(data, *_split(data, offsets, character_table()))
 
 
-def word_spans(texts: list[list[str]]) -> Spans:
+def word_spans(texts: list[list[str]]) -> WordSpans:
     """Words that something else has found, by text."""
     words = [word.encode() for own in texts for word in own]
     ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), dtype=np.int64)
     bounds = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(own) for own in texts], out=bounds[1:])
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if words else ends
-    return Spans(np.frombuffer(b"".join(words), np.uint8), starts, ends, bounds)
+    return WordSpans(np.frombuffer(b"".join(words), np.uint8), starts, ends, bounds)
 
 
-def measure_words(spans: Spans) -> WordMeasures:
+def measure_words(spans: WordSpans) -> WordMeasures:
     """Hash, length and flags of every word, and counts of each text."""
     table = character_table()
     return WordMeasures(*_measure(spans.data, spans.starts, spans.ends, spans.bounds, table))
@@ -243,7 +243,7 @@ def find_words(words: WordMeasures, listed: StopWords) -> np.ndarray:
 
 
 def count_suffixed(
-    spans: Spans, words: WordMeasures, suffixes: Suffixes, hangul: bool, last: bool = False
+    spans: WordSpans, words: WordMeasures, suffixes: Suffixes, hangul: bool, last: bool = False
 ) -> np.ndarray:
     """Words that end in a suffix after something else, symbols behind them aside.
 

@@ -14,7 +14,7 @@ from ..tokens.manifest import MANIFEST, read_manifest
 
 
 @dataclass
-class Row:
+class FunnelRow:
     """A line of the funnel.
 
     Attributes:
@@ -54,7 +54,7 @@ class Row:
         return self.tally.bytes_in / 1e6 / self.tally.seconds if self.tally.seconds else None
 
 
-class Funnel:
+class ShardFunnel:
     """The finished shards of a recipe, step by step. Memory holds sums, not shards.
 
     Args:
@@ -64,7 +64,7 @@ class Funnel:
 
     def __init__(self, config: DataConfig, steps: list[str]) -> None:
         self.steps = steps
-        self.sources: dict[str, list[Row]] = {step: [] for step in steps}
+        self.sources: dict[str, list[FunnelRow]] = {step: [] for step in steps}
         for source in config.languages:
             kept: dict[str, tuple[int, int]] = {}
             read = Tally()
@@ -92,7 +92,7 @@ class Funnel:
 
 def _count(
     own: StepFolder, step: str, source: str, given: dict[str, tuple[int, int]] | None
-) -> tuple[Row, dict[str, tuple[int, int]]]:
+) -> tuple[FunnelRow, dict[str, tuple[int, int]]]:
     """A step on a source, and documents and bytes that it kept by shard.
 
     Args:
@@ -101,7 +101,7 @@ def _count(
         source: name.
         given: documents and bytes by shard, as the step before kept them.
     """
-    row = Row(step, source, Tally(), Tally())
+    row = FunnelRow(step, source, Tally(), Tally())
     kept = {}
     done = own.done()
     for shard in done:
@@ -146,7 +146,7 @@ def _check(own: StepFolder, shard: str, tally: Tally) -> list[str]:
     return problems
 
 
-def _check_tokens(shards: Path, last: Row) -> list[str]:
+def _check_tokens(shards: Path, last: FunnelRow) -> list[str]:
     """Compare the documents of token shards with those that the last step kept."""
     directories = [shards / split for split in SPLITS]
     if last.left or not all((d / MANIFEST).is_file() for d in directories):
@@ -160,11 +160,11 @@ def _check_tokens(shards: Path, last: Row) -> list[str]:
     ]
 
 
-def _by_language(config: DataConfig, step: str, rows: list[Row]) -> list[Row]:
-    languages: dict[str, Row] = {}
+def _by_language(config: DataConfig, step: str, rows: list[FunnelRow]) -> list[FunnelRow]:
+    languages: dict[str, FunnelRow] = {}
     for row in rows:
         language = config.languages[row.group]
-        total = languages.setdefault(language, Row(step, language, Tally(), Tally()))
+        total = languages.setdefault(language, FunnelRow(step, language, Tally(), Tally()))
         total.tally += row.tally
         total.read += row.read
         total.left += row.left

@@ -35,7 +35,7 @@ from ..prepare.config import DataConfig
 from ..quality.classifier import REPORT, fasttext_version
 from ..tokens.manifest import read_manifest
 from .examples import draw_examples
-from .funnel import Funnel, Row
+from .funnel import FunnelRow, ShardFunnel
 from .histograms import Panel, draw_histograms
 from .records import finished_steps
 
@@ -87,7 +87,7 @@ def build_report(config: DataConfig) -> tuple[Page, list[str]]:
             f"{config.output_dir}: has the steps {', '.join(there)}, which are not the first ones "
             f"of this recipe ({', '.join(steps_of(config))}); is it the config of this run?"
         )
-    funnel = Funnel(config, names)
+    funnel = ShardFunnel(config, names)
     page = Page(f"Data report: {config.output_dir}")
     page.add(made({name: version(name) for name in _PACKAGES} | fasttext_version()))
     page.add(Heading("Funnel"), *_funnel(funnel))
@@ -104,7 +104,7 @@ def build_report(config: DataConfig) -> tuple[Page, list[str]]:
     return page, funnel.problems
 
 
-def _funnel(funnel: Funnel) -> Iterator[Block]:
+def _funnel(funnel: ShardFunnel) -> Iterator[Block]:
     problems = funnel.problems
     if problems:
         more = [f"and {len(problems) - _PROBLEMS:,} more"] if len(problems) > _PROBLEMS else []
@@ -137,13 +137,13 @@ def _funnel(funnel: Funnel) -> Iterator[Block]:
     yield Paragraph("Orange: as read. Blue: at the end. Bytes on a logarithmic axis.", "dim")
 
 
-def _funnel_table(steps: dict[str, list[Row]], group: str) -> Table:
+def _funnel_table(steps: dict[str, list[FunnelRow]], group: str) -> Table:
     columns = f"step|{group}|documents in>|kept>|removed>|of all read>|MB in>|MB kept>|MB removed>"
     columns += "|MB out of kept ones>|of all read>|seconds>|MB/s>"
     return Table(columns.split("|"), [_funnel_row(r) for rows in steps.values() for r in rows])
 
 
-def _funnel_row(row: Row) -> list[Cell]:
+def _funnel_row(row: FunnelRow) -> list[Cell]:
     tally = row.tally
     left = f" ({row.left:,} shards to go)" if row.left else ""
     texts = [row.step, row.group + left]
@@ -159,7 +159,7 @@ def _funnel_row(row: Row) -> list[Cell]:
     return [Cell(text, bar=bars.get(place), tone=tone) for place, text in enumerate(texts)]
 
 
-def _step(config: DataConfig, funnel: Funnel, name: str) -> Iterator[Block]:
+def _step(config: DataConfig, funnel: ShardFunnel, name: str) -> Iterator[Block]:
     root = config.output_dir / name
     rows, total = funnel.languages[name], funnel.total(name)
     settings = _read_json(root / SETTINGS)[name]
@@ -189,7 +189,7 @@ def _by_frequency(total: Tally) -> list[str]:
     return sorted(total.reasons, key=lambda reason: (-total.reasons[reason]["documents"], reason))
 
 
-def _reasons(total: Tally, rows: list[Row]) -> Iterator[Block]:
+def _reasons(total: Tally, rows: list[FunnelRow]) -> Iterator[Block]:
     if not total.reasons:
         yield Paragraph("No document was removed.")
         return
@@ -203,7 +203,7 @@ def _reasons(total: Tally, rows: list[Row]) -> Iterator[Block]:
     yield Table(["reason", *columns], lines)
 
 
-def _counts(rows: list[Row]) -> Iterator[Block]:
+def _counts(rows: list[FunnelRow]) -> Iterator[Block]:
     """Show plain numbers among what a step counted."""
     names = dict.fromkeys(
         name
@@ -291,7 +291,7 @@ def _tasks(tasks: dict[str, dict[str, Any]]) -> Iterator[Block]:
 
 
 def _statistics(
-    row: Row, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
+    row: FunnelRow, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
 ) -> Iterator[Block]:
     panels = [
         Panel(name, scale, own["kept"], own["rejected"], _limits(row, name, settings, classifiers))
@@ -311,7 +311,7 @@ def _statistics(
 
 
 def _limits(
-    row: Row, statistic: str, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
+    row: FunnelRow, statistic: str, settings: dict[str, Any], classifiers: dict[str, dict[str, Any]]
 ) -> list[float]:
     """Return the limits that a step had on a statistic, as its settings or reports say."""
     if statistic.startswith(_QUALITY):

@@ -19,7 +19,7 @@ from ..common.errors import RecipeError
 from ..toy import english, korean
 from ..toy.items.types import choose
 from .config import CONFIGS
-from .questions import Item, Word
+from .questions import SceneQuestion, Word
 from .scenes import CELLS, LIGHTS, SEASONS, Group
 
 _GRAMMARS: dict[str, Callable[[str], str]] = {
@@ -87,7 +87,7 @@ class Phrases(Strict):
     last: str
 
 
-class Question(Strict):
+class QuestionWords(Strict):
     """A question in several wordings, and its answer.
 
     Attributes:
@@ -136,7 +136,7 @@ class LanguageTable(Strict):
     moods: dict[str, Answers]
     caption_question: Sentences
     captions: Sentences
-    questions: dict[str, Question]
+    questions: dict[str, QuestionWords]
 
     @model_validator(mode="after")
     def _whole(self) -> "LanguageTable":
@@ -221,7 +221,7 @@ class Language:
             return None
         return self._realise(self._things(group).described)
 
-    def caption(self, rng: random.Random, item: Item) -> tuple[str, str]:
+    def caption(self, rng: random.Random, item: SceneQuestion) -> tuple[str, str]:
         """Write the question for a caption, and the caption: a person's, if one thing has it."""
         ask = choose(rng, self._table.caption_question)
         first, *others = item.slots["things"]
@@ -229,7 +229,7 @@ class Language:
             return ask, self._captions[first.name]
         return ask, self._fill(choose(rng, self._table.captions), self._slots(item))
 
-    def question(self, rng: random.Random, item: Item) -> tuple[str, list[str]]:
+    def question(self, rng: random.Random, item: SceneQuestion) -> tuple[str, list[str]]:
         """Write a question and its answers, of which the first is the one to give."""
         entry, slots = self._table.questions[item.ask], self._slots(item)
         ask = self._fill(choose(rng, entry.ask), slots)
@@ -249,7 +249,7 @@ class Language:
     def _fill(self, template: str, slots: dict[str, Any]) -> str:
         return self._realise(template.format(**slots).strip())
 
-    def _slots(self, item: Item) -> dict[str, Any]:
+    def _slots(self, item: SceneQuestion) -> dict[str, Any]:
         slots: dict[str, Any] = {}
         for name, value in item.slots.items():
             if isinstance(value, Group):

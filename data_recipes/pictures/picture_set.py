@@ -29,7 +29,7 @@ from .catalogue import Catalogue
 from .compose import compose
 from .config import SPLITS, PicturesConfig, Split
 from .language import Language
-from .questions import Item, Questions, caption_of
+from .questions import Questions, SceneQuestion, caption_of
 from .scenes import Holdout, Scene, draw_scenes
 
 MANIFEST = "manifest.json"
@@ -186,7 +186,7 @@ def _plain(pair: tuple[Any, Any]) -> list[str]:
 
 
 def _converse(
-    rng: random.Random, language: Language, item: Item
+    rng: random.Random, language: Language, item: SceneQuestion
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the turns of an item, and the answers that are right for the last."""
     if item.kind == "caption":

@@ -35,7 +35,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Item:
+class SceneQuestion:
     """One thing to ask, or, of kind `conversation`, several in turn.
 
     Attributes:
@@ -50,17 +50,17 @@ class Item:
     ask: str = ""
     slots: dict[str, Any] = field(default_factory=dict)
     truth: bool | None = None
-    turns: tuple["Item", ...] = ()
+    turns: tuple["SceneQuestion", ...] = ()
 
 
-def _object_items(scene: Scene, about: list[Group], repeats: bool) -> list[Item]:
-    items = [Item("object", "what", {"things": scene.groups})]
+def _object_items(scene: Scene, about: list[Group], repeats: bool) -> list[SceneQuestion]:
+    items = [SceneQuestion("object", "what", {"things": scene.groups})]
     names = Counter(group.name for group in scene.groups)
     if repeats:
-        items += [Item("object", "count", {"x": g, "number": len(g.cells)}) for g in about]
-    items.append(Item("object", "total", {"number": scene.total}))
+        items += [SceneQuestion("object", "count", {"x": g, "number": len(g.cells)}) for g in about]
+    items.append(SceneQuestion("object", "total", {"number": scene.total}))
     items += [
-        Item("object", "colour", {"x": g, "colour": Word("colours", g.colour)})
+        SceneQuestion("object", "colour", {"x": g, "colour": Word("colours", g.colour)})
         for g in about
         if g.colour is not None and names[g.name] == 1
     ]
@@ -76,28 +76,30 @@ def _pairs(scene: Scene) -> Iterator[tuple[Group, str, Group]]:
                 yield single[beside], side, single[cell]
 
 
-def _location_items(scene: Scene, about: list[Group]) -> list[Item]:
+def _location_items(scene: Scene, about: list[Group]) -> list[SceneQuestion]:
     items = [
-        Item("location", "place", {"x": g, "place": Word("places", g.cells[0])})
+        SceneQuestion("location", "place", {"x": g, "place": Word("places", g.cells[0])})
         for g in about
         if len(g.cells) == 1
     ]
     for x, side, y in _pairs(scene):
         if x not in about and y not in about:
             continue
-        items.append(Item("location", "beside", {"x": x, "side": (side, y)}))
+        items.append(SceneQuestion("location", "beside", {"x": x, "side": (side, y)}))
         axis = next(name for name, sides in _AXES.items() if side in sides)
-        items.append(Item("location", axis, {"x": x, "y": y, "answer": Word("sides", side)}))
+        items.append(
+            SceneQuestion("location", axis, {"x": x, "y": y, "answer": Word("sides", side)})
+        )
     return items
 
 
-def _atmosphere_items(scene: Scene) -> list[Item]:
+def _atmosphere_items(scene: Scene) -> list[SceneQuestion]:
     light, season = Word("lights", scene.light), Word("seasons", scene.season)
     mood = Word("moods", f"{scene.light}_{scene.season}")
     return [
-        Item("atmosphere", "light", {"light": light}),
-        Item("atmosphere", "season", {"season": season}),
-        Item("atmosphere", "mood", {"mood": mood}),
+        SceneQuestion("atmosphere", "light", {"light": light}),
+        SceneQuestion("atmosphere", "season", {"season": season}),
+        SceneQuestion("atmosphere", "mood", {"mood": mood}),
     ]
 
 
@@ -117,7 +119,7 @@ class Questions:
         self._repeats = repeats
         self._owed: Counter[Kind] = Counter()  # yes so far, less no
 
-    def about(self, rng: random.Random, scene: Scene) -> list[Item]:
+    def about(self, rng: random.Random, scene: Scene) -> list[SceneQuestion]:
         """Draw what is asked about the next scene."""
         about = list(scene.groups) if scene.focus is None else [scene.groups[scene.focus]]
         objects = _object_items(scene, about, self._repeats)
@@ -130,7 +132,9 @@ class Questions:
         items += _whether_beside(rng, [p for p in _pairs(scene) if p[0] in about or p[2] in about])
         return items
 
-    def _whether_there(self, rng: random.Random, scene: Scene, about: list[Group]) -> list[Item]:
+    def _whether_there(
+        self, rng: random.Random, scene: Scene, about: list[Group]
+    ) -> list[SceneQuestion]:
         there = choose(rng, about)
         self._owed[there.kind] += 1
         seen = {group.kind for group in scene.groups}
@@ -139,34 +143,38 @@ class Questions:
         name, colour = choose(rng, [kind for kind in absent if self._owed[kind] == most])
         self._owed[name, colour] -= 1
         return [
-            Item("yes_no", "exists", {"x": there}, truth=True),
-            Item("yes_no", "exists", {"x": Group(name, colour, (CELLS[0],))}, truth=False),
+            SceneQuestion("yes_no", "exists", {"x": there}, truth=True),
+            SceneQuestion("yes_no", "exists", {"x": Group(name, colour, (CELLS[0],))}, truth=False),
         ]
 
 
-def caption_of(scene: Scene) -> Item:
+def caption_of(scene: Scene) -> SceneQuestion:
     """Say what the caption of a scene is made of."""
     light, season = Word("lights", scene.light), Word("seasons", scene.season)
-    return Item("caption", slots={"things": scene.groups, "light": light, "season": season})
+    return SceneQuestion(
+        "caption", slots={"things": scene.groups, "light": light, "season": season}
+    )
 
 
-def _some(rng: random.Random, items: list[Item], number: int) -> list[Item]:
+def _some(rng: random.Random, items: list[SceneQuestion], number: int) -> list[SceneQuestion]:
     return [items[i] for i in distinct(rng, len(items), min(number, len(items)))]
 
 
-def _conversation(rng: random.Random, kinds: list[list[Item]]) -> Item:
+def _conversation(rng: random.Random, kinds: list[list[SceneQuestion]]) -> SceneQuestion:
     """Two or three questions, none of them twice, from different kinds."""
     several = [items for items in kinds if items]
     order = distinct(rng, len(several), len(several))
     turns = tuple(choose(rng, several[i]) for i in order)
-    return Item("conversation", turns=turns)
+    return SceneQuestion("conversation", turns=turns)
 
 
-def _whether_beside(rng: random.Random, pairs: list[tuple[Group, str, Group]]) -> list[Item]:
+def _whether_beside(
+    rng: random.Random, pairs: list[tuple[Group, str, Group]]
+) -> list[SceneQuestion]:
     """One question with its right side, or with the opposite one, each in half of the cases."""
     if not pairs:
         return []
     x, side, y = choose(rng, pairs)
     truth = rng.random() < 0.5
     asked = side if truth else _OPPOSITE[side]
-    return [Item("yes_no", "is_beside", {"x": x, "side": (asked, y)}, truth=truth)]
+    return [SceneQuestion("yes_no", "is_beside", {"x": x, "side": (asked, y)}, truth=truth)]

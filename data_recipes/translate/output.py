@@ -11,7 +11,7 @@ from ..common.statistics import wilson
 from ..filter.profiles import KOREAN
 from .config import COPIED, TranslateConfig
 from .rows import PROVENANCE, Row, cut, put_together
-from .stage import Prompts
+from .stage import TranslationPrompts
 
 _ASIDE = ""  # no translator's name
 
@@ -21,7 +21,9 @@ def names(config: TranslateConfig) -> list[str]:
     return [*config.translators, COPIED]
 
 
-def write_rows(config: TranslateConfig, funnel: Funnel[Row], prompts: Prompts) -> dict[str, Any]:
+def write_rows(
+    config: TranslateConfig, funnel: Funnel[Row], prompts: TranslationPrompts
+) -> dict[str, Any]:
     """Write the rows that are kept and those that are set aside; gives the report.
 
     Raises:

@@ -10,10 +10,10 @@ from ..engine.steps import claim
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows
 from .rows import check_rows
-from .stage import Prompts, load_prompts, make_funnel
+from .stage import TranslationPrompts, load_prompts, make_funnel
 
 
-def _claim(config: TranslateConfig, prompts: Prompts) -> None:
+def _claim(config: TranslateConfig, prompts: TranslationPrompts) -> None:
     back = config.back_translation
     claim(
         config.outcomes_dir,

@@ -25,21 +25,21 @@ def translator_of(config: TranslateConfig, row_id: str, round_number: int) -> st
 
 
 @dataclass(frozen=True)
-class Prompts:
+class TranslationPrompts:
     """Of a recipe."""
 
     translate: Prompt
     back: Prompt | None
 
 
-def load_prompts(config: TranslateConfig) -> Prompts:
+def load_prompts(config: TranslateConfig) -> TranslationPrompts:
     """Load the prompts of a recipe.
 
     Raises:
         RecipeError: a template is missing or wrong.
     """
     back = config.back_translation
-    return Prompts(
+    return TranslationPrompts(
         Prompt(config.prompt, CONFIGS, VARIABLES),
         Prompt(back.prompt, CONFIGS, VARIABLES) if back else None,
     )
@@ -67,7 +67,7 @@ class Round(Stage[Row]):
     """
 
     def __init__(
-        self, config: TranslateConfig, number: int, prompts: Prompts, checker: Checker
+        self, config: TranslateConfig, number: int, prompts: TranslationPrompts, checker: Checker
     ) -> None:
         self.name = f"round-{number + 1}"
         self.endpoints = config.endpoints
@@ -125,7 +125,7 @@ class Round(Stage[Row]):
                 attempt.flaws.append(Flaw("low_back_translation", detail))
 
 
-def make_funnel(config: TranslateConfig, prompts: Prompts) -> Funnel[Row]:
+def make_funnel(config: TranslateConfig, prompts: TranslationPrompts) -> Funnel[Row]:
     """Build as many rounds as there are translators."""
     checker = Checker(config.checks, prompts.translate.instructions(text=""))
     return Funnel(

@@ -19,7 +19,7 @@ _LINEAGE, _RECIPE = "lineage.json", "recipe.yaml"
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainedStage:
     """One stage of a checkpoint's history.
 
     Attributes:
@@ -35,7 +35,7 @@ class Stage:
     lineage: dict[str, Any]
 
 
-def history(model: Path, root: Path) -> tuple[list[Stage], str | None]:
+def history(model: Path, root: Path) -> tuple[list[TrainedStage], str | None]:
     """The stages of a checkpoint, first to last.
 
     Args:
@@ -49,7 +49,7 @@ def history(model: Path, root: Path) -> tuple[list[Stage], str | None]:
     Raises:
         RecipeError: no such checkpoint, or one of its parents is not there.
     """
-    stages: list[Stage] = []
+    stages: list[TrainedStage] = []
     directory = model
     while True:
         stage = _read(directory, child=stages[-1] if stages else None)
@@ -62,7 +62,7 @@ def history(model: Path, root: Path) -> tuple[list[Stage], str | None]:
         directory = root / parent
 
 
-def _read(directory: Path, child: Stage | None) -> Stage:
+def _read(directory: Path, child: TrainedStage | None) -> TrainedStage:
     remedy = "name a stage's final/ directory"
     if child is not None:
         remedy = (
@@ -78,10 +78,10 @@ def _read(directory: Path, child: Stage | None) -> Stage:
         raise RecipeError(f"{error.filename}: not there; {remedy}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"{directory}: damaged {_LINEAGE} or {_RECIPE} ({error})") from error
-    return Stage(lineage["stage"], directory, recipe, lineage)
+    return TrainedStage(lineage["stage"], directory, recipe, lineage)
 
 
-def corpora(stage: Stage, root: Path) -> list[Corpus]:
+def corpora(stage: TrainedStage, root: Path) -> list[Corpus]:
     """The data of a stage: token shards, or rows of a chat stage.
 
     Sources count whole, also where a stage drew only a part of their windows.
@@ -106,7 +106,7 @@ def _resolve(path: str, root: Path) -> str:
     return path if "://" in path else str(root / path)
 
 
-def _shards(stage: Stage, data: dict[str, Any], root: Path) -> list[Corpus]:
+def _shards(stage: TrainedStage, data: dict[str, Any], root: Path) -> list[Corpus]:
     tokenizer = load_tokenizer(str(stage.directory))
     length = stage.recipe["batch"]["sequence_length"]
     mixture = Mixture(

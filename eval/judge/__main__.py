@@ -23,7 +23,7 @@ from data_recipes.common.run_dir import DirectoryLock
 
 from ..command import run_command
 from .answers import Answering, Answers, get_answers
-from .questions import JudgeSet, Question, load_questions, load_set, published, set_names
+from .questions import JudgeQuestion, JudgeSet, load_questions, load_set, published, set_names
 from .report import format_pairwise, format_single, pairwise_report, single_report
 from .verdicts import ask_judge, load_pairwise, load_single, pairwise, single
 
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def _run(
-    args: argparse.Namespace, own: JudgeSet, questions: list[Question], endpoint: Endpoint
+    args: argparse.Namespace, own: JudgeSet, questions: list[JudgeQuestion], endpoint: Endpoint
 ) -> str:
     """Get answers and verdicts, write them with the results; gives the report."""
     against = args.against is not None

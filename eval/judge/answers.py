@@ -26,7 +26,7 @@ from ..local_model import (
     load_tokenizer,
     model_identity,
 )
-from .questions import TURNS, Question
+from .questions import TURNS, JudgeQuestion
 
 Answers = dict[str, list[str]]
 Conversation = tuple[str, list[dict[str, str]]]  # what is asked, for messages, and its messages
@@ -59,7 +59,7 @@ class Answering:
     concurrency: int
 
 
-def get_answers(how: Answering, questions: list[Question], out: Path) -> Answers:
+def get_answers(how: Answering, questions: list[JudgeQuestion], out: Path) -> Answers:
     """Get answers to all questions; what is in `out` already is not asked again.
 
     Raises:
@@ -72,7 +72,7 @@ def get_answers(how: Answering, questions: list[Question], out: Path) -> Answers
     return _from_local(how, questions, out)
 
 
-def _from_file(path: Path, questions: list[Question]) -> Answers:
+def _from_file(path: Path, questions: list[JudgeQuestion]) -> Answers:
     answers: Answers = {}
     for where, row in read_rows(str(path)):
         # `answer` is what `kormo eval vision` writes.
@@ -96,7 +96,9 @@ def _from_file(path: Path, questions: list[Question]) -> Answers:
     return {q.id: answers[q.id] for q in questions}
 
 
-def _turns(questions: list[Question], answer: Callable[[list[Conversation]], list[str]]) -> Answers:
+def _turns(
+    questions: list[JudgeQuestion], answer: Callable[[list[Conversation]], list[str]]
+) -> Answers:
     """Get all first answers, then all second ones, each with the conversation before it.
 
     No token of a chat format in a text can end its turn or begin another.
@@ -124,7 +126,7 @@ def _turns(questions: list[Question], answer: Callable[[list[Conversation]], lis
     return answers
 
 
-def _from_server(how: Answering, questions: list[Question], out: Path) -> Answers:
+def _from_server(how: Answering, questions: list[JudgeQuestion], out: Path) -> Answers:
     if not how.name:
         raise RecipeError("--model is a server: say with --model-name which of its models answers")
     extra: dict[str, Any] = {}
@@ -175,7 +177,7 @@ def ask_all(
         return [answer for _, answer in answers_to(requests, {name: endpoint}, store)]
 
 
-def _from_local(how: Answering, questions: list[Question], out: Path) -> Answers:
+def _from_local(how: Answering, questions: list[JudgeQuestion], out: Path) -> Answers:
     log = LineLog(
         out / _STORE / "local.jsonl",
         "delete this line alone: its answer is made again, and all others are kept",

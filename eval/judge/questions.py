@@ -25,7 +25,7 @@ _REFERENCES = ("references", "reference")
 
 
 @dataclass(frozen=True)
-class Question:
+class JudgeQuestion:
     """A conversation to answer.
 
     Attributes:
@@ -43,7 +43,7 @@ class Question:
     shows: str | None = None
 
 
-def load_questions(path: Path) -> list[Question]:
+def load_questions(path: Path) -> list[JudgeQuestion]:
     """Read the questions of a JSONL or Parquet file.
 
     Raises:
@@ -69,7 +69,7 @@ def _one(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
     )
 
 
-def _of_picture(where: str, row: dict[str, Any]) -> Question:
+def _of_picture(where: str, row: dict[str, Any]) -> JudgeQuestion:
     """Read a row of a picture set: the last question, with what was said before it, is one turn."""
     try:
         texts = [
@@ -77,14 +77,14 @@ def _of_picture(where: str, row: dict[str, Any]) -> Question:
             for message in row["messages"]
         ]
         *asked, answer = texts
-        return Question(
+        return JudgeQuestion(
             str(row["id"]), row["kind"], ["\n".join(asked)], [answer or None], row.get("shows")
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecipeError(f"{where}: not a row of a picture set ({error!r})") from error
 
 
-def _question(where: str, row: dict[str, Any]) -> Question:
+def _question(where: str, row: dict[str, Any]) -> JudgeQuestion:
     if "images" in row and "messages" in row:
         return _of_picture(where, row)
     turns = _one(where, row, _TURNS)
@@ -93,7 +93,7 @@ def _question(where: str, row: dict[str, Any]) -> Question:
     references = next((row[name] for name in _REFERENCES if row.get(name)), [])
     references = [references] if isinstance(references, str) else list(references)
     references = (references + [None] * TURNS)[:TURNS]
-    return Question(
+    return JudgeQuestion(
         id=str(_one(where, row, _IDS)),
         category=str(_one(where, row, ("category",))),
         # A row of LogicKor has a third text, a variant of its second.

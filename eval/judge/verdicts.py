@@ -14,7 +14,7 @@ from data_recipes.ask.prompts import Prompt
 from data_recipes.common.errors import RecipeError
 
 from .answers import ask_all
-from .questions import Question
+from .questions import JudgeQuestion
 
 Winner = Literal["ours", "theirs", "tie"]
 Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `_verdict`
@@ -72,7 +72,7 @@ def load_pairwise(path: Path) -> Prompt:
     return Prompt(path, _HERE, {"answers_a", "answers_b"}, optional)
 
 
-def single(prompt: Prompt, question: Question, answers: list[str]) -> list[Judgement]:
+def single(prompt: Prompt, question: JudgeQuestion, answers: list[str]) -> list[Judgement]:
     """Ask about each answer on its own, with what was said before it."""
     turns, answers = _plain(question.turns), _plain(answers)
     return [
@@ -92,7 +92,7 @@ def single(prompt: Prompt, question: Question, answers: list[str]) -> list[Judge
 
 
 def pairwise(
-    prompt: Prompt, question: Question, ours: list[str], theirs: list[str]
+    prompt: Prompt, question: JudgeQuestion, ours: list[str], theirs: list[str]
 ) -> list[Judgement]:
     """Ask about the whole conversations twice: ours as A, then ours as B."""
     turns, ours, theirs = map(_plain, (question.turns, ours, theirs))

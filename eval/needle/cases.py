@@ -11,7 +11,7 @@ import numpy as np
 from data_recipes.common.errors import RecipeError
 
 from .haystack import Haystack
-from .styles import CHAT, Fact, Style
+from .styles import CHAT, Fact, NeedleStyle
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,7 +28,7 @@ _STRETCHES = 10
 Form = tuple[list[int], str]
 
 
-def completion_form(tokenizer: PreTrainedTokenizerBase, style: Style, language: str) -> Form:
+def completion_form(tokenizer: PreTrainedTokenizerBase, style: NeedleStyle, language: str) -> Form:
     """For a base model: the text, a question, and the beginning of its answer to be continued."""
     before = tokenizer("")["input_ids"]  # what the tokenizer puts before every text: BOS
     return before, style.completion[language]
@@ -74,7 +74,7 @@ def build_case(
     tokenizer: PreTrainedTokenizerBase,
     haystack: Haystack,
     form: Form,
-    style: Style,
+    style: NeedleStyle,
     language: str,
     length: int,
     depth: float,

@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)|\d+")
 
 
 @dataclass(frozen=True)
-class Score:
+class NeedleScore:
     """One answer, judged.
 
     Attributes:
@@ -47,7 +47,7 @@ class Score:
     language: str | None
 
 
-def score_answer(answer: str, values: list[str]) -> Score:
+def score_answer(answer: str, values: list[str]) -> NeedleScore:
     """Judge an answer by its first numbers: as many as were asked for."""
     numbers = [match.replace(",", "") for match in _NUMBER.findall(answer)][: len(values)]
     found = sum(given == value for given, value in zip(numbers, values))
@@ -55,7 +55,7 @@ def score_answer(answer: str, values: list[str]) -> Score:
     letters = sum(map(str.isalpha, answer))
     hangul = sum("가" <= character <= "힣" for character in answer)
     language = ("ko" if 2 * hangul > letters else "en") if letters else None
-    return Score(found == len(values), found, language)
+    return NeedleScore(found == len(values), found, language)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Style:
+class NeedleStyle:
     """A way to write facts and questions.
 
     Attributes:
@@ -114,7 +114,7 @@ def _recall_question(facts: list[Fact], language: str) -> tuple[str, str]:
 
 
 STYLES = {
-    "general": Style(
+    "general": NeedleStyle(
         name="general",
         separator=" ",
         # One asked for, and those that share its place or its kind of house.
@@ -126,7 +126,7 @@ STYLES = {
             "ko": "\n\n질문: {question}\n답: {beginning}",
         },
     ),
-    "recall": Style(
+    "recall": NeedleStyle(
         name="recall",
         separator="\n\n",
         most_facts=40,
@@ -150,7 +150,7 @@ CHAT = {
 }
 
 
-def check_facts(style: Style, needles: int, distractors: int) -> None:
+def check_facts(style: NeedleStyle, needles: int, distractors: int) -> None:
     """Refuse numbers of facts that a style cannot write.
 
     Raises:

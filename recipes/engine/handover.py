@@ -30,7 +30,7 @@ LINEAGE = "lineage.json"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 
 
-class Stage(Protocol):
+class NamedStage(Protocol):
     """What every stage's config has."""
 
     stage: str
@@ -192,7 +192,9 @@ def card_metadata(lineage: dict[str, Any], datasets: list[str]) -> dict[str, Any
     }
 
 
-def _model_card(config: Stage, lineage: dict[str, Any], trained: Trained, output_dir: Path) -> str:
+def _model_card(
+    config: NamedStage, lineage: dict[str, Any], trained: Trained, output_dir: Path
+) -> str:
     sources = getattr(getattr(config, "data", None), "sources", [])
     metadata = card_metadata(lineage, [getattr(source, "path", "") for source in sources])
     held_out = "\n".join(
@@ -262,7 +264,7 @@ def save_kormo(
 
 
 def write_final(
-    config: Stage,
+    config: NamedStage,
     output_dir: Path,
     save_model: Callable[[Path], None],
     tokenizer: PreTrainedTokenizerBase,

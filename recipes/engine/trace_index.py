@@ -51,7 +51,7 @@ class Block(BaseModel):
     sha256: dict[str, str]
 
 
-class Record(BaseModel):
+class TraceRecord(BaseModel):
     """What an index was made from.
 
     Attributes:
@@ -80,7 +80,7 @@ _FILES = {"text": "<u1", "suffixes": "<u4", "ends": "<u8"}
 
 
 @dataclass(frozen=True)
-class Place:
+class TracePlace:
     """Where a text stands.
 
     Attributes:
@@ -92,12 +92,12 @@ class Place:
     begin: int
 
 
-def _read_record(directory: Path, manifest: Manifest) -> Record | None:
+def _read_record(directory: Path, manifest: Manifest) -> TraceRecord | None:
     path = directory / FOLDER / _RECORD
     if not path.is_file():
         return None
     try:
-        record = Record.model_validate_json(path.read_text(encoding="utf-8"))
+        record = TraceRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: damaged; delete {path.parent}, it is made again") from error
     made = record.version, record.data_fingerprint
@@ -145,7 +145,7 @@ def _write_block(folder: Path, number: int, first: int, texts: list[bytes]) -> B
     )
 
 
-def make_index(source: TokenSource, spelling: Spelling) -> Record:
+def make_index(source: TokenSource, spelling: Spelling) -> TraceRecord:
     """Index a data set, unless that is done. An index of other data is replaced.
 
     Raises:
@@ -166,7 +166,7 @@ def make_index(source: TokenSource, spelling: Spelling) -> Record:
             for texts in _blocks(source, spelling, bar):
                 blocks.append(_write_block(staging, len(blocks), first, texts))
                 first += len(texts)
-            record = Record(
+            record = TraceRecord(
                 version=_VERSION, data_fingerprint=source.manifest.fingerprint, blocks=blocks
             )
             write_json_atomically(staging / _RECORD, record.model_dump())
@@ -227,7 +227,7 @@ class TraceIndex:
             longest = np.maximum(longest, found)
         return longest
 
-    def places(self, wanted: bytes, most: int) -> tuple[int, list[Place]]:
+    def places(self, wanted: bytes, most: int) -> tuple[int, list[TracePlace]]:
         """How often a text stands in the data, and the first places, `most` of them."""
         query = np.frombuffer(wanted, np.uint8)
         count, places = 0, []
@@ -238,10 +238,10 @@ class TraceIndex:
             for place in taken.astype(np.int64).tolist():
                 document = int(np.searchsorted(own.ends, place, side="right"))
                 begin = int(own.ends[document - 1]) if document else 0
-                places.append(Place(own.block.first + document, place - begin))
+                places.append(TracePlace(own.block.first + document, place - begin))
         return count, places
 
-    def stretch(self, place: Place, size: int) -> tuple[int, int]:
+    def stretch(self, place: TracePlace, size: int) -> tuple[int, int]:
         """Where a text begins in the source's stream of tokens, and how many tokens it touches."""
         start, length = self.source.document_bounds(place.document)
         tokens = self.source.tokens_at(start, length)

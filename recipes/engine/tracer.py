@@ -16,7 +16,7 @@ from data_recipes.tokens.windows import TokenSource
 from ..opened_run import OpenedRun, open_run
 from ..read_order import Spelling, visits
 from .run_inputs import FINAL, RECIPE
-from .trace_index import Place, TraceIndex
+from .trace_index import TraceIndex, TracePlace
 
 _PLACES = 3  # shown of a span, in each source
 _STEPS = 5  # shown of a place
@@ -148,7 +148,7 @@ class Tracer:
             if count > len(places) > 0:
                 yield f"    and {count - len(places):,} more"
 
-    def _read(self, name: str, index: TraceIndex, place: Place, wanted: bytes) -> str:
+    def _read(self, name: str, index: TraceIndex, place: TracePlace, wanted: bytes) -> str:
         if self.run is None:
             return ""
         found = visits(self.run, name, *index.stretch(place, len(wanted)))

@@ -28,7 +28,7 @@ _COUNTED_TOKENS = 2**20
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedStage:
     """One stage of a run.
 
     Attributes:
@@ -87,7 +87,7 @@ class Run:
     arm: str
     seed: int
     value: Overrides
-    cells: tuple[Cell, ...]
+    cells: tuple[PlannedStage, ...]
 
     @property
     def name(self) -> str:
@@ -187,7 +187,7 @@ def _run(experiment: ExperimentConfig, size: str, arm: str, seed: int, value: Ov
         if tokens == 0:
             raise RecipeError(f"budget: less than one step of {stage} in arm {arm!r}; raise it")
         settings["schedule.total_tokens"] = tokens
-        cells.append(Cell(stage, recipe, *_load(recipe, stage, settings)))
+        cells.append(PlannedStage(stage, recipe, *_load(recipe, stage, settings)))
     return Run(arm, seed, value, tuple(cells))
 
 

@@ -240,7 +240,7 @@ def test_sampled_answers_are_repeated_seeded_and_averaged(model: Path, tmp_path:
 def test_a_score_is_the_mean_over_repeats() -> None:
     from data_recipes.common.statistics import standard_error
     from eval.measure import run_unit
-    from eval.plan import Sampling, Unit
+    from eval.plan import AnswerSampling, Unit
     from eval.reasoning import as_turn
 
     from .oracle import Oracle
@@ -259,7 +259,7 @@ def test_a_score_is_the_mean_over_repeats() -> None:
         task,
         Unit("ko_reasoning_mini", 0, False, False),
         5,
-        Sampling(repeats=2),
+        AnswerSampling(repeats=2),
     )
     assert found["metrics"]["right,none"] == 0.3 and next(asked) == 10
     means = [record["metrics"]["right"] for record in records]

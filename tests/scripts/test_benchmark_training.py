@@ -18,7 +18,7 @@ from scripts import benchmark_training as script
 from scripts.benchmark_training import OUT_OF_MEMORY, PEER, measure, summarise, write_tokens
 
 
-def _requests(work: Path, *options: str) -> list[script.Request]:
+def _requests(work: Path, *options: str) -> list[script.BenchmarkRun]:
     args = script.parse_command_line(["--device", "cpu", *options])
     return script.resolve(args, work)
 
@@ -85,7 +85,7 @@ def test_the_ratio_is_the_median_of_ratios_within_rounds() -> None:
 def test_sides_take_turns_and_out_of_memory_is_a_row(
     results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake_run(request: script.Request, device: str) -> dict[str, Any]:
+    def fake_run(request: script.BenchmarkRun, device: str) -> dict[str, Any]:
         if request.name == "kormo sdpa":
             return {"error": OUT_OF_MEMORY}
         return {"tokens_per_second": 1.0, "peak_bytes": 1, "gpu": None}

@@ -3,7 +3,7 @@
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, alike, between, choose
+from .types import Operands, Task, WrittenItem, alike, between, choose
 from .words import FRUITS, NAMES
 
 
@@ -55,7 +55,7 @@ def _korean_total(rng: random.Random, numbers: Operands) -> str:
     return " ".join([start, *steps, f"이제 {fruit}{josa(fruit, '은')} 몇 개입니까?"])
 
 
-def _write_total(rng: random.Random, numbers: Operands, language: str, trace: str) -> Written:
+def _write_total(rng: random.Random, numbers: Operands, language: str, trace: str) -> WrittenItem:
     question = (_korean_total if language == "ko" else _english_total)(rng, numbers)
     total = numbers[0]
     first = (
@@ -66,7 +66,7 @@ def _write_total(rng: random.Random, numbers: Operands, language: str, trace: st
         steps.append(f"{total} {'-+'[n > 0]} {abs(n)} = {total + n}")
         total += n
     wrong = total + choose(rng, [1, 2, 10])
-    return Written(question, steps, alike(total), alike(wrong))
+    return WrittenItem(question, steps, alike(total), alike(wrong))
 
 
 def _draw_count(rng: random.Random, level: int) -> Operands:
@@ -77,7 +77,7 @@ def _draw_count(rng: random.Random, level: int) -> Operands:
     return (choose(rng, listed), *listed)
 
 
-def _write_count(rng: random.Random, operands: Operands, language: str, trace: str) -> Written:
+def _write_count(rng: random.Random, operands: Operands, language: str, trace: str) -> WrittenItem:
     target, *listed = (FRUITS[language][i] for i in operands)
     style, written = between(rng, 0, 1), ", ".join(listed)
     if language == "en":
@@ -96,7 +96,7 @@ def _write_count(rng: random.Random, operands: Operands, language: str, trace: s
         marks.append(f"{fruit} {count}" if fruit == target else fruit)
     first = f"{target}{josa(target, '을')} 센다." if trace == "ko" else f"Count {target}."
     wrong = count - 1 if count > 1 and rng.random() < 0.5 else count + 1
-    return Written(question, [first, ", ".join(marks)], alike(count), alike(wrong))
+    return WrittenItem(question, [first, ", ".join(marks)], alike(count), alike(wrong))
 
 
 TASKS = (

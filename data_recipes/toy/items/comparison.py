@@ -3,7 +3,7 @@
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, alike, between, choose
+from .types import Operands, Task, WrittenItem, alike, between, choose
 
 
 def _draw(rng: random.Random, level: int) -> Operands:
@@ -49,7 +49,7 @@ def _question(rng: random.Random, numbers: Operands, language: str, largest: boo
     return f"{listed} 중에서 {form} 수를 고르세요."
 
 
-def _write(rng: random.Random, numbers: Operands, language: str, trace: str) -> Written:
+def _write(rng: random.Random, numbers: Operands, language: str, trace: str) -> WrittenItem:
     largest = rng.random() < 0.5
     best, steps = numbers[0], []
     for other in numbers[1:]:
@@ -62,7 +62,7 @@ def _write(rng: random.Random, numbers: Operands, language: str, trace: str) -> 
         best = kept
     wrong = choose(rng, [n for n in numbers if n != best])
     question = _question(rng, numbers, language, largest)
-    return Written(question, steps, alike(best), alike(wrong))
+    return WrittenItem(question, steps, alike(best), alike(wrong))
 
 
 TASKS = (Task("comparison", "digits", _draw, _write, _key),)

@@ -4,7 +4,7 @@ import random
 from functools import partial
 
 from ..korean import josa
-from .types import Operands, Task, Written, between, distinct
+from .types import Operands, Task, WrittenItem, between, distinct
 from .words import EVENTS, MONTHS, WEEKDAYS
 
 _LONGEST = (9, 5, 4)  # of one span, by level: the more spans, the shorter
@@ -59,7 +59,7 @@ def _write(
     trace: str,
     cycle: dict[str, list[str]],
     unit: str,
-) -> Written:
+) -> WrittenItem:
     at, *spans = operands
     names, length = cycle[trace], len(cycle[trace])
     phrase = _korean if language == "ko" else _english
@@ -72,7 +72,7 @@ def _write(
         at = (at + span) % length
     values = {key: names[at] for key, names in cycle.items()}
     wrong = {key: names[(at + 1) % length] for key, names in cycle.items()}
-    return Written(question, steps, values, wrong)
+    return WrittenItem(question, steps, values, wrong)
 
 
 TASKS = (

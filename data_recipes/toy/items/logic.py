@@ -3,7 +3,7 @@
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, alike, between, choose, distinct
+from .types import Operands, Task, WrittenItem, alike, between, choose, distinct
 from .words import NAMES, THINGS
 
 # (comparative, superlative) of both directions, the greater first
@@ -25,7 +25,7 @@ def _draw_order(rng: random.Random, level: int) -> Operands:
     return tuple(distinct(rng, len(NAMES["en"]), level + 2))
 
 
-def _write_order(rng: random.Random, operands: Operands, language: str, trace: str) -> Written:
+def _write_order(rng: random.Random, operands: Operands, language: str, trace: str) -> WrittenItem:
     names = [NAMES[language][i] for i in operands]
     relation, stated, asked = between(rng, 0, 2), between(rng, 0, 1), between(rng, 0, 1)
     pairs = [(a, b) if stated == 0 else (b, a) for a, b in zip(names, names[1:])]
@@ -51,7 +51,7 @@ def _write_order(rng: random.Random, operands: Operands, language: str, trace: s
     end = f"더 {attribute} 사람이 없다" if trace == "ko" else f"nobody is {more}"
     steps.append(f"{names[0]}: {end}.")
     told = " ".join([*statements, question])
-    return Written(told, steps, alike(names[0]), alike(choose(rng, names[1:])))
+    return WrittenItem(told, steps, alike(names[0]), alike(choose(rng, names[1:])))
 
 
 def _draw_pass(rng: random.Random, level: int) -> Operands:
@@ -69,7 +69,7 @@ def _handover(giver: str, taker: str, thing: str, language: str, style: int) -> 
     return f"{giver}{josa(giver, '이')} {taker}에게 {thing}{josa(thing, '을')} {verb}."
 
 
-def _write_pass(rng: random.Random, operands: Operands, language: str, trace: str) -> Written:
+def _write_pass(rng: random.Random, operands: Operands, language: str, trace: str) -> WrittenItem:
     things, style = distinct(rng, len(THINGS["en"]), 2), between(rng, 0, 1)
     hands = [[NAMES[language][i] for i in indices] for indices in operands]
     waiting = [
@@ -93,7 +93,7 @@ def _write_pass(rng: random.Random, operands: Operands, language: str, trace: st
         for a, b in zip(hands[0], hands[0][1:])
     ]
     wrong = choose(rng, hands[0][:-1])
-    return Written(" ".join([*told, question]), steps, alike(hands[0][-1]), alike(wrong))
+    return WrittenItem(" ".join([*told, question]), steps, alike(hands[0][-1]), alike(wrong))
 
 
 TASKS = (

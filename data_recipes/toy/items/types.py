@@ -42,7 +42,7 @@ class ReasoningItem:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenItem:
     """Operands put into words.
 
     Attributes:
@@ -74,7 +74,7 @@ class Task:
     kind: str
     name: str
     draw: Callable[[random.Random, int], Operands]
-    write: Callable[[random.Random, Operands, str, str], Written]
+    write: Callable[[random.Random, Operands, str, str], WrittenItem]
     key: Callable[[Operands], Operands] = lambda operands: operands
 
 

@@ -3,7 +3,7 @@
 import random
 
 from ..korean import josa
-from .types import Operands, Task, Written, alike, between, choose
+from .types import Operands, Task, WrittenItem, alike, between, choose
 
 # (small units in a large one, English small and large, Korean small and large)
 _SPLITS = (
@@ -33,7 +33,7 @@ def _english_units(number: int, unit: str) -> str:
     return f"{number} {unit}" + ("s" if number > 1 else "")
 
 
-def _write_split(rng: random.Random, operands: Operands, language: str, trace: str) -> Written:
+def _write_split(rng: random.Random, operands: Operands, language: str, trace: str) -> WrittenItem:
     size, small, large, korean_small, korean_large = _SPLITS[operands[0]]
     total, style = operands[1], between(rng, 0, 1)
 
@@ -64,7 +64,7 @@ def _write_split(rng: random.Random, operands: Operands, language: str, trace: s
         steps.append(f"{rest} - {size} = {rest - size}, {unit}")
         rest -= size
     many = total // size
-    return Written(question, steps, written(many, rest), written(many + 1, rest))
+    return WrittenItem(question, steps, written(many, rest), written(many + 1, rest))
 
 
 def _draw_join(rng: random.Random, level: int) -> Operands:
@@ -79,7 +79,7 @@ def _draw_join(rng: random.Random, level: int) -> Operands:
     return digits, between(rng, 1, 9 if level == 1 else 99), between(rng, low, high)
 
 
-def _write_join(rng: random.Random, operands: Operands, language: str, trace: str) -> Written:
+def _write_join(rng: random.Random, operands: Operands, language: str, trace: str) -> WrittenItem:
     digits, many, rest = operands
     _, large, small = choose(rng, [units for units in _JOINS if units[0] == digits])
     space = "" if language == "ko" else " "
@@ -104,7 +104,7 @@ def _write_join(rng: random.Random, operands: Operands, language: str, trace: st
     # Leaving out the zeros is the usual mistake; where there are none, a digit is off.
     wrong = f"{many}{rest}" if len(str(rest)) < digits else f"{many + 1}{padded}"
     value = f"{many}{padded}"
-    return Written(question, steps, alike(value), alike(wrong))
+    return WrittenItem(question, steps, alike(value), alike(wrong))
 
 
 TASKS = (

@@ -19,7 +19,7 @@ from data_recipes.common.statistics import wilson
 from data_recipes.difficulty import decisions
 from data_recipes.difficulty.config import DifficultyConfig
 from data_recipes.difficulty.decisions import decide_by_labels, decide_by_solver
-from data_recipes.difficulty.items import Item
+from data_recipes.difficulty.items import DifficultyItem
 from data_recipes.difficulty.run import filter_items
 from tests.processes import Program
 
@@ -252,7 +252,9 @@ def test_unknown_answers_decide_nothing() -> None:
 
 
 def test_choices_are_read_by_letter_or_words() -> None:
-    item = Item(type="choice", domain="x", question="?", choices=["red", "blue", "3/4"], answer="B")
+    item = DifficultyItem(
+        type="choice", domain="x", question="?", choices=["red", "blue", "3/4"], answer="B"
+    )
     for text, verdict in (
         (r"\boxed{B}", "right"),
         (r"\boxed{(B)}", "right"),
@@ -278,7 +280,7 @@ EQUAL_LATEX = [
 @pytest.mark.parametrize(("given", "wanted"), EQUAL_LATEX)
 def test_no_right_formula_is_taken_for_wrong(given: str, wanted: str) -> None:
     for answer, said in ((given, wanted), (wanted, given)):
-        item = Item(type="value", domain="x", question="?", answer=answer)
+        item = DifficultyItem(type="value", domain="x", question="?", answer=answer)
         assert decisions.read_value(item, f"So it is \\boxed{{{said}}}.")[0] == "right"
 
 

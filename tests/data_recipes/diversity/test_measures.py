@@ -15,7 +15,7 @@ from data_recipes.diversity.measures import (
     self_bleu,
 )
 from data_recipes.diversity.report import Measured, measure, measure_all
-from data_recipes.diversity.sample import Document, Sample, words_of
+from data_recipes.diversity.sample import SampledDocument, TextSample, words_of
 
 from .material import templated, varied
 
@@ -28,9 +28,9 @@ def bits_per_byte(texts: list[str]) -> np.ndarray:
     return np.array([8 * len(gzip.compress(own)) / len(own) for own in data])
 
 
-def sample_of(texts: list[str], name: str = "s", seeds: list[str] | None = None) -> Sample:
-    documents = [Document(t, s) for t, s in zip(texts, seeds or [""] * len(texts))]
-    return Sample(name, "ko", (name,), documents, sum(d.size for d in documents))
+def sample_of(texts: list[str], name: str = "s", seeds: list[str] | None = None) -> TextSample:
+    documents = [SampledDocument(t, s) for t, s in zip(texts, seeds or [""] * len(texts))]
+    return TextSample(name, "ko", (name,), documents, sum(d.size for d in documents))
 
 
 def measured(texts: list[str], seeds: list[str]) -> Measured:
