@@ -1,12 +1,13 @@
 """Training speed and memory on one device, beside transformers' Llama with a plain `Trainer`.
 
     python scripts/benchmark_training.py                                    # tiny, on a laptop
-    python scripts/benchmark_training.py --config 10b/stage1.yaml --layers 8 --attention varlen,sdpa
+    python scripts/benchmark_training.py --config 10b/stage1.yaml --attention varlen,sdpa \\
+        model.shape.num_hidden_layers=8
 
-Shape, batch and switches are the config's unless given. Tokens are random numbers in documents of
-log-normal length, so no data has to be prepared; both sides read the same ones. The peer packs by
-concatenating and chunking, has no document mask and uses SDPA; `--compile` and `--liger` apply to
-it as well, as `TrainingArguments` offers them. Each run is a process of its own; sides take turns.
+Shape, batch and switches are the config's, with what is given in place of it. Tokens are random
+numbers in documents of log-normal length, so no data has to be prepared; both sides read the same
+ones. The peer packs by concatenating and chunking, has no document mask and uses SDPA; compilation
+and Liger's kernels apply to it as well. Each run is a process of its own; sides take turns.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -43,10 +45,12 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.utils import is_liger_kernel_available
 
+from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, write_json_atomically
 from data_recipes.common.provenance import git_commit, processor
+from data_recipes.common.terminal import align
 from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
 from data_recipes.tokens.mixture import Mixture
 from recipes.arguments import shared_arguments, training_arguments
@@ -95,25 +99,21 @@ def parse_command_line(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    config, switch = "(default: the config's)", argparse.BooleanOptionalAction
     cuda = torch.cuda.is_available()
     add = parser.add_argument
     add("--config", default="tiny/stage1.yaml", help="as for a stage (default: %(default)s)")
-    add("--layers", type=positive, help=f"as many as fit {config}")
-    add("--sequence-length", type=positive, help=f"tokens per window {config}")
-    add("--micro-batch", type=positive, help=f"windows per forward pass {config}")
-    add("--accumulation", type=positive, help=f"forward passes per step {config}")
+    add("--accumulation", type=positive, help="forward passes per step (default: the config's)")
+    add("--attention", help="backends of ours, separated by commas (default: the config's)")
     add("--steps", type=positive, default=8, help="measured steps of a run (default: %(default)s)")
     add("--warmup", type=positive, default=3, help="steps before them (default: %(default)s)")
     add("--rounds", type=positive, default=3, help="runs of each kind (default: %(default)s)")
-    add("--attention", help=f"backends of ours, separated by commas {config}")
-    add("--compile", action=switch, help=config)
-    add("--liger", action=switch, help=config)
-    add("--precision", choices=("bf16", "fp32"), help=config)
     add("--device", choices=("cuda", "cpu"), default="cuda" if cuda else "cpu")
     add("--no-peer", action="store_true", help="measure ours alone")
     add("--out", type=Path, default=Path("runs/benchmark_training.json"), help="%(default)s")
-    return parser.parse_args(argv)
+    add_overrides(parser, "model.compile=false")
+    args, unknown = parser.parse_known_intermixed_args(argv)
+    refuse_options(StageConfig, unknown, argv)
+    return args
 
 
 def resolve(args: argparse.Namespace, work: Path) -> list[BenchmarkRun]:
@@ -123,34 +123,29 @@ def resolve(args: argparse.Namespace, work: Path) -> list[BenchmarkRun]:
         RecipeError: a bad config or attention name, or what the device cannot do.
     """
     path = find_config(args.config, CONFIGS)
-    base = load_config(path, StageConfig, [])
+    base = load_config(path, StageConfig, args.overrides)
     # A config deals its step out over many GPUs; here one device does the share of one of them.
     split = split_windows(base, base.parallelism.gpus)
-    length = args.sequence_length or base.batch.sequence_length
-    micro_batch = args.micro_batch or split.micro_batch
-    step = length * micro_batch * (args.accumulation or split.accumulation)
-    overrides = {
-        "model.shape.num_hidden_layers": args.layers or base.model.shape.num_hidden_layers,
+    windows = split.micro_batch * (args.accumulation or split.accumulation)
+    step = windows * base.batch.sequence_length
+    own = {
         "model.init_from": None,
-        "model.compile": base.model.compile if args.compile is None else args.compile,
-        "model.liger": base.model.liger if args.liger is None else args.liger,
         "data.shards": str(work / "shards"),
         "data.mixture": {SOURCE: 1.0},
         "data.packing": "concat",
-        "batch.sequence_length": length,
-        "batch.micro_batch": micro_batch,
+        "batch.micro_batch": split.micro_batch,
         "batch.tokens_per_step": step,
         "schedule.total_tokens": step * (args.warmup + args.steps),
         "schedule.decay_tokens": 0,
         "schedule.branch_from": None,
-        "parallelism.precision": args.precision or base.parallelism.precision,
         "parallelism.require_gpu": False,
         "logging.output_dir": str(work / "output"),
     }
     requests = []
     for attention in dict.fromkeys((args.attention or base.model.attention).split(",")):
-        values = overrides | {"model.attention": attention.strip()}
-        config = load_config(path, StageConfig, [f"{k}={json.dumps(v)}" for k, v in values.items()])
+        values = own | {"model.attention": attention.strip()}
+        given = [*args.overrides, *(f"{k}={json.dumps(v)}" for k, v in values.items())]
+        config = load_config(path, StageConfig, given)
         check_device(config, args.device)
         name = f"kormo {config.model.attention}"
         requests.append(BenchmarkRun(name, config, args.warmup, args.steps))
@@ -166,14 +161,14 @@ def check_device(config: StageConfig, device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("--device cuda: torch sees no CUDA GPU; use --device cpu")
     if config.model.liger and device == "cpu":
-        raise RecipeError("--liger: Liger's kernels need a CUDA GPU; use --no-liger")
+        raise RecipeError("model.liger: Liger's kernels need a CUDA GPU; set model.liger=false")
     if config.model.liger and not is_liger_kernel_available():
-        raise RecipeError("--liger: not installed; pip install 'kormo-recipes[gpu]'")
+        raise RecipeError("model.liger: not installed; pip install 'kormo-recipes[gpu]'")
     fp32 = config.parallelism.precision == "fp32"
     if device == "cuda" and config.model.attention == "varlen" and fp32:
         raise RecipeError(
-            "--attention varlen on a GPU needs --precision bf16: its kernel has no fp32, and the "
-            "fallback calls SDPA once per document"
+            "model.attention varlen on a GPU needs parallelism.precision=bf16: its kernel has no "
+            "fp32, and the fallback calls SDPA once per document"
         )
 
 
@@ -197,27 +192,14 @@ def write_tokens(shards: Path, tokens: int, vocab_size: int) -> None:
     ends = np.cumsum(np.maximum(2, lengths.astype(np.int64)))
     ends = np.append(ends[ends < tokens], tokens)
     ends.astype("<u8").tofile(directory / f"{_SHARD}.index")
-    shard = ShardFile(
-        path=_SHARD,
-        tokens=tokens,
-        documents=len(ends),
-        sha256=sha256_file(directory / _SHARD),
-        index_sha256=sha256_file(directory / f"{_SHARD}.index"),
-    )
+    hashes = [sha256_file(directory / f"{_SHARD}{end}") for end in ("", ".index")]
+    count = {"tokens": tokens, "documents": len(ends)}
+    shard = ShardFile(path=_SHARD, sha256=hashes[0], index_sha256=hashes[1], **count)
     manifest = Manifest(
-        name=SOURCE,
-        split="train",
-        tokenizer_sha256=hashlib.sha256(b"no tokenizer").hexdigest(),
-        dtype=dtype,
-        documents=shard.documents,
-        tokens=tokens,
-        language="none",
-        licence="none",
-        source="random numbers",
-        synthesizer="numpy",
-        pipeline={},
-        files=[shard],
-    )
+        name=SOURCE, split="train", tokenizer_sha256=hashlib.sha256(b"no tokenizer").hexdigest(),
+        dtype=dtype, language="none", licence="none", source="random numbers", synthesizer="numpy",
+        pipeline={}, files=[shard], **count,
+    )  # fmt: skip
     write_json_atomically(directory / MANIFEST, manifest.model_dump())
 
 
@@ -405,28 +387,27 @@ def summarise(
         `peak_bytes`, and `ratio_to_peer`: our rate over the peer's of the same round, and the
         median of these. A name that ran out of memory has only `error`.
     """
-    peer = {r["round"]: r for r in runs if r["name"] == PEER and "error" not in r}
+    rates: dict[str, dict[int, float]] = defaultdict(dict)
+    for run in runs:
+        rates[run["name"]][run["round"]] = run.get("tokens_per_second", 0.0)
     summary: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(r["name"] for r in runs):
-        own = [r for r in runs if r["name"] == name]
-        if any("error" in r for r in own):
+    for name, own in rates.items():
+        if not all(own.values()):
             summary[name] = {"error": OUT_OF_MEMORY}
             continue
-        rates = [r["tokens_per_second"] for r in own]
-        median = statistics.median(rates)
-        ratios = [
-            r["tokens_per_second"] / peer[r["round"]]["tokens_per_second"]
-            for r in own
-            if name != PEER and r["round"] in peer
-        ]
+        median = statistics.median(own.values())
+        peers = rates[PEER] if name != PEER and PEER in rates else {}
+        ratios = [rate / peers[n] for n, rate in own.items() if peers.get(n)]
         summary[name] = {
-            "tokens_per_second": {"median": median, "min": min(rates), "max": max(rates)},
+            "tokens_per_second": {
+                "median": median, "min": min(own.values()), "max": max(own.values())
+            },
             "mfu_percent": 100 * median * flops / peak if peak else None,
-            "peak_bytes": max(r["peak_bytes"] for r in own),
+            "peak_bytes": max(r["peak_bytes"] for r in runs if r["name"] == name),
             "ratio_to_peer": {"rounds": ratios, "median": statistics.median(ratios)}
             if ratios
             else None,
-        }
+        }  # fmt: skip
     return summary
 
 
@@ -434,18 +415,15 @@ def report(args: argparse.Namespace, config: StageConfig, runs: list[dict]) -> d
     """Everything that the JSON holds."""
     shape = model_config(config, tokenizer=None)
     flops = flops_per_token(shape, config.batch.sequence_length)
-    gpu = next((r["gpu"] for r in runs if r.get("gpu")), None)
+    first = next((run for run in runs if "error" not in run), {})
+    gpu = first.get("gpu")
     bf16 = config.parallelism.precision == "bf16"  # the only precision whose peak is known
     packages = ["torch", "transformers", "accelerate"] + ["liger_kernel"] * config.model.liger
+    threads = first.get("threads")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git_commit(),
-        "machine": {
-            "cpu": processor(),
-            "cores": os.cpu_count(),
-            "threads": next((r["threads"] for r in runs if "threads" in r), None),
-            "gpu": gpu,
-        },
+        "machine": {"cpu": processor(), "cores": os.cpu_count(), "threads": threads, "gpu": gpu},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
         "config": config.model_dump(mode="json"),
@@ -462,36 +440,39 @@ def format_table(results: dict[str, Any]) -> str:
     split, model = split_windows(config, ranks=1), config.model
     switches = [s for s in ("compile", "liger", "activation_checkpointing") if getattr(model, s)]
     peak = "GiB on the GPU" if machine["gpu"] else "GiB resident"
-    lines = [
-        f"device   {machine['gpu'] or machine['cpu']}, {machine['cores']} CPU cores, "
-        f"{machine['threads']} threads",
-        f"model    {model.shape.num_hidden_layers} layers, {results['parameters']:,} parameters, "
-        + ", ".join([config.parallelism.precision, *switches]),
-        f"step     {config.batch.tokens_per_step:,} tokens = {split.micro_batch} windows x "
-        f"{split.accumulation} forward passes x {config.batch.sequence_length:,}",
-        f"data     {results['data']}; nothing was prepared",
-        "",
-        f"{'run':<22}{'tokens/s':>10}{'min - max':>20}{'MFU':>7}{peak:>16}   ratio to peer",
-    ]
+    rows = [("run", "tokens/s", "min - max", "MFU", peak, "ratio to peer", "rounds")]
     for name, row in results["summary"].items():
         if "error" in row:
-            lines.append(f"{name:<22}{row['error']:>13}")
+            rows.append((name, row["error"], *[""] * 5))
             continue
         rate, ratio, mfu = row["tokens_per_second"], row["ratio_to_peer"], row["mfu_percent"]
-        spread = f"{rate['min']:,.0f} - {rate['max']:,.0f}"
-        shown = "-" if mfu is None else f"{mfu:.1f}%"
-        paired = "-"
+        paired = ("-", "")
         if ratio:
-            paired = (
-                f"{ratio['median']:.2f}  (rounds {' '.join(f'{r:.2f}' for r in ratio['rounds'])})"
+            paired = (f"{ratio['median']:.2f}", " ".join(f"{r:.2f}" for r in ratio["rounds"]))
+        rows.append(
+            (
+                name,
+                f"{rate['median']:,.0f}",
+                f"{rate['min']:,.0f} - {rate['max']:,.0f}",
+                "-" if mfu is None else f"{mfu:.1f}%",
+                f"{row['peak_bytes'] / GIB:.2f}",
+                *paired,
             )
-        lines.append(
-            f"{name:<22}{rate['median']:>10,.0f}{spread:>20}{shown:>7}"
-            f"{row['peak_bytes'] / GIB:>16.2f}   {paired}"
         )
-    if any("error" in row for row in results["summary"].values()):
-        lines += ["", "out of memory: try a smaller --layers or --micro-batch"]
-    return "\n".join(lines)
+    failed = any("error" in row for row in results["summary"].values())
+    return "\n".join(
+        [
+            f"device   {machine['gpu'] or machine['cpu']}, {machine['cores']} CPU cores, "
+            f"{machine['threads']} threads",
+            f"model    {model.shape.num_hidden_layers} layers, {results['parameters']:,} "
+            f"parameters, {', '.join([config.parallelism.precision, *switches])}",
+            f"step     {config.batch.tokens_per_step:,} tokens = {split.micro_batch} windows x "
+            f"{split.accumulation} forward passes x {config.batch.sequence_length:,}",
+            f"data     {results['data']}; nothing was prepared\n",
+            align(rows),
+            *(["\nout of memory: try fewer layers or a smaller batch.micro_batch"] * failed),
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

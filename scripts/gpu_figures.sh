@@ -77,14 +77,14 @@ measure() {
             $python -m pytest -q -m gpu tests/modeling_kormo/test_gpu.py --junitxml "$out/numerics.xml"
             echo '{"passed": true}' > "$file"
             ;;
-        eager) benchmark --config 1b/stage1.yaml --accumulation 4 --no-compile --out "$file" ;;
+        eager) benchmark --config 1b/stage1.yaml --accumulation 4 model.compile=false --out "$file" ;;
         compiled) benchmark --config 1b/stage1.yaml --accumulation 4 --out "$file" ;;
         liger)
-            benchmark --config 1b/stage1.yaml --accumulation 4 --no-compile --liger --no-peer \
+            benchmark --config 1b/stage1.yaml --accumulation 4 model.compile=false model.liger=true --no-peer \
                 --out "$file"
             ;;
         wide)
-            benchmark --config 1b/stage1.yaml --accumulation 2 --micro-batch 8 --no-peer \
+            benchmark --config 1b/stage1.yaml --accumulation 2 batch.micro_batch=8 --no-peer \
                 --out "$file"
             ;;
         profile)
@@ -94,7 +94,7 @@ measure() {
         large)
             local layers=8
             if [[ $gpu == *H100* ]]; then layers=6; fi
-            benchmark --config 10b/stage1.yaml --layers "$layers" --micro-batch 2 \
+            benchmark --config 10b/stage1.yaml "model.shape.num_hidden_layers=$layers" batch.micro_batch=2 \
                 --accumulation 4 --no-peer --out "$file"
             ;;
         long) benchmark --config 1b/midtrain_long.yaml --accumulation 2 --no-peer --out "$file" ;;

@@ -26,8 +26,8 @@ def _requests(work: Path, *options: str) -> list[script.BenchmarkRun]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("benchmark") / "new" / "results.json"
-    size = "--layers 1 --sequence-length 64 --micro-batch 2 --accumulation 2"
-    length = "--steps 2 --warmup 1 --rounds 1 --attention varlen --device cpu"
+    size = "model.shape.num_hidden_layers=1 batch.sequence_length=64 batch.micro_batch=2"
+    length = "--accumulation 2 --steps 2 --warmup 1 --rounds 1 --attention varlen --device cpu"
     with pytest.MonkeyPatch.context() as patch:
         # Two threads that share a core with other work wait for each other most of the time.
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -41,7 +41,8 @@ def test_results_say_what_was_measured_where_and_with_what(results: dict[str, An
     assert {"python", "torch", "transformers", "accelerate"} == set(results["versions"])
     assert {"commit", "date", "arguments", "parameters", "flops_per_token"} <= set(results)
     config = StageConfig.model_validate(results["config"])
-    assert results["arguments"]["layers"] == config.model.shape.num_hidden_layers == 1
+    assert results["arguments"]["accumulation"] == 2
+    assert config.model.shape.num_hidden_layers == 1
     assert (config.batch.sequence_length, config.batch.micro_batch) == (64, 2)
     assert config.batch.tokens_per_step == 256
     assert [r["name"] for r in results["runs"]] == ["kormo varlen", PEER]
@@ -98,7 +99,7 @@ def test_sides_take_turns_and_out_of_memory_is_a_row(
     assert summary["kormo sdpa"] == {"error": OUT_OF_MEMORY}
     table = script.format_table(results | {"summary": summary})
     assert ["kormo", "sdpa", "out", "of", "memory"] in [row.split() for row in table.splitlines()]
-    assert table.endswith("try a smaller --layers or --micro-batch")
+    assert table.endswith("try fewer layers or a smaller batch.micro_batch")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,8 @@ def test_only_want_of_memory_is_forgiven(
 
 
 def test_a_config_for_many_gpus_is_cut_to_the_share_of_one(tmp_path: Path) -> None:
-    ours, peer = _requests(tmp_path, "--config", "10b/stage2.yaml", "--layers", "2", "--no-compile")
+    given = ["model.shape.num_hidden_layers=2", "model.compile=false"]
+    ours, peer = _requests(tmp_path, "--config", "10b/stage2.yaml", *given)
     assert ours.config.model.shape.num_hidden_layers == 2
     assert ours.config.batch.tokens_per_step == 2 * 8 * 4096  # not 128 times that
     assert ours.config.model.init_from is None and not ours.config.model.compile
@@ -145,7 +147,7 @@ def test_synthetic_tokens_open_as_prepared_shards(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--attention", "varlen,nonsense"], "model.attention: Input should be 'varlen'"),
-        (["--liger"], "--no-liger"),
+        (["model.liger=true"], "set model.liger=false"),
         (["--config", "nowhere.yaml"], "no such config file"),
     ],
 )
@@ -155,12 +157,12 @@ def test_bad_options_end_in_one_message(options: list[str], message: str, tmp_pa
 
 
 def test_a_gpu_is_asked_for_what_it_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = _requests(tmp_path, "--precision", "fp32")[0].config
+    config = _requests(tmp_path, "parallelism.precision=fp32")[0].config
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RecipeError, match="sees no CUDA GPU"):
         script.check_device(config, "cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(RecipeError, match="needs --precision bf16"):
+    with pytest.raises(RecipeError, match="needs parallelism.precision=bf16"):
         script.check_device(config, "cuda")
 
 
