@@ -366,21 +366,6 @@ def grow_model(model: PreTrainedModel, growth: Growth) -> PreTrainedModel:
     return grown.requires_grad_(True).eval()
 
 
-def deepen(
-    model: PreTrainedModel, every: int | None = None, after: Iterable[int] = ()
-) -> tuple[PreTrainedModel, list[int]]:
-    """Add identity layers after every so many, or after those named (from 0).
-
-    Returns:
-        The deeper model, and the numbers of its new layers.
-
-    Raises:
-        ValueError: see `plan_growth`.
-    """
-    growth = plan_growth(model.config, layers_every=every, layers_after=after)
-    return grow_model(model, growth), list(growth.new_layers)
-
-
 def pad_optimizer_state(
     state: dict[str, dict[str, torch.Tensor]], growth: Growth
 ) -> dict[str, dict[str, torch.Tensor]]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from .growth import AXES, NORMS, Growth, How, grow_model, plan_growth
+from .growth import AXES, NORMS, Growth
 
 
 class Mask(nn.Module):
@@ -151,25 +151,3 @@ class GrowthMasks:
             setattr(parent, name, plain)
         self._plain.clear()
         return self.model
-
-
-def widen(
-    model: PreTrainedModel, how: How = "masks", seed: int = 0, **sizes: int
-) -> tuple[PreTrainedModel, GrowthMasks | None]:
-    """Widen a model.
-
-    Args:
-        model: a `KORMoForCausalLM` or `LlamaForCausalLM`.
-        how: under masks, or as zeros.
-        seed: of new weights.
-        **sizes: see `plan_growth`.
-
-    Returns:
-        The wider model, and its masks, at 0; `None` with `how="zeros"`.
-
-    Raises:
-        ValueError: see `plan_growth`.
-    """
-    growth = plan_growth(model.config, how=how, seed=seed, **sizes)
-    grown = grow_model(model, growth)
-    return grown, GrowthMasks(grown, growth) if how == "masks" else None

@@ -8,7 +8,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -20,7 +20,6 @@ from .configuration_kormo import require_pre_norm
 from .growth import stream_of
 
 Initialisation = Literal["mean", "random", "default", "eeve"]
-INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 # What goes along as it is; tokenizer files are the larger tokenizer's own.
 _COPIED = ("generation_config.json", "*.jinja", "*.py")
 _ON_DISK = {"lm_head.weight": "embed_out.weight"}  # GPT-NeoX: transformers renames it on loading

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
+from ..read.conversations import read_rows
 from ..toy import LANGUAGES
 from ..toy.items import unique_items
 
@@ -129,20 +129,13 @@ class ItemsConfig(Strict):
         if self.embedded is not None:
             yield from _embedded(self.embedded)
             return
-        try:
-            with self.path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield _item(line, f"{self.path}:{number}")
-        except OSError as error:
-            raise RecipeError(f"items.path: {self.path}: {error.strerror}") from error
+        for where, row in read_rows(str(self.path)):
+            yield _item(row, where)
 
 
-def _item(line: bytes, where: str) -> DifficultyItem:
+def _item(row: dict[str, Any], where: str) -> DifficultyItem:
     try:
-        return DifficultyItem.model_validate(orjson.loads(line))
-    except orjson.JSONDecodeError as error:
-        raise RecipeError(f"{where}: not a row of JSON ({error})") from error
+        return DifficultyItem.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..common.errors import RecipeError
+from ..read.conversations import read_rows
 from .config import REASONING, Policy, TranslateConfig
 from .spans import take_apart
 
@@ -19,31 +18,18 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 _HANGUL = re.compile(r"[가-힣]")
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of JSONL.
+def rows_of(path: Path) -> Iterator[Row]:
+    """Yield the rows to translate.
 
     Raises:
-        RecipeError: no such file, or a line that is no row, with its number.
+        RecipeError: no such file, or a row that is none, with its number.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _row(line, f"{path}:{number}")
-    except OSError as error:
-        raise RecipeError(f"items: {path}: {error.strerror}") from error
-
-
-def _row(line: bytes, where: str) -> Row:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise RecipeError(f"{where}: not a row of JSON ({error})") from error
-    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-        raise RecipeError(f"{where}: every row needs an `id`, a text")
-    if PROVENANCE in row:
-        raise RecipeError(f"{where}: has a column {PROVENANCE!r}: it is translated already")
-    return row
+    for where, row in read_rows(str(path)):
+        if not isinstance(row.get("id"), str):
+            raise RecipeError(f"{where}: every row needs an `id`, a text")
+        if PROVENANCE in row:
+            raise RecipeError(f"{where}: has a column {PROVENANCE!r}: it is translated already")
+        yield row
 
 
 def check_rows(config: TranslateConfig) -> int:
@@ -54,7 +40,7 @@ def check_rows(config: TranslateConfig) -> int:
     """
     known: set[str] = set()
     unseen = {field for field, policy in config.fields.items() if policy == "translate"}
-    for row in read_rows(config.items):
+    for row in rows_of(config.items):
         if row["id"] in known:
             raise RecipeError(f"{config.items}: two rows have the id {row['id']!r}")
         known.add(row["id"])

@@ -11,7 +11,7 @@ from ..synthesize.seeds import assign
 from .checks import Checker
 from .config import BACK, CONFIGS, COPIED, TranslateConfig
 from .invariants import Flaw
-from .rows import Row, cut, read_rows
+from .rows import Row, cut, rows_of
 
 VARIABLES = {"text"}
 
@@ -130,7 +130,7 @@ def make_funnel(config: TranslateConfig, prompts: TranslationPrompts) -> Funnel[
     checker = Checker(config.checks, prompts.translate.instructions(text=""))
     return Funnel(
         config.output_dir,
-        lambda: read_rows(config.items),
+        lambda: rows_of(config.items),
         lambda row: row["id"],
         [Round(config, number, prompts, checker) for number in range(len(config.translators))],
         passes_on=lambda outcome: bool(outcome["flaws"]),

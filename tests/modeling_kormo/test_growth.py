@@ -12,13 +12,13 @@ import modeling_kormo.growth as growth_module
 from modeling_kormo import KORMoForCausalLM, modeling_kormo
 from modeling_kormo.export import save_portable, to_llama
 from modeling_kormo.growth import (
-    deepen,
+    Growth,
     grow_model,
     head_placement,
     pad_optimizer_state,
     plan_growth,
 )
-from modeling_kormo.growth_masks import GrowthMasks, widen
+from modeling_kormo.growth_masks import GrowthMasks
 
 Build = Callable[..., KORMoForCausalLM]
 # Of the fixture's 64 hidden, 96 MLP, 4 query and 2 key/value heads.
@@ -53,6 +53,11 @@ def _llama(kormo: KORMoForCausalLM) -> LlamaForCausalLM:
     return llama
 
 
+def grown(model: PreTrainedModel, **how: object) -> tuple[PreTrainedModel, Growth]:
+    growth = plan_growth(model.config, **how)
+    return grow_model(model, growth), growth
+
+
 def packed() -> dict[str, torch.Tensor | int]:
     """Two documents in one row."""
     bounds = torch.tensor([0, 20, 33], dtype=torch.int32)
@@ -71,16 +76,16 @@ def packed() -> dict[str, torch.Tensor | int]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("where", "expected"),
-    [({"every": 1}, [1, 3]), ({"every": 2}, [2]), ({"after": [0, 0]}, [1, 2])],
+    [({"layers_every": 1}, [1, 3]), ({"layers_every": 2}, [2]), ({"layers_after": [0, 0]}, [1, 2])],
     ids=str,
 )
 def test_deeper_is_equal_to_the_bit(
     model: PreTrainedModel, dtype: torch.dtype, where: dict, expected: list[int]
 ) -> None:
     model.to(dtype)
-    deep, new = deepen(model, **where)
-    assert new == expected
-    assert deep.dtype == dtype and deep.config.num_hidden_layers == 2 + len(new)
+    deep, growth = grown(model, **where)
+    assert list(growth.new_layers) == expected
+    assert deep.dtype == dtype and deep.config.num_hidden_layers == 2 + len(expected)
     assert torch.equal(deep(IDS).logits, model(IDS).logits)
     settings = {"max_new_tokens": 9, "do_sample": False, "use_cache": True}
     assert torch.equal(
@@ -91,7 +96,7 @@ def test_deeper_is_equal_to_the_bit(
 @torch.no_grad()
 def test_deeper_is_equal_on_packed_documents_and_in_the_summed_loss(build: Build) -> None:
     model = build("varlen")
-    deep, _ = deepen(model, every=2)
+    deep, _ = grown(model, layers_every=2)
     assert deep.config._attn_implementation == "varlen"
     assert torch.equal(deep(**packed()).logits, model(**packed()).logits)
     labels = {"labels": IDS[:1], "sum_loss": True}
@@ -102,7 +107,8 @@ def test_deeper_is_equal_on_packed_documents_and_in_the_summed_loss(build: Build
 @pytest.mark.parametrize("how", ["masks", "zeros"])
 @pytest.mark.parametrize("sizes", GROWTHS.values(), ids=GROWTHS)
 def test_wider_computes_the_same(model: PreTrainedModel, sizes: dict, how: str) -> None:
-    wide, masks = widen(model, how, **sizes)
+    wide, growth = grown(model, how=how, **sizes)
+    masks = GrowthMasks(wide, growth) if how == "masks" else None
     assert {k: getattr(wide.config, k) for k in sizes} == sizes
     expected = model(IDS).logits
     assert (wide(IDS).logits - expected).abs().max() < 1e-4
@@ -168,14 +174,15 @@ def test_heads_appended_after_the_last_group_would_read_other_keys(
     assert head_placement(4, 2, 9, 3) == [0, 1, 3, 4]
     assert head_placement(64, 8, 72, 8)[7:10] == [7, 9, 10]  # Motif's
     monkeypatch.setattr(growth_module, "head_placement", lambda *counts: list(range(counts[0])))
-    wide, _ = widen(model, num_attention_heads=8)
+    wide, growth = grown(model, num_attention_heads=8)
+    GrowthMasks(wide, growth)
     expected = model(IDS).logits
     assert (wide(IDS).logits - expected).abs().max() > 0.1 * expected.std()
 
 
 def test_new_entries_have_the_deviation_of_a_fresh_model(build: Build) -> None:
     model = build(initializer_range=0.1, embedding_std=0.5)
-    wide, _ = widen(model, hidden_size=256)
+    wide, _ = grown(model, hidden_size=256)
     assert wide.model.embed_tokens.weight[:, 64:].std().item() == pytest.approx(0.5, rel=0.05)
     for matrix in (wide.lm_head.weight, wide.model.layers[0].mlp.up_proj.weight):
         assert matrix[:, 64:].std().item() == pytest.approx(0.1, rel=0.05)
@@ -212,7 +219,8 @@ def test_every_new_entry_moves_within_three_steps(model: PreTrainedModel, how: s
 
 def test_old_weights_stay_when_only_new_layers_train(build: Build) -> None:
     model = build("sdpa")
-    deep, new = deepen(model, every=2)
+    deep, growth = grown(model, layers_every=2)
+    new = list(growth.new_layers)
     for name, parameter in deep.named_parameters():
         parameter.requires_grad_(f"layers.{new[0]}." in name)
     before = copy.deepcopy(deep.state_dict())
@@ -272,7 +280,8 @@ def test_moments_and_record_know_new_heads_in_old_groups_and_in_new_ones(build: 
 
 
 def test_nothing_half_grown_is_built_or_exported(build: Build, tmp_path) -> None:
-    wide, masks = widen(build(), hidden_size=80, intermediate_size=128)
+    wide, growth = grown(build(), hidden_size=80, intermediate_size=128)
+    masks = GrowthMasks(wide, growth)
     masks.set({"hidden": 1.0, "ffn": 0.5, "heads": 0.0})
     with pytest.raises(ValueError, match="masks are below 1"):
         masks.finish()

@@ -456,10 +456,3 @@ def test_time_is_that_of_all_stages_and_bits_are_the_last_ones(
         "bits_per_byte/ko": 2.0,
         "bits_per_byte/ko before": 9.0,
     }
-
-
-def test_the_old_command_names_the_new_one() -> None:
-    script = ROOT / "scripts" / "single_synthesizer.py"
-    done = subprocess.run([sys.executable, str(script), "--report"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "kormo experiment single_synthesizer --size tiny" in done.stderr
