@@ -22,11 +22,10 @@ from typing import Any
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.files import sha256_file, write_json_atomically
 from data_recipes.common.provenance import git_commit
-from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
-from recipes.grow_files import find_model
+from recipes.model_files import check_new, find_model, hash_weights, new_model
 
 AVERAGED = "averaged"
 # What configs of one architecture may differ in.
@@ -260,7 +259,6 @@ def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any
             }
         known.append(lineage or {})
     first = max(known, key=lambda lineage: lineage.get("tokens_in_all", 0))
-    weights = sorted(out.glob("*.safetensors"))
     return {
         "stage": "average",
         "parent": None,
@@ -282,7 +280,7 @@ def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any
         "languages": first.get("languages", []),
         "licences": sorted({name for lineage in known for name in lineage.get("licences", [])}),
         "commit": git_commit(),
-        "weights_sha256": {path.name: sha256_file(path) for path in weights},
+        "weights_sha256": hash_weights(out),
     }
 
 
@@ -298,11 +296,10 @@ def average(chosen: list[tuple[Path, float]], out: Path) -> None:
     """
     from recipes.engine.handover import LINEAGE
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out} is not empty; choose another directory (--out)")
+    check_new(out)
     parents = _read_parents(chosen)
     check_alike(parents)
-    with DirectoryLock(out.parent, "--out", f".{out.name}.lock"), staged_folder(out) as staging:
+    with new_model(out, "--out") as staging:
         parameters = average_files(parents, staging)
         beside, tokenizer = _companion(parents[0].directory)
         for place in {beside, tokenizer}:

@@ -12,11 +12,10 @@ import argparse
 from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.files import write_json_atomically
 from data_recipes.common.provenance import git_commit
-from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
-from recipes.grow_files import find_model
+from recipes.model_files import check_new, find_model, hash_weights, inherited_lineage, new_model
 
 _INITIALISATIONS = ("mean", "random", "default", "eeve")  # those of modeling_kormo.vocabulary
 
@@ -40,8 +39,7 @@ def expand_command(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=42, help="of random ones (%(default)s)")
     args = parser.parse_args(argv)
     out: Path = args.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out} is not empty; choose another directory")
+    check_new(out)
     directory = find_model(args.model, weights=True)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
@@ -53,7 +51,7 @@ def expand_command(argv: list[str] | None = None) -> None:
         tokenizer_hash,
     )
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
-    from recipes.engine.handover import LINEAGE, read_lineage
+    from recipes.engine.handover import LINEAGE
 
     try:
         *_, (rows, _) = vocabulary_matrices(directory)
@@ -70,21 +68,13 @@ def expand_command(argv: list[str] | None = None) -> None:
     plan = NewRows(len(old), sub_tokens(old, new), total)
     if new.chat_template is None:
         new.chat_template = old.chat_template
-    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"), staged_folder(out) as staging:
+    with new_model(out, "OUT") as staging:
         try:
             more = expand_files(directory, staging, plan, args.init, args.seed)
         except ValueError as error:
             raise RecipeError(f"{args.model}: {error}") from error
         new.save_pretrained(staging)
-        lineage = read_lineage(str(directory)) or {
-            "stage": "expand-vocabulary",
-            "parent": args.model,
-            "parent_lineage": None,
-            "tokens": 0,
-            "tokens_in_all": 0,
-            "data_fingerprint": None,
-        }
-        weights = sorted(staging.glob("*.safetensors"))
+        lineage = inherited_lineage(directory, args.model, "expand-vocabulary")
         vocabulary = {
             "of": args.model,
             "first_new": plan.known,
@@ -98,7 +88,7 @@ def expand_command(argv: list[str] | None = None) -> None:
         record = {
             "vocabulary": vocabulary,
             "tokenizer_sha256": tokenizer_hash(staging),
-            "weights_sha256": {path.name: sha256_file(path) for path in weights},
+            "weights_sha256": hash_weights(staging),
         }
         write_json_atomically(staging / LINEAGE, lineage | record)
     print(

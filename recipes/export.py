@@ -14,10 +14,9 @@ import argparse
 from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import staged_folder
 from data_recipes.common.references import check_model
-from data_recipes.common.run_dir import DirectoryLock
 from recipes.command_line import exit_on_error
+from recipes.model_files import check_new, new_model
 
 
 def export_command(argv: list[str] | None = None) -> None:
@@ -39,8 +38,7 @@ def export_command(argv: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     out: Path = args.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out} is not empty; choose another directory")
+    check_new(out)
     check_model(args.model)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
@@ -51,14 +49,13 @@ def export_command(argv: list[str] | None = None) -> None:
     from recipes.engine.checkpoint_weights import as_model
 
     disable_progress_bar()
-    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"):
-        with staged_folder(out) as staging:
-            try:
-                dtype = getattr(torch, args.dtype)
-                with as_model(args.model) as model:
-                    export(model, staging, args.layout, dtype, args.adapter)
-            except ValueError as error:
-                raise RecipeError(f"{args.model}: {error}") from error
+    with new_model(out, "OUT") as staging:
+        try:
+            dtype = getattr(torch, args.dtype)
+            with as_model(args.model) as model:
+                export(model, staging, args.layout, dtype, args.adapter)
+        except ValueError as error:
+            raise RecipeError(f"{args.model}: {error}") from error
     print(f"{out}: {args.layout} layout, {args.dtype}")
 
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
-from data_recipes.common.references import is_hub_id, split_revision
-from data_recipes.common.run_dir import DirectoryLock
+from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error
+from recipes.model_files import check_new, find_model, hash_weights, inherited_lineage, new_model
 
 if TYPE_CHECKING:
     from modeling_kormo.growth import Growth
@@ -60,32 +59,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
     return parser.parse_args(argv)
-
-
-def find_model(name: str, weights: bool) -> Path:
-    """Return the directory of a model; one from the Hub is fetched, without weights for a plan.
-
-    Raises:
-        RecipeError: no model, or an adapter.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    directory, patterns = Path(name), ["*.json", "*.jinja", "*.py"]
-    if not directory.exists() and is_hub_id(name):
-        hub_id, revision = split_revision(name)
-        patterns += ["*.safetensors"] if weights else []
-        try:
-            directory = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
-        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise RecipeError(f"{name}: cannot be fetched from the Hub ({error})") from error
-    if (directory / "adapter_config.json").is_file():
-        raise RecipeError(
-            f"{name}: is an adapter; merge it first: kormo export --as kormo --adapter {name} …"
-        )
-    if not (directory / "config.json").is_file():
-        raise RecipeError(f"{name}: no model directory (it has no config.json)")
-    return directory
 
 
 def _plan(args: argparse.Namespace, directory: Path) -> "Growth":
@@ -190,24 +163,13 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 
 
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
-    """The history of the weights: that of the model, which was trained on nothing since."""
     from data_recipes.common.provenance import git_commit
     from recipes.engine.flops import count_parameters
-    from recipes.engine.handover import read_lineage
 
-    lineage = read_lineage(str(directory)) or {
-        "stage": "growth",
-        "parent": args.model,
-        "parent_lineage": None,
-        "tokens": 0,
-        "tokens_in_all": 0,
-        "data_fingerprint": None,
-    }
-    weights = sorted(out.glob("*.safetensors"))
-    return lineage | {
+    return inherited_lineage(directory, args.model, "growth") | {
         "parameters": count_parameters(growth.new),
         "growth": {"of": args.model, "commit": git_commit(), **growth.record()},
-        "weights_sha256": {path.name: sha256_file(path) for path in weights},
+        "weights_sha256": hash_weights(out),
     }
 
 
@@ -220,8 +182,7 @@ def grow_command(argv: list[str] | None = None) -> None:
     """
     args = _arguments(argv)
     out: Path = args.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out} is not empty; choose another directory")
+    check_new(out)
 
     # torch and transformers take seconds to load: a mistake above is told without them.
     from transformers.utils.logging import disable_progress_bar
@@ -236,7 +197,7 @@ def grow_command(argv: list[str] | None = None) -> None:
     print(_describe(growth, shard_bytes), flush=True)
     if args.dry_run:
         return
-    with DirectoryLock(out.parent, "OUT", f".{out.name}.lock"), staged_folder(out) as staging:
+    with new_model(out, "OUT") as staging:
         try:
             grow_files(directory, staging, growth, shard_bytes)
         except ValueError as error:

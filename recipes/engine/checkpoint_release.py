@@ -15,12 +15,12 @@ from huggingface_hub.errors import HfHubHTTPError
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
     open_staged,
-    sha256_file,
     staged_folder,
     write_json_atomically,
 )
 from data_recipes.tokens.mixture import CYCLE
 
+from ..model_files import hash_weights
 from ..opened_run import OpenedRun
 from ..push import push
 from .checkpoint_weights import write_model
@@ -100,7 +100,7 @@ def find_releases(run: OpenedRun) -> list[Release]:
     return releases
 
 
-def hash_weights(files: dict[str, str]) -> str:
+def _one_hash(files: dict[str, str]) -> str:
     """Return one hash of a model's weight files: the file's own if there is one.
 
     Args:
@@ -123,8 +123,7 @@ def assemble(release: Release, directory: Path) -> str:
         write_model(run, release.checkpoint, staging)
         write_recipe(run.config, staging)
         (staging / "README.md").write_text(_card(release), encoding="utf-8")
-    weights = sorted(directory.glob("*.safetensors"))
-    return hash_weights({p.name: sha256_file(p) for p in weights})
+    return _one_hash(hash_weights(directory))
 
 
 def _card(release: Release) -> str:
@@ -266,7 +265,7 @@ class Hub:
             for file in found
             if file.path.endswith(".safetensors") and getattr(file, "lfs", None)
         }
-        return hash_weights(weights) if weights else None
+        return _one_hash(weights) if weights else None
 
 
 def publish(run: OpenedRun, repo: str, private: bool) -> Iterator[str]:

@@ -16,13 +16,14 @@ from accelerate import init_empty_weights
 from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
+from data_recipes.common.files import staged_folder, write_json_atomically
 from data_recipes.common.provenance import git_commit
 from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from modeling_kormo.views_kormo import PREFIX
 
+from ..model_files import hash_weights
 from .metrics import CURVE, METRICS, read_metrics
 from .run_inputs import FINAL, RECIPE, REPRODUCE, write_recipe
 
@@ -288,7 +289,6 @@ def write_final(
         tokenizer.save_pretrained(staging)
 
         parent_lineage = read_lineage(trained.parent) if trained.parent else None
-        weights = sorted(staging.glob("*.safetensors"))
         lineage = {
             "stage": config.stage,
             "size": config.size,
@@ -308,7 +308,7 @@ def write_final(
             "packages": {name: version(name) for name in _PACKAGES},
             "python": sys.version.split()[0],
             "initial_weights": trained.initial_weights,
-            "weights_sha256": {p.name: sha256_file(p) for p in weights},
+            "weights_sha256": hash_weights(staging),
         }
         write_json_atomically(staging / LINEAGE, lineage)
         write_recipe(config, staging)
