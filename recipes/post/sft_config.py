@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Licence, Strict
 
-from ..config import AdamWConfig, BatchConfig, FlashKernel, RunLoggingConfig, ShardingConfig
+from ..shared_config import AdamWConfig, BatchConfig, FlashKernel, RunLoggingConfig, ShardingConfig
 
 
 class AdapterConfig(Strict):
