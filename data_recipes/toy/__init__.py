@@ -17,8 +17,7 @@ from . import long_documents, reasoning
 from .chats import chats as chat_rows
 from .chats import questions as question_rows
 from .grammar import PROSE, grammar_of
-from .items import items
-from .parallel import parallel_rows
+from .items import items, parallel_rows
 from .preferences import preferences as preference_rows
 
 GENRES: tuple[str, ...] = (*PROSE, "reasoning")

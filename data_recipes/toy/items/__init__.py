@@ -18,7 +18,7 @@ __all__ = [
     "SPLITS",
     "ReasoningItem",
     "items",
-    "parallel_texts",
+    "parallel_rows",
     "sentence",
     "split_of",
     "unique_items",
@@ -128,16 +128,23 @@ def _operands(rng: random.Random, task: Task, level: int, split: str) -> Operand
             return operands
 
 
-def parallel_texts(split: str, seed: int | str) -> Iterator[dict[str, str]]:
-    """Endless, deterministic stream of problems with working and answer, told in each language.
+def parallel_rows(seed: int) -> Iterator[dict[str, str]]:
+    """Endless, deterministic stream of problems with their working, told in each language.
 
-    The wording is drawn from the same numbers in each, so that one text translates the other.
+    Every row has `id`, `en`, `ko` (the translation of `en`: the wording is drawn from the same
+    numbers) and `other_ko`, that of the row after it: the control that tells a translation from any
+    text in the other language.
     """
+    for n, (own, following) in enumerate(itertools.pairwise(_told_in_each(seed))):
+        yield {"id": f"parallel-{seed}-{n}", **own, "other_ko": following["ko"]}
+
+
+def _told_in_each(seed: int) -> Iterator[dict[str, str]]:
     for n in itertools.count():
-        name = f"parallel-{split}-{seed}-{n}"
+        name = f"parallel-train-{seed}-{n}"
         rng = random.Random(name)
         task = choose(rng, _TASKS[choose(rng, KINDS)])
-        operands = _operands(rng, task, between(rng, 1, 3), split)
+        operands = _operands(rng, task, between(rng, 1, 3), "train")
         texts = {}
         for language in OTHER:
             written = task.write(random.Random(f"{name}-words"), operands, language, language)
