@@ -167,8 +167,7 @@ def _write(out: Path, runs: list[Path], *, main: int = 0, plot: bool = False) ->
     from .report import build_page, terminal_table
 
     content = collect(runs, main)
-    for name in ("report.md", "report.html"):
-        build_page(content, plot=plot).write(out / name)
+    build_page(content, plot=plot).write_both(out / "report.html")
     print(f"\n{terminal_table(content)}\n\nPercent, with 95 % intervals. Report: ", end="")
     print(f"{out / 'report.html'}, report.md beside it")
 

@@ -86,11 +86,8 @@ def _report(
     results = collect(experiment, name, size, [run for run in sweep if run.done], done)
     path = experiment.output_dir / RESULTS
     write_json_atomically(path, results)
-    picture = draw(results, path.with_suffix(".png").name)
-    picture.write(path.parent)
-    page = results_page(results, picture)
-    for suffix in (".md", ".html"):
-        page.write(path.with_suffix(suffix))
+    page = results_page(results, draw(results, path.with_suffix(".png").name))
+    page.write_both(path.with_suffix(".html"))
     print(f"\n{page.to_markdown()}\n{path.with_suffix('')}.{{md,html,json,png}}")
     return path
 

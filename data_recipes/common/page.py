@@ -9,7 +9,7 @@ import html
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -241,6 +241,29 @@ class Page:
         """
         with open_staged(path) as file:
             file.write(self.to_markdown() if path.suffix == ".md" else self.to_html())
+
+    def write_both(self, path: Path) -> None:
+        """Write HTML, Markdown beside it, and the copies of pictures that the latter shows.
+
+        Args:
+            path: of the HTML; the others lie beside it.
+
+        Raises:
+            RecipeError: the disk is full.
+        """
+        self.write(path)
+        self.write(path.with_suffix(".md"))
+        for picture in _pictures(self.blocks):
+            if picture.file:
+                picture.write(path.parent)
+
+
+def _pictures(blocks: "Sequence[Block]") -> Iterator[Picture]:
+    for block in blocks:
+        if isinstance(block, Picture):
+            yield block
+        elif isinstance(block, Details):
+            yield from _pictures(block.blocks)
 
 
 def _parts(text: Text) -> Iterable[str | Span]:

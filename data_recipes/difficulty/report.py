@@ -148,8 +148,7 @@ def write_report(config: DifficultyConfig, funnel: Funnel[DifficultyItem]) -> st
     }
     write_json_atomically(config.output_dir / "report.json", report)
     page = build_page(report)
-    for name in ("report.md", "report.html"):
-        page.write(config.output_dir / name)
+    page.write_both(config.output_dir / "report.html")
     return page.to_markdown()
 
 

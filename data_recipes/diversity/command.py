@@ -82,8 +82,7 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     write_json_atomically(html.with_suffix(".json"), report)
     page = build_page(config, results, found)
-    for path in (html, html.with_suffix(".md")):
-        page.write(path)
+    page.write_both(html)
     for result in results:
         print(_line(result))
     print(html)

@@ -353,8 +353,7 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(find_recipe(args.config, CONFIGS), DataConfig, args.overrides)
     page, problems = build_report(config)
     path = args.out or config.output_dir / "report.html"
-    for own in (path, path.with_suffix(".md")):
-        page.write(own)
+    page.write_both(path)
     print(path)
     if problems:
         more = f"\n  and {len(problems) - 5:,} more" if len(problems) > 5 else ""

@@ -248,11 +248,8 @@ def write_results(config: StudyConfig, results: dict[str, dict[str, Measures]]) 
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    picture = draw(config, results)
-    picture.write(config.output_dir)
-    page = build_page(config, results, picture)
-    for name in ("study.md", "study.html"):
-        page.write(config.output_dir / name)
+    page = build_page(config, results, draw(config, results))
+    page.write_both(config.output_dir / "study.html")
     return page
 
 

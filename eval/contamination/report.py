@@ -139,6 +139,4 @@ def build_page(report: dict[str, Any], model: str) -> Page:
 def write_report(report: dict[str, Any], model: str, out: Path) -> None:
     """Write `report.json`, and `report.md` and `report.html` for people."""
     write_json_atomically(out / REPORT, report)
-    page = build_page(report, model)
-    for name in (PAGE, "report.html"):
-        page.write(out / name)
+    build_page(report, model).write_both(out / "report.html")

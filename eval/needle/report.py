@@ -157,8 +157,5 @@ def write_report(cells: list[dict[str, Any]], settings: dict[str, Any], out: Pat
     for language in results["findings"]:
         title = f"{language}, {settings['style']} ({facts})\n{settings['model']['name']}"
         heatmaps[language] = draw_heatmap(results["cells"], language, title)
-        heatmaps[language].write(out)
-    page = build_page(results, heatmaps)
-    for name in ("report.md", "report.html"):
-        page.write(out / name)
+    build_page(results, heatmaps).write_both(out / "report.html")
     return results

@@ -64,7 +64,7 @@ def inquire(
     """
     from .answers import answers_to
     from .blind import Commonest
-    from .report import build_page, contact_sheets, terminal_table
+    from .report import build_page, terminal_table
     from .scores import score
 
     blind = {name: Commonest(trained, keys) for name, keys in inquiry.blind.items()}
@@ -82,10 +82,7 @@ def inquire(
     found = {"model": names[0], "set": names[1], "splits": results}
     write_json_atomically(out / "results.json", found)
     page = build_page(inquiry, *names, results, dict(items), answers)
-    for file in ("report.md", "report.html"):
-        page.write(out / file)
-    for sheet in contact_sheets(page):
-        sheet.write(out)
+    page.write_both(out / "report.html")
     print(terminal_table(results))
     print(f"\nPercent. Report: {out / 'report.html'}, report.md beside it")
     return results

@@ -178,12 +178,6 @@ def build_page(
     return page
 
 
-def contact_sheets(page: Page) -> list[Picture]:
-    """Return the sheets of a page, of which Markdown needs copies beside it."""
-    folded = [block for block in page.blocks if isinstance(block, Details)]
-    return [own for block in folded for own in block.blocks if isinstance(own, Picture)]
-
-
 def terminal_table(results: dict[str, Any]) -> str:
     """Write the shares as lines to print."""
     sights = _sights(next(iter(results.values())))
