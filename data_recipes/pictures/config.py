@@ -10,8 +10,13 @@ from ..common.config_files import Strict
 
 CONFIGS = _ALL / "pictures"
 
-Split = Literal["train", "heldout_scenes", "heldout_combinations", "heldout_objects"]
-SPLITS: tuple[Split, ...] = ("train", "heldout_scenes", "heldout_combinations", "heldout_objects")
+SceneSplit = Literal["train", "heldout_scenes", "heldout_combinations", "heldout_objects"]
+SCENE_SPLITS: tuple[SceneSplit, ...] = (
+    "train",
+    "heldout_scenes",
+    "heldout_combinations",
+    "heldout_objects",
+)
 
 
 class DrawnConfig(Strict):
@@ -90,7 +95,7 @@ class PicturesConfig(Strict):
     languages: list[str] = Field(min_length=1)
     pixels: int = Field(ge=32, le=1024)
     most_things: int = Field(default=4, ge=2, le=4)
-    scenes: dict[Split, int]
+    scenes: dict[SceneSplit, int]
     heldout: HeldoutConfig
     licence: str = Field(min_length=1)
     seed: int = 0
@@ -102,7 +107,7 @@ class PicturesConfig(Strict):
             raise ValueError(
                 f"give one of drawn, emoji and stamps, not {' and '.join(given) or 'none'}"
             )
-        if absent := [split for split in SPLITS if self.scenes.get(split, 0) < 1]:
+        if absent := [split for split in SCENE_SPLITS if self.scenes.get(split, 0) < 1]:
             raise ValueError(f"scenes: how many of {', '.join(absent)}? At least 1 each")
         if len(set(self.languages)) != len(self.languages):
             raise ValueError("languages: one is given twice")

@@ -27,7 +27,7 @@ from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, open_staged, sha256_file, write_json_atomically
 from .catalogue import Catalogue
 from .compose import compose
-from .config import SPLITS, PicturesConfig, Split
+from .config import SCENE_SPLITS, PicturesConfig, SceneSplit
 from .language import Language
 from .questions import Questions, SceneQuestion, caption_of
 from .scenes import Holdout, Scene, draw_scenes
@@ -65,10 +65,10 @@ class PictureSet:
         self._alone = frozenset(catalogue.alone)
         self.holdout = Holdout(catalogue, config.heldout, config.seed)
 
-    def scenes(self) -> Iterator[tuple[Split, str, Scene]]:
+    def scenes(self) -> Iterator[tuple[SceneSplit, str, Scene]]:
         """Yield every scene with its split and its number, in order."""
         number = 0
-        for split in SPLITS:
+        for split in SCENE_SPLITS:
             for scene in draw_scenes(self._config, self._catalogue, self.holdout, split):
                 number += 1
                 yield split, f"{number:06d}", scene
@@ -98,7 +98,7 @@ class PictureSet:
         """Write the rows of each split, then one row a picture."""
         scenes: list[Row] = []
         counts: dict[str, Any] = {}
-        for split in SPLITS:
+        for split in SCENE_SPLITS:
             questions = Questions(self.holdout.shown(split), self._catalogue.repeats)
             own = [(number, scene) for where, number, scene in self.scenes() if where == split]
             tally: Counter[str] = Counter()
@@ -160,7 +160,7 @@ class PictureSet:
         }
 
     def _write_manifest(self, counts: dict[str, Any]) -> None:
-        files = [f"{name}.jsonl" for name in (*SPLITS, SCENES)]
+        files = [f"{name}.jsonl" for name in (*SCENE_SPLITS, SCENES)]
         manifest = {
             "kind": self._catalogue.kind,
             "languages": {

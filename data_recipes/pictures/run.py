@@ -9,7 +9,7 @@ from ..common.errors import RecipeError
 from ..common.run_dir import DirectoryLock, bind_settings
 from ..common.terminal import align
 from .catalogue import Catalogue
-from .config import CONFIGS, SPLITS, PicturesConfig
+from .config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from .language import Language, LanguageTable, check_names, load_table
 from .picture_set import MANIFEST, PictureSet, read_manifest
 
@@ -99,7 +99,7 @@ def make_pictures(config: PicturesConfig) -> dict[str, Any]:
 
 def _table(manifest: dict[str, Any]) -> str:
     rows = [("split", "pictures", "rows", "yes", "no")]
-    for split in SPLITS:
+    for split in SCENE_SPLITS:
         own = manifest["counts"][split]
         cells = (own["pictures"], sum(own["rows"].values()), own["yes"], own["no"])
         rows.append((split, *(f"{cell:,}" for cell in cells)))

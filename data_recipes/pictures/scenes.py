@@ -9,7 +9,7 @@ from typing import Any
 from ..common.errors import RecipeError
 from ..toy.items.types import between, choose, distinct
 from .catalogue import Catalogue
-from .config import HeldoutConfig, PicturesConfig, Split
+from .config import HeldoutConfig, PicturesConfig, SceneSplit
 
 LIGHTS = ("day", "night")
 SEASONS = ("spring", "summer", "autumn", "winter")
@@ -105,7 +105,7 @@ class Holdout:
         self._kinds = [k for k in kinds if not (self._coloured and k in self._barred)]
         self._new = list(itertools.product(self.objects, palette))
 
-    def shown(self, split: Split) -> list[Kind]:
+    def shown(self, split: SceneSplit) -> list[Kind]:
         """Return the kinds of thing that a split may show."""
         if split == "heldout_objects":
             return self._kinds + self._new
@@ -113,7 +113,7 @@ class Holdout:
             return self._kinds + self.combinations
         return self._kinds
 
-    def draw(self, rng: random.Random, split: Split, number: int) -> list[Kind]:
+    def draw(self, rng: random.Random, split: SceneSplit, number: int) -> list[Kind]:
         """Draw different kinds of thing for one picture; in a held-out split the first is new.
 
         Of things that have their own colour, the first two are what was never seen together.
@@ -143,7 +143,7 @@ def _shuffled(rng: random.Random, values: list[str]) -> list[str]:
 
 
 def draw_scene(
-    rng: random.Random, holdout: Holdout, split: Split, most: int, repeats: bool
+    rng: random.Random, holdout: Holdout, split: SceneSplit, most: int, repeats: bool
 ) -> Scene:
     """Draw a scene.
 
@@ -171,7 +171,7 @@ def draw_scene(
 
 
 def draw_scenes(
-    config: PicturesConfig, catalogue: Catalogue, holdout: Holdout, split: Split
+    config: PicturesConfig, catalogue: Catalogue, holdout: Holdout, split: SceneSplit
 ) -> Iterator[Scene]:
     """Draw the scenes of a split, each by its own number, so that more of them change none.
 

@@ -13,7 +13,7 @@ from PIL import Image
 from data_recipes.__main__ import main
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.pictures.config import CONFIGS, SPLITS, PicturesConfig
+from data_recipes.pictures.config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from data_recipes.pictures.run import make_pictures
 from data_recipes.pictures.shapes import COLOURS
 
@@ -131,7 +131,7 @@ def test_answers_are_right(folder: Path) -> None:
     """Worked out from the words of the English question; Korean has the same item."""
     asked: Counter[str] = Counter()
     by_item: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in (row for split in SPLITS for row in rows_of(folder, split)):
+    for row in (row for split in SCENE_SPLITS for row in rows_of(folder, split)):
         by_item[row["item"]][row["language"]] = row
         if row["language"] == "en" and (answer := _answer(row)):
             asked[row["ask"]] += 1
@@ -155,7 +155,7 @@ _OPEN = ("네모", "세모", "하트", "고리", "나무", "물고기", "배")
 
 def test_korean_particles_fit_every_word(folder: Path) -> None:
     found: Counter[str] = Counter()
-    for row in (row for split in SPLITS for row in rows_of(folder, split)):
+    for row in (row for split in SCENE_SPLITS for row in rows_of(folder, split)):
         if row["language"] != "ko":
             continue
         text = text_of(row)
@@ -176,7 +176,7 @@ def test_training_shows_and_names_nothing_that_is_held_out(folder: Path) -> None
     objects = set(manifest["heldout"]["objects"])
     pairs = {tuple(pair) for pair in manifest["heldout"]["combinations"]}
     names = {"en": objects, "ko": {_korean(name) for name in objects}}
-    for split in SPLITS:
+    for split in SCENE_SPLITS:
         for row in rows_of(folder, split):
             things = {(t["name"], t["colour"]) for t in row["scene"]["things"]}
             new = bool(objects & {name for name, _ in things}), bool(pairs & things)
@@ -197,7 +197,7 @@ def _korean(name: str) -> str:
 
 def test_yes_is_as_often_right_as_no_whatever_is_asked_for(folder: Path) -> None:
     """So the question alone is worth nothing."""
-    for split in SPLITS:
+    for split in SCENE_SPLITS:
         rows = [r for r in rows_of(folder, split) if r["ask"] == "exists" and "truth" in r]
         truths = Counter(row["truth"] for row in rows)
         assert truths[True] == truths[False] > 0
