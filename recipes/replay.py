@@ -75,11 +75,9 @@ def list_steps(run: OpenedRun, first: int, last: int) -> Iterator[str]:
     yield "step\twindow\tsource\tepoch\tdocuments"
     for step in range(first, last + 1):
         for window in run.windows_of(step):
-            name, epoch, number = run.mixture.locate(window)
-            source = run.mixture.sources[name]
-            shown = source.window(number, run.mixture.sequence_length, epoch)
-            documents = " ".join(map(str, source.documents_in(shown)))
-            yield f"{step}\t{window}\t{name}\t{epoch}\t{documents}"
+            shown = readings(run, window)
+            documents = " ".join(str(own.document) for own in shown)
+            yield f"{step}\t{window}\t{shown[0].source}\t{shown[0].epoch}\t{documents}"
 
 
 def describe_places(run: OpenedRun, text: str) -> Iterator[str]:
