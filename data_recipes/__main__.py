@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .common.arguments import add_overrides, program_name, refuse_options
+from .common.arguments import add_overrides, positive, program_name, refuse_options
 from .common.errors import RecipeError
 from .common.extras import how_to_install
 from .prepare import STEPS
@@ -21,13 +21,6 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
-    return value
-
-
-def _above_zero(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
     return value
 
 
@@ -104,9 +97,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     documents.add_argument("--step", help="folder of a step, e.g. filter")
     documents.add_argument("--source", help="only this source")
     documents.add_argument("--id", help="this document")
-    documents.add_argument(
-        "-n", "--number", type=_above_zero, default=5, help="documents to draw (5)"
-    )
+    documents.add_argument("-n", "--number", type=positive, default=5, help="documents to draw (5)")
     documents.add_argument("--seed", type=int, default=0, help="another one draws others")
     documents.add_argument("--rejected", action="store_true", help="removed ones, not kept ones")
     documents.add_argument("--reason", help="removed for this reason; with --rejected")

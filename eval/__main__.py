@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from data_recipes.common.arguments import program_name
+from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
 
 from .command import run_command
@@ -45,7 +45,7 @@ def _what(parser: argparse.ArgumentParser, default_suite: str | None) -> None:
     parser.add_argument(
         "--task", action="append", metavar="NAME", default=[], help="single task; may be repeated"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="first N questions per task")
+    parser.add_argument("--limit", type=positive, metavar="N", help="first N questions per task")
     parser.add_argument(
         "--think",
         choices=("off", "on", "both"),
@@ -62,7 +62,7 @@ def _what(parser: argparse.ArgumentParser, default_suite: str | None) -> None:
     )
     parser.add_argument(
         "--repeats",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="generated answers to each question; scores are means over them (%(default)s)",
@@ -82,15 +82,8 @@ def _what(parser: argparse.ArgumentParser, default_suite: str | None) -> None:
     parser.add_argument("--device", help="as torch names it; the GPU if there is one")
     parser.add_argument("--dtype", help="bfloat16 on a GPU, float32 on a CPU")
     parser.add_argument(
-        "--gpus", type=_positive, default=1, metavar="N", help="that vLLM splits a model over"
+        "--gpus", type=positive, default=1, metavar="N", help="that vLLM splits a model over"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def _setting(text: str) -> tuple[str, Any]:

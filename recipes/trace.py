@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_recipes.common.arguments import positive
 from data_recipes.common.errors import RecipeError
 
 from .command_line import exit_on_error
@@ -29,12 +30,10 @@ def main() -> None:
     parser.add_argument("where", type=Path, metavar="RUN_OR_SHARDS")
     parser.add_argument("text", help="what to search for; - reads it from the standard input")
     parser.add_argument(
-        "--shortest", type=int, default=SHORTEST, help="characters of a span (%(default)s)"
+        "--shortest", type=positive, default=SHORTEST, help="characters of a span (%(default)s)"
     )
-    parser.add_argument("-n", "--number", type=int, default=10, help="spans (%(default)s)")
+    parser.add_argument("-n", "--number", type=positive, default=10, help="spans (%(default)s)")
     args = parser.parse_args()
-    if args.shortest < 1 or args.number < 1:
-        parser.error("--shortest and --number must be at least 1")
     if not args.where.is_dir():
         raise RecipeError(f"{args.where}: no such directory; name a run or its shards")
 

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_recipes.common.arguments import positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.run_dir import find_differences
 
@@ -103,12 +104,10 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="output directory of a run")
     parser.add_argument(
-        "--steps", type=int, default=_STEPS, help="to replay at each place (%(default)s)"
+        "--steps", type=positive, default=_STEPS, help="to replay at each place (%(default)s)"
     )
-    parser.add_argument("--threads", type=int, help="of torch (as many as the run had)")
+    parser.add_argument("--threads", type=positive, help="of torch (as many as the run had)")
     args = parser.parse_args()
-    if args.steps < 1 or (args.threads is not None and args.threads < 1):
-        parser.error("--steps and --threads must be at least 1")
     line = ""
     for line in verify(args.run, args.steps, args.threads):
         print(line, flush=True)

@@ -45,7 +45,7 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.utils import is_liger_kernel_available
 
-from data_recipes.common.arguments import add_overrides, refuse_options
+from data_recipes.common.arguments import add_overrides, positive, refuse_options
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, write_json_atomically
@@ -86,13 +86,6 @@ class BenchmarkRun:
     config: StageConfig
     warmup: int
     steps: int
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def parse_command_line(argv: list[str] | None = None) -> argparse.Namespace:

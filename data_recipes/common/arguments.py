@@ -14,6 +14,14 @@ def program_name(module: str) -> str:
     return sys.argv[0] if sys.argv[0].startswith("kormo ") else f"python -m {module}"
 
 
+def positive(text: str) -> int:
+    """Read a count, as the `type` of an argument."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
 def add_overrides(parser: argparse.ArgumentParser, example: str, what: str = "the YAML") -> None:
     """Add `key=value …` to a command line.
 

@@ -12,7 +12,7 @@ from ..common.errors import RecipeError
 from ..text.histograms import SCALES, histogram
 from .classifier import Classifier
 from .config import QualityConfig, ThresholdConfig
-from .sample import OVERSAMPLING, LabelledSample, read_incoming
+from .sample import OVERSAMPLING, LineSample, read_incoming
 
 # Fewer kept documents than this measure no precision (our choice).
 _LEAST_KEPT = 20
@@ -167,7 +167,7 @@ _LEAST_SPREAD = 0.5
 
 
 def _around(
-    threshold: float, scores: np.ndarray, sample: LabelledSample, hashes: list[int]
+    threshold: float, scores: np.ndarray, sample: LineSample, hashes: list[int]
 ) -> dict[str, list[dict[str, Any]]]:
     """The documents with scores nearest to the threshold, the nearest first."""
     order = np.argsort(scores, kind="stable")
@@ -206,7 +206,7 @@ def make_report(
         RecipeError: no incoming documents in this language, or a threshold that cannot be had.
     """
     where = f"quality.classifiers.{language}"
-    with LabelledSample(
+    with LineSample(
         classifier.directory / "incoming.txt", config.incoming_sample, config.seed
     ) as sample:
         incoming = read_incoming(list(inputs.values()), language, config.seed)

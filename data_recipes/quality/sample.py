@@ -30,7 +30,7 @@ def keyed_hash(key: str, seed: int, purpose: bytes) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-class LabelledSample(AbstractContextManager):
+class LineSample(AbstractContextManager):
     """The `size` keys of a stream with the lowest hashes: a uniform sample, in a random order.
 
     Which ones those are does not depend on the order of the stream. Copies of a key count once. The
@@ -116,7 +116,7 @@ def read_incoming(folders: list[Path], language: str, seed: int) -> Iterator[Inc
 
 
 def sample_class(
-    sample: LabelledSample, sources: list[TextSource], inputs: dict[str, Path], language: str
+    sample: LineSample, sources: list[TextSource], inputs: dict[str, Path], language: str
 ) -> list[int]:
     """Offer the documents of all sources of a class to its sample, as lines; equal ones count once.
 

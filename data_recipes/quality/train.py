@@ -28,7 +28,7 @@ from .classifier import (
 from .config import ALL_SOURCES, ClassifierConfig, QualityConfig, TextSource
 from .fit import fit
 from .report import make_report
-from .sample import LabelledSample, keyed_hash, sample_class
+from .sample import LineSample, keyed_hash, sample_class
 
 MODELS = "model"
 # Fewer held-out documents than this, of either class, measure nothing (our choice).
@@ -130,7 +130,7 @@ def _make(
 
 
 def _write_lines(
-    samples: dict[str, LabelledSample], fraction: float, seed: int, files: dict[str, Path]
+    samples: dict[str, LineSample], fraction: float, seed: int, files: dict[str, Path]
 ) -> dict[str, dict[str, int]]:
     """Write both classes, mixed at random, as fastText's lines; returns how many went where.
 
@@ -193,7 +193,7 @@ def _train(
     with ExitStack() as stack:
         samples = {}
         for name, texts in classes.items():
-            sample = LabelledSample(directory / f"{name}.txt", config.max_documents, seed)
+            sample = LineSample(directory / f"{name}.txt", config.max_documents, seed)
             samples[name] = stack.enter_context(sample)
             read = sample_class(sample, texts, inputs, language)
             sources[name] = [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
-from data_recipes.common.arguments import program_name
+from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 from data_recipes.common.run_dir import DirectoryLock
@@ -51,10 +51,16 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--against-name", help="of a server: which of its models")
     model.add_argument("--thinking", choices=["on", "off"], help="of models that can")
     model.add_argument(
-        "--max-tokens", type=int, default=2048, help="of an answer, thoughts included (%(default)s)"
+        "--max-tokens",
+        type=positive,
+        default=2048,
+        help="of an answer, thoughts included (%(default)s)",
     )
     model.add_argument(
-        "--batch", type=int, default=8, help="questions at a time on this machine (%(default)s)"
+        "--batch",
+        type=positive,
+        default=8,
+        help="questions at a time on this machine (%(default)s)",
     )
     judge = parser.add_argument_group("who judges")
     judge.add_argument("--judge-url", required=True, help="http://…/v1")
@@ -62,10 +68,13 @@ def _arguments() -> argparse.Namespace:
     judge.add_argument("--judge-key-env", help="environment variable with the key")
     judge.add_argument("--judge-temperature", type=float, default=0.0, help="(%(default)s)")
     judge.add_argument(
-        "--judge-max-tokens", type=int, default=1024, help="of a verdict (%(default)s)"
+        "--judge-max-tokens", type=positive, default=1024, help="of a verdict (%(default)s)"
     )
     judge.add_argument(
-        "--concurrency", type=int, default=8, help="requests under way to a server (%(default)s)"
+        "--concurrency",
+        type=positive,
+        default=8,
+        help="requests under way to a server (%(default)s)",
     )
     return parser.parse_args()
 
@@ -100,9 +109,6 @@ def main() -> None:
     args = _arguments()
     own = _set(args)
     questions = load_questions(own.questions)
-    for name in ("max_tokens", "batch", "judge_max_tokens", "concurrency"):
-        if getattr(args, name) < 1:
-            raise RecipeError(f"--{name.replace('_', '-')}: at least 1")
     if not args.judge_url.startswith(("http://", "https://")):
         raise RecipeError(f"--judge-url {args.judge_url}: an address like http://localhost:8000/v1")
     endpoint = Endpoint(

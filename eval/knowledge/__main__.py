@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_recipes.common.arguments import positive
 from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
@@ -39,9 +40,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="directory to write, or to go on in"
     )
-    parser.add_argument("--batch", type=int, default=64, help="questions at a time (%(default)s)")
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="questions of each split, in both languages"
+        "--batch", type=positive, default=64, help="questions at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="questions of each split, in both languages"
     )
     return parser.parse_args()
 
@@ -77,8 +80,6 @@ def make_inquiry() -> Inquiry:
 def main() -> None:
     """Evaluate a model by its arguments on the command line."""
     args = _arguments()
-    if args.batch < 1 or (args.limit is not None and args.limit < 2):
-        raise RecipeError("--batch is at least 1, --limit at least 2")
     from data_recipes.common.files import sha256_file
     from data_recipes.common.run_dir import DirectoryLock, bind_settings
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.arguments import program_name
+from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
 
 from ..command import run_command
@@ -48,9 +48,9 @@ def _arguments() -> argparse.Namespace:
         help="tokens of a prompt, question included (%(default)s)",
     )
     parser.add_argument(
-        "--depths", type=int, default=5, help="places from first to last (%(default)s)"
+        "--depths", type=positive, default=5, help="places from first to last (%(default)s)"
     )
-    parser.add_argument("-n", type=int, default=10, help="prompts per cell (%(default)s)")
+    parser.add_argument("-n", type=positive, default=10, help="prompts per cell (%(default)s)")
     parser.add_argument(
         "--style",
         choices=STYLE_NAMES,
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
         type=int,
         help=f"of an answer ({_ANSWER_TOKENS}; {_THINKING_TOKENS} with --thinking)",
     )
-    parser.add_argument("--batch", type=int, default=4, help="prompts at a time (%(default)s)")
+    parser.add_argument("--batch", type=positive, default=4, help="prompts at a time (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another one tells other facts")
     return parser.parse_args()
 
@@ -103,9 +103,6 @@ def _grid(args: argparse.Namespace) -> Grid:
     check_facts(STYLES[args.style], args.needles, args.distractors)
     if args.thinking and not args.chat:
         raise RecipeError("--thinking: only a chat model thinks; add --chat")
-    for name in ("depths", "n", "batch"):
-        if getattr(args, name) < 1:
-            raise RecipeError(f"{'-' if name == 'n' else '--'}{name}: at least 1")
     last = max(1, args.depths - 1)
     return Grid(
         languages=list(dict.fromkeys(args.languages)),

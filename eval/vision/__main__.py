@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_recipes.common.arguments import positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.common.run_dir import DirectoryLock, bind_settings
@@ -33,13 +34,6 @@ SPLITS = {
 _REMEDY = "undo the change, or choose another --out"
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kormo eval vision", description=(__doc__ or "").partition("\n")[0]
@@ -52,13 +46,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument("--split", action="append", help="only this one; may be repeated")
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="questions of each kind in each split"
+        "--limit", type=positive, metavar="N", help="questions of each kind in each split"
     )
     parser.add_argument(
-        "--max-tokens", type=_positive, default=64, help="of an answer (%(default)s)"
+        "--max-tokens", type=positive, default=64, help="of an answer (%(default)s)"
     )
     parser.add_argument(
-        "--batch", type=_positive, default=16, help="questions at a time (%(default)s)"
+        "--batch", type=positive, default=16, help="questions at a time (%(default)s)"
     )
     parser.add_argument("--device", help="as torch names it; the GPU if there is one")
     return parser.parse_args()

@@ -15,7 +15,7 @@ from data_recipes.engine.steps import StepFolder
 from data_recipes.quality.apply import QualityStep
 from data_recipes.quality.classifier import MODEL, RECIPE, REPORT, Classifier, line_of
 from data_recipes.quality.config import QualityConfig
-from data_recipes.quality.sample import LabelledSample
+from data_recipes.quality.sample import LineSample
 from data_recipes.quality.train import TrainClassifiers, model_dir, train_classifiers
 from data_recipes.toy import documents
 
@@ -145,7 +145,7 @@ def test_a_sample_is_the_same_in_any_order(tmp_path: Path) -> None:
     keys = [f"key {n}" for n in range(3000)]
     found = []
     for name, stream in (("a", keys), ("b", keys[::-1]), ("c", keys + keys)):
-        with LabelledSample(tmp_path / name, 300, seed=1) as sample:
+        with LineSample(tmp_path / name, 300, seed=1) as sample:
             for key in stream:
                 sample.add(key, key.upper())
             found.append(list(sample.lines(sample.hashes())))
@@ -154,7 +154,7 @@ def test_a_sample_is_the_same_in_any_order(tmp_path: Path) -> None:
     # Uniform: the mean place is 1,500, with a standard error of 50.
     places = [int(line.split()[1]) for line in found[0]]
     assert 1300 < np.mean(places) < 1700 and places != sorted(places)
-    with LabelledSample(tmp_path / "d", 300, seed=2) as sample:
+    with LineSample(tmp_path / "d", 300, seed=2) as sample:
         for key in keys:
             sample.add(key, key)
         assert len(set(sample.lines(sample.hashes())) & {f.lower() for f in found[0]}) < 100
