@@ -228,6 +228,32 @@ def varlen_attention_forward(
     return output.unsqueeze(0), None
 
 
+def check_flex(queries: int, keys: int, head_dim: int, device: torch.device) -> None:
+    """Refuse what torch's flex kernel computes wrongly on a CPU.
+
+    Where vectors hold eight floats, a tail of eight scores is written as sixteen, over the running
+    maxima of the first eight rows: NaN or plausible numbers, whatever the mask (torch 2.13,
+    `tail_n` in torch/_inductor/codegen/cpp_micro_gemm.py). It needs one block of keys, and heads so
+    narrow that torch multiplies in this way.
+
+    Args:
+        queries: of the call; one alone is decoded by another kernel.
+        keys: of the call.
+        head_dim: of the model.
+        device: of the call.
+
+    Raises:
+        ValueError: the result would be wrong.
+    """
+    if device.type != "cpu" or queries == 1 or keys >= 128 or keys % 16 != 8:
+        return
+    if head_dim in (8, 16) and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        raise ValueError(
+            f"flex_attention: torch computes rows of {keys} tokens wrongly on this CPU for heads "
+            f"of {head_dim} numbers; set model.attention to varlen, sdpa or eager"
+        )
+
+
 def register_varlen() -> None:
     """Make `attn_implementation="varlen"` known to transformers."""
     AttentionInterface.register("varlen", varlen_attention_forward)

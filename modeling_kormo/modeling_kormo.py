@@ -28,7 +28,7 @@ from transformers.utils import TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention_kormo import register_varlen
+from .attention_kormo import check_flex, register_varlen
 from .configuration_kormo import KORMoConfig
 from .loss_kormo import IGNORE_INDEX, linear_cross_entropy
 
@@ -275,6 +275,10 @@ class KORMoModel(KORMoPreTrainedModel):
             **kwargs: of packed documents among others.
         """
         mask = None
+        if self.config._attn_implementation == "flex_attention":
+            seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+            queries = inputs_embeds.shape[1]
+            check_flex(queries, seen + queries, self.config.head_dim, inputs_embeds.device)
         packed = kwargs.get("cu_seq_lens_q") is not None
         if not packed or self.config._attn_implementation != "varlen":
             mask = create_causal_mask(

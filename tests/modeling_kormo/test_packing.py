@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from modeling_kormo import KORMoForCausalLM
+from modeling_kormo.attention_kormo import check_flex
 
 LENGTHS = [[7, 20, 1, 12], [16, 24]]  # documents per row; rows of 40 tokens
 TOLERANCE = 2e-5
@@ -72,6 +73,21 @@ def test_flex_attention_forward(build: Build) -> None:
     separate = torch.cat([build("eager")(d).logits for d in docs], dim=1)
     packed = build("flex_attention")(**flattened(docs)).logits
     torch.testing.assert_close(packed, separate, rtol=0, atol=TOLERANCE)
+
+
+@torch.no_grad()
+def test_flex_refuses_the_rows_that_torch_computes_wrongly(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    model = build("flex_attention")
+    ids = torch.arange(3, 43)[None]
+    with pytest.raises(ValueError, match="rows of 40 tokens wrongly.*set model.attention to"):
+        model(ids)
+    # Wider heads are right, and so are vectors of sixteen floats.
+    check_flex(40, 40, 64, ids.device)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    check_flex(40, 40, 16, ids.device)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])

@@ -55,7 +55,7 @@ def test_four_backends_agree_on_pairs(build: Build) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("attention", BACKENDS)
 def test_a_pair_is_computed_as_the_two_in_one_text(build: Build, attention: str) -> None:
-    # Not the first window alone: flex on CPU is NaN for any text in a row of 40 tokens (2.13).
+    # Not the first window alone, whose 40 tokens flex refuses on some CPUs (`check_flex`).
     texts = [document(9, 1) + document(12, 2), document(13, 3), document(15, 4) + document(21, 5)]
     batch = PackedCollator(bos=BOS, pairs="together")(windows())
     del batch["labels"]
