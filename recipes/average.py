@@ -99,23 +99,65 @@ def choose_checkpoints(
 def _read_parents(chosen: list[tuple[Path, float]]) -> list[Parent]:
     """Hash the weights; the order is that of the hashes, whatever was given."""
     from modeling_kormo.checkpoint_files import weight_map
+    from recipes.engine.checkpoints import SHARDED
 
     parents = []
     for path, weight in chosen:
-        directory = find_model(str(path), weights=True)
+        sharded = _is_sharded(path)
+        directory = path if sharded else find_model(str(path), weights=True)
         try:
-            files = sorted(set(weight_map(directory).values()))
+            files = sorted(
+                [p.relative_to(path).as_posix() for p in (path / SHARDED).iterdir()]
+                if sharded
+                else set(weight_map(directory).values())
+            )
         except ValueError as error:
-            raise RecipeError(
-                f"{directory}: {error}; what FSDP2 saved in shards is merged by "
-                "`accelerate merge-weights SHARDS OUT`; put config.json and the tokenizer beside it"
-            ) from error
+            raise RecipeError(f"{directory}: {error}") from error
         hashes = {name: sha256_file(directory / name) for name in files}
         parents.append(Parent(directory, weight, hashes))
     digests = [tuple(parent.sha256.values()) for parent in parents]
     if len(set(digests)) < len(digests):
         raise RecipeError("two of the models have the same weights: name each once")
     return sorted(parents, key=lambda parent: tuple(parent.sha256.values()))
+
+
+def _is_sharded(directory: Path) -> bool:
+    """Whether FSDP2 has saved the weights of a checkpoint in shards, without a config."""
+    from recipes.engine.checkpoints import SHARDED
+
+    return (directory / SHARDED).is_dir()
+
+
+def _open(directory: Path) -> Any:
+    """Open the tensors of a model, or of a checkpoint in shards."""
+    from modeling_kormo.checkpoint_files import TensorReader
+
+    if not _is_sharded(directory):
+        return TensorReader(directory)
+    from recipes.engine.checkpoint_weights import ShardedReader
+
+    return ShardedReader(directory)
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    if not _is_sharded(directory):
+        return json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    from recipes.engine.checkpoint_weights import saved_config
+    from recipes.opened_run import open_run
+
+    return json.loads(saved_config(open_run(directory.parent), directory).to_json_string())
+
+
+def _files_of(directory: Path, reader: Any) -> dict[str, str]:
+    """Choose the file of every tensor of the mean: the parent's, or new ones for its shards."""
+    from modeling_kormo.checkpoint_files import weight_map
+
+    if not _is_sharded(directory):
+        return weight_map(directory)
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    empty = {name: reader.empty(name, "meta") for name in reader.names()}
+    return split_torch_state_dict_into_shards(empty).tensor_to_filename
 
 
 def _companion(directory: Path) -> tuple[Path, Path | None]:
@@ -145,7 +187,7 @@ def check_alike(parents: list[Parent]) -> None:
     first = parents[0]
     shapes = []
     for parent in parents:
-        config = json.loads((parent.directory / "config.json").read_text(encoding="utf-8"))
+        config = _read_config(parent.directory)
         if config.get("growing"):
             raise RecipeError(f"{parent.directory}: is in the middle of a growth; end it first")
         if config.get("quantization_config"):
@@ -193,15 +235,15 @@ def average_files(parents: list[Parent], out: Path) -> int:
     from safetensors.torch import save_file
     from tqdm import tqdm
 
-    from modeling_kormo.checkpoint_files import INDEX, TensorReader, weight_map
+    from modeling_kormo.checkpoint_files import INDEX, WEIGHTS
     from modeling_kormo.views_kormo import PREFIX
 
+    readers = [_open(parent.directory) for parent in parents]
     file_of = {
         name: file
-        for name, file in weight_map(parents[0].directory).items()
+        for name, file in _files_of(parents[0].directory, readers[0]).items()
         if not name.startswith(PREFIX)  # of multi-token prediction, which end with their run
     }
-    readers = [TensorReader(parent.directory) for parent in parents]
     for parent, reader in zip(parents, readers):
         names = {name for name in reader.names() if not name.startswith(PREFIX)}
         if odd := sorted(names ^ file_of.keys()):
@@ -231,10 +273,8 @@ def average_files(parents: list[Parent], out: Path) -> int:
             save_file(means, out / file, metadata={"format": "pt"})
     for reader in readers:
         reader.close()
-    if (parents[0].directory / INDEX).is_file():
-        index = json.loads((parents[0].directory / INDEX).read_text(encoding="utf-8"))
-        index["weight_map"] = file_of
-        write_json_atomically(out / INDEX, index)
+    if set(file_of.values()) != {WEIGHTS}:
+        write_json_atomically(out / INDEX, {"metadata": {}, "weight_map": file_of})
     return parameters
 
 
@@ -307,6 +347,8 @@ def average(chosen: list[tuple[Path, float]], out: Path) -> None:
                 if not any(path.match(pattern) for pattern in _NOT_COPIED):
                     if place == beside or path.name.startswith(("tokenizer", "chat_template")):
                         shutil.copyfile(path, staging / path.name)
+        if not (staging / "config.json").is_file():
+            write_json_atomically(staging / "config.json", _read_config(parents[0].directory))
         write_json_atomically(staging / LINEAGE, _lineage(parents, parameters, staging))
     print(f"{out}: the mean of {len(parents)} models, {parameters:,} parameters")
 

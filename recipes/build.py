@@ -309,7 +309,7 @@ def build_trainer(
         config=config,
         train_dataset=WindowDataset(mixture, steps.total * batch.windows_per_step),
         bits_per_byte=BitsPerByte(
-            config.data.shards,
+            config.data.heldout_shards or config.data.shards,
             config.data.heldout or list(config.data.mixture),
             batch.sequence_length,
             config.data.heldout_tokens,

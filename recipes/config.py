@@ -169,7 +169,10 @@ class StageDataConfig(Strict):
         allow_single_synthesizer: accept Korean synthetic text from one synthesizer in stage 2.
         heldout: sources that bits per byte are measured on, so that runs on other text can be
             compared; those of the mixture by default.
-        heldout_tokens: held-out tokens per source that bits per byte are measured on, at most.
+        heldout_shards: where those are, by default in `shards`; so that runs on text that was
+            cleaned in other ways are measured on the same.
+        heldout_tokens: held-out tokens per source that bits per byte are measured on, at most;
+            `null` takes all, which is the same text under any tokenizer.
         workers: loader processes per rank; 0 reads in the training process.
         seed: order of the windows, and the random initialisation.
     """
@@ -185,7 +188,8 @@ class StageDataConfig(Strict):
     min_short_share: float | None = Field(default=None, gt=0, lt=1)
     allow_single_synthesizer: bool = False
     heldout: list[str] = []
-    heldout_tokens: int = Field(gt=0)
+    heldout_shards: Path | None = None
+    heldout_tokens: int | None = Field(gt=0)
     workers: int = Field(default=0, ge=0)
     seed: int = 42
 
@@ -266,6 +270,9 @@ class LoggingConfig(RunLoggingConfig):
     Attributes:
         quick_eval_every_tokens: tokens between evaluations of the suite `quick`; `None` is never.
         eval_every_tokens: tokens between measurements of bits per byte.
+        average_tokens: measure the running average of the weights as well, in which a share halves
+            in so many tokens: what a decay of the rate would come to, and `kormo average --ema` can
+            have. `None` keeps none.
         save_every_tokens: tokens between checkpoints.
         keep_every_tokens: tokens between checkpoints that are kept for good, beside the newest
             `keep_checkpoints`: what a decay or a study of training can start from later. `None`
@@ -274,6 +281,7 @@ class LoggingConfig(RunLoggingConfig):
 
     quick_eval_every_tokens: int | None = Field(default=None, gt=0)
     eval_every_tokens: int = Field(gt=0)
+    average_tokens: int | None = Field(default=None, gt=0)
     save_every_tokens: int = Field(gt=0)
     keep_every_tokens: int | None = Field(default=None, gt=0)
 
@@ -324,6 +332,11 @@ class StageConfig(Strict):
     def _ends_grown(self) -> "StageConfig":
         if self.growth is None:
             return self
+        if self.logging.average_tokens and self.growth.how == "masks":
+            raise ValueError(
+                "logging.average_tokens: weights under masks that rise are of different models, "
+                "which have no mean; set it to null"
+            )
         per_step = self.batch.tokens_per_step
         if self.growth.ramp_tokens > self.schedule.total_tokens // per_step * per_step:
             raise ValueError(

@@ -40,7 +40,8 @@ def _missing_data(config: StageConfig) -> list[Path]:
     wanted = [config.data.tokenizer / "tokenizer.json"]
     for name in config.data.mixture:
         wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
-    wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
+    if config.data.heldout_shards is None:
+        wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
     return [path for path in wanted if not path.is_file()]
 
 
@@ -50,12 +51,15 @@ def _make_data(config: StageConfig) -> None:
     from data_recipes.prepare.prepare import prepare
 
     recipe = load_config(find_config(config.data.recipe, DATA_CONFIGS), DataConfig, [])
-    if (recipe.shards_dir, recipe.tokenizer_dir) != (config.data.shards, config.data.tokenizer):
+    # One that it does not train, but takes from elsewhere, is the same in both places.
+    tokenizers = (recipe.tokenizer_dir, Path(recipe.tokenizer.path or recipe.tokenizer_dir))
+    if recipe.shards_dir != config.data.shards or config.data.tokenizer not in tokenizers:
         raise RecipeError(
             f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
             f"{recipe.shards_dir}; make the shards there or point data.shards at them"
         )
-    wanted = {*config.data.mixture, *config.data.heldout}
+    heldout = config.data.heldout if config.data.heldout_shards is None else []
+    wanted = {*config.data.mixture, *heldout}
     if unknown := wanted - {s.name for s in recipe.sources}:
         raise RecipeError(
             f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "

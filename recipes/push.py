@@ -23,7 +23,7 @@ _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md"
 _INDEX = "model.safetensors.index.json"
 _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
-    r"|fingerprint|pytorch_model_fsdp|events\.out)"
+    r"|fingerprint|running_average|pytorch_model_fsdp|events\.out)"
 )
 
 

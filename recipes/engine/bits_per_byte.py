@@ -30,7 +30,7 @@ class BitsPerByte:
         shards_dir: `<shards>`, with `<source>/heldout` in it.
         names: sources to measure on.
         sequence_length: tokens per window.
-        max_tokens: tokens per source, at most.
+        max_tokens: tokens per source, at most; `None` takes all.
         tokenizer: for the byte length of each token.
         rows: windows per forward pass. One, unless the model is compiled: then those of a training
             pass, because a second shape would have the compiler give up constant shapes in
@@ -45,7 +45,7 @@ class BitsPerByte:
         shards_dir: Path,
         names: Sequence[str],
         sequence_length: int,
-        max_tokens: int,
+        max_tokens: int | None,
         tokenizer: PreTrainedTokenizerBase,
         rows: int = 1,
     ) -> None:
@@ -55,7 +55,9 @@ class BitsPerByte:
         self.windows: list[tuple[str, Window]] = []
         for name in names:
             source = TokenSource(shards_dir / name / "heldout")
-            count = min(source.windows(sequence_length), max(1, max_tokens // sequence_length))
+            count = source.windows(sequence_length)
+            if max_tokens is not None:
+                count = min(count, max(1, max_tokens // sequence_length))
             if count == 0:
                 raise RecipeError(
                     f"{source.directory}: {source.manifest.tokens:,} held-out tokens are less than "

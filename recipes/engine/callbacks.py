@@ -73,9 +73,12 @@ class ProgressBar(TrainerCallback):
             self.bar.write(
                 f"step {state.global_step}: held-out loss {logs['heldout_loss']:.4f}", sys.stderr
             )
-        measured = {k: v for k, v in logs.items() if k.startswith("bits_per_byte/")}
+        measured = {k: v for k, v in logs.items() if "bits_per_byte/" in k}
         if measured:
-            values = "  ".join(f"{k.split('/')[1]} {v:.4f}" for k, v in measured.items())
+            named = {
+                k.replace("bits_per_byte/", "").replace("_", " "): measured[k] for k in measured
+            }
+            values = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
             self.bar.write(
                 f"step {state.global_step}: held-out bits per byte  {values}", sys.stderr
             )

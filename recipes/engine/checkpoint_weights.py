@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from accelerate.utils import merge_fsdp_weights
+import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -17,7 +17,13 @@ from modeling_kormo.views_kormo import PREFIX
 
 from ..build import growth_of, model_config, parent_config
 from ..opened_run import OpenedRun, open_run
-from .checkpoints import SHARDED, checkpoint_step, find_damage, list_checkpoints
+from .checkpoints import (
+    SHARDED,
+    checkpoint_step,
+    find_damage,
+    list_checkpoints,
+    without_warning,
+)
 from .growing import load_grown
 from .handover import save_kormo
 from .run_inputs import FINAL
@@ -42,6 +48,35 @@ def nearest_weights(run: OpenedRun, step: int) -> Path:
     )
 
 
+class ShardedReader:
+    """Tensors of a checkpoint that FSDP2 has sharded, by name, one put together at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._reader = dcp.FileSystemReader(directory / SHARDED)
+        metadata = self._reader.read_metadata().state_dict_metadata
+        # accelerate has put them below one key, `model`.
+        self._keys = {key.partition(".")[2]: key for key in metadata}
+        self._like = {name: metadata[key] for name, key in self._keys.items()}
+
+    def names(self) -> list[str]:
+        return sorted(self._keys)
+
+    def empty(self, name: str, device: str | None = None) -> torch.Tensor:
+        """Make room for a tensor."""
+        like = self._like[name]
+        return torch.empty(like.size, dtype=like.properties.dtype, device=device)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        tensor = self.empty(name)
+        wanted = {self._keys[name]: tensor}
+        with without_warning():
+            dcp.load(wanted, storage_reader=self._reader, no_dist=True)
+        return tensor
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
 def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     """Read the model's weights of a checkpoint, put together if FSDP2 has sharded them.
 
@@ -53,9 +88,8 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     if (directory / "trainer_state.json").is_file() and (damage := find_damage(directory)):
         raise RecipeError(f"{directory} is damaged ({damage})")
     if (directory / SHARDED).is_dir():
-        with tempfile.TemporaryDirectory() as scratch:
-            merge_fsdp_weights(str(directory / SHARDED), scratch)
-            return _own(load_file(Path(scratch) / "model.safetensors"))
+        reader = ShardedReader(directory)
+        return _own({name: reader[name] for name in reader.names()})
     files = sorted(directory.glob("model*.safetensors"))
     if not files:
         raise RecipeError(f"{directory}: holds no weights (model.safetensors, {SHARDED})")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -26,6 +27,14 @@ _PREFIX = "checkpoint-"
 # What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
 # and warms up again, without a word.
 _NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
+
+
+@contextmanager
+def without_warning() -> Iterator[None]:
+    """Have torch read or write shards in one process without saying at each that it is alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield
 
 
 def checkpoint_step(path: Path) -> int:
@@ -185,7 +194,7 @@ class WholeCheckpoints:
         return result
 
     def complete_checkpoint(self, staged: Path) -> None:
-        """Add what the trainer itself does not save. Called on one process."""
+        """Add what the trainer itself does not save. Called on all ranks."""
 
     def _get_output_dir(self, trial: Any) -> str:
         # Overridden because the trainer asks here where `checkpoint-N` goes: while one is written,
@@ -204,8 +213,7 @@ class WholeCheckpoints:
             with self._errors_named(step):
                 with background.taking_over() if background else nullcontext():
                     super()._save_checkpoint(model, trial)
-                if self.args.should_save:
-                    self.complete_checkpoint(staged)
+                self.complete_checkpoint(staged)
                 self.accelerator.wait_for_everyone()
                 if background:
                     self._saving = step

@@ -75,6 +75,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         split.accumulation > 1,
         config.model.compile,
         views,
+        config.logging.average_tokens is not None,
     )
     lines = [
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),

@@ -151,12 +151,13 @@ def estimate_memory(
     accumulates: bool,
     compiled: bool,
     views: ViewsConfig | None = None,
+    averaged: bool = False,
 ) -> MemoryEstimate:
     """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
 
     States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over the `shards` GPUs
-    that share a copy. Gathered: bf16 weights of two layers (one in use, one prefetched), the
-    embedding and the head.
+    that share a copy, and 4 for a running average. Gathered: bf16 weights of two layers (one in
+    use, one prefetched), the embedding and the head.
     Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step, and the
     largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
     Activations: `kept_bytes` per token and layer; of each layer that is recomputed (every n-th) its
@@ -183,7 +184,7 @@ def estimate_memory(
         logits = 4 * chunk * config.vocab_size
     reduced = 6 * max(layer, embedding)
     return MemoryEstimate(
-        states=16 * parameters / shards,
+        states=(16 * parameters + (4 * own if averaged else 0)) / shards,
         gathered=2 * (2 * layer + heads * embedding),
         gradients=reduced + (4 * parameters if accumulates and not sync_each_microbatch else 0),
         activations=activations,

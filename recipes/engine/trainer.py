@@ -28,6 +28,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from data_recipes.common.errors import RecipeError
 
 from ..config import StageConfig
+from .averaging import RunningAverage
 from .bits_per_byte import BitsPerByte
 from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
@@ -105,6 +106,11 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         # Of the weights before the first step, if they were drawn; goes into the lineage.
         self.initial_weights: dict[str, str] | None = None
         self.unfreezing = unfreezing
+        self.average: RunningAverage | None = None
+        if config.logging.average_tokens:
+            tokens = config.logging.average_tokens
+            self.average = RunningAverage(tokens / config.batch.tokens_per_step)
+            self.add_callback(self.average)
         optimizer = config.optimizer
         self.guard = SpikeGuard(optimizer.skip_sigma, optimizer.skip_window, args.device)
         # Sums over the micro-batches of one step, in nats: cross-entropy of the next token, z-loss,
@@ -223,16 +229,15 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     # Measurements
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measure held-out bits per byte by language, logged as `bits_per_byte/<language>`."""
+        """Measure held-out bits per byte by language, logged as `bits_per_byte/<language>`.
+
+        Those of the running average are `average_bits_per_byte/<language>`.
+        """
         self.throughput.pause()
-        values = self.bits_per_byte(
-            self.model_wrapped,
-            self.args.device,
-            self.args.process_index,
-            self.args.world_size,
-            lambda sums: self.accelerator.reduce(sums, reduction="sum"),
-        )
-        metrics = {f"bits_per_byte/{language}": value for language, value in values.items()}
+        metrics = self._measure("bits_per_byte")
+        if self.average and self.average.steps:
+            with self.average.in_place(self.model_wrapped):
+                metrics |= self._measure("average_bits_per_byte")
         self.log(dict(metrics))
         # Clears the request for an evaluation, which would otherwise be answered again.
         self.control = self.callback_handler.on_evaluate(
@@ -240,6 +245,16 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         )
         self.throughput.resume()
         return metrics
+
+    def _measure(self, name: str) -> dict[str, float]:
+        values = self.bits_per_byte(
+            self.model_wrapped,
+            self.args.device,
+            self.args.process_index,
+            self.args.world_size,
+            lambda sums: self.accelerator.reduce(sums, reduction="sum"),
+        )
+        return {f"{name}/{language}": value for language, value in values.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete a line and write it to `metrics.jsonl` and the trackers."""
@@ -277,7 +292,10 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     # Checkpoints
 
     def complete_checkpoint(self, staged: Path) -> None:
-        torch.save(self.guard.state_dict(), staged / _GUARD)
+        if self.args.should_save:
+            torch.save(self.guard.state_dict(), staged / _GUARD)
+        if self.average:
+            self.average.save(staged)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # Overridden so that a step that was not finite is found before it would be saved.
@@ -326,6 +344,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
                 print(f"training on the CPU with {torch.get_num_threads()} threads", flush=True)
         self.accelerator.wait_for_everyone()
         self.start_step = start_step
+        if self.average:
+            self.average.checkpoint = checkpoint
         # The measurement before the first step is the "before" of the model card.
         self.args.eval_on_start = checkpoint is None and self.args.eval_strategy != "no"
         try:
