@@ -11,48 +11,21 @@ are not run again, and one that was interrupted goes on from its last checkpoint
 from __future__ import annotations
 
 import argparse
-import shlex
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_recipe, load_config
-from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 
 from .command_line import CONFIGS, exit_on_error
 from .experiments.config import ExperimentConfig, Overrides
 from .experiments.plan import Run, check_ruler, seed_runs, sweep_runs, values_of
-
-
-def _succeeds(command: list[str]) -> bool:
-    """Run a stage in a process of its own."""
-    try:
-        return subprocess.run(command, check=False).returncode == 0
-    except OSError as error:
-        raise RecipeError(
-            f"--launcher: {command[0]} cannot be started ({error.strerror}); name what starts a "
-            "stage, such as `accelerate launch`"
-        ) from error
-
-
-def _train(runs: list[Run], launcher: list[str]) -> None:
-    """Run what is not finished, one stage after another."""
-    left = [run for run in runs if not run.done]
-    start = time.monotonic()
-    for number, run in enumerate(left):
-        where = f"run {len(runs) - len(left) + number + 1} of {len(runs)}: {run.name}"
-        spent = time.monotonic() - start
-        eta = f", about {spent / number * (len(left) - number) / 60:.0f} min left" if number else ""
-        print(f"\n== {where}{eta} ==", flush=True)
-        for cell in run.cells:
-            if not cell.done and not _succeeds(cell.command(launcher)):
-                raise RecipeError(
-                    f"{where}: {cell.stage} failed; see its message above, then start this command "
-                    "again"
-                )
+from .experiments.train import (
+    add_size_and_launcher,
+    print_commands,
+    read_size_and_launcher,
+    train_runs,
+)
 
 
 def _dry_run(
@@ -64,10 +37,7 @@ def _dry_run(
     everything = [*sweep, *runs]
     done = [run for run in everything if run.done]
     left = [run for run in everything if run not in done]
-    for run in left:
-        for cell in run.cells:
-            if not cell.done:
-                print(shlex.join(cell.command(launcher)))
+    print_commands(left, launcher)
     if any(not run.done for run in sweep):
         print("(after the sweep, every arm goes on with its own best value)")
     own = read_results(experiment.output_dir / RESULTS)
@@ -107,12 +77,7 @@ def _parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", metavar="NAME", help="of an experiment, or a YAML file")
-    parser.add_argument("--size", required=True, help="of its recipes: tiny, small, 1b, 10b")
-    parser.add_argument(
-        "--launcher",
-        default=shlex.quote(sys.executable),
-        help='what starts a stage, such as "accelerate launch --config_file FILE"',
-    )
+    add_size_and_launcher(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print commands, cost and power, and exit"
     )
@@ -129,15 +94,10 @@ def _parse() -> argparse.Namespace:
 def main() -> None:
     """Run what is not finished, and report."""
     args = _parse()
-    sizes = sorted(path.parent.name for path in CONFIGS.glob("*/stage1.yaml"))
-    if args.size not in sizes:
-        raise RecipeError(f"--size {args.size}: no such recipes; shipped are {', '.join(sizes)}")
-    path = find_recipe(args.name, CONFIGS / "experiments" / args.size, "experiment")
-    experiment, size = load_config(path, ExperimentConfig, args.overrides), args.size
-    try:
-        launcher, values = shlex.split(args.launcher), values_of(experiment)
-    except ValueError as error:
-        raise RecipeError(f"--launcher {args.launcher}: {error}; close it") from error
+    size, launcher = read_size_and_launcher(args)
+    path = find_recipe(args.name, CONFIGS / "experiments" / size, "experiment")
+    experiment = load_config(path, ExperimentConfig, args.overrides)
+    values = values_of(experiment)
     sweep = sweep_runs(experiment, size)
 
     def chosen() -> dict[str, Overrides]:
@@ -154,9 +114,10 @@ def main() -> None:
         _dry_run(experiment, size, sweep, runs, launcher)
         return
     if not (args.report or args.publish):
-        _train(sweep, launcher)
+        train_runs(sweep, launcher)
         runs = seed_runs(experiment, size, chosen())
-        _train(runs, launcher)
+        train_runs(runs, launcher)
+        check_ruler(experiment, runs)  # of data that were made for it
     results = _report(experiment, path.stem, size, sweep, runs)
     if args.publish:
         _publish(results, path.stem, size)

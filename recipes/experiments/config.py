@@ -14,7 +14,15 @@ Overrides = dict[str, Any]
 # What the runner sets itself, and what would make runs of one seed incomparable.
 _RUNNERS = ("data.seed", "logging.output_dir", "schedule.total_tokens")
 _MEASURES = Literal[
-    "bits_per_byte", "unrest", "spikes", "gradient_norm", "mixture", "proxy", "quick"
+    "bits_per_byte",
+    "averaged",
+    "unrest",
+    "spikes",
+    "gradient_norm",
+    "mixture",
+    "compression",
+    "proxy",
+    "quick",
 ]
 
 

@@ -50,7 +50,8 @@ def cost_of(runs: list[Run]) -> Cost:
             )
             if every := config.logging.keep_every_tokens:
                 kept += config.schedule.total_tokens // every
-            size += count_parameters(shape) * (_FINAL + kept * _CHECKPOINT)
+            checkpoint = _CHECKPOINT + (_FINAL if config.logging.average_tokens else 0)
+            size += count_parameters(shape) * (_FINAL + kept * checkpoint)
             size += count_view_parameters(shape, views) * kept * _CHECKPOINT
     return Cost(len(runs), sum(run.tokens for run in runs), flops, size / 1e9)
 
@@ -79,6 +80,22 @@ def _hours(left: list[Run], done: list[Run], published: list[dict[str, Any]], si
     return f"{tokens / rate / 3600:.2f} hours of training at {rate:,.0f} tokens/s, {source}"
 
 
+def cost_lines(
+    size: str, left: list[Run], done: list[Run], published: list[dict[str, Any]]
+) -> list[str]:
+    """Say what is left to do and what it costs (`cost_report`)."""
+    lines = [f"runs                  {len(left)} to do, {len(done)} finished"]
+    if left:
+        cost = cost_of(left)
+        lines += [
+            f"tokens                {cost.tokens:,}",
+            f"FLOPs                 {cost.flops:.3g}",
+            f"time                  {_hours(left, done, published, size)}",
+            f"disk                  {cost.gigabytes:.1f} GB",
+        ]
+    return lines
+
+
 def cost_report(
     experiment: ExperimentConfig,
     size: str,
@@ -97,15 +114,7 @@ def cost_report(
         own: earlier results of the same experiment.
         published: those of all.
     """
-    lines = [f"runs                  {len(left)} to do, {len(done)} finished"]
-    if left:
-        cost = cost_of(left)
-        lines += [
-            f"tokens                {cost.tokens:,}",
-            f"FLOPs                 {cost.flops:.3g}",
-            f"time                  {_hours(left, done, published, size)}",
-            f"disk                  {cost.gigabytes:.1f} GB",
-        ]
+    lines = cost_lines(size, left, done, published)
     pairs = len(experiment.seeds)
     for measure, smallest in experiment.decide.items():
         spread = known_spread([*([own] if own else []), *published], size, measure)

@@ -11,7 +11,7 @@ from data_recipes.tokens.mixture import Mixture
 
 from ..engine.metrics import read_metrics
 from ..engine.schedule import plan_steps
-from .plan import Run
+from .plan import Run, bytes_per_token
 
 Lines = list[dict[str, Any]]
 # All others are better the lower they are.
@@ -34,6 +34,17 @@ def _bits_per_byte(run: Run, lines: Lines) -> dict[str, float]:
     first = next((line for line in lines if any(key.startswith(_BITS) for key in line)), {})
     before = {f"{k} before": v for k, v in first.items() if k.startswith(_BITS)}
     return _last(lines, _BITS) | before
+
+
+def _averaged(run: Run, lines: Lines) -> dict[str, float]:
+    """Bits per byte of the run's running average; of its last weights, if it keeps none.
+
+    So that an average can be compared with a decay, each at what it would be used for.
+    """
+    found = {key.removeprefix(_BITS): value for key, value in _last(lines, _BITS).items()}
+    of_average = _last(lines, f"average_{_BITS}")
+    found |= {key.removeprefix(f"average_{_BITS}"): value for key, value in of_average.items()}
+    return {f"averaged/{language}": value for language, value in found.items()}
 
 
 def _logged(name: str) -> Callable[[Run, Lines], dict[str, float]]:
@@ -81,12 +92,19 @@ def _mixture(run: Run, lines: Lines) -> dict[str, float]:
     }
 
 
+def _compression(run: Run, lines: Lines) -> dict[str, float]:
+    """Bytes of text that a token stands for, in the last stage's mixture."""
+    return {"bytes per token": bytes_per_token(run.cells[-1].config)}
+
+
 _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "bits_per_byte": _bits_per_byte,
+    "averaged": _averaged,
     "unrest": _unrest,
     "spikes": _spikes,
     "gradient_norm": _gradient_norm,
     "mixture": _mixture,
+    "compression": _compression,
     "proxy": _logged("proxy"),
     "quick": _logged("quick"),
 }

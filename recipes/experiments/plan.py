@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,15 +15,14 @@ import yaml
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.run_dir import check_settings
+from data_recipes.tokens.manifest import read_manifest
 
 from ..command_line import CONFIGS, parse_command_line
 from ..config import StageConfig
-from .config import ExperimentConfig, Overrides, settings_of
+from .config import BudgetConfig, ExperimentConfig, Overrides, settings_of
 
 # As engine/handover.py names them, which loads torch: a plan does not.
 FINAL, RECIPE = "final", "recipe.yaml"
-# What the ruler is made of: a measurement in other windows, or of other text, is another one.
-_RULER = ("shards", "tokenizer", "heldout_tokens")
 # Bytes per token are counted over this many: a tenth of a per cent of what they are (our choice).
 _COUNTED_TOKENS = 2**20
 
@@ -123,11 +123,6 @@ def _load(recipe: str, stage: str, settings: Overrides) -> tuple[tuple[str, ...]
 def _bytes_per_token(
     shards: Path, tokenizer: Path, weights: tuple[tuple[str, float], ...], length: int, packing: str
 ) -> float:
-    """Count the UTF-8 bytes that a token of a mixture stands for on average, padding included.
-
-    Raises:
-        RecipeError: the shards are not there: bytes are known of what was tokenised.
-    """
     from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
     from data_recipes.tokens.mixture import Mixture
 
@@ -139,23 +134,30 @@ def _bytes_per_token(
     return float(np.mean([sizes[np.asarray(tokens)].mean() for tokens in windows]))
 
 
-def _lengths(experiment: ExperimentConfig, configs: list[StageConfig]) -> list[int]:
+def bytes_per_token(config: StageConfig) -> float:
+    """UTF-8 bytes that a token of a stage's mixture stands for on average, padding included.
+
+    Raises:
+        RecipeError: the shards are not there: bytes are known of what was tokenised.
+    """
+    data = config.data
+    weights, length = tuple(data.mixture.items()), config.batch.sequence_length
+    try:
+        return _bytes_per_token(data.shards, data.tokenizer, weights, length, data.packing)
+    except RecipeError as error:
+        raise RecipeError(
+            f"{error}\n  Bytes are counted in shards; make them first: "
+            f"kormo data prepare --config {data.recipe}"
+        ) from error
+
+
+def _lengths(budget: BudgetConfig, configs: list[StageConfig]) -> list[int]:
     """Tokens of each stage: the budget in the recipes' proportions, in whole steps."""
     own = [config.schedule.total_tokens for config in configs]
-    budget = experiment.budget
     if budget.tokens is not None:
         costs = [1.0] * len(configs)
     elif budget.bytes is not None:
-        costs = [
-            _bytes_per_token(
-                c.data.shards,
-                c.data.tokenizer,
-                tuple(c.data.mixture.items()),
-                c.batch.sequence_length,
-                c.data.packing,
-            )
-            for c in configs
-        ]
+        costs = [bytes_per_token(config) for config in configs]
     else:
         from ..build import model_config  # loads torch
         from ..engine.flops import flops_per_token
@@ -170,12 +172,36 @@ def _lengths(experiment: ExperimentConfig, configs: list[StageConfig]) -> list[i
     return [int(tokens * scale + 0.5) // step * step for tokens, step in zip(own, steps)]
 
 
-def _run(experiment: ExperimentConfig, size: str, arm: str, seed: int, value: Overrides) -> Run:
-    place = experiment.output_dir / arm / re.sub(r"[^\w=.-]+", "_", label_of(value)) / str(seed)
+def plan_run(
+    size: str,
+    arm: str,
+    seed: int,
+    place: Path,
+    stages: Sequence[str],
+    layers: Sequence[Overrides],
+    budget: BudgetConfig,
+    value: Overrides | None = None,
+) -> Run:
+    """Plan one run.
+
+    Args:
+        size: of its recipes.
+        arm: its name.
+        seed: of initialisation and windows.
+        place: its directory, with a folder per stage.
+        stages: of the size's recipes, each from the last one's `final/`.
+        layers: settings, later ones over earlier ones.
+        budget: of all stages together.
+        value: what it tries of a sweep.
+
+    Raises:
+        RecipeError: settings that a recipe does not know, or a budget of less than a step.
+    """
     wanted, parent = [], None
-    for stage in experiment.stages:
-        settings = settings_of(experiment.shared, stage) | settings_of(value, stage)
-        settings |= settings_of(experiment.arms[arm], stage)
+    for stage in stages:
+        settings: Overrides = {}
+        for layer in layers:
+            settings |= settings_of(layer, stage)
         settings |= {"data.seed": seed, "logging.output_dir": str(place / stage)}
         if parent is not None:
             settings["model.init_from"] = str(parent)
@@ -183,12 +209,18 @@ def _run(experiment: ExperimentConfig, size: str, arm: str, seed: int, value: Ov
         wanted.append((stage, f"{size}/{stage}.yaml", settings))
     drafts = [_load(recipe, stage, settings)[1] for stage, recipe, settings in wanted]
     cells = []
-    for (stage, recipe, settings), tokens in zip(wanted, _lengths(experiment, drafts)):
+    for (stage, recipe, settings), tokens in zip(wanted, _lengths(budget, drafts)):
         if tokens == 0:
             raise RecipeError(f"budget: less than one step of {stage} in arm {arm!r}; raise it")
         settings["schedule.total_tokens"] = tokens
         cells.append(PlannedStage(stage, recipe, *_load(recipe, stage, settings)))
-    return Run(arm, seed, value, tuple(cells))
+    return Run(arm, seed, value or {}, tuple(cells))
+
+
+def _run(experiment: ExperimentConfig, size: str, arm: str, seed: int, value: Overrides) -> Run:
+    place = experiment.output_dir / arm / re.sub(r"[^\w=.-]+", "_", label_of(value)) / str(seed)
+    layers = [experiment.shared, value, experiment.arms[arm]]
+    return plan_run(size, arm, seed, place, experiment.stages, layers, experiment.budget, value)
 
 
 def values_of(experiment: ExperimentConfig) -> list[Overrides]:
@@ -224,12 +256,18 @@ def seed_runs(experiment: ExperimentConfig, size: str, chosen: dict[str, Overrid
 
 
 def _ruler(config: StageConfig) -> dict[str, Any]:
-    data = config.data.model_dump(mode="json")
-    return {
-        **{f"data.{key}": data[key] for key in _RULER},
-        "data.heldout": sorted(config.data.heldout or config.data.mixture),
-        "batch.sequence_length": config.batch.sequence_length,
-    }
+    """What a measurement is made of: in other windows, or of other text, it is another one."""
+    data = config.data
+    names, shards = sorted(data.heldout or data.mixture), data.heldout_shards or data.shards
+    ruler = {"data.heldout": names, "batch.sequence_length": config.batch.sequence_length}
+    if data.heldout_tokens is not None:
+        ruler |= {"data.shards": str(shards), "data.tokenizer": str(data.tokenizer)}
+        return ruler | {"data.heldout_tokens": data.heldout_tokens}
+    # All of it, whatever the tokenizer makes of it.
+    places = {name: shards / name / "heldout" for name in names}
+    if all(place.is_dir() for place in places.values()):
+        ruler["documents"] = {name: read_manifest(p).documents for name, p in places.items()}
+    return ruler
 
 
 def check_ruler(experiment: ExperimentConfig, runs: list[Run]) -> None:
@@ -239,11 +277,14 @@ def check_ruler(experiment: ExperimentConfig, runs: list[Run]) -> None:
         RecipeError: names the arm and what differs.
     """
     rulers = {run.arm: _ruler(run.cells[-1].config) for run in runs}
+    base = rulers[experiment.baseline]
     for arm, ruler in rulers.items():
+        # Of shards that are still to be made, nobody knows how many documents they hold out.
+        unknown = {"documents"} if "documents" not in base.keys() & ruler.keys() else set()
         check_settings(
             Path(f"arms.{arm}"),
-            rulers[experiment.baseline],
-            ruler,
+            {key: value for key, value in base.items() if key not in unknown},
+            {key: value for key, value in ruler.items() if key not in unknown},
             "set it alike for all arms, in `shared`:",
             "would be measured by another ruler than the baseline",
         )

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +47,11 @@ def planned(experiment: ExperimentConfig, size: str = "tiny") -> list:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(path: Path) -> None:
+def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Bytes are counted in shards, which are not there.
+    monkeypatch.setattr("recipes.experiments.plan._bytes_per_token", lambda *_: 4.0)
     size, experiment = path.parent.name, load(path)
     assert experiment.output_dir == Path("runs") / size / "experiments" / path.stem
     runs = planned(experiment, size)
@@ -162,6 +167,13 @@ CHANGES = {
         {"arms": {"a": {}, "b": {"data.tokenizer": "x"}}},
         "arms.b: would be measured by another ruler.*\n.*data.tokenizer: was",
     ),
+    "ruler of the text, under any tokenizer": (
+        {
+            "arms": {"a": {}, "b": {"data.tokenizer": "x", "data.heldout": ["web_en"]}},
+            "shared": {"data.heldout_tokens": None},
+        },
+        "arms.b: would be measured by another ruler.*\n.*data.heldout: was",
+    ),
     "ruler of the mixture": (
         {"arms": {"a": {}, "b": {"data.mixture": {"web_ko": 1}}}},
         "data.heldout: was",
@@ -203,6 +215,19 @@ def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, cas
         check_ruler(experiment, planned(experiment))
 
 
+def test_tokenizers_are_measured_on_all_of_one_text(data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir / "shards", tmp_path / "shards")
+    arms = {"a": {}, "b": {"data.tokenizer": "x", "data.shards": str(tmp_path / "shards")}}
+    given = small(data_dir, tmp_path, arms=arms, shared={"data.heldout_tokens": None})
+    experiment = ExperimentConfig.model_validate(given)
+    check_ruler(experiment, planned(experiment))
+    manifest = tmp_path / "shards" / "web_ko" / "heldout" / "manifest.json"
+    changed = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(changed | {"documents": changed["documents"] - 1}))
+    with pytest.raises(RecipeError, match=r"(?s)arms\.b: .*documents\.web_ko: was"):
+        check_ruler(experiment, planned(experiment))
+
+
 def run_here(command: list[str]) -> bool:
     """Run a stage in this process, which has loaded torch already."""
     if command[0] == "false":
@@ -221,7 +246,7 @@ def start(
 ) -> Start:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("recipes.experiment._succeeds", run_here)
+    monkeypatch.setattr("recipes.experiments.train.succeeds", run_here)
     # What is published grows, and is not what these tests are about.
     monkeypatch.setattr("recipes.experiments.results.RECORDS", tmp_path / "published")
 
@@ -265,7 +290,7 @@ def test_an_experiment_from_its_plan_to_its_report(
     # ... and stopped between two, with the next; a finished one is not run again.
     with monkeypatch.context() as patch:
         patch.setattr(
-            "recipes.experiment._succeeds", lambda own: "/a/1/" in str(own) and run_here(own)
+            "recipes.experiments.train.succeeds", lambda own: "/a/1/" in str(own) and run_here(own)
         )
         with pytest.raises(RecipeError, match="run 2 of 4: b, seed 1: stage1 failed"):
             start(path)
