@@ -1,0 +1,94 @@
+"""Predict a large run from small ones, seal the prediction, and check it after the run.
+
+    kormo forecast stage1 --size tiny --dry-run    # what the ladder and the target cost
+    kormo forecast stage1 --size tiny              # train the ladder, fit, predict, seal
+    kormo forecast stage1 --size tiny --target     # train the target, then check
+
+The hash that the second command prints is to be noted where others see it: `--check HASH` refuses a
+forecast that was changed since. A forecast is a YAML in recipes/configs/forecasts/SIZE, or a file
+of your own.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from data_recipes.common.arguments import add_overrides, refuse_options
+from data_recipes.common.config_files import find_recipe, load_config
+from data_recipes.common.errors import RecipeError
+
+from .command_line import CONFIGS, exit_on_error
+from .experiments.forecast import (
+    FORECAST,
+    ForecastConfig,
+    check,
+    forecast_page,
+    plan_forecast,
+    read_sealed,
+    refuse_started,
+    seal,
+)
+from .experiments.train import (
+    add_size_and_launcher,
+    print_commands,
+    read_size_and_launcher,
+    train_runs,
+)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="of a forecast, or a YAML file")
+    add_size_and_launcher(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
+    what.add_argument("--target", action="store_true", help="train what was predicted, and check")
+    what.add_argument(
+        "--check", nargs="?", const="", metavar="HASH", help="check a target that is finished"
+    )
+    add_overrides(parser, "seeds=[1,2]", "the forecast")
+    args, unknown = parser.parse_known_intermixed_args()
+    refuse_options(ForecastConfig, unknown)
+    return args
+
+
+def main() -> None:
+    """Train the ladder and seal, or train the target, or check."""
+    args = _parse()
+    size, launcher = read_size_and_launcher(args)
+    path = find_recipe(args.name, CONFIGS / "forecasts" / size, "forecast")
+    config = load_config(path, ForecastConfig, args.overrides)
+    rungs, target = plan_forecast(config, size)
+    if args.dry_run:
+        from .experiments.cost import cost_lines
+        from .experiments.results import records
+
+        for runs in (rungs, [target]):
+            left = [run for run in runs if not run.done]
+            print_commands(left, launcher)
+            print("\n".join(cost_lines(size, left, [r for r in runs if r.done], records())) + "\n")
+        return
+    forecast = read_sealed(config, target, args.check)
+    looks_back = args.target or args.check is not None
+    if forecast is None and looks_back:
+        raise RecipeError(
+            f"{config.output_dir / FORECAST}: nothing is sealed yet; run this command without "
+            "--target or --check first"
+        )
+    if forecast is None:
+        refuse_started(target.cells[0].directory)
+        train_runs(rungs, launcher)
+        forecast = seal(config, path.stem, size, rungs, target)
+    if args.target:
+        train_runs([target], launcher)
+    checked = check(config, forecast, target) if looks_back else None
+    page = forecast_page(forecast, checked)
+    for suffix in (".md", ".html"):
+        page.write((config.output_dir / FORECAST).with_suffix(suffix))
+    print(f"\n{page.to_markdown()}\n{config.output_dir / FORECAST}: sealed {forecast['sha256']}")
+
+
+if __name__ == "__main__":
+    exit_on_error(main)

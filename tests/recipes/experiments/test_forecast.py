@@ -1,0 +1,117 @@
+"""A forecast from its ladder to its check, and what would make it no forecast."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from recipes.command_line import CONFIGS
+from recipes.config import StageConfig
+from recipes.experiments.cost import cost_of
+from recipes.experiments.forecast import ForecastConfig, plan_forecast
+from recipes.forecast import main
+
+Call = Callable[..., str]
+Plant = Callable[..., list[list[str]]]
+SHIPPED = sorted((CONFIGS / "forecasts").glob("*/*.yaml"))
+
+
+def law(config: StageConfig, tokens: int) -> dict[str, float]:
+    """Of width and tokens, with what a seed adds."""
+    width, seed = config.model.shape.hidden_size, config.data.seed
+    value = 1 + 0.3 * (width / 64) ** -0.6 + 0.5 * (tokens / 1e5) ** -0.4 + 0.0005 * seed
+    return {"en": value, "ko": 0.9 * value}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    rungs = {
+        f"w{width}": {"tokens": tokens, "set": {"model.shape.hidden_size": width}}
+        for width, tokens in ((32, 400_000), (64, 300_000), (96, 200_000), (128, 100_000))
+    }
+    given = {
+        "question": "What will it come to?",
+        "stage": "stage1",
+        "output_dir": str(tmp_path / "out"),
+        "rungs": rungs,
+        "target": {"tokens": 4_000_000, "set": {"model.shape.hidden_size": 192}},
+        "seeds": [1, 2],
+        "languages": ["en", "ko"],
+    }
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(given))
+    return tmp_path / "x.yaml"
+
+
+def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, call: Call) -> None:
+    arguments, out = [path, "--size", "tiny"], path.parent / "out"
+    ran = planted(law)
+    plan = call(main, *arguments, "--dry-run")
+    assert plan.count("stage1.py") == 9 and not out.exists() and not ran
+    for early in ("--target", "--check"):
+        with pytest.raises(RecipeError, match="nothing is sealed yet"):
+            call(main, *arguments, early)
+    page = call(main, *arguments)
+    assert len(ran) == 8 and "What will it come to?" in page
+    sealed = json.loads((out / "forecast.json").read_text())
+    assert sealed["sha256"] in page and "actual" not in page
+    with pytest.raises(RecipeError, match="the target is not finished"):
+        call(main, *arguments, "--check")
+    call(main, *arguments)  # sealed once
+    assert json.loads((out / "forecast.json").read_text()) == sealed and len(ran) == 8
+
+    page = call(main, *arguments, "--target")
+    assert len(ran) == 9 and "held" in page and "missed" not in page
+    config = load_config(path, ForecastConfig, [])
+    rungs, target = plan_forecast(config, "tiny")
+    actual = law(target.cells[0].config, target.tokens)
+    for language, own in sealed["prediction"].items():
+        assert own["value"] == pytest.approx(actual[language], rel=0.01)
+        assert own["low"] <= own["value"] <= own["high"]
+    assert max(cost_of([r]).flops for r in rungs) <= cost_of([target]).flops / 30
+    assert "held" in call(main, *arguments, "--check", sealed["sha256"])
+    with pytest.raises(RecipeError, match="the hash given is abc"):
+        call(main, *arguments, "--check", "abc")
+
+    # A prediction that was made to fit, with a hash of its own or without one.
+    (out / "forecast.json").write_text(json.dumps(sealed | {"date": "earlier"}))
+    with pytest.raises(RecipeError, match="is not the forecast that was sealed.*its content is"):
+        call(main, *arguments, "--check")
+    from recipes.experiments.forecast import _digest
+
+    changed = sealed | {"prediction": {"en": {"value": 1.0, "low": 0.9, "high": 1.1}}}
+    changed["sha256"] = _digest(changed)
+    (out / "forecast.json").write_text(json.dumps(changed))
+    with pytest.raises(RecipeError, match="forecast.sha256 is"):
+        call(main, *arguments, "--check")
+    (out / "forecast.json").write_text(json.dumps(sealed))
+    with pytest.raises(RecipeError, match="predicts a target with other settings"):
+        call(main, *arguments, "target.tokens=5_000_000", "--check")
+
+
+def test_after_the_target_has_begun_nothing_is_sealed(
+    path: Path, planted: Plant, call: Call
+) -> None:
+    ran = planted(law)
+    target = path.parent / "out" / "target" / "1" / "stage1"
+    target.mkdir(parents=True)
+    (target / "metrics.jsonl").write_text("")
+    with pytest.raises(RecipeError, match="the target has been started already.*metrics.jsonl"):
+        call(main, path, "--size", "tiny")
+    assert not ran and not (path.parent / "out" / "forecast.json").exists()
+
+
+def test_a_rung_that_costs_too_much_is_refused(path: Path, call: Call) -> None:
+    with pytest.raises(RecipeError, match=r"rungs\.w128: .* FLOPs are more than .*divided by 30"):
+        call(main, path, "--size", "tiny", "rungs.w128.tokens=900_000", "--dry-run")
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_what_is_shipped_plans(shipped: Path) -> None:
+    config = load_config(shipped, ForecastConfig, [])
+    assert config.output_dir == Path("runs") / shipped.parent.name / "forecasts" / shipped.stem
+    assert config.times >= 30
+    plan_forecast(config, shipped.parent.name)

@@ -1,0 +1,53 @@
+"""A law that was planted is found, and its interval holds it."""
+
+import numpy as np
+import pytest
+
+from data_recipes.common.errors import RecipeError
+from recipes.experiments.law import Point, fit_law, predict
+
+FLOOR, ALPHA, BETA = 0.9, 0.35, 0.45
+
+
+def planted(parameters: float, tokens: float) -> float:
+    return FLOOR + 0.4 * (parameters / 3e5) ** -ALPHA + 0.5 * (tokens / 4e5) ** -BETA
+
+
+def ladder(noise: float, seed: int = 0) -> list[Point]:
+    """Five sizes on two seeds, measured four times; a run errs as a whole and at each point."""
+    random, points = np.random.default_rng(seed), []
+    for size in (1e5, 2e5, 4e5, 8e5, 1.6e6):
+        for run in range(2):
+            own = random.normal() * noise
+            for tokens in np.array([1, 2, 4, 8]) * 5e10 / size:
+                loss = planted(size, tokens) * np.exp(own + random.normal() * noise / 2)
+                points.append(Point(f"{size} {run}", size, tokens, loss))
+    return points
+
+
+def test_a_planted_law_is_recovered() -> None:
+    law = fit_law(ladder(0.0))
+    assert law.floor == pytest.approx(FLOOR, rel=0.01)
+    assert law.alpha == pytest.approx(ALPHA, rel=0.01)
+    assert law.beta == pytest.approx(BETA, rel=0.01)
+    assert law(3e5, 4e5) == pytest.approx(FLOOR + 0.4 + 0.5, rel=0.001)
+
+
+def test_what_lies_far_beyond_the_rungs_is_predicted() -> None:
+    # 30 times the FLOPs of any rung (8 x 5e10 x 6), with seeds that differ by 0.3 %.
+    size, tokens = 4e6, 30 * 4e11 / 4e6
+    truth = planted(size, tokens)
+    held = 0
+    for seed in range(3):
+        _, (value, low, high) = predict(ladder(0.003, seed), size, tokens)
+        assert value == pytest.approx(truth, rel=0.01)
+        assert low < value < high and (high - low) / value < 0.1
+        held += low < truth < high
+    assert held >= 2
+    _, (value, low, high) = predict(ladder(0.0), size, tokens)
+    assert high - low < 1e-3 * value  # without noise, no doubt
+
+
+def test_too_few_sizes_are_refused() -> None:
+    with pytest.raises(RecipeError, match="8 measurements of 1 sizes and 4 lengths"):
+        fit_law([p for p in ladder(0.0) if p.parameters == 1e5])
