@@ -39,6 +39,11 @@ COMMANDS = {
         "recipes.experiment",
         "arms against a baseline on the same seeds, with intervals",
     ),
+    "forecast": ("recipes.forecast", "a large run predicted from small ones, sealed and checked"),
+    "mixture-search": (
+        "recipes.mixture_search",
+        "shares of a stage's sources from a swarm of small runs",
+    ),
     "masks": ("recipes.inspect_masks", "what fine-tuning would learn of its data"),
     "chat": ("recipes.chat", "talk to a model in the terminal"),
     "eval": ("eval", "evaluate a model, compare runs"),

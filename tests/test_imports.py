@@ -227,7 +227,10 @@ _COMMANDS = (
     ),
     *(
         f"-m recipes.{name}"
-        for name in "experiment inspect_masks ladder replay verify publish trace export".split()
+        for name in (
+            "experiment forecast mixture_search inspect_masks ladder replay verify publish trace "
+            "export"
+        ).split()
     ),
     *(f"recipes/{name}.py" for name in ("stage1", "stage2", "sft", "grpo")),
     *(f"scripts/{name}.py" for name in ("benchmark_data", "tune_filters", "generate")),
