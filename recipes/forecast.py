@@ -85,8 +85,7 @@ def main() -> None:
         train_runs([target], launcher)
     checked = check(config, forecast, target) if looks_back else None
     page = forecast_page(forecast, checked)
-    for suffix in (".md", ".html"):
-        page.write((config.output_dir / FORECAST).with_suffix(suffix))
+    page.write_both((config.output_dir / FORECAST).with_suffix(".html"))
     print(f"\n{page.to_markdown()}\n{config.output_dir / FORECAST}: sealed {forecast['sha256']}")
 
 

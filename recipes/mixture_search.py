@@ -125,8 +125,7 @@ def _report(
             *describe(results),
         ],
     )
-    for suffix in (".md", ".html"):
-        page.write((config.output_dir / RESULTS).with_suffix(suffix))
+    page.write_both((config.output_dir / RESULTS).with_suffix(".html"))
     return page.to_markdown()
 
 
