@@ -1,4 +1,9 @@
-"""Fixtures that more than one room needs: a small data set, and ways to start a stage."""
+"""Fixtures that more than one room needs: a small data set, and ways to start a stage.
+
+It loads no torch: of the processes of a run of the tests, one only deals them out.
+"""
+
+from __future__ import annotations
 
 import importlib
 import os
@@ -8,18 +13,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.config import DataConfig
-from data_recipes.prepare.prepare import prepare
-from recipes.config import StageConfig
-from recipes.engine import resume
 from tests.processes import ROOT, Program, environment  # noqa: F401  (for the tests, from here)
+
+if TYPE_CHECKING:
+    from recipes.config import StageConfig
 
 # Numbers that keep a run of 12 steps to a few seconds, and its loss far from chaos.
 SMALL = [
@@ -53,6 +57,8 @@ class Stage:
     overrides: list[str]
 
     def config(self) -> StageConfig:
+        from recipes.config import StageConfig
+
         path = ROOT / "recipes" / "configs" / "tiny" / f"{self.script}.yaml"
         return load_config(path, StageConfig, self.overrides)
 
@@ -91,6 +97,8 @@ class Stage:
 
 def release_outputs() -> None:
     """Let go of the output directories of earlier runs in this process, as its end would."""
+    from recipes.engine import resume
+
     while resume._locks:
         resume._locks.pop().close()
 
@@ -98,6 +106,9 @@ def release_outputs() -> None:
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of about a megabyte of the embedded corpus, and their tokenizer."""
+    from data_recipes.prepare.config import DataConfig
+    from data_recipes.prepare.prepare import prepare
+
     output = tmp_path_factory.mktemp("data")
     recipe = {
         "output_dir": str(output),
@@ -152,4 +163,6 @@ def other_modes(directory: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _fixed_seed() -> None:
+    import torch
+
     torch.manual_seed(0)

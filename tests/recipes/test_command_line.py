@@ -11,6 +11,7 @@ import pytest
 from data_recipes.common.config_files import load_config
 from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
+from tests import processes
 from tests.conftest import ROOT, environment
 
 WORKER = ROOT / "tests" / "recipes" / "workers.py"
@@ -49,12 +50,8 @@ def test_a_rank_without_a_launcher_is_not_silent() -> None:
 def test_accelerate_that_starts_one_process_of_two_is_refused() -> None:
     launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "-q", "--config_file"]
     launch += [str(CONFIGS / "accelerate" / "cpu.yaml"), "--num_processes", "2"]
-    result = subprocess.run(
-        [sys.executable, *launch, str(ROOT / "recipes" / "stage1.py")],
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
+    # The launcher is a fork, what it starts begins from nothing.
+    result = processes.run([*launch, str(ROOT / "recipes" / "stage1.py")])
     assert result.returncode and "asked for several processes and started one" in result.stderr
     # Nothing of the launcher's stands around the message: no warning of defaults, no trace.
     assert result.stderr.startswith("error: ") and "Traceback" not in result.stderr, result.stderr

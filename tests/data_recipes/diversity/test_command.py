@@ -12,6 +12,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.diversity.config import DiversityConfig
 from data_recipes.diversity.sample import draw_samples
 from data_recipes.read.source import SourceConfig
+from tests import processes
 
 from .material import templated, varied
 
@@ -25,11 +26,7 @@ def write(path: Path, texts: list[str], **fields: str) -> Path:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "data_recipes", "diversity", *arguments],
-        capture_output=True,
-        text=True,
-    )
+    return processes.run(["-m", "data_recipes", "diversity", *arguments])
 
 
 def source_at(path: Path, synthesizer: str) -> SourceConfig:

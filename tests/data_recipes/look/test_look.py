@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from data_recipes.prepare.chain import folder
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.toy import documents
-from tests.conftest import ROOT, environment
+from tests import processes
 
 from ..hand_made import jsonl, rows_of
 from ..prepare.test_chain import load
@@ -88,13 +87,9 @@ def recipe(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "data_recipes", *arguments],
-        cwd=ROOT,
-        env=environment() | {"NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_COLOR", "1")
+        return processes.run(["-m", "data_recipes", *arguments])
 
 
 def test_the_page_shows_the_run_and_needs_nothing_else(recipe: Path) -> None:

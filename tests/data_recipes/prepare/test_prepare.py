@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ from data_recipes.common.config_files import CONFIGS, apply_override, load_confi
 from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
+from tests import processes
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "data_recipes", *arguments], capture_output=True, text=True
-    )
+    return processes.run(["-m", "data_recipes", *arguments])
 
 
 def test_finished_steps_are_kept_and_other_settings_refused(data_dir: Path) -> None:
