@@ -2,11 +2,11 @@
 
     kormo ladder --size small
     kormo eval --model runs/small/sft/final --suite quick --out runs/small/eval
-    python scripts/sample_run.py runs/small docs/sample_run --eval runs/small/eval
+    python scripts/sample_run.py small docs/sample_run
 
 Copies of each stage the resolved recipe, metrics, loss curve, lineage and model card, and the
-evaluation's report; writes what the last model answers to a Korean and an English question, with
-its thinking.
+evaluation's report; draws one curve of all stages, measures the ladder's table, and shows the first
+questions of the evaluation with the model's thinking and answers, right or wrong.
 """
 
 import argparse
@@ -17,76 +17,101 @@ from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import staged_folder
+from recipes.config import SELF_CONTAINED
+from recipes.engine.metrics import read_metrics
+from recipes.ladder import RUNGS, Rung, look, measurement
 
-STAGES = ("stage1", "stage2", "midtrain_long", "midtrain_reasoning", "sft", "dpo")
 OF_RUN = ("metrics.jsonl", "loss_curve.png")
 OF_FINAL = ("recipe.yaml", "lineage.json", "README.md")
-QUESTIONS = ("사과가 7개 있고 5개를 더 샀습니다. 모두 몇 개입니까?", "What is 7 plus 5?")
+ASKED = ("ko_reasoning_mini", "reasoning_mini_en")
+SHOWN = 4  # questions of each
+CURVE = "ladder.png"
 MOST_BYTES = 2_000_000
 COMMANDS = (__doc__ or "").split("\n\n")[1]
 
 
-def copy_stages(run: Path, out: Path) -> list[str]:
-    """Copy what a reader wants of each finished stage.
+def copy_stages(run: Path, out: Path) -> None:
+    """Copy what a reader wants of each stage.
 
     Raises:
-        RecipeError: no stage is finished, or a finished one lacks a file.
+        RecipeError: a stage lacks a file, or is not finished.
     """
-    found = [stage for stage in STAGES if (run / stage / "final").is_dir()]
-    if not found:
-        raise RecipeError(f"{run}: no stage is finished there; make one with\n{COMMANDS}")
-    for stage in found:
+    for stage in RUNGS:
         (out / stage).mkdir()
         paths = [run / stage / name for name in OF_RUN]
         for path in [*paths, *(run / stage / "final" / name for name in OF_FINAL)]:
             if not path.is_file():
-                raise RecipeError(f"{path}: missing; finish the stage again")
+                raise RecipeError(f"{path}: missing; finish the run with\n{COMMANDS}")
             shutil.copyfile(path, out / stage / path.name)
-    return found
 
 
-def answers(model: Path) -> str:
-    """Ask the questions; greedy, so that they are answered the same next time."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def draw_ladder(run: Path, path: Path) -> None:
+    """Draw the training loss of all stages but DPO, one after the other, over tokens."""
+    import matplotlib
 
-    import modeling_kormo  # noqa: F401  (registers the model)
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    network = AutoModelForCausalLM.from_pretrained(model).eval()
-    parts = []
-    for question in QUESTIONS:
-        prompt = (
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": question}],
-                add_generation_prompt=True,
-                enable_thinking=True,
-                return_tensors="pt",
-                return_dict=True,
-            )
-            if tokenizer.chat_template
-            else tokenizer(question, return_tensors="pt")
+    figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    before = 0.0
+    for stage in RUNGS[:-1]:  # the loss of DPO is that of pairs
+        points = [(m["tokens"] / 1e6, m["loss"]) for m in read_metrics(run / stage) if "loss" in m]
+        axes.plot(
+            [before + tokens for tokens, _ in points],
+            [loss for _, loss in points],
+            linewidth=1,
+            label=stage,
         )
-        with torch.inference_mode():
-            told = network.generate(**prompt, max_new_tokens=200, do_sample=False)[0]
-        text = tokenizer.decode(told[prompt["input_ids"].shape[1] :])
-        parts.append(f"**{question}**\n\n```\n{text}\n```\n")
+        before += points[-1][0]
+    axes.set(xlabel="tokens (millions)", ylabel="training loss (nats per token)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110, format="png")
+    plt.close(figure)
+
+
+def shown_answers(evaluation: Path) -> str:
+    """Show the first questions of each language as they were asked and answered, thinking.
+
+    Raises:
+        RecipeError: they were not asked.
+    """
+    parts = []
+    for task in ASKED:
+        path = evaluation / "tasks" / f"{task}-think.jsonl"
+        if not path.is_file():
+            raise RecipeError(f"{path}: missing; evaluate the model with\n{COMMANDS}")
+        with path.open(encoding="utf-8") as lines:
+            for line, _ in zip(lines, range(SHOWN)):
+                row = json.loads(line)
+                question = row["prompt"].rpartition("<|BOT|>user\n")[2].partition("<|EOT|>")[0]
+                verdict = "right" if row["metrics"]["right"] else f"wrong: {row['target']}"
+                parts.append(f"**{question}**\n\n```\n{row['answer'][0]}\n```\n\n({verdict})\n")
     return "\n".join(parts)
 
 
-def write_page(out: Path, run: Path, stages: list[str], text: str, report: bool) -> None:
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write_page(out: Path, size: str, rungs: list[Rung], answers: str) -> None:
     """Write the page that begins the folder."""
-    lines = []
-    for stage in stages:
-        lineage = json.loads((out / stage / "lineage.json").read_text(encoding="utf-8"))
-        lines.append(
-            f"| [{stage}]({stage}/README.md) | {lineage['tokens']:,} | "
-            f"[recipe]({stage}/recipe.yaml), [metrics]({stage}/metrics.jsonl), "
-            f"[curve]({stage}/loss_curve.png) | {lineage['commit'] or 'unknown'} |"
-        )
-    table = "\n".join(lines)
-    evaluation = "\nThe evaluation is in [report.md](report.md).\n" if report else ""
-    page = f"""# Sample run: {run.name}
+    languages = sorted(rungs[0].bits_per_byte)
+    head = ["stage", "tokens", "loss", *(f"{name} bits per byte" for name in languages)]
+    rows = [
+        _row([*head, "files", "commit"]),
+        _row(["---", *["---:"] * (len(head) - 1), "---", "---"]),
+    ]
+    for rung in rungs:
+        lineage = json.loads((out / rung.stage / "lineage.json").read_text(encoding="utf-8"))
+        files = f"[recipe]({rung.stage}/recipe.yaml), [metrics]({rung.stage}/metrics.jsonl), "
+        files += f"[curve]({rung.stage}/loss_curve.png)"
+        bits = [f"{rung.bits_per_byte[name]:.3f}" for name in languages]
+        name = f"[{rung.stage}]({rung.stage}/README.md)"
+        commit = (lineage["commit"] or "unknown")[:12]
+        rows.append(_row([name, f"{rung.tokens:,}", f"{rung.loss:.3f}", *bits, files, commit]))
+    table = "\n".join(rows)
+    page = f"""# Sample run: {size}
 
 Made by
 
@@ -94,13 +119,19 @@ Made by
 {COMMANDS.replace("    ", "")}
 ```
 
-| stage | tokens | files | commit |
-|---|---|---|---|
-{table}
-{evaluation}
-## What {stages[-1]} answers
+![Training loss of the stages, one after the other]({CURVE})
 
-{text}"""
+{table}
+
+Bits per byte are those of the same held-out text, of stage 1's sources, for every stage. The loss
+of SFT is that of what the assistant says, that of DPO that of pairs. The evaluation is in
+[report.md](report.md).
+
+## What it answers
+
+The first {SHOWN} questions that the evaluation asks in each language, with thinking, after SFT.
+
+{answers}"""
     (out / "README.md").write_text(page, encoding="utf-8")
 
 
@@ -109,23 +140,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="folder of a ladder, with one of each stage")
+    parser.add_argument("size", choices=SELF_CONTAINED, help="of the ladder that is finished")
     parser.add_argument("out", type=Path, help="made anew")
-    parser.add_argument("--eval", type=Path, help="an evaluation's --out")
     args = parser.parse_args()
+    run = Path("runs") / args.size
     try:
         with staged_folder(args.out) as folder:
-            stages = copy_stages(args.run, folder)
-            if args.eval:
-                shutil.copyfile(args.eval / "report.md", folder / "report.md")
-            text = answers(args.run / stages[-1] / "final")
-            write_page(folder, args.run, stages, text, report=args.eval is not None)
+            copy_stages(run, folder)
+            answers = shown_answers(run / "eval")
+            shutil.copyfile(run / "eval" / "report.md", folder / "report.md")
+            draw_ladder(run, folder / CURVE)
+            measure = measurement(args.size)
+            rungs = [look(args.size, stage, None, measure) for stage in RUNGS]
+            write_page(folder, args.size, rungs, answers)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             if size > MOST_BYTES:
                 raise RecipeError(f"{size:,} bytes, more than {MOST_BYTES:,}; log less often")
     except (RecipeError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"{args.out}: {len(stages)} stages, {size:,} bytes")
+    print(f"{args.out}: {len(rungs)} stages, {size:,} bytes")
 
 
 if __name__ == "__main__":
