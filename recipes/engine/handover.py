@@ -91,7 +91,10 @@ model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
 tokenizer = AutoTokenizer.from_pretrained(".")
 messages = [{"role": "user", "content": "..."}]
 inputs = tokenizer.apply_chat_template(
-    messages, add_generation_prompt=True, enable_thinking=True, return_dict=True,
+    messages,
+    add_generation_prompt=True,
+    enable_thinking=True,
+    return_dict=True,
     return_tensors="pt",
 )
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=512)[0]))
