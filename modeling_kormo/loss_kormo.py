@@ -18,6 +18,8 @@ IGNORE_INDEX = -100
 # Elements of one fp32 logits chunk: 512 MiB, 1,072 tokens at the published vocabulary (our choice:
 # large enough to fill a GPU's matrix units, small beside the activations of one layer).
 MAX_CHUNK_ELEMENTS = 2**27
+# Elements that are gone over again and again while they are in a CPU's cache: 2 MiB (our choice).
+_CACHED_ELEMENTS = 2**19
 # Tokens of one compiled chunk, at most: 1 GB of bf16 logits at the published vocabulary, and as
 # much for their gradient (our choice: fewer, larger products).
 MAX_COMPILED_TOKENS = 4096
@@ -71,6 +73,27 @@ def _chunk_in_place(
     grad.scatter_add_(1, index, torch.full_like(index, -1, dtype=grad.dtype))
     grad.mul_((valid if row_weights is None else valid * row_weights).unsqueeze(1))
     return nll, z_squared, grad.to(compute_dtype)
+
+
+def _chunk_in_cache(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    z_loss_weight: float,
+    needs_grad: bool,
+    *row_weights: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Compute the same to the bit, as many rows at a time as a CPU's cache holds."""
+    rows = max(1, _CACHED_ELEMENTS // logits.shape[1])
+    pieces = zip(*(tensor.split(rows) for tensor in (logits, target, *row_weights)))
+    done = [
+        _chunk_in_place(piece, own, z_loss_weight, needs_grad, *weight)
+        for piece, own, *weight in pieces
+    ]
+    nll, z_squared, grads = zip(*done)
+    grad = None
+    if needs_grad:  # in fp32 each has overwritten its logits
+        grad = logits if logits.dtype == torch.float32 else torch.cat(grads)
+    return torch.cat(nll), torch.cat(z_squared), grad
 
 
 def _chunk_functional(
@@ -137,7 +160,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         matrix = weight.to(compute_dtype)
         tokens = hidden.shape[0]
         chunk = compiled_chunk(tokens) if compiled else None
-        body = _chunk_in_place if chunk is None else _compiled_body()
+        body = _chunk_in_cache if device_type == "cpu" else _chunk_in_place
+        if chunk is not None:
+            body = _compiled_body()
         chunk = chunk or max(1, MAX_CHUNK_ELEMENTS // weight.shape[0])
 
         nll = torch.zeros(tokens, dtype=torch.float32, device=hidden.device)
