@@ -19,7 +19,11 @@ RESULTS = "results.json"
 _ASKED = ("task", "shots", "chat", "think")
 # Of `results.json`, of each of its rows, and of an answered question, what is read.
 _RESULTS = ("rows", "units", "name", "date", "settings")
-_ROW = (*_ASKED, "suite", "label", "metric", "published", "group", "units", "value", "items")
+_ROW = {
+    **dict.fromkeys(("task", "suite", "label", "metric"), str),
+    **dict.fromkeys(("chat", "think", "group"), bool),
+    **{"shots": int, "items": int, "value": int | float, "published": str | None, "units": list},
+}
 _SAMPLE = (
     *("doc_id", "doc_hash", "filter", "prompt", "choices", "target", "responses", "answer"),
     "metrics",
@@ -104,6 +108,11 @@ def _read_json(path: Path, remedy: str, keys: Iterable[str]) -> dict[str, Any]:
             raise ValueError("`rows` is no list, or `units` no object")
         for number, row in enumerate(rows, start=1):
             _check(row, _ROW, f"row {number}: ")
+            for key, types in _ROW.items():
+                if not isinstance(row[key], types):
+                    raise ValueError(f"row {number}: {key} is {row[key]!r}")
+            if not row["units"] or not {*row["units"]} <= {*content["units"]}:
+                raise ValueError(f"row {number}: its units are not all in `units`")
     except ValueError as error:
         raise RecipeError(f"{path}: damaged ({error}); {remedy}") from error
     return content

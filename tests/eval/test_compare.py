@@ -129,6 +129,19 @@ def test_a_damaged_result_is_one_line(tmp_path: Path, content: bytes, said: str)
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [("value", "high"), ("value", None), ("items", None), ("metric", 5), ("units", ["other"])],
+)
+def test_a_row_of_a_wrong_type_is_one_line(tmp_path: Path, key: str, value: object) -> None:
+    run = write_run(tmp_path / "a", [1.0, 0.0])
+    results = json.loads((run / RESULTS).read_text())
+    results["rows"][0][key] = value
+    (run / RESULTS).write_text(json.dumps(results))
+    with pytest.raises(RecipeError, match=f"results.json: damaged .row 1: .*{key}.*delete it"):
+        compare_runs(run, run)
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         (b"\xff", "damaged in line 2"),
