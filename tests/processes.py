@@ -17,6 +17,7 @@ import tempfile
 import time
 import weakref
 from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,6 +50,15 @@ def _be_a_program(command: list[str], env: dict[str, str], cwd: Path, streams: l
         runpy.run_path(command[0], run_name="__main__")
 
 
+def forks() -> BaseContext:
+    """Return the context whose processes are forks of one that has loaded the libraries."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preload"])
+    with mock.patch.dict(os.environ, {**environment(), "PYTHONPATH": str(ROOT)}):
+        forkserver.ensure_running()
+    return context
+
+
 class Program:
     """One command in one or more ranks, running.
 
@@ -64,10 +74,7 @@ class Program:
     def __init__(
         self, command: list[str | Path], ranks: int = 1, cwd: Path = ROOT, lines: str = ""
     ) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.preload"])
-        with mock.patch.dict(os.environ, {**environment(), "PYTHONPATH": str(ROOT)}):
-            forkserver.ensure_running()
+        context = forks()
         self.command = list(map(str, command))
         directory = tempfile.TemporaryDirectory()
         weakref.finalize(self, directory.cleanup)

@@ -20,9 +20,10 @@ from tests.conftest import ROOT
 from ..deduplicate.dedup_by_files import SOURCES, run, write
 from ..hand_made import hashes_of
 from ..prepare.toy_chain import steps, write_inputs
-from .fake_slurm import COMMANDS, run_queue
+from .fake_slurm import COMMANDS, INTERPRETER, run_queue
 from .toy_step import count_kept
 
+PYTHON = Path(sys.executable)
 SLURM = {"partition": "cpu", "max_array_size": 2, "sbatch_args": {"account": "mine"}}
 CONFIG = ExecutorConfig(kind="slurm", workers=2, tasks=3, slurm=SLURM)
 
@@ -33,6 +34,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     queue.mkdir()
     monkeypatch.setenv("PATH", f"{COMMANDS}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_SHIM", str(queue))
+    monkeypatch.setattr(sys, "executable", str(INTERPRETER))
     monkeypatch.chdir(ROOT)
     return queue
 
@@ -142,7 +144,7 @@ def test_what_sbatch_says_is_passed_on(queue: Path, tmp_path: Path) -> None:
 def test_a_line_that_makes_the_environment_comes_first(queue: Path, tmp_path: Path) -> None:
     """One that fails ends the job, rather than going on with another Python."""
     write_inputs(tmp_path)
-    mine = f"export PATH={Path(sys.executable).parent}:$PATH"
+    mine = f"export PATH={PYTHON.parent}:$PATH"
     for line, state, written in (("false", "failed", False), (mine, "ok", True)):
         config = ExecutorConfig(kind="slurm", slurm=SLURM | {"env_command": line})
         jobs = chain(tmp_path)[:1]

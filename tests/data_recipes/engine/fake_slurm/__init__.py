@@ -1,13 +1,22 @@
-"""A stand-in for a Slurm cluster: `sbatch` and `squeue` for the PATH, and what runs the scripts."""
+"""A stand-in for a Slurm cluster: `sbatch` and `squeue` for the PATH, and what runs the scripts.
+
+A script that names `INTERPRETER` has its Python started as a fork (tests/processes.py); one that
+names another starts that.
+"""
 
 import json
 import os
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
+from unittest import mock
+
+from tests import processes
 
 COMMANDS = Path(__file__).parent
+INTERPRETER = COMMANDS / "interpreter"
 
 
 def run_queue(queue: Path) -> dict[str, str]:
@@ -40,14 +49,27 @@ def _run(number: str, job: dict, states: dict[str, str]) -> str:
             "SLURM_ARRAY_TASK_ID": str(element),
             "OMP_NUM_THREADS": "1",
         }
-        # Slurm copies the script to the node and starts it in the directory of submission.
-        with open(output, "w") as file:
-            done = subprocess.run(
-                ["bash", "-c", job["script"]],
-                cwd=job["cwd"],
-                env=environment,
-                stdout=file,
-                stderr=file,
-            )
-        codes.append(done.returncode)
+        codes.append(_start(job, environment, Path(output)))
     return "failed" if any(codes) else "ok"
+
+
+def _start(job: dict, environment: dict[str, str], output: Path) -> int:
+    with tempfile.TemporaryDirectory() as starts, output.open("w") as file:
+        # Slurm copies the script to the node and starts it in the directory of submission.
+        done = subprocess.run(
+            ["bash", "-c", job["script"]],
+            cwd=job["cwd"],
+            env=environment | {"SLURM_STARTS": starts},
+            stdout=file,
+            stderr=file,
+        )
+        if not (Path(starts) / "arguments").exists():
+            return done.returncode
+        arguments, own = (
+            (Path(starts) / name).read_text().rstrip("\0").split("\0")
+            for name in ("arguments", "environment")
+        )
+        with mock.patch.dict(os.environ, dict(line.split("=", 1) for line in own), clear=True):
+            done = processes.run(arguments, cwd=Path(job["cwd"]))
+        file.write(done.stdout + done.stderr)
+        return done.returncode
