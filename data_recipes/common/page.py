@@ -153,7 +153,7 @@ class Picture:
     def of(figure: "Figure", title: str, file: str = "") -> "Picture":
         """Render a figure of matplotlib (made as `Figure(…)`, which needs no display)."""
         image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
+        figure.savefig(image, format="png", dpi=120)
         return Picture(image.getvalue(), title, file)
 
     def write(self, folder: Path) -> None:

@@ -46,11 +46,13 @@ def _draw(axes: "Axes", panel: Panel, removed_below: bool) -> None:
     limits = [_place(edges, limit) for limit in panel.limits]
     used = np.flatnonzero(np.add(panel.kept, panel.removed))
     ends = [*used, *used + 1, *limits] or [0, len(edges) - 1]
-    first, last = int(min(ends)), int(np.ceil(max(ends)))
-    places = np.arange(first, last)
+    first = int(min(ends))
+    last = max(int(np.ceil(max(ends))), first + 1)
+    places = np.arange(first, last + 1)
     sign = -1 if removed_below else 1
     for counts, colour in ((sign * np.array(panel.removed), _REMOVED), (panel.kept, _KEPT)):
-        axes.bar(places, counts[first:last], width=1, align="edge", color=colour)
+        # One outline: hundreds of bars take seconds to lay out.
+        axes.stairs(counts[first:last], places, fill=True, color=colour)
     for limit in limits:
         axes.axvline(limit, color="black", linestyle="--", linewidth=1)
     ticks = sorted({first, (first + last) // 2, last})
@@ -79,9 +81,20 @@ def draw_histograms(title: str, panels: list[Panel], *, removed_below: bool = Tr
     """
     from matplotlib.figure import Figure
 
-    rows = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(4 * _COLUMNS, 1.8 * rows), layout="constrained")
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False)
+    columns = min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    width, height = 4.0 * columns, 1.8 * rows  # inches
+    figure = Figure(figsize=(width, height))
+    # Numbers of seven digits fit; a layout engine would take seconds to find so.
+    figure.subplots_adjust(
+        left=0.6 / width,
+        right=1 - 0.15 / width,
+        bottom=0.3 / height,
+        top=1 - 0.25 / height,
+        wspace=0.2,
+        hspace=0.45,
+    )
+    axes = figure.subplots(rows, columns, squeeze=False)
     for place, panel in zip(chain(*axes), panels):
         _draw(place, panel, removed_below)
     for place in list(chain(*axes))[len(panels) :]:
