@@ -12,7 +12,6 @@ from typing import Any
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 _PARTS = ("weights", "optimizer")
 
@@ -33,13 +32,9 @@ class BackgroundSave:
         self._whole: Future | None = None
 
     def _begin(self, state_dict: dict[str, Any], **kwargs: Any) -> None:
-        # Without a stager of its own, `async_save` takes tensors that lie in host memory as they
-        # are, and would write what the next step makes of them.
-        stager = DefaultStager(StagingOptions(False, False, False, False))
+        # The writer that accelerate passes copies all tensors to host memory before this returns.
         group = self._groups[len(self._writes)]
-        write = dcp.async_save(state_dict, process_group=group, async_stager=stager, **kwargs)
-        write.add_done_callback(lambda _: stager.close())
-        self._writes.append(write)
+        self._writes.append(dcp.async_save(state_dict, process_group=group, **kwargs))
 
     @contextmanager
     def taking_over(self) -> Iterator[None]:
