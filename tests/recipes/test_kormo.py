@@ -11,6 +11,7 @@ import pytest
 
 from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, environment
+from tests.forks import Start, start_each
 
 
 def kormo(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -32,11 +33,21 @@ def no_torch(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def explained() -> dict[str, Start]:
+    """Each command's `--help`, in a process of its own."""
+    given = [f"-m recipes {command} --help" for command in COMMANDS]
+    light = ("argparse", "numpy", "pydantic", "yaml")
+    return dict(zip(COMMANDS, start_each(given, light, environment())))
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_commands_explain_themselves_without_torch(command: str, no_torch: Path) -> None:
-    result = kormo(*command.split(), "--help", cwd=ROOT, path=no_torch)
-    assert result.returncode == 0, result.stderr
-    assert "usage:" in result.stdout
+def test_commands_explain_themselves_without_torch(
+    command: str, explained: dict[str, Start]
+) -> None:
+    start = explained[command]
+    assert start.status == 0 and "usage:" in start.output, start.output
+    assert not start.modules & {"torch", "transformers"}
 
 
 def test_a_mistake_in_the_config_is_told_without_torch(no_torch: Path) -> None:
