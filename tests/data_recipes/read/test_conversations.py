@@ -56,7 +56,11 @@ def test_a_message_of_nothing_visible_says_nothing(blank: str) -> None:
         ("crlf.jsonl", CHAT + b"\r\n\r\n" + CHAT + b"\r\n", 2),
         ("surrogate.jsonl", b'{"messages": "\\ud83d"}', "surrogate.jsonl:1: not JSON"),
         ("latin.jsonl", CHAT + b'\n{"messages": "\xe9"}', "latin.jsonl:2: not JSON"),
-        ("cut.jsonl.gz", gzip.compress(1000 * (CHAT + b"\n"), mtime=0)[:60], "cut.jsonl.gz: .*again"),
+        (
+            "cut.jsonl.gz",
+            gzip.compress(1000 * (CHAT + b"\n"), mtime=0)[:60],
+            "cut.jsonl.gz: .*again",
+        ),
         ("other.jsonl.gz", CHAT, "other.jsonl.gz: .*again"),
         ("bad.parquet", b"PAR1xxxx", "bad.parquet: damaged"),
     ],
