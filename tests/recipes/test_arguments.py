@@ -1,5 +1,6 @@
 """Every key of a stage's YAML reaches what it is for, with a value that is not its default."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         lambda t: (t.data_collator.document_masking, t.bits_per_byte.collator.document_masking),
         (False, True),
     ),
-    "data.heldout": ("[web_ko]", lambda t: {lang for lang, _ in t.bits_per_byte.windows}, {"ko"}),
+    # It stands where `data.heldout_shards` says, and nowhere else.
+    "data.heldout": ("[other_ko]", lambda t: {lang for lang, _ in t.bits_per_byte.windows}, {"ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),
     "data.workers": ("1", lambda t: t.args.dataloader_num_workers, 1),
     "data.seed": ("7", lambda t: (t.args.seed, t.args.data_seed), (7, 7)),
@@ -100,6 +102,7 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     "logging.keep_checkpoints": ("5", lambda t: t.keep_checkpoints, 5),
     "logging.keep_every_tokens": ("10240", lambda t: t.keep_every, 20),
     "logging.report_to": ("[tensorboard]", lambda t: t.args.report_to, ["tensorboard"]),
+    "logging.average_tokens": ("1024", lambda t: t.average.half_life, 2),
     "logging.eval_every_tokens": ("2048", lambda t: t.args.eval_steps, 4),
     "logging.save_every_tokens": ("4096", lambda t: t.args.save_steps, 8),
 }
@@ -110,6 +113,7 @@ PLANNED = {
     "parallelism.planned_mfu": ("0.25", "at 25% MFU"),
     "parallelism.gpu_hour_usd": ("2.5", "cost                  $"),
 }
+# `data.heldout_shards` is what `data.heldout` is taken from above.
 # Each has a test of its own: what a stage starts from, the embedding, its rules, GPUs, z-loss, the
 # quick suite.
 ELSEWHERE = {"stage", "size", "data.recipe", "data.shards", "data.tokenizer", "logging.output_dir"}
@@ -124,7 +128,7 @@ ELSEWHERE |= {
 }
 ELSEWHERE |= {"data.allow_single_synthesizer", "data.short_document_tokens", "data.min_short_share"}
 ELSEWHERE |= {"optimizer.z_loss_weight", "parallelism.require_gpu", "parallelism.shard_gpus"}
-ELSEWHERE |= {"model.flash_kernel", "logging.background_checkpoints"}
+ELSEWHERE |= {"data.heldout_shards", "model.flash_kernel", "logging.background_checkpoints"}
 ELSEWHERE |= {f"logging.quick_eval_{key}" for key in ("suite", "every_tokens", "items")}
 
 
@@ -141,9 +145,14 @@ def test_every_key_is_looked_at() -> None:
 
 
 @pytest.fixture(scope="module")
-def trainer(small_stage: Callable[..., Stage], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def trainer(
+    small_stage: Callable[..., Stage], data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     output = tmp_path_factory.mktemp("run")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(data_dir / "shards" / "web_ko", elsewhere / "other_ko")
     changed = [f"{key}={value}" for key, (value, _, _) in CASES.items()]
+    changed.append(f"data.heldout_shards={elsewhere}")
     config = small_stage(output, *changed).config()
     ensure_inputs(config, RULES)
     steps = plan_steps(config)
