@@ -13,6 +13,7 @@ from typing import Any
 import torch.distributed as dist
 from accelerate import PartialState
 from torch import nn
+from torch.distributed.checkpoint import CheckpointException
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import disk_full_reason, publish, sha256_file, write_json_atomically
@@ -153,6 +154,8 @@ def clear_staging(output_dir: Path) -> None:
 
 def _reason(error: BaseException) -> str | None:
     """Why the file system would not take a checkpoint; `None` for an error of another kind."""
+    if isinstance(error, CheckpointException):  # what went wrong on ranks that write shards
+        return next(filter(None, (_reason(own) for own, _ in error.failures.values())), None)
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return disk_full_reason(error)
@@ -243,7 +246,7 @@ class WholeCheckpoints:
         """Say of an error of the disk what could not be written, and how to go on."""
         try:
             yield
-        except Exception as error:
+        except (Exception, CheckpointException) as error:  # the latter is no `Exception`
             staging = Path(self.args.output_dir) / STAGING
             shutil.rmtree(staging, ignore_errors=True)
             reason = _reason(error)

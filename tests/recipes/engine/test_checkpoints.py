@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
+from torch.distributed.checkpoint import CheckpointException
 
 from data_recipes.common.errors import RecipeError
 from recipes.engine.checkpoints import (
@@ -87,12 +88,16 @@ def test_a_checkpoint_of_before_the_lists_is_taken_if_nothing_is_missing(run: Pa
         (SafetensorError("I/O error: No space left on device (os error 28)"), True),
         (RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"), True),
         (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 4"), True),
+        # torch's, of what the ranks say; no `Exception`.
+        (CheckpointException("save", {1: (OSError(28, "No space left on device"), None)}), True),
+        (CheckpointException("save", {0: (PermissionError(13, "Permission denied"), None)}), True),
+        (CheckpointException("save", {0: (RuntimeError("NCCL error"), None)}), False),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.0 GiB"), False),
         (RuntimeError("NCCL error: remote process exited or there was a network error"), False),
     ],
 )
 def test_only_what_the_disk_did_is_called_a_full_disk(
-    tmp_path: Path, error: Exception, is_the_disk: bool
+    tmp_path: Path, error: BaseException, is_the_disk: bool
 ) -> None:
     class Failing:
         def _save_checkpoint(self, model: object, trial: object) -> None:
