@@ -83,7 +83,7 @@ def main() -> None:
         forecast = seal(config, path.stem, size, rungs, target)
     if args.target:
         train_runs([target], launcher)
-    checked = check(config, forecast, target) if looks_back else None
+    checked = check(forecast, target) if looks_back else None
     page = forecast_page(forecast, checked)
     page.write_both((config.output_dir / FORECAST).with_suffix(".html"))
     print(f"\n{page.to_markdown()}\n{config.output_dir / FORECAST}: sealed {forecast['sha256']}")

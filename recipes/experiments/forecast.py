@@ -133,7 +133,11 @@ def read_points(config: ForecastConfig, rungs: list[Run], language: str) -> list
             if f"{_BITS}{language}" in line
         }
         if not own:
-            raise RecipeError(f"languages: {run.name} measured none of {language}")
+            found = sorted({k.removeprefix(_BITS) for m in lines for k in m if k.startswith(_BITS)})
+            raise RecipeError(
+                f"languages: {run.name} has no bits per byte of {language}, but of "
+                f"{', '.join(found)}; name these (no run is lost: start the forecast again)"
+            )
         points += [Point(run.name, parameters, t, loss) for t, loss in own.items() if t >= first]
     return points
 
@@ -228,8 +232,8 @@ def read_sealed(config: ForecastConfig, target: Run, known: str | None) -> dict[
     return forecast
 
 
-def check(config: ForecastConfig, forecast: dict[str, Any], target: Run) -> dict[str, Any]:
-    """Compare a sealed prediction with the target.
+def check(forecast: dict[str, Any], target: Run) -> dict[str, Any]:
+    """Compare a sealed prediction with the target, by the error that was sealed with it.
 
     Raises:
         RecipeError: the target is not finished.
@@ -241,7 +245,7 @@ def check(config: ForecastConfig, forecast: dict[str, Any], target: Run) -> dict
             f"{target.cells[0].directory}: the target is not finished, so there is nothing to "
             "check; train it with --target"
         )
-    lines = read_metrics(target.cells[0].directory)
+    lines, within = read_metrics(target.cells[0].directory), forecast["forecast"]["within"]
     found = {}
     for language, own in forecast["prediction"].items():
         key = f"{_BITS}{language}"
@@ -251,7 +255,7 @@ def check(config: ForecastConfig, forecast: dict[str, Any], target: Run) -> dict
             "actual": actual,
             "error": error,
             "inside": own["low"] <= actual <= own["high"],
-            "held": abs(error) <= config.within,
+            "held": abs(error) <= within,
         }
     return found
 

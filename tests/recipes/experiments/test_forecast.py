@@ -73,6 +73,8 @@ def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, cal
         assert own["low"] <= own["value"] <= own["high"]
     assert max(cost_of([r]).flops for r in rungs) <= cost_of([target]).flops / 30
     assert "held" in call(main, *arguments, "--check", sealed["sha256"])
+    # What would be right was sealed, too.
+    assert "missed" not in call(main, *arguments, "within=1e-9", "--check")
     with pytest.raises(RecipeError, match="the hash given is abc"):
         call(main, *arguments, "--check", "abc")
 
@@ -107,6 +109,12 @@ def test_after_the_target_has_begun_nothing_is_sealed(
 def test_a_rung_that_costs_too_much_is_refused(path: Path, call: Call) -> None:
     with pytest.raises(RecipeError, match=r"rungs\.w128: .* FLOPs are more than .*divided by 30"):
         call(main, path, "--size", "tiny", "rungs.w128.tokens=900_000", "--dry-run")
+
+
+def test_a_language_that_no_rung_measured_is_named(path: Path, planted: Plant, call: Call) -> None:
+    planted(law)
+    with pytest.raises(RecipeError, match="languages: .* no bits per byte of fr, but of en, ko"):
+        call(main, path, "--size", "tiny", "languages=[fr]")
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
