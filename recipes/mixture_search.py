@@ -17,6 +17,7 @@ import yaml
 
 from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import find_recipe, load_config
+from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 
 from .command_line import CONFIGS, exit_on_error
@@ -130,10 +131,21 @@ def _report(
 
 
 def _train_swarm(config: SearchConfig, runs: list[Run], launcher: list[str]) -> list[list[float]]:
+    """Train the proxies; returns their targets, [proxies, targets].
+
+    Raises:
+        RecipeError: a stage failed, or measures no such target.
+    """
     from .experiments.measures import measure_run
 
-    train_runs(runs, launcher)
-    measured = [measure_run(run, config.measures()) for run in runs]
+    for part in (runs[:1], runs):  # a target that nothing measures is told after the first
+        train_runs(part, launcher)
+        measured = [measure_run(run, config.measures()) for run in part]
+        if missing := [name for name in config.targets if name not in measured[0]]:
+            raise RecipeError(
+                f"targets.{missing[0]}: {part[0].name} has no such measure, but "
+                f"{', '.join(measured[0])}; name one of these"
+            )
     return [[own[name] for name in config.targets] for own in measured]
 
 

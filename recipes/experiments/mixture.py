@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
@@ -24,7 +24,8 @@ _DIGITS = 4  # of a share, as a mixture's cycle of 10,000 windows can hold it
 _TRIES = 1000
 _FOLDS = 8
 _RESAMPLED = 200
-_SPARE = 4  # proxies beyond the numbers of a law, at least
+# Proxies for each number of a law, at least: of runs that are drawn anew, a third is left out.
+_PER_NUMBER = 2
 
 
 class TargetConfig(Strict):
@@ -78,7 +79,7 @@ class SearchConfig(Strict):
     question: str = Field(min_length=1)
     stages: list[PretrainingStage] = Field(min_length=1)
     output_dir: Path
-    prior: dict[str, float] | None = None
+    prior: dict[str, PositiveFloat] | None = None
     proxies: int = Field(gt=0)
     concentration: float = Field(gt=0)
     tokens: int = Field(gt=0)
@@ -151,8 +152,15 @@ def draw_swarm(config: SearchConfig, prior: dict[str, float], caps: np.ndarray) 
     """Draw the shares of all proxies, [proxies, sources]; the first is the prior, if it may be.
 
     Raises:
-        RecipeError: the caps leave hardly anything of the distribution.
+        RecipeError: too few proxies for so many sources, or caps that leave hardly anything of the
+            distribution.
     """
+    numbers = len(prior) + 1
+    if config.proxies < _PER_NUMBER * numbers:
+        raise RecipeError(
+            f"proxies: {config.proxies} cannot hold laws of {numbers} numbers; give at least "
+            f"{_PER_NUMBER * numbers}"
+        )
     random = np.random.default_rng(config.seed)
     center = np.array(list(prior.values()))
     drawn = [center] if (center <= caps).all() else []
@@ -324,16 +332,8 @@ def search(
         `found`: shares; `low`, `high`: their 95 % interval, of runs drawn anew; `gain`: what the
         laws say the weighted sum falls by against the prior, with `gain_low`, `gain_high`;
         `correlation`: out of fold.
-
-    Raises:
-        RecipeError: too few proxies for so many sources.
     """
     count, sources = shares.shape
-    if count < sources + 1 + _SPARE:
-        raise RecipeError(
-            f"proxies: {count} cannot hold laws of {sources + 1} numbers; give at least "
-            f"{sources + 1 + _SPARE}"
-        )
     center = np.array(list(prior.values()))
     low, high = shares.min(0), np.minimum(shares.max(0), caps)
 

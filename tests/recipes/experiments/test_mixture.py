@@ -149,10 +149,22 @@ def test_what_cannot_be_searched_is_refused(path: Path, call: Call) -> None:
     for change, message in (
         ("tokens=1_000_000_000", "more than 4 epochs of all sources"),
         ("confirm.seeds=[0,1]", "0 is the swarm's"),
+        ("proxies=9", "proxies: 9 cannot hold laws of 5 numbers.* at least 10"),
+        ("prior={web_en: 1, web_ko: 0}", "prior.web_ko"),
         ("targets={quick/kmmlu_mini: {weight: 1, smallest: 1}}", "give bits_per_byte/LANGUAGE"),
     ):
         with pytest.raises(RecipeError, match=message):
             call(main, path, "--size", "tiny", change, "--dry-run")
+
+
+def test_a_target_that_nothing_measures_is_told_after_one_run(
+    path: Path, planted: Plant, call: Call
+) -> None:
+    ran = planted(lambda config, tokens: {"en": 1.0, "ko": 1.0})
+    target = "targets={bits_per_byte/fr: {weight: 1, smallest: 1}}"
+    with pytest.raises(RecipeError, match="targets.bits_per_byte/fr: .*bits_per_byte/ko"):
+        call(main, path, "--size", "tiny", target)
+    assert len(ran) == 1
 
 
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
