@@ -172,7 +172,8 @@ class StageDataConfig(Strict):
         heldout_shards: where those are, by default in `shards`; so that runs on text that was
             cleaned in other ways are measured on the same.
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most;
-            `null` takes all, which is the same text under any tokenizer.
+            `null` takes all whole windows: under any tokenizer the same text, but for less than a
+            window at the end of each source.
         workers: loader processes per rank; 0 reads in the training process.
         seed: order of the windows, and the random initialisation.
     """

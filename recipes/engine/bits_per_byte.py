@@ -30,7 +30,7 @@ class BitsPerByte:
         shards_dir: `<shards>`, with `<source>/heldout` in it.
         names: sources to measure on.
         sequence_length: tokens per window.
-        max_tokens: tokens per source, at most; `None` takes all.
+        max_tokens: tokens per source, at most; `None` takes all whole windows.
         tokenizer: for the byte length of each token.
         rows: windows per forward pass. One, unless the model is compiled: then those of a training
             pass, because a second shape would have the compiler give up constant shapes in
