@@ -11,8 +11,6 @@ from data_recipes.common.config_files import Strict
 from ..config import STAGES, PretrainingStage
 
 Overrides = dict[str, Any]
-# What the runner sets itself, and what would make runs of one seed incomparable.
-_RUNNERS = ("data.seed", "logging.output_dir", "schedule.total_tokens")
 _MEASURES = Literal[
     "bits_per_byte",
     "averaged",
@@ -106,10 +104,10 @@ class ExperimentConfig(Strict):
             for stage in self.stages:
                 if not isinstance(settings.get(stage) or {}, dict):
                     raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
-                for key in settings_of(settings, stage):
-                    arms_own = where in self.arms and key == "model.init_from"
-                    if key in _RUNNERS or arms_own:
-                        raise ValueError(f"{where}: {key} is set by the experiment itself")
+                if where in self.arms and "model.init_from" in settings_of(settings, stage):
+                    raise ValueError(
+                        f"{where}: model.init_from would make runs of one seed incomparable"
+                    )
         for name, smallest in self.decide.items():
             if smallest <= 0:
                 raise ValueError(f"decide.{name}: the smallest difference that matters is above 0")

@@ -23,6 +23,8 @@ from .config import BudgetConfig, ExperimentConfig, Overrides, settings_of
 
 # As engine/handover.py names them, which loads torch: a plan does not.
 FINAL, RECIPE = "final", "recipe.yaml"
+# What a plan sets itself.
+_OWN = ("data.seed", "logging.output_dir", "schedule.total_tokens")
 # Bytes per token are counted over this many: a tenth of a per cent of what they are (our choice).
 _COUNTED_TOKENS = 2**20
 
@@ -195,13 +197,17 @@ def plan_run(
         value: what it tries of a sweep.
 
     Raises:
-        RecipeError: settings that a recipe does not know, or a budget of less than a step.
+        RecipeError: settings that a recipe does not know or the plan makes itself, or a budget of
+            less than a step.
     """
     wanted, parent = [], None
     for stage in stages:
         settings: Overrides = {}
         for layer in layers:
             settings |= settings_of(layer, stage)
+        for key in _OWN:
+            if key in settings:
+                raise RecipeError(f"{key}: is set for every run by itself; take it out")
         settings |= {"data.seed": seed, "logging.output_dir": str(place / stage)}
         if parent is not None:
             settings["model.init_from"] = str(parent)

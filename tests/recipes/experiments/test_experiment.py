@@ -142,8 +142,8 @@ def test_a_budget_in_bytes_gives_every_arm_equally_much_text(
 
 
 CHANGES = {
-    "runner's": ({"shared": {"data.seed": 3}}, "data.seed is set by the experiment"),
-    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "model.init_from is"),
+    "runner's": ({"shared": {"data.seed": 3}}, "data.seed: is set for every run"),
+    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "model.init_from would make"),
     "baseline": ({"baseline": "c"}, "baseline 'c' is none of the arms"),
     "lucky seed": (
         {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},

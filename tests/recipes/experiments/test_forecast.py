@@ -111,6 +111,12 @@ def test_a_rung_that_costs_too_much_is_refused(path: Path, call: Call) -> None:
         call(main, path, "--size", "tiny", "rungs.w128.tokens=900_000", "--dry-run")
 
 
+def test_what_every_run_is_given_cannot_be_set(path: Path, call: Call) -> None:
+    for change in ("shared={data.seed: 3}", "target.set={schedule.total_tokens: 9}"):
+        with pytest.raises(RecipeError, match="(data.seed|schedule.total_tokens): .* take it out"):
+            call(main, path, "--size", "tiny", change, "--dry-run")
+
+
 def test_a_language_that_no_rung_measured_is_named(path: Path, planted: Plant, call: Call) -> None:
     planted(law)
     with pytest.raises(RecipeError, match="languages: .* no bits per byte of fr, but of en, ko"):
