@@ -143,7 +143,7 @@ def test_a_budget_in_bytes_gives_every_arm_equally_much_text(
 
 CHANGES = {
     "runner's": ({"shared": {"data.seed": 3}}, "data.seed: is set for every run"),
-    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "model.init_from would make"),
+    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "b: model.init_from"),
     "baseline": ({"baseline": "c"}, "baseline 'c' is none of the arms"),
     "lucky seed": (
         {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},
