@@ -46,7 +46,9 @@ _SYNONYMS = (
     frozenset(("공집합", "empty set", "∅", "\\emptyset", "\\varnothing")),
     frozenset(("no", "false", "아니오", "아니요", "거짓", "아니다", "틀리다")),
 )
-_BASED = re.compile(r"(-?\d[0-9A-Za-z]{0,63})_\{?(\d{1,2})\}?")
+_NUMERAL = r"-?\d[0-9A-Za-z]{0,63}"
+# 101_2, 101_{2}, and 101_{(2)} of Korean textbooks.
+_BASED = re.compile(rf"({_NUMERAL})_\{{?\(?(\d{{1,2}})\)?\}}?")
 _SUBSCRIPTS = re.compile(r"_(?:\{\w+\}|\w)")
 # A name, or letters put together: x, a_5, AB, P(A), x+y; with a factor or power it is an equation.
 _NAME = re.compile(r"[A-Za-z\\(][A-Za-z\\{}()+*/' ]{0,30}|[가-힣]{1,10}")
@@ -238,6 +240,8 @@ def _compare_bases(given: str, wanted: str) -> bool | None:
         return left == right
     # The question names the base, if one of them leaves it out, or asks for the value.
     bare, based = (wanted, given) if right is None else (given, wanted)
+    if re.fullmatch(_NUMERAL, bare) is None:
+        return None
     return bare in (based.partition("_")[0], str(left if right is None else right))
 
 
