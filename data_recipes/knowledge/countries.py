@@ -16,18 +16,7 @@ from .triples import LANGUAGES, Graph, Names, Triple
 
 _LICENCE = "ODbL-1.0"
 _MEMBERS = ("package/countries.json", "package/package.json")
-
-
-def _read(path: Path) -> tuple[list[dict[str, Any]], str]:
-    try:
-        with tarfile.open(path) as archive:
-            countries, package = (json.load(archive.extractfile(name)) for name in _MEMBERS)
-        return countries, f"{package['name']} {package['version']}"
-    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
-        raise RecipeError(
-            f"countries {path}: not npm's package world-countries ({error}); fetch it with "
-            "`npm pack world-countries@5.1.0` and name the .tgz"
-        ) from error
+_OF_ANOTHER_FORM = (KeyError, ValueError, TypeError, AttributeError)
 
 
 def _facts(country: dict[str, Any], codes: dict[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -54,7 +43,18 @@ def countries_graph(path: Path) -> Graph:
     Raises:
         RecipeError: another file.
     """
-    countries, source = _read(path)
+    try:
+        with tarfile.open(path) as archive:
+            countries, package = (json.load(archive.extractfile(name)) for name in _MEMBERS)
+        return _graph(countries, f"{package['name']} {package['version']}")
+    except (OSError, tarfile.TarError, *_OF_ANOTHER_FORM) as error:
+        raise RecipeError(
+            f"countries {path}: not npm's package world-countries ({error!r}); fetch it with "
+            "`npm pack world-countries@5.1.0` and name the .tgz"
+        ) from error
+
+
+def _graph(countries: list[dict[str, Any]], source: str) -> Graph:
     codes = {country["cca3"]: country["cca2"] for country in countries}
     names: dict[str, Names] = {}
     triples = []

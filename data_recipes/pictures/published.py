@@ -14,6 +14,7 @@ Others have a reference, which a judge is shown beside the answers of models (`k
 import argparse
 import base64
 import csv
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -114,10 +115,15 @@ def convert(form: str, path: Path, out: Path) -> int:
         for where, row in own.rows(path):
             try:
                 name = str(row[own.id])
-                picture = folder / "images" / f"{len(seen):06d}"
-                picture.write_bytes(_picture(row["image"]))
+                data = _picture(row["image"])
+                # Named by what it is: questions about one picture depend on each other.
+                picture = folder / "images" / hashlib.sha256(data).hexdigest()[:16]
+                picture.write_bytes(data)
+                open_picture(picture)
                 question, answer = row[own.question].strip(), row[own.answer].strip()
                 kind, shows = str(row[own.kind]), row[own.shows] if own.shows else None
+            except RecipeError as error:
+                raise RecipeError(f"{where}: its picture is none: {error}") from error
             except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
                 raise RecipeError(
                     f"{where}: not a row of {form} ({type(error).__name__}: {error})"
@@ -125,7 +131,6 @@ def convert(form: str, path: Path, out: Path) -> int:
             if name in seen:
                 raise RecipeError(f"{where}: question {name} is there twice")
             seen.add(name)
-            open_picture(picture)
             user = [{"type": "image"}, {"type": "text", "text": question}]
             written = {
                 "id": name,

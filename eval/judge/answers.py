@@ -77,7 +77,8 @@ def _from_file(path: Path, questions: list[JudgeQuestion]) -> Answers:
     for where, row in read_rows(str(path)):
         # `answer` is what `kormo eval vision` writes.
         given = row.get("answers", [row["answer"]] if "answer" in row else None)
-        if not isinstance(given, list) or "id" not in row:
+        texts = isinstance(given, list) and all(isinstance(text, str) for text in given)
+        if not texts or "id" not in row:
             raise RecipeError(f"{where}: a row has an `id` and `answers`, a list of texts")
         answers[str(row["id"])] = given
     for question in questions:

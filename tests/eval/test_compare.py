@@ -130,7 +130,10 @@ def test_a_damaged_result_is_one_line(tmp_path: Path, content: bytes, said: str)
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("value", "high"), ("value", None), ("items", None), ("metric", 5), ("units", ["other"])],
+    [
+        *(("value", "high"), ("value", None), ("items", None), ("metric", 5)),
+        *(("units", ["other"]), ("units", [{}])),
+    ],
 )
 def test_a_row_of_a_wrong_type_is_one_line(tmp_path: Path, key: str, value: object) -> None:
     run = write_run(tmp_path / "a", [1.0, 0.0])

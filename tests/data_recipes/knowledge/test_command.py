@@ -143,9 +143,13 @@ def test_npms_countries_are_facts_for_vectors_and_nothing_is_asked(tmp_path: Pat
     ]  # fmt: skip
     assert graph.names["country:AA"] == {"ko": ("가",), "en": ("Aaa",)}
     assert graph.name("country:BB", "ko") == "Bbb" and graph.name("area:Asia", "ko") == "Asia"
+    given["output_dir"] = tmp_path / "b"
+    for other in ([{"cca2": "AA"}], [_country("AAA", "가", ["ZZZ"])], {"AA": 1}):
+        with pytest.raises(RecipeError, match="npm pack world-countries"):
+            make(KnowledgeConfig(**given, countries=_npm(file, other)))
     file.write_bytes(b"")
     with pytest.raises(RecipeError, match="npm pack world-countries"):
-        make(KnowledgeConfig(output_dir=tmp_path / "b", graph=["countries"], countries=file))
+        make(KnowledgeConfig(**given, countries=file))
 
 
 _HEADER = "img_name,question,h,r,t,answer,fold\n"

@@ -51,6 +51,21 @@ def test_k_mmstar(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_questions_about_one_picture_are_about_one_thing(tmp_path: Path) -> None:
+    """Else each would count on its own, and the same picture be swapped in for another."""
+    rows = [
+        {"question_id": n, "question": "?", "image": _png(colour), "caption": "", "category": "conv",
+         "gpt_answer": "!"}
+        for n, colour in enumerate(("red", "blue", "red"))
+    ]  # fmt: skip
+    convert("k_llava_w", _parquet(tmp_path / "t.parquet", rows), tmp_path / "out")
+    first, second, third = read_picture_rows(tmp_path / "out" / "test.jsonl")
+    assert first.pictures == third.pictures != second.pictures
+    broken = _parquet(tmp_path / "b.parquet", [rows[0] | {"image": b"no picture"}])
+    with pytest.raises(RecipeError, match=r"b.parquet, row 0: its picture is none"):
+        convert("k_llava_w", broken, tmp_path / "broken")
+
+
 def test_k_llava_w(tmp_path: Path) -> None:
     rows = [
         {"question_id": n, "question": "이곳은?", "image": _png(colour), "caption": f"사진 {n}",
