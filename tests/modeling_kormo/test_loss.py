@@ -15,6 +15,7 @@ Z_LOSS = 1e-3
 @pytest.fixture(autouse=True)
 def _several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss_kormo, "MAX_CHUNK_ELEMENTS", 50 * 7)
+    monkeypatch.setattr(loss_kormo, "_CACHED_ELEMENTS", 50 * 3)
     monkeypatch.setattr(loss_kormo, "MAX_COMPILED_TOKENS", 12)
 
 

@@ -54,8 +54,8 @@ def test_k_mmstar(tmp_path: Path) -> None:
 def test_questions_about_one_picture_are_about_one_thing(tmp_path: Path) -> None:
     """Else each would count on its own, and the same picture be swapped in for another."""
     rows = [
-        {"question_id": n, "question": "?", "image": _png(colour), "caption": "", "category": "conv",
-         "gpt_answer": "!"}
+        {"question_id": n, "question": "?", "image": _png(colour), "caption": "",
+         "category": "conv", "gpt_answer": "!"}
         for n, colour in enumerate(("red", "blue", "red"))
     ]  # fmt: skip
     convert("k_llava_w", _parquet(tmp_path / "t.parquet", rows), tmp_path / "out")
