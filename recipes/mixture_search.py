@@ -181,8 +181,6 @@ def main() -> None:
     found = search(config, prior, caps, swarm, values)
     experiment = confirmation(config, prior, found["found"])
     mixture = experiment.arms["found"][config.stages[-1]]["data.mixture"]
-    said = f"out-of-fold rank correlation {found['correlation']['all']:.2f}"
-    _write_mixture(config, recipe.data.shards, mixture, said)
     pairs = seed_runs(experiment, size, {"prior": {}, "found": {}})
     check_ruler(experiment, pairs)
     train_runs(pairs, launcher)
@@ -193,6 +191,8 @@ def main() -> None:
     found |= {"swarm": swarm, "values": values, "verdict": _verdict(config, results)}
     record = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}
     write_json_atomically(config.output_dir / RESULTS, record | {"confirmation": results})
+    # Not before the comparison: the file says how it ended.
+    _write_mixture(config, recipe.data.shards, mixture, _say(found["verdict"]))
     print(f"\n{_report(config, found, results, f'Mixture search {path.stem}, {size}')}")
     print(f"{config.output_dir / MIXTURE}: {_say(found['verdict'])}")
 

@@ -77,6 +77,14 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
         raise RecipeError(
             f"{directory / FINGERPRINT}: missing, so it cannot be told whether the run is the same"
         )
+    remedy = f"undo the change, or choose another {_OPTION}:"
+    told = "stream" in (recorded.get("model") or {})
+    if not told and current.get("model", {}).get("stream") == "bfloat16":
+        remedy = (
+            "the run does not say in which dtype it adds its layers up: if it ran under FSDP2, add "
+            f'"stream": "bfloat16" to `model` in {FINGERPRINT} there; else finish it with the '
+            "version that began it:"
+        )
     was = {section: recorded.get(section) for section in current}
     for section, values in _BEFORE.items():
         if was.get(section):
@@ -86,7 +94,7 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
         directory,
         was,
         current,
-        f"undo the change, or choose another {_OPTION}:",
+        remedy,
         "the run there was started with other settings or other data",
     )
 

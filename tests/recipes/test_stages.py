@@ -354,7 +354,8 @@ def test_what_a_run_did_before_there_was_a_key_for_it(uninterrupted: Path, tmp_p
     with pytest.raises(RecipeError, match=r"model\.embedding_std: was 0\.02, is 0\.5"):
         check_fingerprint(tmp_path, now | {"model": now["model"] | {"embedding_std": 0.5}})
     check_fingerprint(tmp_path, before)  # a stage that starts from weights has no such key
-    with pytest.raises(RecipeError, match=r"model\.stream: was 'float32', is 'bfloat16'"):
+    told = r"(?s)add \"stream\": \"bfloat16\" to.*model\.stream: was 'float32', is 'bfloat16'"
+    with pytest.raises(RecipeError, match=told):
         check_fingerprint(tmp_path, {"model": {"stream": "bfloat16"}})
 
 
