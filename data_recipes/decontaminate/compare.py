@@ -21,7 +21,6 @@ from ..text.words import (
     WORD_LIKE,
     Words,
     decode,
-    grown,
     mix,
     split_words,
     word_table,
@@ -30,7 +29,7 @@ from ..text.words import (
 
 # The first lead byte of a Hangul syllable in UTF-8, and the last.
 _HANGUL_LEADS = 0xEA, 0xED
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]+")
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 # Share of Hangul among the visible characters of an evaluation text from which on it is Korean. Our
 # choice: a question about a formula has few words besides it, a name in English text has less.
@@ -52,17 +51,19 @@ class Compared:
     words: Words
     characters: Words
 
-    def passage(self, units: Words, first: int, count: int) -> str:
-        """Quote `count` of `units` from `first` on, with what is between them in one line."""
-        stretch = self.data[units.starts[first] : units.ends[first + count - 1]]
-        return " ".join(stretch.tobytes().decode().split())
+    def passage(self, start: int, end: int) -> str:
+        """Quote a stretch of the texts, given in bytes, with what is in it in one line."""
+        return " ".join(self.data[start:end].tobytes().decode().split())
 
 
 def _normalise(text: str) -> str:
     if text.isascii() and "&" not in text:
         return text.lower()
     text = unicodedata.normalize("NFKC", html.unescape(text))
-    return _INVISIBLE.sub("", text).lower().replace("\u2019", "'")
+    # Each is looked for at the speed of memory; a pattern would ask every character.
+    for character in _INVISIBLE:
+        text = text.replace(character, "")
+    return text.lower().replace("\u2019", "'")
 
 
 def is_korean(text: str) -> bool:
@@ -90,25 +91,25 @@ def _characters(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Letters and digits of texts with Hangul, as `Words` has words."""
     texts = len(offsets) - 1
-    hashes = np.empty(1024, np.uint64)
-    starts = np.empty(1024, np.int64)
-    ends = np.empty(1024, np.int64)
+    korean = np.zeros(texts, np.bool_)
+    room = 0
+    for text in range(texts):
+        for i in range(offsets[text], offsets[text + 1]):
+            if _HANGUL_LEADS[0] <= data[i] <= _HANGUL_LEADS[1]:
+                korean[text] = True
+                break
+        if korean[text]:
+            for i in range(offsets[text], offsets[text + 1]):
+                room += data[i] & 0xC0 != 0x80  # a character begins
+    hashes = np.empty(room, np.uint64)
+    starts = np.empty(room, np.int64)
+    ends = np.empty(room, np.int64)
     bounds = np.empty(texts + 1, np.int64)
     count = 0
     for text in range(texts):
         bounds[text] = count
         at, end = offsets[text], offsets[text + 1]
-        hangul = False
-        for i in range(at, end):
-            if _HANGUL_LEADS[0] <= data[i] <= _HANGUL_LEADS[1]:
-                hangul = True
-                break
-        if not hangul:
-            continue
-        if count + end - at > len(hashes):
-            room = max(2 * len(hashes), count + end - at)
-            hashes, starts, ends = grown(hashes, room), grown(starts, room), grown(ends, room)
-        while at < end:
+        while korean[text] and at < end:
             start = at
             point, at = decode(data, at, end)
             if table[point] & WORD_LIKE:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,22 +27,22 @@ _ARRAYS = ("ngrams", "starts", "owners", "item_tasks", "anchors", "ngram_bits", 
 _FILTER_BITS = 16
 
 
-class Find(NamedTuple):
-    """An n-gram of evaluation items that stands in a text.
+class Finds(NamedTuple):
+    """N-grams of evaluation items that stand in texts: a row for every text, n-gram and item.
 
     Attributes:
-        text: number of the text.
-        ngram: number of the n-gram.
-        units: the words or characters that it was found in.
-        first: the first of them.
-        count: how many they are.
+        texts: number of the text, int64 [rows].
+        ngrams: number of the n-gram, int64 [rows].
+        items: number of the item, int32 [rows].
+        starts: byte of `Compared.data` where the n-gram first stands in the text, int64 [rows].
+        ends: byte after its last, int64 [rows].
     """
 
-    text: int
-    ngram: int
-    units: Words
-    first: int
-    count: int
+    texts: np.ndarray
+    ngrams: np.ndarray
+    items: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -96,20 +95,25 @@ class Index:
         first = [task["first_item"] for task in record["tasks"].values()]
         return Index(list(record["tasks"]), first, record=record, **arrays)
 
-    def find(self, compared: Compared) -> list[Find]:
-        """Find every place in texts where an n-gram of an evaluation item stands."""
+    def find(self, compared: Compared) -> Finds:
+        """Find every n-gram of an evaluation item in texts; in order, those of words first."""
         sizes = self.record["settings"]["sizes"]
-        return [
-            find
-            for kind, units in _kinds(compared).items()
-            if len(units.hashes)
-            for find in self._find(units, *sizes[kind])
-        ]
+        parts = [self._find(units, *sizes[kind]) for kind, units in _kinds(compared).items()]
+        texts, ngrams, starts, ends = map(np.concatenate, zip(*parts))
+        once = first_rows(texts * len(self.ngrams) + ngrams)
+        first, after = self.starts[ngrams[once]], self.starts[ngrams[once] + 1]
+        rows = np.repeat(once, after - first)
+        # The items of n-grams, one n-gram after the other.
+        places = np.arange(len(rows)) + np.repeat(after - np.cumsum(after - first), after - first)
+        return Finds(texts[rows], ngrams[rows], self.owners[places], starts[rows], ends[rows])
 
-    def _find(self, units: Words, size: int, shortest: int) -> Iterator[Find]:
+    def _find(
+        self, units: Words, size: int, shortest: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Find text, n-gram and stretch in bytes of each place where one of these units stands."""
         firsts, hashes = _at_places(units, size, self.ngram_bits)
         lengths = np.full(len(firsts), size)
-        if len(self.anchors):
+        if len(self.anchors) and shortest < size:
             # Short texts are known by their beginning, and then looked up at each of their lengths.
             heads, beginnings = _at_places(units, shortest, self.anchor_bits)
             heads = heads[_look_up(beginnings, self.anchors)[0]]
@@ -120,15 +124,10 @@ class Index:
             heads, own = heads[inside], own[inside]
             firsts, lengths = np.append(firsts, heads), np.append(lengths, own)
             hashes = np.append(hashes, hash_stretches(units.hashes, heads, own))
-        found, places = _look_up(hashes, self.ngrams)
-        texts = np.searchsorted(units.bounds, firsts[found], side="right") - 1
-        for row in zip(texts, places, firsts[found], lengths[found]):
-            text, ngram, first, count = map(int, row)
-            yield Find(text, ngram, units, first, count)
-
-    def items(self, ngram: int) -> np.ndarray:
-        """Items that an n-gram stands in, int32."""
-        return self.owners[self.starts[ngram] : self.starts[ngram + 1]]
+        found, ngrams = _look_up(hashes, self.ngrams)
+        firsts, lasts = firsts[found], firsts[found] + lengths[found] - 1
+        texts = np.searchsorted(units.bounds, firsts, side="right") - 1
+        return texts, ngrams, units.starts[firsts], units.ends[lasts]
 
     def task_of(self, item: int) -> tuple[str, int]:
         """Name of an item's task, and its number in it."""
@@ -162,6 +161,11 @@ def _settings(config: DecontaminateConfig, sets: list[EvaluationSet]) -> dict[st
 
 def _kinds(compared: Compared) -> dict[str, Words]:
     return {"words": compared.words, "characters": compared.characters}
+
+
+def first_rows(keys: np.ndarray) -> np.ndarray:
+    """Find the rows at which a key is met for the first time, ascending, int64."""
+    return np.sort(np.unique(keys, return_index=True)[1])
 
 
 def _look_up(hashes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,14 +6,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ..common.files import write_json_atomically
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide
 from ..text.kernels import compile_once
-from .compare import Compared, compare
+from .compare import compare
 from .config import DecontaminateConfig, EvaluationSet
-from .index import INDEX, Find, Index, build_index
+from .index import INDEX, Finds, Index, build_index
 
 CONTAMINATED = "contaminated"
 FLAG = pa.field("contaminated_by", pa.list_(pa.string()))
@@ -75,56 +76,58 @@ class DecontaminateStep(ShardStep):
     def schema(self, schema: pa.Schema) -> pa.Schema:
         return schema.append(FLAG) if self.config.action == "flag" else schema
 
-    def _matches(self, compared: Compared) -> dict[int, dict[str, list[tuple[Find, list[int]]]]]:
-        """By text and task: one find of each n-gram with the items it is of, where enough."""
-        matches: dict[int, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
-        for find in self._index.find(compared):
-            for item in self._index.items(find.ngram):
-                task, number = self._index.task_of(item)
-                ngrams = matches[find.text][task]
-                ngrams.setdefault(find.ngram, (find, []))[1].append(number)
-        return {
-            text: enough
-            for text, tasks in matches.items()
-            if (
-                enough := {
-                    task: list(ngrams.values())
-                    for task, ngrams in tasks.items()
-                    if len(ngrams) >= self.config.min_matches
-                }
-            )
-        }
+    def _matches(self, finds: Finds) -> tuple[np.ndarray, np.ndarray, dict[str, dict[str, int]]]:
+        """Tell the documents with enough n-grams of a task.
+
+        Returns:
+            For every document and task, the first row of `finds`, int64, and how many n-grams; by
+            task, in how many of these documents each item is.
+        """
+        index = self._index
+        pairs = finds.texts * len(index.tasks) + index.item_tasks[finds.items]
+        _, firsts, own = np.unique(pairs, return_index=True, return_inverse=True)
+        different = np.unique(own * len(index.ngrams) + finds.ngrams) // len(index.ngrams)
+        ngrams = np.bincount(different, minlength=len(firsts))
+        enough = ngrams >= self.config.min_matches
+        held, items = np.divmod(
+            np.unique(own * len(index.item_tasks) + finds.items), len(index.item_tasks)
+        )
+        by_task: dict[str, dict[str, int]] = defaultdict(dict)
+        for item, documents in zip(*np.unique(items[enough[held]], return_counts=True)):
+            task, number = index.task_of(item)
+            by_task[task][str(number)] = int(documents)
+        return firsts[enough], ngrams[enough], by_task
 
     def process(self, batch: pa.RecordBatch) -> Outcome:
         texts = batch.column("text").to_pylist()
         compared = compare(texts)
-        matches = self._matches(compared)
+        finds = self._index.find(compared)
+        firsts, ngrams, items = self._matches(finds)
+        matches: dict[int, dict[str, tuple[str, int, int]]] = defaultdict(dict)
+        for row, count in zip(firsts, ngrams):
+            task, number = self._index.task_of(finds.items[row])
+            shown = compared.passage(finds.starts[row], finds.ends[row])[:_SHOWN_CHARACTERS]
+            matches[int(finds.texts[row])][task] = shown, number, int(count)
         reasons: list[str | None] = [None] * len(texts)
         details = [""] * len(texts)
         flags: list[list[str]] = [[] for _ in texts]
-        counts: dict[str, dict[str, Any]] = {}
+        counts: dict[str, dict[str, Any]] = {
+            task: {"documents": 0, "bytes": 0, "items": own, "matches": {}}
+            for task, own in items.items()
+        }
         for text, tasks in matches.items():
             flags[text] = sorted(tasks)
             reasons[text] = CONTAMINATED
             size = len(texts[text].encode())
-            for task in flags[text]:
-                finds = tasks[task]
-                find, numbers = finds[0]
-                shown = compared.passage(find.units, find.first, find.count)[:_SHOWN_CHARACTERS]
-                if not details[text]:
-                    details[text] = f'{task}, item {numbers[0]}: "{shown}"'
-                found = {str(n) for _, own in finds for n in own}
-                own = counts.setdefault(
-                    task, {"documents": 0, "bytes": 0, "items": {}, "matches": {}}
-                )
+            shown, number, _ = tasks[flags[text][0]]
+            total = sum(count for _, _, count in tasks.values())
+            details[text] = f'{flags[text][0]}, item {number}: "{shown}" ({total} n-grams'
+            details[text] += f"; {', '.join(flags[text])})" if len(tasks) > 1 else ")"
+            for task, (shown, _, _) in tasks.items():
+                own = counts[task]
                 own["documents"] += 1
                 own["bytes"] += size
                 own["matches"][shown] = own["matches"].get(shown, 0) + 1
-                for number in found:
-                    own["items"][number] = own["items"].get(number, 0) + 1
-            total = sum(map(len, tasks.values()))
-            details[text] += f" ({total} n-grams"
-            details[text] += f"; {', '.join(flags[text])})" if len(tasks) > 1 else ")"
         if self.config.action == "remove":
             return decide(batch, reasons, details, tasks=counts)
         outcome = decide(batch, [None] * len(texts), details, tasks=counts)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from data_recipes.common.files import write_json_atomically
 from data_recipes.decontaminate.compare import compare
 from data_recipes.decontaminate.config import DecontaminateConfig
-from data_recipes.decontaminate.index import INDEX, Index, build_index
+from data_recipes.decontaminate.index import INDEX, Index, build_index, first_rows
 from data_recipes.engine.documents import BATCH_BYTES
 
 from .corpora import Corpus, Document
@@ -84,22 +85,20 @@ class Search:
     def _batch(
         self, documents: list[Document], found: dict[str, dict[int, dict[str, Any]]]
     ) -> None:
-        owners = [n for n, document in enumerate(documents) for _ in document.texts]
+        texts = [len(document.texts) for document in documents]
+        owners = np.repeat(np.arange(len(documents)), texts)
         compared = compare([text for document in documents for text in document.texts])
-        seen: set[tuple[int, str, int]] = set()
-        for text, ngram, units, first, count in self.index.find(compared):
-            for item in self.index.items(ngram):
-                task, number = self.index.task_of(item)
-                if (owners[text], task, number) in seen:
-                    continue
-                seen.add((owners[text], task, number))
-                new = {"documents": 0, "named": []}
-                find = found.setdefault(task, {}).setdefault(number, new)
-                find["documents"] += 1
-                if len(find["named"]) < _NAMED:
-                    named = documents[owners[text]].name
-                    matched = compared.passage(units, first, count)
-                    find["named"].append({"document": named, "text": matched})
+        finds = self.index.find(compared)
+        keys = owners[finds.texts] * len(self.index.item_tasks) + finds.items
+        for row in first_rows(keys):
+            task, number = self.index.task_of(finds.items[row])
+            new = {"documents": 0, "named": []}
+            find = found.setdefault(task, {}).setdefault(number, new)
+            find["documents"] += 1
+            if len(find["named"]) < _NAMED:
+                named = documents[owners[finds.texts[row]]].name
+                matched = compared.passage(finds.starts[row], finds.ends[row])
+                find["named"].append({"document": named, "text": matched})
 
 
 def _batches(corpus: Corpus, bar: tqdm) -> Iterator[list[Document]]:
