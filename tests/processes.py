@@ -32,8 +32,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def _be_a_program(command: list[str], env: dict[str, str], cwd: Path, streams: list[Path]) -> None:
+def _be_a_program(
+    command: list[str], env: dict[str, str], cwd: Path, umask: int, streams: list[Path]
+) -> None:
     """Become `python COMMAND`: a script's path or `-m MODULE`, and its arguments."""
+    os.umask(umask)
     for number, path in enumerate(streams):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(descriptor, number)
@@ -76,6 +79,7 @@ class Program:
     ) -> None:
         context = forks()
         self.command = list(map(str, command))
+        os.umask(umask := os.umask(0))  # this process's own, which the server of forks lacks
         directory = tempfile.TemporaryDirectory()
         weakref.finalize(self, directory.cleanup)
         self._streams = [Path(directory.name) / name for name in ("in", "out", "err")]
@@ -90,7 +94,7 @@ class Program:
         self.ranks = []
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if meet else {}
-            arguments = (self.command, environment() | meet | own, cwd, self._streams)
+            arguments = (self.command, environment() | meet | own, cwd, umask, self._streams)
             self.ranks.append(context.Process(target=_be_a_program, args=arguments))
             self.ranks[-1].start()
         self.pid = self.ranks[0].pid
