@@ -364,6 +364,7 @@ ROWS: list[Run | Cannot] = [
         "kormo eval vision runs/tiny/vision_sft/final runs/pictures/tiny --out runs/eval/vision",
         LATER,
     ),
+    Cannot("kormo masks --config tiny/vision_sft.yaml -n 3", LATER),
     # Real text.
     Cannot("python -m data_recipes debian --out runs/debian/text --everything", "fetches packages"),
     Cannot(
@@ -371,7 +372,7 @@ ROWS: list[Run | Cannot] = [
         "fetches packages",
     ),
     Cannot("python -m data_recipes prepare --config debian.yaml --dry-run", LATER),
-    Run("python -m data_recipes read --config debian.yaml"),
+    Run("python -m data_recipes read --config debian.yaml", before=write_real),
     Run("python -m data_recipes filter --config debian.yaml executor.workers=4", REAL),
     Run("python -m data_recipes prepare --config debian.yaml", REAL),
     Cannot(
