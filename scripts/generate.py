@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    check_model(args.model)
 
     # They take seconds to load: a mistake above is told without them.
     import torch
@@ -68,7 +70,7 @@ def main() -> None:
         try:
             tokenizer = load_processor(args.model)
         except (OSError, ValueError) as error:
-            raise RecipeError(f"--image: {error}") from error
+            raise RecipeError(f"{args.model}: not a model that sees ({error})") from error
         model = AutoModelForImageTextToText.from_pretrained(args.model, dtype="auto")
     else:
         tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -148,6 +148,15 @@ def small_stage(data_dir: Path) -> Callable[..., Stage]:
     return make
 
 
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the documents' first commands have run; to be copied, not changed."""
+    from tests.documented import make_stages
+
+    root = tmp_path_factory.getbasetemp()
+    return make_stages(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
+
+
 def other_modes(directory: Path) -> list[str]:
     """List what lies below a directory with another mode than this process's umask gives."""
     os.umask(umask := os.umask(0))

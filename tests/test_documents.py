@@ -1,461 +1,22 @@
-"""Every command of the documents runs as it stands, on inputs so small that it takes a second.
+"""Every command of the documents stands in the table of tests/documented.py, and runs as it says.
 
-They run in the order of `ROWS`, in one directory, as a reader would go through them: what a command
-needs is what an earlier one made. A command that stands in the documents and not here, or here and
-nowhere in the documents, fails.
+A command that stands in the documents and not there, or there and nowhere in the documents, fails.
 """
 
-import json
-import os
+import ast
+import re
 import shlex
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tests import processes
+from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, other_modes
+from tests.documented import CHAPTERS, STAGES, Elsewhere, careful, run_all
 from tests.test_project import PAGES, commands
 
-
-@dataclass(frozen=True)
-class Run:
-    """A command that runs here.
-
-    Attributes:
-        command: as it stands in the documents.
-        less: words put behind it, which make it small.
-        lines: what it reads on its standard input.
-        before: called first, to lay out files that the reader is to bring.
-        ends: the exit status, where the page says that it is an error.
-    """
-
-    command: str
-    less: str = ""
-    lines: str = ""
-    before: Callable[[Path], None] | None = None
-    ends: int = 0
-
-
-@dataclass(frozen=True)
-class Cannot:
-    """A command that does not run here, and why; with `less` behind it, if any, it does."""
-
-    command: str
-    why: str
-    less: str = field(default="")
-
-
-def write_rows(path: Path, rows: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def write_texts(world: Path) -> None:
-    """Lay out synthetic text of three generators."""
-    for name, language in (("a.jsonl", "ko"), ("more.jsonl", "en")):
-        shutil.copy(world / f"runs/tiny/data/text/web_{language}.jsonl", world / name)
-    rows = (world / "a.jsonl").read_text(encoding="utf-8").splitlines()[:20]
-    pq.write_table(pa.Table.from_pylist([json.loads(row) for row in rows]), world / "b.parquet")
-
-
-def write_chats(world: Path) -> None:
-    """Lay out the reader's chats."""
-    turns = [
-        {"role": "user", "content": "하나 더하기 하나는?"},
-        {"role": "assistant", "content": "둘."},
-    ]
-    write_rows(world / "my_chats.jsonl", [{"messages": turns}] * 6)
-
-
-def write_items(world: Path) -> None:
-    """Lay out the reader's benchmark."""
-    item = {"question": "What is the capital of Korea?", "choices": ["Seoul", "Busan"]}
-    write_rows(world / "my_items.jsonl", [item])
-
-
-def name_models(world: Path) -> None:
-    """Give the models of the stages the names that stand for the reader's."""
-    tiny = world / "runs/tiny"
-    for name, final in (
-        ("MODEL", tiny / "sft/final"),
-        ("BASE", tiny / "stage2/final"),
-        ("ADAPTER", world / "runs/lora/adapter"),
-    ):
-        (world / name).symlink_to(final)
-    for stage in ("midtrain_long", "midtrain_reasoning"):
-        (tiny / stage).mkdir()
-        (tiny / stage / "final").symlink_to(tiny / "stage2/final")
-
-
-def clear_out(world: Path) -> None:
-    """Make room for another way of exporting."""
-    shutil.rmtree(world / "OUT")
-
-
-def name_evaluations(world: Path) -> None:
-    """Give one evaluation the names of two."""
-    (done,) = (path.parent for path in (world / "runs").rglob("results.json"))
-    for name in ("10b", "other"):
-        (world / "runs/eval" / name).symlink_to(done)
-
-
-def name_picture(world: Path) -> None:
-    """Lay out the reader's picture."""
-    shutil.copy(next((world / "runs/pictures/tiny/images").glob("*.png")), world / "picture.png")
-
-
-def write_real(world: Path) -> None:
-    """Lay out what stands for real text: made text, one document too short, and one twice."""
-    for folder, names in (
-        ("debian", {"debian_ko": "ko", "debian_en": "en", "manuals_ko": "ko", "manuals_en": "en"}),
-        ("da", {"debian_da": "en"}),
-    ):
-        for name, language in names.items():
-            own = world / f"runs/{folder}/text/{name}.jsonl"
-            made = world / f"runs/tiny/data/text/web_{language}.jsonl"
-            lines = made.read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines]
-            write_rows(own, [*rows, {**rows[0], "id": "again"}, {"id": "short", "text": "안녕"}])
-
-
-def name_english(world: Path) -> None:
-    """Give the English model the name that stands for the reader's."""
-    (world / "MODEL").unlink()
-    (world / "MODEL").symlink_to(world / "runs/tiny/english/stage1/final")
-
-
-MICRO_DATA = (
-    "corpus.megabytes=0.6 'corpus.extra={traces: 0.2, long: 0.5}' corpus.chats=60 "
-    "corpus.preferences=40 corpus.questions=20 tokenizer.bpe_entries=1000 tokenizer.megabytes=0.3 "
-    "shards.heldout_fraction=0.1"
-)
-SHAPE = (
-    "model.shape.hidden_size=64 model.shape.intermediate_size=128 model.shape.num_hidden_layers=2 "
-    "model.shape.num_attention_heads=2 model.shape.num_key_value_heads=1 model.shape.head_dim=32 "
-    "model.shape.vocab_size=1280"
-)
-STEPS = (
-    "data.heldout_tokens=256 batch.sequence_length=128 batch.tokens_per_step=512 "
-    "batch.micro_batch=4 schedule.total_tokens=2048 logging.log_every=1 "
-    "logging.eval_every_tokens=2048 logging.save_every_tokens=1024"
-)
-PRETRAIN = f"{SHAPE} {STEPS}"
-CHATS = (
-    "data.heldout_rows=4 batch.micro_batch=2 batch.tokens_per_step=1024 schedule.epochs=0.2 "
-    "logging.log_every=1 logging.eval_every=100 logging.save_every=100"
-)
-QUICK = "logging.quick_eval_every_tokens=2048 logging.quick_eval_items=1"
-EVAL = "--limit 1"
-NEEDLE = "--lengths 256 -n 1"
-PICTURES = "'scenes={train: 40, heldout_scenes: 2, heldout_combinations: 2, heldout_objects: 2}'"
-TEXTS = "sample_megabytes=0.02 least_megabytes=0.01"
-SCENES = "data.heldout_rows=4 batch.rows_per_step=8 schedule.epochs=0.3"
-SMALL_BPE = "tokenizer.bpe_entries=600 tokenizer.megabytes=0.1"
-REAL = f"{SMALL_BPE} quality=null"
-KOREAN = f"{MICRO_DATA} tokenizer.expand.entries=50 tokenizer.megabytes=0.2"
-STUDY_SHAPE = (
-    "model.shape.hidden_size=96 model.shape.intermediate_size=256 model.shape.num_hidden_layers=2 "
-    "model.shape.num_attention_heads=3 model.shape.num_key_value_heads=1 model.shape.head_dim=32"
-)
-
-LATER = "not made small and quick enough here yet"
-
-ROWS: list[Run | Cannot] = [
-    Cannot("make quickstart", "installs; what it runs is below"),
-    Cannot("make quickstart TORCH=cpu", "installs; what it runs is below"),
-    Cannot("make test", "is what runs this"),
-    Cannot("make ladder", "ten minutes; its stages run below"),
-    Cannot("kormo ladder --with vision", "half an hour; its stages run below"),
-    Cannot("python scripts/check_resolves.py", "asks PyPI"),
-    # Data, and the ladder on it.
-    Run("python -m data_recipes prepare --config tiny.yaml", MICRO_DATA),
-    Run("python -m data_recipes verify runs/tiny/data/shards"),
-    Run("python -m data_recipes packing runs/tiny/data/shards --sequence-length 256"),
-    Run("python -m data_recipes corpus --out text --megabytes 8", "--megabytes 0.1"),
-    Run("python -m data_recipes mixture --config stage2.yaml --plot mixture.png"),
-    Run(
-        "python -m data_recipes diversity --recipe tiny.yaml --only web_ko stories_ko dialogue_ko",
-        f"--out runs/diversity {TEXTS}",
-        ends=1,  # the grammar's monotony, as the page shows
-    ),
-    Run(
-        "python -m data_recipes diversity --text qwen=a.jsonl --text gpt-oss=b.parquet "
-        "--text more.jsonl",
-        f"--out runs/diverse {TEXTS}",
-        before=write_texts,
-        ends=1,
-    ),
-    Run("kormo train stage1", PRETRAIN),
-    Run("kormo train stage2", PRETRAIN),
-    Run("kormo train stage2 optimizer.learning_rate=1e-3 logging.output_dir=runs/slower", PRETRAIN),
-    Run("kormo train stage2 --config 10b/stage2.yaml --dry-run"),
-    Run(
-        "python recipes/stage1.py schedule.total_tokens=204_800",
-        f"{PRETRAIN} logging.output_dir=runs/a",
-    ),
-    Run(
-        "python recipes/stage2.py logging.quick_eval_every_tokens=100_000 "
-        "logging.quick_eval_items=20",
-        f"{PRETRAIN} logging.output_dir=runs/b {QUICK}",
-    ),
-    Run(
-        "python recipes/stage1.py logging.quick_eval_every_tokens=50_000 "
-        "logging.quick_eval_suite=proxy",
-        f"{PRETRAIN} logging.output_dir=runs/c {QUICK}",
-    ),
-    Run(
-        "kormo train stage2 schedule.branch_from=runs/tiny/stage2/checkpoint-100 "
-        "schedule.total_tokens=409_600 schedule.decay_tokens=204_800 "
-        "logging.output_dir=runs/tiny/decayed",
-        f"{PRETRAIN} schedule.branch_from=runs/tiny/stage2/checkpoint-2 "
-        "schedule.total_tokens=2048 schedule.decay_tokens=512",
-    ),
-    Run("kormo train midtrain_long --config 1b/midtrain_long.yaml --dry-run"),
-    Run("kormo train midtrain_long --config 1b/midtrain_long_128k.yaml --dry-run"),
-    Run("kormo export --as llama runs/tiny/stage2/final exported/llama"),
-    Run("kormo export --as kormo runs/tiny/stage2/final exported/kormo"),
-    Run("kormo train grow", f"{PRETRAIN} 'growth.steps=[{{layers_every: 2}}]'"),
-    Run("kormo train grow --config 10b/grow.yaml --dry-run"),
-    Run("kormo train grow --config motif/grow.yaml --dry-run"),
-    Run(
-        "kormo grow runs/tiny/stage2/final grown --layers-every 2 --hidden 256 --ffn 768 --heads 4",
-        "--hidden 128 --ffn 256",
-    ),
-    # What a run read.
-    Run("kormo replay runs/tiny/stage1 --step 240 --text", "--step 3"),
-    Run("kormo replay runs/tiny/stage1 --step 240 --loss", "--step 3"),
-    Run("kormo replay runs/tiny/stage1 --steps 1-1000", "--steps 1-3"),
-    Run(
-        "kormo replay runs/tiny/stage1 --find '무지개는 햇빛이 물방울에서 꺾이고 반사되어 생긴다. "
-        "식물은 빛을'"
-    ),
-    Run(
-        "kormo trace runs/tiny/stage1 '무지개는 햇빛이 물방울에서 꺾이고 반사되어 생긴다. 그리고 "
-        "One month with my new umbrella is over'"
-    ),
-    Run("kormo trace runs/tiny/data/shards 'an answer of the model'"),
-    Run("kormo verify runs/tiny/stage1"),
-    Run("kormo publish runs/tiny/stage1 OWNER/NAME --dry-run"),
-    Cannot("kormo publish runs/tiny/stage1 OWNER/NAME --private", "writes to the Hub"),
-    # Chats.
-    Run("kormo train sft", f"model.init_from=runs/tiny/stage2/final {CHATS}"),
-    Run("kormo train dpo", CHATS),
-    Run(
-        "kormo train grpo",
-        "batch.prompts_per_step=1 batch.generations_per_prompt=2 batch.micro_batch=2 "
-        "batch.max_completion_tokens=8 schedule.steps=1 schedule.warmup_steps=0",
-    ),
-    Run("python -m recipes.inspect_masks", "model.init_from=runs/tiny/stage2/final"),
-    Run(
-        "python -m recipes.inspect_masks --model runs/tiny/sft/final --data my_chats.jsonl -n 5",
-        before=write_chats,
-    ),
-    Run(
-        "kormo train sft 'model.adapter={rank: 16, alpha: 32}' logging.output_dir=runs/lora",
-        f"model.init_from=runs/tiny/stage2/final {CHATS}",
-    ),
-    Run(
-        "kormo train sft --config 1b/sft.yaml "
-        "'model.adapter={rank: 16, alpha: 32, quantize: nf4}' --dry-run"
-    ),
-    Run(
-        "python recipes/sft.py model.init_from=runs/tiny/stage1/final "
-        "'model.adapter={rank: 16, alpha: 32}' schedule.epochs=0.25 logging.output_dir=runs/lora",
-        f"{CHATS} logging.output_dir=runs/lora_of_stage1",
-    ),
-    # MODEL, ADAPTER and so on are the reader's; here they are the stages above.
-    Run("python -m recipes.chat MODEL", "--max-tokens 4", "Hello\n", before=name_models),
-    Run(
-        "python -m recipes.chat MODEL --thinking fold --temperature 0.6 --top-p 0.95 "
-        "--max-tokens 4096",
-        "--max-tokens 4",
-        "안녕?\n",
-    ),
-    Run("kormo chat runs/tiny/sft/final --trace runs/tiny/stage1", "--max-tokens 4", "Hello\n"),
-    Run("kormo export --as llama MODEL OUT"),
-    Run("kormo export --as gguf --dtype bfloat16 MODEL OUT", before=clear_out),
-    Run("kormo export --as llama --adapter ADAPTER BASE OUT", before=clear_out),
-    Run("python -m recipes.push MODEL OWNER/NAME --dry-run"),
-    Cannot("python -m recipes.push MODEL OWNER/NAME --private", "writes to the Hub"),
-    # Measuring.
-    Run("python -m eval --model runs/tiny/sft/final --suite quick", EVAL),
-    Cannot("python -m eval --model KORMo-Team/KORMo-10B-base --suite ko --suite en", "of the Hub"),
-    Cannot(
-        "python -m eval --model KORMo-Team/KORMo-10B-base --suite ko --suite en "
-        "--out runs/eval/10b",
-        "of the Hub",
-    ),
-    Cannot(
-        "python -m eval --model runs/10b/sft/final --suite ko_reasoning --think both "
-        "--beside runs/eval/10b",
-        "10b needs GPUs",
-    ),
-    Run("python -m eval compare runs/eval/10b runs/eval/other", before=name_evaluations),
-    Run("python -m eval ladder runs/tiny/midtrain_reasoning/final runs/tiny/sft/final", EVAL),
-    Run(
-        "python -m eval ladder runs/tiny/stage1/final runs/tiny/stage2/final runs/tiny/sft/final",
-        EVAL,
-    ),
-    Run(
-        "python -m eval ladder runs/tiny/stage1/final runs/tiny/stage2/final --suite proxy",
-        EVAL,
-    ),
-    Cannot("python -m eval.local_data --out eval_data --suite ko --suite en", "asks the Hub"),
-    Run(
-        "python -m eval.needle --model runs/tiny/midtrain_long/final --style recall "
-        "--distractors 2 --lengths 256 1024 --out runs/tiny/needle",
-        NEEDLE,
-    ),
-    Run(
-        "python -m eval.needle --model MODEL --chat --lengths 4096 16384 65536 --needles 3 "
-        "--out DIR",
-        NEEDLE,
-    ),
-    Cannot(
-        "python -m eval.judge --model runs/tiny/sft/final --set logickor_style "
-        "--judge-url http://localhost:8000/v1 --judge-model NAME --out runs/tiny/judge",
-        "asks a server",
-    ),
-    Cannot(
-        "python -m eval.judge --model a.jsonl --against b.jsonl --set mt_bench_style "
-        "--judge-url http://localhost:8000/v1 --judge-model NAME --out DIR",
-        "asks a server",
-    ),
-    Run(
-        "python -m eval.contamination --model runs/tiny/dpo/final --items my_items.jsonl "
-        "--columns question choices --out runs/tiny/contamination",
-        before=write_items,
-    ),
-    Cannot(
-        "python -m eval.contamination --model runs/10b/sft/final --suite ko en --data-dir DIR "
-        "--out DIR2",
-        "data of 10b",
-    ),
-    Cannot(
-        "lm_eval run --include_path eval/tasks --tasks ko_reasoning_mini --apply_chat_template "
-        "--model hf --model_args pretrained=runs/tiny/sft/final,trust_remote_code=True,"
-        "enable_thinking=False",
-        "20 seconds, of which lm-eval reads its index of tasks; its arguments are lm-eval's",
-    ),
-    # Pictures.
-    Run("kormo data pictures --config tiny.yaml", PICTURES),
-    Run("kormo data pictures --config tiny", PICTURES),
-    Run("kormo data pictures --config tiny --dry-run"),
-    Cannot("kormo data pictures --config emoji", "reads a font that is not everywhere"),
-    Cannot("kormo data pictures --config stamps", "reads packages of Debian"),
-    Run("kormo train vision_tower", SCENES),
-    Run("kormo train vision_align", f"{SCENES} batch.micro_batch=8"),
-    Cannot("kormo train vision_sft", LATER),
-    Run("kormo train vision_align --config 10b/vision_align.yaml --dry-run"),
-    Cannot("kormo export --as llava runs/tiny/vision_sft/final exported/llava", LATER),
-    Cannot(
-        "python scripts/generate.py runs/tiny/vision_sft/final --image picture.png "
-        "'무엇이 있나요?'",
-        LATER,
-    ),
-    Cannot(
-        "kormo eval vision runs/tiny/vision_sft/final runs/pictures/tiny --out runs/eval/vision",
-        LATER,
-    ),
-    Cannot("kormo masks --config tiny/vision_sft.yaml -n 3", LATER),
-    # Real text.
-    Cannot("python -m data_recipes debian --out runs/debian/text --everything", "fetches packages"),
-    Cannot(
-        "python -m data_recipes debian --everything --languages da --out runs/da/text",
-        "fetches packages",
-    ),
-    Cannot("python -m data_recipes prepare --config debian.yaml --dry-run", LATER),
-    Run("python -m data_recipes read --config debian.yaml", before=write_real),
-    Run("python -m data_recipes filter --config debian.yaml executor.workers=4", REAL),
-    Run("python -m data_recipes prepare --config debian.yaml", REAL),
-    Cannot(
-        "python -m data_recipes prepare --config debian.yaml --executor ray.yaml "
-        "executor.workers=2",
-        "Ray is none of our extras",
-        "--dry-run",
-    ),
-    Run(
-        "python -m data_recipes inspect --config debian.yaml --step filter --rejected "
-        "--reason low_words"
-    ),
-    Run("python -m data_recipes inspect --config debian.yaml --step deduplicate --removed"),
-    Run(
-        "python -m data_recipes inspect --shards runs/debian/data/shards/debian_ko/train --window 0"
-    ),
-    Cannot("python -m data_recipes report --config debian.yaml", LATER),
-    Cannot(
-        "python scripts/tune_filters.py --profile ko_eojeol runs/debian/text/debian_ko.jsonl", LATER
-    ),
-    Cannot("python -m data_recipes tokenizer-study --config debian.yaml", "minutes"),
-    Cannot("python -m data_recipes prepare --config your_language.yaml", LATER),
-    Cannot("python -m data_recipes report --config your_language.yaml", LATER),
-    Cannot(
-        "python scripts/tune_filters.py --profile da --damage runs/da/text/debian_da.jsonl", LATER
-    ),
-    Cannot(
-        "python -m data_recipes prepare --config hub.yaml --dry-run --gigabytes 1000 "
-        "executor.workers=16",
-        "of the Hub",
-    ),
-    # Another vocabulary.
-    Cannot("kormo data prepare --config english.yaml", LATER),
-    Cannot("kormo data expand-tokenizer --config korean.yaml", LATER),
-    Cannot("kormo data prepare --config korean.yaml", LATER),
-    Cannot(
-        "kormo train stage1 --config english/tiny.yaml schedule.total_tokens=409_600 "
-        f"{STUDY_SHAPE}",
-        LATER,
-    ),
-    Cannot(
-        "kormo expand-vocabulary MODEL runs/tiny/korean/data/tokenizer runs/tiny/korean/start",
-        LATER,
-    ),
-    Cannot("kormo train expand", LATER),
-    Cannot(
-        "python scripts/teach_korean.py --out runs/tiny/korean/study --megabytes 0.2 --arms "
-        "'no expansion' mean random eeve default 'no expansion, new blocks alone' "
-        f"--set batch.tokens_per_step=512 {STUDY_SHAPE}",
-        "minutes",
-    ),
-    # Language models behind an API, and experiments.
-    Cannot("python -m data_recipes synthesize --config korean_rewrite.yaml --show 3", LATER),
-    Cannot("python -m data_recipes synthesize --config korean_rewrite.yaml", "asks a server"),
-    Cannot("kormo data synthesize --config pictures_ko --show 4", LATER),
-    Cannot("kormo data synthesize --config pictures_ko", "asks a server"),
-    Cannot(
-        "python -m data_recipes difficulty --config kormo.yaml items.path=items.jsonl",
-        "asks a server",
-    ),
-    Cannot(
-        "python -m data_recipes translate --config kormo.yaml "
-        "items=runs/difficulty/nemotron/kept.jsonl",
-        "asks a server",
-    ),
-    Cannot("kormo experiment single_synthesizer --size tiny", "an hour", "--dry-run"),
-    Cannot(
-        "kormo experiment single_synthesizer --size 1b --dry-run --launcher 'accelerate launch'",
-        LATER,
-    ),
-    Cannot("kormo experiment embedding_std --size tiny --dry-run", LATER),
-    Cannot("kormo experiment embedding_std --size tiny", "an hour", "--dry-run"),
-    Cannot("kormo data knowledge --config tiny", LATER),
-    Cannot("kormo train kge --config tiny/kge.yaml", LATER),
-    Cannot("kormo train knowledge_vqa --config tiny/knowledge_vqa.yaml", LATER),
-    Cannot(
-        "kormo eval knowledge --model runs/tiny/knowledge_vqa/final "
-        "--data runs/tiny/knowledge/data --out runs/tiny/eval/knowledge",
-        LATER,
-    ),
-    Cannot("python -m data_recipes personal --config web_ko.yaml", "of the Hub"),
-    Cannot("python scripts/benchmark_training.py --config tiny/stage1.yaml", "minutes"),
-]
+ROWS = [*STAGES, *(row for rows in CHAPTERS.values() for row in rows)]
 
 
 def documented() -> set[str]:
@@ -467,50 +28,37 @@ def documented() -> set[str]:
     return found
 
 
-def program(words: list[str]) -> list[str | Path]:
-    """Return what follows `python` when a command is run from this checkout."""
-    if words[0] == "kormo":
-        return ["-m", "recipes", *words[1:]]
-    if words[0] == "lm_eval":
-        return ["-m", "lm_eval", *words[1:]]
-    assert words[0] == "python", words
-    return words[1:] if words[1] == "-m" else [ROOT / words[1], *words[2:]]
-
-
-def attempt(row: Run | Cannot, world: Path) -> subprocess.CompletedProcess[str] | None:
-    """Run a command, or what it is tried by; `None` if by nothing."""
-    words = [*shlex.split(row.command), *shlex.split(row.less)]
-    if words[0] == "make":
-        return subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
-    if isinstance(row, Cannot):
-        return processes.run(program(words), cwd=world) if row.less else None
-    if row.before:
-        row.before(world)
-    return processes.run(program(words), cwd=world, lines=row.lines)
-
-
 def test_every_command_stands_in_the_table() -> None:
     rows = {shlex.join(shlex.split(row.command)) for row in ROWS}
     assert len(rows) == len(ROWS)
-    assert documented() - rows == set(), "say in ROWS how these are run"
+    assert documented() - rows == set(), "say in tests/documented.py how these are run"
     assert rows - documented() == set(), "these stand in no page any more"
 
 
-@pytest.fixture
-def careful() -> Iterator[None]:
-    """A umask that is not the usual one: others than the group read nothing."""
-    before = os.umask(0o027)
-    yield
-    os.umask(before)
+def module(command: str) -> str:
+    """Return the last part of the name of the module that a command runs, or of `kormo data`'s."""
+    words = shlex.split(command)
+    if words[:2] == ["kormo", "data"] or words[:3] == ["python", "-m", "data_recipes"]:
+        return words[2 if words[0] == "kormo" else 3]
+    if words[0] == "kormo":
+        names = (" ".join(words[1:end]) for end in (3, 2))
+        return next(COMMANDS[name][0] for name in names if name in COMMANDS).split(".")[-1]
+    return Path(words[1]).stem if words[1] != "-m" else words[2].split(".")[-1]
 
 
-@pytest.mark.usefixtures("careful")
-def test_commands_of_the_documents_run(tmp_path: Path) -> None:
-    failed = []
-    for row in ROWS:
-        done = attempt(row, tmp_path)
-        if done and done.returncode != (row.ends if isinstance(row, Run) else 0):
-            failed.append(f"{row.command}\n{done.stderr[-2000:]}")
-    assert not failed, "\n\n".join(failed)
-    # Colleagues can read what they may.
-    assert not other_modes(tmp_path)
+@pytest.mark.parametrize("row", [row for row in ROWS if isinstance(row, Elsewhere)])
+def test_what_runs_elsewhere_is_there(row: Elsewhere) -> None:
+    file, _, name = row.test.partition("::")
+    source = (ROOT / file).read_text(encoding="utf-8")
+    functions = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    assert name in functions and re.search(rf"\b{module(row.command)}\b", source)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_commands_run(chapter: str, stages: Path, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    with careful():
+        shutil.copytree(stages, world)
+    run_all(CHAPTERS[chapter], world)
+    with careful():  # colleagues can read what they may
+        assert not other_modes(world)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests import processes
 from tests.conftest import ROOT
-from tests.test_documents import CHATS, MICRO_DATA, PRETRAIN
+from tests.documented import CHATS, MICRO_DATA, PRETRAIN
 
 NOTEBOOKS = ROOT / "docs" / "notebooks"
 SMALL = {
@@ -56,7 +57,9 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_train_and_chat(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_and_chat(stages: Path, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Its first command finds what it would make.
+    shutil.copytree(stages / "runs/tiny/data", directory / "runs/tiny/data")
     names = run("train_and_chat", directory)
     assert len(names["measured"]) == 4 and "bytes per token" in capsys.readouterr().out
     assert isinstance(names["ask"]("둘?", tokens=4), str)

@@ -17,6 +17,7 @@ from transformers import (
     ProcessorMixin,
 )
 
+from data_recipes.common.files import staged_folder
 from data_recipes.common.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
@@ -94,7 +95,8 @@ def export_chat(
     state = None if adapter else trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
         if adapter:
-            model.save_pretrained(output_dir / "adapter")
+            with staged_folder(output_dir / "adapter") as staging:
+                model.save_pretrained(staging)
             kind = type(model.get_base_model())
             model = _merged(config, kind, model.generation_config, output_dir / "adapter")
             state = model.state_dict()

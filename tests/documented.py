@@ -1,0 +1,574 @@
+"""What stands in the documents as a command, and how each is run on inputs that take it a second.
+
+The commands of a chapter run in their order, in one directory, as a reader would go through them:
+what a command needs is what an earlier one made, or what `STAGES` made for all chapters.
+"""
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests import processes
+from tests.processes import ROOT
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command that runs here.
+
+    Attributes:
+        command: as it stands in the documents.
+        less: words put behind it, which make it small.
+        lines: what it reads on its standard input.
+        before: called first, to lay out files that the reader is to bring.
+        ends: the exit status, where the page says that it is an error.
+    """
+
+    command: str
+    less: str = ""
+    lines: str = ""
+    before: Callable[[Path], None] | None = None
+    ends: int = 0
+
+
+@dataclass(frozen=True)
+class Cannot:
+    """A command that does not run here, and why; with `less` behind it, if any, it does."""
+
+    command: str
+    why: str
+    less: str = ""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A command that another test runs already, in the same way; `test` is its name to pytest."""
+
+    command: str
+    test: str
+
+
+Row = Run | Cannot | Elsewhere
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def write_texts(world: Path) -> None:
+    """Lay out synthetic text of three generators."""
+    for name, language in (("a.jsonl", "ko"), ("more.jsonl", "en")):
+        shutil.copy(world / f"runs/tiny/data/text/web_{language}.jsonl", world / name)
+    rows = (world / "a.jsonl").read_text(encoding="utf-8").splitlines()[:20]
+    pq.write_table(pa.Table.from_pylist([json.loads(row) for row in rows]), world / "b.parquet")
+
+
+def write_chats(world: Path) -> None:
+    """Lay out the reader's chats."""
+    turns = [
+        {"role": "user", "content": "하나 더하기 하나는?"},
+        {"role": "assistant", "content": "둘."},
+    ]
+    write_rows(world / "my_chats.jsonl", [{"messages": turns}] * 6)
+
+
+def write_items(world: Path) -> None:
+    """Lay out the reader's benchmark."""
+    item = {"question": "What is the capital of Korea?", "choices": ["Seoul", "Busan"]}
+    write_rows(world / "my_items.jsonl", [item])
+
+
+def name_models(world: Path) -> None:
+    """Give the models of the stages the names that stand for the reader's."""
+    tiny = world / "runs/tiny"
+    for name, final in (
+        ("MODEL", tiny / "sft/final"),
+        ("BASE", tiny / "stage2/final"),
+        ("ADAPTER", world / "runs/lora/adapter"),
+    ):
+        (world / name).symlink_to(final)
+    for stage, of in (
+        ("midtrain_long", "stage2"),
+        ("midtrain_reasoning", "stage2"),
+        ("dpo", "sft"),
+    ):
+        if not (tiny / stage).exists():
+            (tiny / stage).mkdir()
+            (tiny / stage / "final").symlink_to(tiny / of / "final")
+
+
+def clear_out(world: Path) -> None:
+    """Make room for another way of exporting."""
+    shutil.rmtree(world / "OUT")
+
+
+def name_evaluations(world: Path) -> None:
+    """Give one evaluation the names of two."""
+    (done,) = (path.parent for path in (world / "runs").rglob("results.json"))
+    for name in ("10b", "other"):
+        (world / "runs/eval" / name).symlink_to(done)
+
+
+def name_picture(world: Path) -> None:
+    """Lay out the reader's picture."""
+    shutil.copy(next((world / "runs/pictures/tiny/images").glob("*.png")), world / "picture.png")
+
+
+def write_real(world: Path) -> None:
+    """Lay out what stands for real text: made text, one document too short, and one twice."""
+    for folder, names in (
+        ("debian", {"debian_ko": "ko", "debian_en": "en", "manuals_ko": "ko", "manuals_en": "en"}),
+        ("da", {"debian_da": "en"}),
+    ):
+        for name, language in names.items():
+            own = world / f"runs/{folder}/text/{name}.jsonl"
+            made = world / f"runs/tiny/data/text/web_{language}.jsonl"
+            lines = made.read_text(encoding="utf-8").splitlines()
+            rows = [json.loads(line) for line in lines]
+            write_rows(own, [*rows, {**rows[0], "id": "again"}, {"id": "short", "text": "안녕"}])
+
+
+def write_seeds(world: Path) -> None:
+    """Lay out a seed to be rewritten."""
+    write_rows(world / "seeds.jsonl", [{"text": "무지개는 햇빛이 물방울에서 꺾여 생긴다. " * 9}])
+
+
+def name_english(world: Path) -> None:
+    """Give the English model the name that stands for the reader's."""
+    (world / "MODEL").symlink_to(world / "runs/tiny/english/stage1/final")
+
+
+MICRO_DATA = (
+    "corpus.megabytes=0.6 'corpus.extra={traces: 0.2, long: 0.5}' corpus.chats=60 "
+    "corpus.preferences=40 corpus.questions=20 tokenizer.bpe_entries=1000 tokenizer.megabytes=0.3 "
+    "shards.heldout_fraction=0.1"
+)
+SHAPE = (
+    "model.shape.hidden_size=64 model.shape.intermediate_size=128 model.shape.num_hidden_layers=2 "
+    "model.shape.num_attention_heads=2 model.shape.num_key_value_heads=1 model.shape.head_dim=32 "
+    "model.shape.vocab_size=1280"
+)
+STEPS = (
+    "data.heldout_tokens=256 batch.sequence_length=128 batch.tokens_per_step=512 "
+    "batch.micro_batch=4 schedule.total_tokens=2048 logging.log_every=1 "
+    "logging.eval_every_tokens=2048 logging.save_every_tokens=1024"
+)
+PRETRAIN = f"{SHAPE} {STEPS}"
+CHATS = (
+    "data.heldout_rows=4 batch.micro_batch=2 batch.tokens_per_step=1024 schedule.epochs=0.2 "
+    "logging.log_every=1 logging.eval_every=100 logging.save_every=100"
+)
+EVAL = "--limit 1"
+LADDER = f"{EVAL} --suite proxy"  # which has no answers written
+NEEDLE = "--lengths 256 -n 1"
+PICTURES = "'scenes={train: 40, heldout_scenes: 2, heldout_combinations: 2, heldout_objects: 2}'"
+TEXTS = "sample_megabytes=0.02 least_megabytes=0.01"
+SCENES = "data.heldout_rows=4 batch.rows_per_step=8 schedule.epochs=0.3"
+SMALL_BPE = "tokenizer.bpe_entries=600 tokenizer.megabytes=0.1"
+REAL = f"{SMALL_BPE} quality=null"
+ENGLISH = (
+    "corpus.megabytes=0.3 corpus.chats=10 corpus.preferences=10 corpus.questions=10 "
+    "'corpus.extra={}' tokenizer.bpe_entries=700 tokenizer.megabytes=0.1 "
+    "shards.heldout_fraction=0.1"
+)
+KOREAN = f"{ENGLISH} tokenizer.expand.entries=50"
+EXPAND = f"{STEPS} 'unfreezing={{new_rows_tokens: 512, matrices_tokens: 512}}'"
+STUDY_SHAPE = (
+    "model.shape.hidden_size=96 model.shape.intermediate_size=256 model.shape.num_hidden_layers=2 "
+    "model.shape.num_attention_heads=3 model.shape.num_key_value_heads=1 model.shape.head_dim=32"
+)
+
+STAGES: list[Row] = [  # what the others start from, made once
+    Run("python -m data_recipes prepare --config tiny.yaml", MICRO_DATA),
+    Run("kormo train stage1", PRETRAIN),
+    Run("kormo train stage2", PRETRAIN),
+    Run("kormo train sft", f"model.init_from=runs/tiny/stage2/final {CHATS}"),
+]
+CHAPTERS: dict[str, list[Row]] = {
+    "install": [
+        Cannot("make quickstart", "installs; what it runs is below"),
+        Cannot("make quickstart TORCH=cpu", "installs; what it runs is below"),
+        Cannot("make test", "is what runs this"),
+        Cannot("make ladder", "ten minutes; its stages run below"),
+        Cannot("kormo ladder --with vision", "half an hour; its stages run below"),
+        Cannot("python scripts/check_resolves.py", "asks PyPI"),
+    ],
+    "pretraining": [
+        Run("python -m data_recipes verify runs/tiny/data/shards"),
+        Run("python -m data_recipes packing runs/tiny/data/shards --sequence-length 256"),
+        Run("python -m data_recipes corpus --out text --megabytes 8", "--megabytes 0.1"),
+        Run("python -m data_recipes mixture --config stage2.yaml --plot mixture.png"),
+        Run(
+            "python -m data_recipes diversity --recipe tiny.yaml --only web_ko stories_ko "
+            "dialogue_ko",
+            f"--out runs/diversity {TEXTS}",
+            ends=1,  # the grammar's monotony, as the page shows
+        ),
+        Run(
+            "python -m data_recipes diversity --text qwen=a.jsonl --text gpt-oss=b.parquet "
+            "--text more.jsonl",
+            f"--out runs/diverse {TEXTS}",
+            before=write_texts,
+            ends=1,
+        ),
+        Run(
+            "kormo train stage2 optimizer.learning_rate=1e-3 logging.output_dir=runs/slower",
+            f"{PRETRAIN} --dry-run",
+        ),
+        Run("kormo train stage2 --config 10b/stage2.yaml --dry-run"),
+        Run("python recipes/stage1.py schedule.total_tokens=204_800", "--dry-run"),
+        Run(
+            "python recipes/stage2.py logging.quick_eval_every_tokens=100_000 "
+            "logging.quick_eval_items=20",
+            f"{PRETRAIN} --dry-run",
+        ),
+        Elsewhere(
+            "python recipes/stage1.py logging.quick_eval_every_tokens=50_000 "
+            "logging.quick_eval_suite=proxy",
+            "tests/recipes/engine/test_quick_eval.py::test_bits_of_right_answers_need_no_chat",
+        ),
+        Run(
+            "kormo train stage2 schedule.branch_from=runs/tiny/stage2/checkpoint-100 "
+            "schedule.total_tokens=409_600 schedule.decay_tokens=204_800 "
+            "logging.output_dir=runs/tiny/decayed",
+            f"{PRETRAIN} schedule.branch_from=runs/tiny/stage2/checkpoint-2 "
+            "schedule.total_tokens=2048 schedule.decay_tokens=512",
+        ),
+        Run("kormo train midtrain_long --config 1b/midtrain_long.yaml --dry-run"),
+        Run("kormo train midtrain_long --config 1b/midtrain_long_128k.yaml --dry-run"),
+        Run("kormo train grow", f"{PRETRAIN} 'growth.steps=[{{layers_every: 2}}]'"),
+        Run("kormo train grow --config 10b/grow.yaml --dry-run"),
+        Run("kormo train grow --config motif/grow.yaml --dry-run"),
+        Run(
+            "kormo grow runs/tiny/stage2/final grown --layers-every 2 --hidden 256 --ffn 768 "
+            "--heads 4",
+            "--hidden 128 --ffn 256",
+        ),
+        Cannot("kormo forecast stage1 --size tiny", "ten minutes", "--dry-run"),
+        Cannot("kormo forecast stage1 --size tiny --target", "half an hour, after the forecast"),
+        Cannot("kormo mixture-search stage2 --size tiny", "an hour", "--dry-run"),
+        Cannot("python scripts/benchmark_training.py --config tiny/stage1.yaml", "minutes"),
+        # What a run read.
+        Run("kormo replay runs/tiny/stage1 --step 240 --text", "--step 3"),
+        Run("kormo replay runs/tiny/stage1 --step 240 --loss", "--step 3"),
+        Run("kormo replay runs/tiny/stage1 --steps 1-1000", "--steps 1-3"),
+        Run(
+            "kormo replay runs/tiny/stage1 --find '무지개는 햇빛이 물방울에서 꺾이고 반사되어 "
+            "생긴다. 식물은 빛을'"
+        ),
+        Run(
+            "kormo trace runs/tiny/stage1 '무지개는 햇빛이 물방울에서 꺾이고 반사되어 생긴다. "
+            "그리고 One month with my new umbrella is over'"
+        ),
+        Run("kormo trace runs/tiny/data/shards 'an answer of the model'"),
+        Run("kormo verify runs/tiny/stage1"),
+        Run("kormo publish runs/tiny/stage1 OWNER/NAME --dry-run"),
+        Cannot("kormo publish runs/tiny/stage1 OWNER/NAME --private", "writes to the Hub"),
+    ],
+    "chats": [
+        Run("kormo train dpo", CHATS),
+        Run(
+            "kormo train grpo",
+            "batch.prompts_per_step=1 batch.generations_per_prompt=2 batch.micro_batch=2 "
+            "batch.max_completion_tokens=8 schedule.steps=1 schedule.warmup_steps=0",
+        ),
+        Run("python -m recipes.inspect_masks", "model.init_from=runs/tiny/stage2/final"),
+        Run(
+            "python -m recipes.inspect_masks --model runs/tiny/sft/final --data my_chats.jsonl "
+            "-n 5",
+            before=write_chats,
+        ),
+        Run(
+            "kormo train sft 'model.adapter={rank: 16, alpha: 32}' logging.output_dir=runs/lora",
+            f"model.init_from=runs/tiny/stage2/final {CHATS}",
+        ),
+        Run(
+            "kormo train sft --config 1b/sft.yaml "
+            "'model.adapter={rank: 16, alpha: 32, quantize: nf4}' --dry-run"
+        ),
+        Run(
+            "python recipes/sft.py model.init_from=runs/tiny/stage1/final "
+            "'model.adapter={rank: 16, alpha: 32}' schedule.epochs=0.25 "
+            "logging.output_dir=runs/lora",
+            "--dry-run",
+        ),
+        # MODEL, ADAPTER and so on are the reader's; here they are the stages above.
+        Run("python -m recipes.chat MODEL", "--max-tokens 4", "Hello\n", before=name_models),
+        Run(
+            "python -m recipes.chat MODEL --thinking fold --temperature 0.6 --top-p 0.95 "
+            "--max-tokens 4096",
+            "--max-tokens 4",
+            "안녕?\n",
+        ),
+        Run("kormo chat runs/tiny/sft/final --trace runs/tiny/stage1", "--max-tokens 4", "Hello\n"),
+        Run("kormo export --as llama runs/tiny/stage2/final exported/llama"),
+        Run("kormo export --as kormo runs/tiny/stage2/final exported/kormo"),
+        Run("kormo export --as llama MODEL OUT"),
+        Run("kormo export --as gguf --dtype bfloat16 MODEL OUT", before=clear_out),
+        Run("kormo export --as llama --adapter ADAPTER BASE OUT", before=clear_out),
+        Run("python -m recipes.push MODEL OWNER/NAME --dry-run"),
+        Cannot("python -m recipes.push MODEL OWNER/NAME --private", "writes to the Hub"),
+    ],
+    "evaluation": [
+        Run("python -m eval --model runs/tiny/sft/final --suite quick", EVAL, before=name_models),
+        Cannot(
+            "python -m eval --model KORMo-Team/KORMo-10B-base --suite ko --suite en",
+            "of the Hub",
+        ),
+        Cannot(
+            "python -m eval --model KORMo-Team/KORMo-10B-base --suite ko --suite en "
+            "--out runs/eval/10b",
+            "of the Hub",
+        ),
+        Cannot(
+            "python -m eval --model runs/10b/sft/final --suite ko_reasoning --think both "
+            "--beside runs/eval/10b",
+            "10b needs GPUs",
+        ),
+        Run("python -m eval compare runs/eval/10b runs/eval/other", before=name_evaluations),
+        Run("python -m eval ladder runs/tiny/midtrain_reasoning/final runs/tiny/sft/final", LADDER),
+        Run(
+            "python -m eval ladder runs/tiny/stage1/final runs/tiny/stage2/final "
+            "runs/tiny/sft/final",
+            LADDER,
+        ),
+        Run(
+            "python -m eval ladder runs/tiny/stage1/final runs/tiny/stage2/final --suite proxy",
+            EVAL,
+        ),
+        Cannot("python -m eval.local_data --out eval_data --suite ko --suite en", "asks the Hub"),
+        Run(
+            "python -m eval.needle --model runs/tiny/midtrain_long/final --style recall "
+            "--distractors 2 --lengths 256 1024 --out runs/tiny/needle",
+            NEEDLE,
+        ),
+        Run(
+            "python -m eval.needle --model MODEL --chat --lengths 4096 16384 65536 --needles 3 "
+            "--out DIR",
+            NEEDLE,
+        ),
+        Cannot(
+            "python -m eval.judge --model runs/tiny/sft/final --set logickor_style "
+            "--judge-url http://localhost:8000/v1 --judge-model NAME --out runs/tiny/judge",
+            "asks a server",
+        ),
+        Cannot(
+            "python -m eval.judge --model a.jsonl --against b.jsonl --set mt_bench_style "
+            "--judge-url http://localhost:8000/v1 --judge-model NAME --out DIR",
+            "asks a server",
+        ),
+        Run(
+            "python -m eval.contamination --model runs/tiny/dpo/final --items my_items.jsonl "
+            "--columns question choices --out runs/tiny/contamination",
+            before=write_items,
+        ),
+        Cannot(
+            "python -m eval.contamination --model runs/10b/sft/final --suite ko en --data-dir DIR "
+            "--out DIR2",
+            "data of 10b",
+        ),
+        Cannot(
+            "lm_eval run --include_path eval/tasks --tasks ko_reasoning_mini "
+            "--apply_chat_template --model hf "
+            "--model_args pretrained=runs/tiny/sft/final,trust_remote_code=True,"
+            "enable_thinking=False",
+            "20 seconds, of which lm-eval reads its index of tasks; its arguments are lm-eval's",
+        ),
+    ],
+    "pictures": [
+        Run("kormo data pictures --config tiny.yaml", PICTURES),
+        Run("kormo data pictures --config tiny", PICTURES),
+        Run("kormo data pictures --config tiny --dry-run"),
+        Cannot("kormo data pictures --config emoji", "reads a font that is not everywhere"),
+        Cannot("kormo data pictures --config stamps", "reads packages of Debian"),
+        Run("kormo train vision_tower", SCENES),
+        Run("kormo train vision_align", f"{SCENES} batch.micro_batch=8"),
+        Run("kormo train vision_sft", f"{SCENES} batch.micro_batch=8"),
+        Run("kormo train vision_align --config 10b/vision_align.yaml --dry-run"),
+        Run("kormo export --as llava runs/tiny/vision_sft/final exported/llava"),
+        Run(
+            "python scripts/generate.py runs/tiny/vision_sft/final --image picture.png "
+            "'무엇이 있나요?'",
+            "--tokens 4",
+            before=name_picture,
+        ),
+        Run(
+            "kormo eval vision runs/tiny/vision_sft/final runs/pictures/tiny "
+            "--out runs/eval/vision",
+            "--max-tokens 4",
+        ),
+        Run("kormo masks --config tiny/vision_sft.yaml -n 3", SCENES),
+        Run("kormo data synthesize --config pictures_ko --show 4"),
+        Cannot("kormo data synthesize --config pictures_ko", "asks a server"),
+    ],
+    "real text": [
+        Cannot(
+            "python -m data_recipes debian --out runs/debian/text --everything",
+            "fetches packages",
+        ),
+        Cannot(
+            "python -m data_recipes debian --everything --languages da --out runs/da/text",
+            "fetches packages",
+        ),
+        Run("python -m data_recipes prepare --config debian.yaml --dry-run", before=write_real),
+        Run("python -m data_recipes read --config debian.yaml"),
+        Run("python -m data_recipes filter --config debian.yaml executor.workers=4", REAL),
+        Run("python -m data_recipes prepare --config debian.yaml", REAL),
+        Cannot(
+            "python -m data_recipes prepare --config debian.yaml --executor ray.yaml "
+            "executor.workers=2",
+            "Ray is none of our extras",
+            "--dry-run",
+        ),
+        Run(
+            "python -m data_recipes inspect --config debian.yaml --step filter --rejected "
+            "--reason low_words"
+        ),
+        Run("python -m data_recipes inspect --config debian.yaml --step deduplicate --removed"),
+        Run(
+            "python -m data_recipes inspect --shards runs/debian/data/shards/debian_ko/train "
+            "--window 0"
+        ),
+        Run("python -m data_recipes report --config debian.yaml"),
+        Run("python scripts/tune_filters.py --profile ko_eojeol runs/debian/text/debian_ko.jsonl"),
+        Cannot("python -m data_recipes tokenizer-study --config debian.yaml", "minutes"),
+        Run("python -m data_recipes prepare --config your_language.yaml", SMALL_BPE),
+        Run("python -m data_recipes report --config your_language.yaml"),
+        Run("python scripts/tune_filters.py --profile da runs/da/text/debian_da.jsonl"),
+        Cannot(
+            "python -m data_recipes prepare --config hub.yaml --dry-run --gigabytes 1000 "
+            "executor.workers=16",
+            "of the Hub",
+        ),
+        Cannot("python -m data_recipes personal --config web_ko.yaml", "of the Hub"),
+    ],
+    "another vocabulary": [
+        Run("kormo data prepare --config english.yaml", ENGLISH),
+        Run("kormo data expand-tokenizer --config korean.yaml", KOREAN),
+        Run("kormo data prepare --config korean.yaml", KOREAN),
+        Run(
+            "kormo train stage1 --config english/tiny.yaml schedule.total_tokens=409_600 "
+            f"{STUDY_SHAPE}",
+            PRETRAIN,
+        ),
+        Run(
+            "kormo expand-vocabulary MODEL runs/tiny/korean/data/tokenizer runs/tiny/korean/start",
+            before=name_english,
+        ),
+        Run("kormo train expand", EXPAND),
+        Cannot(
+            "python scripts/teach_korean.py --out runs/tiny/korean/study --megabytes 0.2 --arms "
+            "'no expansion' mean random eeve default 'no expansion, new blocks alone' "
+            f"--set batch.tokens_per_step=512 {STUDY_SHAPE}",
+            "minutes",
+        ),
+    ],
+    "knowledge": [
+        Run("kormo data knowledge --config tiny"),
+        Run(
+            "kormo train kge --config tiny/kge.yaml",
+            "transe.epochs=2 convkb.epochs=1",
+        ),
+        Run("kormo train knowledge_vqa --config tiny/knowledge_vqa.yaml", "steps=4"),
+        Run(
+            "kormo eval knowledge --model runs/tiny/knowledge_vqa/final "
+            "--data runs/tiny/knowledge/data --out runs/tiny/eval/knowledge",
+        ),
+    ],
+    "experiments and models behind an API": [
+        Run(
+            "python -m data_recipes synthesize --config korean_rewrite.yaml --show 3",
+            "'seeds=[{name: mine, path: seeds.jsonl, language: ko, licence: CC0}]'",
+            before=write_seeds,
+        ),
+        Cannot("python -m data_recipes synthesize --config korean_rewrite.yaml", "asks a server"),
+        Cannot(
+            "python -m data_recipes difficulty --config kormo.yaml items.path=items.jsonl",
+            "asks a server",
+        ),
+        Cannot(
+            "python -m data_recipes translate --config kormo.yaml "
+            "items=runs/difficulty/nemotron/kept.jsonl",
+            "asks a server",
+        ),
+        Cannot("kormo experiment single_synthesizer --size tiny", "an hour", "--dry-run"),
+        Run(
+            "kormo experiment single_synthesizer --size 1b --dry-run --launcher 'accelerate launch'"
+        ),
+        Run("kormo experiment embedding_std --size tiny --dry-run"),
+        Cannot("kormo experiment embedding_std --size tiny", "an hour"),
+    ],
+}
+
+
+def program(words: list[str]) -> list[str | Path]:
+    """Return what follows `python` when a command is run from this checkout."""
+    if words[0] == "kormo":
+        return ["-m", "recipes", *words[1:]]
+    assert words[0] == "python", words
+    return words[1:] if words[1] == "-m" else [ROOT / words[1], *words[2:]]
+
+
+def attempt(row: Row, world: Path) -> subprocess.CompletedProcess[str] | None:
+    """Run a command, or what it is tried by; `None` if by nothing."""
+    words = shlex.split(row.command)
+    if words[0] == "make":
+        return subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+    if isinstance(row, Elsewhere) or (isinstance(row, Cannot) and not row.less):
+        return None
+    given = [*program(words), *shlex.split(row.less)]
+    if isinstance(row, Cannot):
+        return processes.run(given, cwd=world)
+    if row.before:
+        row.before(world)
+    return processes.run(given, cwd=world, lines=row.lines)
+
+
+def run_all(rows: list[Row], world: Path) -> None:
+    """Run commands in their order.
+
+    Raises:
+        AssertionError: some end otherwise than they should; it says what they wrote.
+    """
+    failed = []
+    with careful():
+        for row in rows:
+            done = attempt(row, world)
+            if done and done.returncode != (row.ends if isinstance(row, Run) else 0):
+                failed.append(f"{row.command}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
+    assert not failed, "\n\n".join(failed)
+
+
+@contextmanager
+def careful() -> Iterator[None]:
+    """Have a umask that is not the usual one: others than the group read nothing."""
+    before = os.umask(0o027)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def make_stages(root: Path) -> Path:
+    """Run `STAGES` in a directory below `root`, once, whichever worker comes first."""
+    world = root / "stages"
+    with (root / "stages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not world.exists():
+            begun = root / "stages.begun"
+            begun.mkdir()
+            run_all(STAGES, begun)
+            begun.rename(world)
+    return world
