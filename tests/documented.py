@@ -185,11 +185,11 @@ ALONE = "executor.workers=1"
 REAL = f"{SMALL_BPE} quality=null {ALONE}"
 ENGLISH = (
     "corpus.megabytes=0.3 corpus.chats=10 corpus.preferences=10 corpus.questions=10 "
-    "'corpus.extra={}' tokenizer.bpe_entries=700 tokenizer.megabytes=0.1 "
+    "'corpus.extra={traces: 0.1, long: 0.2}' tokenizer.bpe_entries=700 tokenizer.megabytes=0.1 "
     "shards.heldout_fraction=0.1"
 )
 KOREAN = f"{ENGLISH} tokenizer.expand.entries=50"
-EXPAND = f"{STEPS} 'unfreezing={{new_rows_tokens: 512, matrices_tokens: 512}}'"
+EXPAND = f"{PRETRAIN} 'unfreezing={{new_rows_tokens: 512, matrices_tokens: 512}}'"
 STUDY_SHAPE = (
     "model.shape.hidden_size=96 model.shape.intermediate_size=256 model.shape.num_hidden_layers=2 "
     "model.shape.num_attention_heads=3 model.shape.num_key_value_heads=1 model.shape.head_dim=32"
@@ -449,8 +449,15 @@ CHAPTERS: dict[str, list[Row]] = {
         Run("python -m data_recipes report --config debian.yaml"),
         Run("python scripts/tune_filters.py --profile ko_eojeol runs/debian/text/debian_ko.jsonl"),
         Cannot("python -m data_recipes tokenizer-study --config debian.yaml", "minutes"),
-        Run("python -m data_recipes prepare --config your_language.yaml", f"{SMALL_BPE} {ALONE}"),
-        Run("python -m data_recipes report --config your_language.yaml"),
+        Elsewhere(
+            "python -m data_recipes prepare --config your_language.yaml",
+            "tests/test_notebooks.py::test_your_language",
+        ),
+        Elsewhere(
+            "python -m data_recipes report --config your_language.yaml",
+            "tests/data_recipes/look/test_look.py::"
+            "test_the_page_shows_the_run_and_needs_nothing_else",
+        ),
         Run("python scripts/tune_filters.py --profile da runs/da/text/debian_da.jsonl"),
         Run(
             "python -m data_recipes prepare --config hub.yaml --dry-run --gigabytes 1000 "

@@ -66,7 +66,7 @@ def test_train_and_chat(stages: Path, directory: Path, capsys: pytest.CaptureFix
 
 
 def test_your_language(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("your_language", directory)
+    run("your_language", directory)  # kormo data prepare and inspect, kormo train stage1
     assert "Min søster" in capsys.readouterr().out
     stats = (directory / "runs/da/data").rglob("stats.json")
     assert any(stats), "the steps have counted"
