@@ -84,12 +84,6 @@ def write_chats(world: Path) -> None:
     write_rows(world / "my_chats.jsonl", [{"messages": turns}] * 6)
 
 
-def write_items(world: Path) -> None:
-    """Lay out the reader's benchmark."""
-    item = {"question": "What is the capital of Korea?", "choices": ["Seoul", "Busan"]}
-    write_rows(world / "my_items.jsonl", [item])
-
-
 def name_models(world: Path) -> None:
     """Give the models of the stages the names that stand for the reader's."""
     tiny = world / "runs/tiny"
@@ -99,14 +93,9 @@ def name_models(world: Path) -> None:
         ("ADAPTER", world / "runs/lora/adapter"),
     ):
         (world / name).symlink_to(final)
-    for stage, of in (
-        ("midtrain_long", "stage2"),
-        ("midtrain_reasoning", "stage2"),
-        ("dpo", "sft"),
-    ):
-        if not (tiny / stage).exists():
-            (tiny / stage).mkdir()
-            (tiny / stage / "final").symlink_to(tiny / of / "final")
+    for stage in ("midtrain_long", "midtrain_reasoning"):
+        (tiny / stage).mkdir()
+        (tiny / stage / "final").symlink_to(tiny / "stage2/final")
 
 
 def clear_out(world: Path) -> None:
@@ -253,7 +242,11 @@ CHAPTERS: dict[str, list[Row]] = {
         ),
         Run("kormo train midtrain_long --config 1b/midtrain_long.yaml --dry-run"),
         Run("kormo train midtrain_long --config 1b/midtrain_long_128k.yaml --dry-run"),
-        Run("kormo train grow", f"{PRETRAIN} 'growth.steps=[{{layers_every: 2}}]'"),
+        Elsewhere(
+            "kormo train grow",
+            "tests/recipes/test_grow.py::"
+            "test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_end",
+        ),
         Run("kormo train grow --config 10b/grow.yaml --dry-run"),
         Run("kormo train grow --config motif/grow.yaml --dry-run"),
         Run(
@@ -283,11 +276,13 @@ CHAPTERS: dict[str, list[Row]] = {
         Cannot("kormo publish runs/tiny/stage1 OWNER/NAME --private", "writes to the Hub"),
     ],
     "chats": [
-        Run("kormo train dpo", CHATS),
-        Run(
+        Elsewhere(
+            "kormo train dpo",
+            "tests/recipes/post/test_chat_stages.py::test_dpo_prefers_the_chosen_and_resumes",
+        ),
+        Elsewhere(
             "kormo train grpo",
-            "batch.prompts_per_step=1 batch.generations_per_prompt=2 batch.micro_batch=2 "
-            "batch.max_completion_tokens=8 schedule.steps=1 schedule.warmup_steps=0",
+            "tests/recipes/post/test_grpo.py::test_runs_and_an_interrupted_run_ends_the_same",
         ),
         Run("python -m recipes.inspect_masks", "model.init_from=runs/tiny/stage2/final"),
         Run(
@@ -374,10 +369,10 @@ CHAPTERS: dict[str, list[Row]] = {
             "--judge-url http://localhost:8000/v1 --judge-model NAME --out DIR",
             "asks a server",
         ),
-        Run(
+        Elsewhere(
             "python -m eval.contamination --model runs/tiny/dpo/final --items my_items.jsonl "
             "--columns question choices --out runs/tiny/contamination",
-            before=write_items,
+            "tests/eval/test_contamination.py::test_planted_items_are_found_where_they_stand",
         ),
         Cannot(
             "python -m eval.contamination --model runs/10b/sft/final --suite ko en --data-dir DIR "
@@ -446,7 +441,11 @@ CHAPTERS: dict[str, list[Row]] = {
             "python -m data_recipes inspect --shards runs/debian/data/shards/debian_ko/train "
             "--window 0"
         ),
-        Run("python -m data_recipes report --config debian.yaml"),
+        Elsewhere(
+            "python -m data_recipes report --config debian.yaml",
+            "tests/data_recipes/look/test_look.py::"
+            "test_the_page_shows_the_run_and_needs_nothing_else",
+        ),
         Run("python scripts/tune_filters.py --profile ko_eojeol runs/debian/text/debian_ko.jsonl"),
         Cannot("python -m data_recipes tokenizer-study --config debian.yaml", "minutes"),
         Elsewhere(
