@@ -68,5 +68,4 @@ def test_train_and_chat(stages: Path, directory: Path, capsys: pytest.CaptureFix
 def test_your_language(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("your_language", directory)  # kormo data prepare and inspect, kormo train stage1
     assert "Min søster" in capsys.readouterr().out
-    stats = (directory / "runs/da/data").rglob("stats.json")
-    assert any(stats), "the steps have counted"
+    assert (directory / "runs/da/stage1/final").is_dir()
