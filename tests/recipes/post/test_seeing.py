@@ -190,8 +190,10 @@ def test_the_loss_does_not_depend_on_how_a_step_is_split(
         lines.append([m for m in read_metrics(out) if "loss" in m])
     whole, split = lines
     assert len(whole) == 7
-    for key in ("loss", "grad_norm", "masked_label_percent", "tokens"):
-        assert [m[key] for m in split] == pytest.approx([m[key] for m in whole], rel=2e-4), key
+    for key in ("masked_label_percent", "tokens"):
+        assert [m[key] for m in split] == [m[key] for m in whole], key
+    for key in ("loss", "grad_norm"):  # fp32 sums in another order
+        assert [m[key] for m in split] == pytest.approx([m[key] for m in whole], rel=2e-6), key
 
 
 def test_what_is_refused(inputs: Path, aligned: Path, tmp_path: Path) -> None:
