@@ -176,7 +176,9 @@ class ModelServer:
             "base_url": self.url,
             "model": self.model,
             "concurrency": 8,
-            "timeout_seconds": 0.5,
+            # Only "hang" should take so long: sixteen first requests at once on two busy cores
+            # took over half a second.
+            "timeout_seconds": 5,
             "backoff_seconds": 0.01,
             "sampling": Sampling(max_tokens=32, temperature=0.7),
         }
