@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import yaml
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from tests.processes import ROOT, Program, environment  # noqa: F401  (for the tests, from here)
+from tests.shared import make_once
 
 if TYPE_CHECKING:
     from recipes.config import StageConfig
@@ -47,6 +49,9 @@ SMALL = [
     "logging.eval_every_tokens=6144",
     "logging.save_every_tokens=3072",
 ]
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,23 @@ def release_outputs() -> None:
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a directory of a name by a function, one time for all workers; not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    return partial(make_once, root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
+
+
+@pytest.fixture(scope="session")
+def data_dir(once: Once) -> Path:
     """Shards of about a megabyte of the embedded corpus, and their tokenizer."""
+    return once("data", make_data)
+
+
+def make_data(output: Path) -> None:
+    """Prepare them."""
     from data_recipes.prepare.config import DataConfig
     from data_recipes.prepare.prepare import prepare
 
-    output = tmp_path_factory.mktemp("data")
     recipe = {
         "output_dir": str(output),
         "corpus": {"megabytes": 2.0},
@@ -129,7 +145,6 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (output / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     prepare(DataConfig.model_validate(recipe))
-    return output
 
 
 @pytest.fixture(scope="session")
@@ -149,12 +164,11 @@ def small_stage(data_dir: Path) -> Callable[..., Stage]:
 
 
 @pytest.fixture(scope="session")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stages(once: Once) -> Path:
     """A directory in which the documents' first commands have run; to be copied, not changed."""
-    from tests.documented import make_stages
+    from tests.documented import STAGES, run_all
 
-    root = tmp_path_factory.getbasetemp()
-    return make_stages(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
+    return once("stages", lambda world: run_all(STAGES, world))
 
 
 def other_modes(directory: Path) -> list[str]:

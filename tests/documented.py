@@ -4,7 +4,6 @@ The commands of a chapter run in their order, in one directory, as a reader woul
 what a command needs is what an earlier one made, or what `STAGES` made for all chapters.
 """
 
-import fcntl
 import json
 import os
 import shlex
@@ -278,7 +277,7 @@ CHAPTERS: dict[str, list[Row]] = {
     "chats": [
         Elsewhere(
             "kormo train dpo",
-            "tests/recipes/post/test_chat_stages.py::test_dpo_prefers_the_chosen_and_resumes",
+            "tests/recipes/post/test_dpo.py::test_dpo_prefers_the_chosen_and_resumes",
         ),
         Elsewhere(
             "kormo train grpo",
@@ -569,16 +568,3 @@ def careful() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def make_stages(root: Path) -> Path:
-    """Run `STAGES` in a directory below `root`, once, whichever worker comes first."""
-    world = root / "stages"
-    with (root / "stages.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not world.exists():
-            begun = root / "stages.begun"
-            begun.mkdir()
-            run_all(STAGES, begun)
-            begun.rename(world)
-    return world

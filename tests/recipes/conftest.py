@@ -12,19 +12,22 @@ from torch._dynamo.utils import counters
 from data_recipes.tokenizer.train import train_tokenizer
 from modeling_kormo import attention_kormo, loss_kormo
 from modeling_kormo.export import save_portable
+from tests.conftest import Once
 from tests.random_model import random_model
 from tests.recipes.post.grpo_hand_made import ROWS, TEXT, write_rows
 
 
-@pytest.fixture(scope="module")
-def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def chat_model(once: Once) -> Path:
     """A random model with the tokenizer and chat template of a trained one."""
-    directory = tmp_path_factory.mktemp("chat")
-    tokenizer = train_tokenizer(TEXT, 270)
-    model = random_model(tokenizer, 320, layers=2, max_position_embeddings=512)
-    save_portable(model, directory)  # as a `final/` is
-    tokenizer.save_pretrained(directory)
-    return directory
+
+    def make(directory: Path) -> None:
+        tokenizer = train_tokenizer(TEXT, 270)
+        model = random_model(tokenizer, 320, layers=2, max_position_embeddings=512)
+        save_portable(model, directory)  # as a `final/` is
+        tokenizer.save_pretrained(directory)
+
+    return once("chat-model", make)
 
 
 @pytest.fixture

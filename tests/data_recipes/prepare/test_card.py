@@ -1,13 +1,10 @@
 """The dataset card says what the manifests and the counts of the steps say."""
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
 from huggingface_hub import DatasetCard
 
-from data_recipes.common.config_files import load_config, read_yaml
 from data_recipes.prepare.card import size_category, write_card
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
@@ -26,15 +23,7 @@ def test_sizes_are_named_as_the_hub_does() -> None:
     assert {number: size_category(number) for number in named} == named
 
 
-@pytest.fixture
-def copy(data_dir: Path, tmp_path: Path) -> DataConfig:
-    shutil.copytree(data_dir, tmp_path / "data")
-    recipe = read_yaml(tmp_path / "data" / "recipe.yaml")
-    return DataConfig.model_validate(recipe | {"output_dir": str(tmp_path / "data")})
-
-
 def test_every_prepared_corpus_has_one(data_dir: Path) -> None:
-    prepare(load_config(data_dir / "recipe.yaml", DataConfig, []))
     text = (data_dir / "README.md").read_text(encoding="utf-8")
     card = DatasetCard(text)
     assert card.data.language == ["en", "ko"] and card.data.license == ["apache-2.0"]
@@ -55,16 +44,16 @@ def test_every_prepared_corpus_has_one(data_dir: Path) -> None:
     assert "**Not searched for**" in text
 
 
-def test_the_funnel_and_personal_data_are_those_that_were_counted(copy: DataConfig) -> None:
-    manifests = prepare(copy)
-    (stats,) = (copy.output_dir / "read" / "web_ko" / "stats").glob("*.json")
+def test_the_funnel_and_personal_data_are_those_that_were_counted(data_copy: DataConfig) -> None:
+    manifests = prepare(data_copy)
+    (stats,) = (data_copy.output_dir / "read" / "web_ko" / "stats").glob("*.json")
     tally = json.loads(stats.read_text())
     tally["reasons"] = {"duplicate": {"documents": 3, "bytes": 1_250_000}}
     tally["counts"]["personal"] = {"e-mail": 2, "telephone": 7}
     tally["documents_rejected"] = 3
     tally["documents_in"] += 3
     stats.write_text(json.dumps(tally))
-    text = write_card(copy, manifests).read_text(encoding="utf-8")
+    text = write_card(data_copy, manifests).read_text(encoding="utf-8")
     assert row_of(text, "read", "duplicate")[2:] == ["3", "1.25"]
     given, kept, removed = (int(cell.replace(",", "")) for cell in row_of(text, "read")[1:4])
     assert removed == 3 and given == kept + 3

@@ -18,27 +18,25 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return processes.run(["-m", "data_recipes", *arguments])
 
 
-def test_finished_steps_are_kept_and_other_settings_refused(data_dir: Path) -> None:
-    config = load_config(data_dir / "recipe.yaml", DataConfig, [])
-    files = {p: p.stat().st_mtime_ns for p in data_dir.rglob("*.ds")}
+def test_finished_steps_are_kept_and_other_settings_refused(data_copy: DataConfig) -> None:
+    output = data_copy.output_dir
+    files = {p: p.stat().st_mtime_ns for p in output.rglob("*.ds")}
     assert len(files) == 8
-    manifests = prepare(config)
-    assert {p: p.stat().st_mtime_ns for p in data_dir.rglob("*.ds")} == files
+    manifests = prepare(data_copy)
+    assert {p: p.stat().st_mtime_ns for p in output.rglob("*.ds")} == files
     assert manifests["web_ko"]["train"].synthesizer == "web grammar"
     for change in ("tokenizer.bpe_entries=900", "shards.heldout_fraction=0.2"):
+        own = [f"output_dir={output}", change]
         with pytest.raises(RecipeError, match="other settings"):
-            prepare(load_config(data_dir / "recipe.yaml", DataConfig, [change]))
+            prepare(load_config(output / "recipe.yaml", DataConfig, own))
 
 
-def test_a_removed_source_is_made_again_the_same(data_dir: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "data"
-    shutil.copytree(data_dir, copy)
-    recipe = read_yaml(copy / "recipe.yaml") | {"output_dir": str(copy)}
-    shutil.rmtree(copy / "shards" / "web_ko")
-    kept = {p: p.stat().st_mtime_ns for p in copy.rglob("*.ds")}
+def test_a_removed_source_is_made_again_the_same(data_copy: DataConfig) -> None:
+    before = prepare(data_copy)
+    shutil.rmtree(data_copy.shards_dir / "web_ko")
+    kept = {p: p.stat().st_mtime_ns for p in data_copy.output_dir.rglob("*.ds")}
     assert len(kept) == 6
-    before = prepare(load_config(data_dir / "recipe.yaml", DataConfig, []))
-    after = prepare(DataConfig.model_validate(recipe))
+    after = prepare(data_copy)
     assert all(p.stat().st_mtime_ns == time for p, time in kept.items())
     for name, splits in after.items():
         for split, manifest in splits.items():

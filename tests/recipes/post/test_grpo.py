@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +21,6 @@ from tests.recipes.post.grpo_hand_made import stage
 from tests.recipes.workers import fix_completions
 
 TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent", "cpu_percent"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    # On so small a model threads only wait for each other, for seconds on a busy machine.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def start(monkeypatch: pytest.MonkeyPatch, overrides: list[str], *extra: str) -> None:
