@@ -111,10 +111,14 @@ def _sweep(results: dict[str, Any]) -> list[Block]:
     return [Details("The sweep", [table])]
 
 
+def _minutes(results: dict[str, Any]) -> str:
+    seconds = sum(run["seconds"] for run in results["runs"] + results["sweep"])
+    return f"{seconds / 60:,.0f}"
+
+
 def _conditions(results: dict[str, Any]) -> str:
     experiment, machine = results["experiment"], dict(results["machine"])
     commits = sorted({run["commit"] or "not in git" for run in results["runs"]})
-    seconds = sum(run["seconds"] for run in results["runs"] + results["sweep"])
     tokens = max(run["tokens"] for run in results["runs"])
     words = ", ".join(
         f"{name} {version}" for name, version in machine.items() if name != "processor"
@@ -123,7 +127,7 @@ def _conditions(results: dict[str, Any]) -> str:
     return (
         f"{' and '.join(experiment['stages'])} of {results['size']}, {tokens:,} tokens a run, "
         f"seeds {', '.join(map(str, experiment['seeds']))}; {results['date']}, commit {short}; "
-        f"{machine['processor']}, {words}; {seconds / 60:,.0f} minutes of training in all."
+        f"{machine['processor']}, {words}; {_minutes(results)} minutes of training in all."
     )
 
 
@@ -167,6 +171,24 @@ def results_page(results: dict[str, Any], picture: Picture) -> Page:
     return Page(f"Experiment {results['name']}", [*describe(results), picture])
 
 
+def _overview(results: dict[str, Any]) -> list[str]:
+    """One row of the table that the page begins with."""
+    experiment, found = results["experiment"], results["comparisons"]
+    answers = [
+        f"{c['arm']}, {c['measure']}: {c['difference']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}], "
+        f"{c['verdict']}"
+        for c in found
+    ]
+    return [
+        f"{results['name']}, {results['size']}",
+        experiment["question"],
+        f"{', '.join(experiment['arms'])}; baseline {experiment['baseline']}",
+        str(len(experiment["seeds"])),
+        "; ".join(answers),
+        _minutes(results),
+    ]
+
+
 def all_results_page() -> Page:
     """Make `docs/experiments.md` of all published results."""
     page = Page("Experiments")
@@ -189,7 +211,11 @@ def all_results_page() -> Page:
             "size, these data and this length, and no more."
         ),
     )
-    for results in records():
+    published = records()
+    columns = ["experiment", "question", "arms", "seeds>", "difference [95 %], verdict", "minutes>"]
+    if published:
+        page.add(Table(columns, [_overview(results) for results in published]))
+    for results in published:
         page.add(*describe(results))
     page.add(*negative_results())
     return page
