@@ -182,7 +182,9 @@ def measure(
         found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)
         if lists.articles is not None:
             articles = find_words(words, lists.articles)
-            broken = _sums(articles & np.append(small[1:], False), spans.bounds)
+            followed = np.append(small[1:], False)
+            followed[spans.bounds[1:] - 1] = False  # the next word is another document's
+            broken = _sums(articles & followed, spans.bounds)
             broken[broken < _FEWEST_BROKEN_ARTICLES] = 0
             found["broken_article_frac"] = _per(broken, _sums(articles, spans.bounds))
     if lists.particles is not None:

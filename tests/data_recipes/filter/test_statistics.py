@@ -36,8 +36,8 @@ LISTS = Lists(
 
 
 def statistics(text: str, hangul: bool = True) -> dict[str, float]:
-    # Between neighbours, which must not show.
-    data, offsets = buffers(["앞 문서", text, "next one"])
+    # Between neighbours, which must not show: words of the lists stand where they meet.
+    data, offsets = buffers(["앞 문서 the a", text, "the of is"])
     found = measure(data, offsets, whitespace_spans(data, offsets), LISTS, hangul)
     assert list(found) == list(STATISTICS)
     return {name: float(values[1]) for name, values in found.items()}
@@ -74,6 +74,7 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("the cat is of a kind", "function_word_frac", 3 / 6),
         ("the of cats, a cat, the is", "broken_article_frac", 2 / 3),
         ("the of cats, a cat", "broken_article_frac", 0),
+        ("the of cats, a cat, cut off behind the", "broken_article_frac", 0),
         ("나는 물을. 간다! 오는? 끝 집을", "unfinished_frac", 2 / 3),
         ("무단 전재 " + "가" * 200 + "\n무단 전재", "boilerplate_frac", 5 / 211),
         # "오래" has no suffix; marks and quotation marks behind the word do not hide one.
