@@ -30,6 +30,12 @@ HARD = LABELS[-1]
 
 _LABEL = re.compile(rf"(?<![A-Za-z])({'|'.join(LABELS)})(?![A-Za-z])", re.IGNORECASE)
 _GRADE = re.compile(r"(?<![A-Za-z])(incorrect|correct)(?![A-Za-z])", re.IGNORECASE)
+# "Not correct", "partly correct", "hard? No.": the word is there, and not what is said.
+_TURNED = re.compile(
+    r"\b(?:not?|never|neither|nor|hardly|barely|nearly|almost|mostly|largely|half|somewhat|rather"
+    r"|partly|partial(?:ly)?)\b|n['’]t\b|안 |않|아니|아닙|못|부분",
+    re.IGNORECASE,
+)
 _MARKS = " \t*_`#>\"'.:"
 # The line of a label or a grade may lead up to it, but not hold a discussion. Our choice.
 _LONGEST_LINE = 40
@@ -72,9 +78,9 @@ def read_choice(item: DifficultyItem, text: str) -> tuple[Reading, str]:
 
 
 def _last_word(text: str, pattern: re.Pattern[str]) -> str | None:
-    """The one word of a kind on the last line; `None` where there is none, or several."""
+    """The one word of a kind on the last line; `None` for none, several, one denied or halved."""
     lines = [line.strip(_MARKS) for line in text.splitlines() if line.strip(_MARKS)]
-    if not lines or len(lines[-1]) > _LONGEST_LINE:
+    if not lines or len(lines[-1]) > _LONGEST_LINE or _TURNED.search(lines[-1]):
         return None
     found = {word.lower() for word in pattern.findall(lines[-1])}
     return found.pop() if len(found) == 1 else None

@@ -318,6 +318,26 @@ def test_last_line_names_the_label() -> None:
     assert said("hard", "length") is None
     assert said("<think>\nhard") is None
     assert said("It is a hard question to say, since a student might know.") is None
+    assert said("not hard") is None and said("This isn't hard.") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "grade"),
+    [
+        ("correct", "right"),
+        ("**Incorrect.**", "wrong"),
+        ("Grade: correct", "right"),
+        ("The answer is incorrect.", "wrong"),
+        ("Not correct.", None),
+        ("The answer isn't correct", None),
+        ("partially correct", None),
+        ("correct or incorrect", None),
+        ("unsure", None),
+    ],
+)
+def test_a_grade_that_is_denied_or_halved_is_none(line: str, grade: str | None) -> None:
+    answer = Answer("answered", f"It says what the reference says.\n{line}", finish_reason="stop")
+    assert decisions.read_grade(answer) == grade
 
 
 def test_graders_compare_free_answers(tmp_path: Path) -> None:
