@@ -21,7 +21,7 @@ Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `_verdict`
 
 JUDGE = "judge"
 _HERE = Path(__file__).parent
-_THOUGHT = "</think>"
+_BEGUN, _THOUGHT = "<think>", "</think>"
 # The line that prompts ask for; judges like to make it bold, or add "/10" or 점.
 _SCORE = re.compile(
     r"^\W*(?:score|점수)\W*?\s*[:：]\W*?(\d+(?:\.\d+)?)\s*(?:/\s*10|점)?[\s*_\]).]*$", re.I | re.M
@@ -113,9 +113,15 @@ def pairwise(
     ]
 
 
+def _said(text: str) -> str:
+    """What stands behind the thoughts; nothing if they never ended."""
+    said = text.rpartition(_THOUGHT)[2]
+    return "" if _BEGUN in said else said
+
+
 def read_score(text: str) -> float | None:
     """Read the score on the last line of its form; `None` if there is none from 1 to 10."""
-    found = _SCORE.findall(text.rpartition(_THOUGHT)[2])
+    found = _SCORE.findall(_said(text))
     score = float(found[-1]) if found else None
     return score if score is not None and 1 <= score <= 10 else None
 
@@ -127,7 +133,7 @@ def read_winner(text: str, part: str) -> Winner | None:
         text: the judge's.
         part: `swapped` if ours was B.
     """
-    found = _WINNER.findall(text.rpartition(_THOUGHT)[2])
+    found = _WINNER.findall(_said(text))
     if not found:
         return None
     letter = found[-1].upper()
@@ -173,7 +179,9 @@ def _conversation(judgement: Judgement) -> list[dict[str, str]]:
 def _verdict(judgement: Judgement, answer: Answer, endpoint: Endpoint, prompt: Prompt) -> Verdict:
     """Make a verdict, with all that it depends on."""
     result: Any
-    if judgement.part.startswith("turn"):
+    if answer.finish_reason == "length":
+        result = None  # of a 10 that was cut off, a 1 is left
+    elif judgement.part.startswith("turn"):
         result = read_score(answer.text)
     else:
         result = read_winner(answer.text, judgement.part)

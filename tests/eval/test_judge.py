@@ -86,6 +86,7 @@ def test_scores_are_read_from_the_last_line_of_their_form() -> None:
         "점수： 4": 4,
         "Score: 3\nOn reflection:\nScore: 6": 6,
         "<think>Score: 2</think>\nScore: 5": 5,
+        "<think>\nScore: 2\nNo, that is": None,
         "Score: 7.5": 7.5,
         "Score: 0": None,
         "Score: 11": None,
@@ -103,6 +104,7 @@ def test_winners_are_read_by_place() -> None:
     assert read_winner("승자: **B**", "swapped") == "ours"
     assert read_winner("승자: 무승부", "swapped") == read_winner("Winner: tie", "as given") == "tie"
     assert read_winner("A is better", "as given") is None
+    assert read_winner("<think>\nWinner: A\nor", "as given") is None
     assert agreed(["ours", "ours"]) == "ours"
     assert agreed(["ours", "theirs"]) == agreed(["ours", "tie"]) == "tie"
 
@@ -150,8 +152,10 @@ def test_prompts_show_what_is_judged_and_no_more(name: str) -> None:
 def test_scores_add_up(
     serve: Serve, answers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reply(prompt: str) -> str:
+    def reply(prompt: str) -> Any:
         if "en-3 one" in prompt:
+            if "Judge only reply 2" in prompt:  # of a 10, one digit was written
+                return {"finish_reason": "length", "message": {"content": "Fine.\nScore: 1"}}
             return "I cannot decide."
         return f"Fine.\nScore: {8 if 'Judge only reply 2' in prompt else 4}"
 
@@ -166,6 +170,7 @@ def test_scores_add_up(
     )
     results = judge(monkeypatch, *arguments)
     assert (results["verdicts"], results["unreadable"], results["refused"]) == (20, 2, 0)
+    assert results["cut_off"] == 1
     assert results["turns"]["turn 1"]["mean"] == 4 and results["turns"]["turn 2"]["mean"] == 8
     assert results["overall"] == {"mean": 6, "interval": [6, 6], "verdicts": 18}
     assert results["categories"]["reasoning"]["verdicts"] == 4
