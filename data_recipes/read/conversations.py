@@ -206,8 +206,19 @@ def clean_message(message: dict[str, Any]) -> dict[str, Any]:
     if own.get("tool_calls"):
         own["tool_calls"] = without_nulls(own["tool_calls"])
     own |= {"reasoning_content": reasoning} if reasoning else {}
-    texts = ("content", "reasoning_content")
-    return own | {k: normalise(own[k])[0] for k in texts if isinstance(own.get(k), str)}
+    return own | {k: _uniform(own[k]) for k in ("content", "reasoning_content") if k in own}
+
+
+def _uniform(content: Any) -> Any:
+    """A content with its texts made uniform (`text.normalise`), those in a list of parts, too."""
+    if isinstance(content, str):
+        return normalise(content)[0]
+    return [
+        part | {"text": normalise(part["text"])[0]}
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+        else part
+        for part in content
+    ]
 
 
 def _objects(value: Any) -> bool:

@@ -195,6 +195,10 @@ def test_decomposed_korean_and_line_ends_are_made_uniform() -> None:
     wanted = to_conversation(row, "row").messages
     assert wanted[1]["reasoning_content"] == "생각" and odd != row
     assert to_conversation(odd, "row").messages == wanted
+    parts = [{"type": "image"}, {"type": "text", "text": odd["messages"][0]["content"]}]
+    odd["messages"][0]["content"] = parts
+    (_, part), own = (message["content"] for message in to_conversation(odd, "row").messages)
+    assert part["text"] == wanted[0]["content"] and own == wanted[1]["content"]
 
 
 def test_a_schema_that_spells_control_tokens_is_left_out(
