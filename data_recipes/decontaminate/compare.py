@@ -9,6 +9,7 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,9 @@ from ..text.words import (
 _HANGUL_LEADS = 0xEA, 0xED
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _HANGUL = re.compile("[\uac00-\ud7a3]")
+_ODD = re.compile("[^\x00-\x7f\uac00-\ud7a3]+")
+# So many runs of other characters at the head of a text make it no quicker to take them one by one.
+_SAMPLE, _FEW = 1000, 40
 # Share of Hangul among the visible characters of an evaluation text from which on it is Korean. Our
 # choice: a question about a formula has few words besides it, a name in English text has less.
 _KOREAN_SHARE = 0.2
@@ -38,32 +42,63 @@ _KOREAN_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Compared:
-    """Normalised texts, cut in two ways.
+    """Normalised texts, cut in two ways when they are asked for.
 
     Attributes:
         data: the normalised texts, UTF-8, uint8.
-        words: their words, marks left out.
-        characters: letters and digits of the texts that have Hangul in them, as words of their own;
-            none of the others.
+        offsets: where each starts, int64 [texts + 1].
     """
 
     data: np.ndarray
-    words: Words
-    characters: Words
+    offsets: np.ndarray
+
+    @cached_property
+    def words(self) -> Words:
+        """Their words, marks left out."""
+        return split_words(self.data, self.offsets, word_like_only=True)
+
+    @cached_property
+    def characters(self) -> Words:
+        """Letters and digits of texts with Hangul, as words of their own; none of the others."""
+        return Words(*_characters(self.data, self.offsets, word_table()))
 
     def passage(self, start: int, end: int) -> str:
         """Quote a stretch of the texts, given in bytes, with what is in it in one line."""
         return " ".join(self.data[start:end].tobytes().decode().split())
 
 
-def _normalise(text: str) -> str:
-    if text.isascii() and "&" not in text:
-        return text.lower()
-    text = unicodedata.normalize("NFKC", html.unescape(text))
+def _normalise(text: str) -> bytes:
+    """Normalise a text, as UTF-8."""
+    if "&" in text:
+        text = html.unescape(text)
+    if text.isascii():
+        return text.encode().lower()
+    text = _lower(text)
     # Each is looked for at the speed of memory; a pattern would ask every character.
     for character in _INVISIBLE:
         text = text.replace(character, "")
-    return text.lower().replace("\u2019", "'")
+    return text.replace("\u2019", "'").encode().lower()
+
+
+def _lower(text: str) -> str:
+    """Compose a text and make it lower case, but for the letters of ASCII.
+
+    Both take most of the time that Korean costs if they are done on all of it, for the sake of a
+    few signs (`…`, `①`, `㎡`). ASCII and Hangul syllables stay as they are, whatever stands before
+    them; what stands behind them may be a part of them.
+    """
+    if len(_ODD.findall(text, 0, _SAMPLE)) > _FEW:
+        return unicodedata.normalize("NFKC", text).lower()
+    parts, last = [], 0
+    for match in _ODD.finditer(text):
+        first = max(0, match.start() - 1)
+        own = unicodedata.normalize("NFKC", text[first : match.end()])
+        if "Σ" in own:  # at the end of a word its lower case is another
+            return unicodedata.normalize("NFKC", text).lower()
+        parts += text[last:first], own.lower()
+        last = match.end()
+    parts.append(text[last:])
+    return "".join(parts)
 
 
 def is_korean(text: str) -> bool:
@@ -73,11 +108,9 @@ def is_korean(text: str) -> bool:
 
 
 def compare(texts: list[str]) -> Compared:
-    """Normalise texts and cut them into words and characters."""
+    """Normalise texts, to be cut into words and characters."""
     normalised = pa.array(map(_normalise, texts), pa.large_string(), size=len(texts))
-    data, offsets = text_buffers(pa.RecordBatch.from_pydict({"text": normalised}))
-    words = split_words(data, offsets, word_like_only=True)
-    return Compared(data, words, Words(*_characters(data, offsets, word_table())))
+    return Compared(*text_buffers(pa.RecordBatch.from_pydict({"text": normalised})))
 
 
 def compared_by() -> dict[str, str | int]:

@@ -23,6 +23,7 @@ from .items import passages, read_items
 INDEX = "index"
 _RECORD = "index.json"
 _ARRAYS = ("ngrams", "starts", "owners", "item_tasks", "anchors", "ngram_bits", "anchor_bits")
+_KINDS = ("words", "characters")  # attributes of `Compared`
 # Bits of a filter per n-gram: some 6 % of unknown n-grams pass it and are looked up.
 _FILTER_BITS = 16
 
@@ -59,7 +60,7 @@ class Index:
         anchors: hashes of the first words or characters of short texts, ascending, uint64.
         ngram_bits: filter of `ngrams`.
         anchor_bits: filter of `anchors`.
-        record: settings, and what was counted per task.
+        record: settings, kinds of n-grams (`_KINDS`), and what was counted per task.
     """
 
     tasks: list[str]
@@ -98,7 +99,9 @@ class Index:
     def find(self, compared: Compared) -> Finds:
         """Find every n-gram of an evaluation item in texts; in order, those of words first."""
         sizes = self.record["settings"]["sizes"]
-        parts = [self._find(units, *sizes[kind]) for kind, units in _kinds(compared).items()]
+        # What no item is made of is not looked for; an index of before does not say.
+        held = self.record.get("kinds", _KINDS)
+        parts = [self._find(getattr(compared, kind), *sizes[kind]) for kind in held]
         texts, ngrams, starts, ends = map(np.concatenate, zip(*parts))
         once = first_rows(texts * len(self.ngrams) + ngrams)
         first, after = self.starts[ngrams[once]], self.starts[ngrams[once] + 1]
@@ -159,10 +162,6 @@ def _settings(config: DecontaminateConfig, sets: list[EvaluationSet]) -> dict[st
     return json.loads(json.dumps(settings))
 
 
-def _kinds(compared: Compared) -> dict[str, Words]:
-    return {"words": compared.words, "characters": compared.characters}
-
-
 def first_rows(keys: np.ndarray) -> np.ndarray:
     """Find the rows at which a key is met for the first time, ascending, int64."""
     return np.sort(np.unique(keys, return_index=True)[1])
@@ -185,9 +184,14 @@ def _at_places(units: Words, size: int, bits: np.ndarray) -> tuple[np.ndarray, n
 
 def _hash_passages(
     texts: list[str], items: np.ndarray, sizes: dict[str, tuple[int, int]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hash what is searched for: n-grams, their items, and anchors; some megabytes at a time."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Hash what is searched for, some megabytes at a time.
+
+    Returns:
+        n-grams, their items, anchors, and the kinds that any of these are of.
+    """
     parts, start = [], 0
+    found = dict.fromkeys(_KINDS, False)
     while start < len(texts):
         end, room = start, 0
         while end < len(texts) and room < BATCH_BYTES:
@@ -195,8 +199,9 @@ def _hash_passages(
             end += 1
         korean = np.array([is_korean(text) for text in texts[start:end]])
         own, wanted = items[start:end], {"characters": korean, "words": ~korean}
-        for kind, units in _kinds(compare(texts[start:end])).items():
-            size, shortest = sizes[kind]
+        compared = compare(texts[start:end])
+        for kind in _KINDS:
+            units, (size, shortest) = getattr(compared, kind), sizes[kind]
             ngrams, bounds = hash_ngrams(units.hashes, units.bounds, size)
             owners = np.repeat(np.arange(end - start), np.diff(bounds))
             ngrams, owners = ngrams[wanted[kind][owners]], owners[wanted[kind][owners]]
@@ -207,8 +212,10 @@ def _hash_passages(
             whole = hash_stretches(units.hashes, firsts, lengths[short])
             anchors = hash_stretches(units.hashes, firsts, np.full(len(short), shortest))
             parts.append((np.append(ngrams, whole), own[np.append(owners, short)], anchors))
+            found[kind] = found[kind] or len(parts[-1][0]) > 0
         start = end
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts))
+    ngrams, items, anchors = map(np.concatenate, zip(*parts))
+    return ngrams, items, anchors, [kind for kind in _KINDS if found[kind]]
 
 
 def make_filter(values: np.ndarray) -> np.ndarray:
@@ -276,7 +283,9 @@ def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
             owners += [item] * len(own_texts)
         record[task] = {"first_item": len(item_tasks), "items": len(items)}
         item_tasks += [number] * len(items)
-    ngrams, items, anchors = _hash_passages(texts, np.array(owners, np.int32), config.sizes())
+    ngrams, items, anchors, kinds = _hash_passages(
+        texts, np.array(owners, np.int32), config.sizes()
+    )
     limits = np.array([max(s.max_items for s in own) for own in tasks.values()])
     arrays = _arrange(ngrams, items, np.array(item_tasks, np.int32), limits, record)
     for task, counts in record.items():
@@ -296,7 +305,8 @@ def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
     with disk_full_is_an_error(temporary):
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        write_json_atomically(temporary / _RECORD, {"settings": settings, "tasks": record})
+        index = {"settings": settings, "kinds": kinds, "tasks": record}
+        write_json_atomically(temporary / _RECORD, index)
     os.replace(temporary, directory)
 
 

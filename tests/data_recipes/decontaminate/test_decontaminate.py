@@ -1,6 +1,8 @@
 """Decontamination: what is a hit and what is not, per task, to the item."""
 
+import html
 import json
+import random
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.decontaminate.compare import compare
 from data_recipes.decontaminate.config import SHIPPED, DecontaminateConfig
 from data_recipes.decontaminate.index import INDEX, Index, build_index
 from data_recipes.decontaminate.step import REPORT, DecontaminateStep, write_report
@@ -326,6 +329,57 @@ def test_every_ngram_is_found_where_it_stands(tmp_path: Path) -> None:
     finds = [contains(text, n) for text in texts for item in items for n in ngrams(item)]
     assert sum(finds) > 1024
     assert report_of(tmp_path)["tasks"]["t"]["found"] == sorted(found)
+
+
+def test_parts_of_a_text_are_made_uniform_as_the_whole_is() -> None:
+    """The quick way for text of few odd signs, on signs that join with what is beside them."""
+    signs = ["a", "B", "1", " ", "&", "&amp;", "&nbsp;", "\n", "가", "각", "힣", "ᄀ", "ᅡ", "ᆨ"]
+    signs += [
+        "é",
+        "e\u0301",
+        "\u0301",
+        "\u200b",
+        "\ufeff",
+        "\u00ad",
+        "ﬁ",
+        "Ａ",
+        "１",
+        "①",
+        "㎡",
+        "…",
+    ]
+    signs += ["’", "Σ", "ς", "ß", "İ", "Я", "漢", "ｶﾞ", "\u3000", "½", "ㅋ", "Å", "\U0001d6ba"]
+    rng = random.Random(4)
+    texts = ["".join(rng.choices(signs, k=rng.randint(1, 9))) for _ in range(2000)]
+    # Behind a head without any, so that no text is taken whole for having many.
+    texts += ["가나 ab " * 150 + text for text in texts]
+    for text in texts:
+        whole = unicodedata.normalize("NFKC", html.unescape(text))
+        for sign in "\u00ad\u200b\u200c\u200d\u2060\ufeff":
+            whole = whole.replace(sign, "")
+        whole = whole.lower().replace("\u2019", "'")
+        assert compare([text]).data.tobytes().decode() == whole
+
+
+@pytest.mark.parametrize(("task", "kind"), [("english", "words"), ("korean", "characters")])
+def test_what_no_item_is_made_of_is_not_looked_for(tmp_path: Path, task: str, kind: str) -> None:
+    sets = [own for own in write_sets(tmp_path) if own["task"] == task]
+    if task == "english":
+        sets[0]["columns"] = ["question"]
+    build_index(DecontaminateConfig(evaluation_sets=sets), tmp_path / "out")
+    index = Index.load(tmp_path / "out" / INDEX)
+    assert index.record["kinds"] == [kind]
+    whole = Index.load(tmp_path / "out" / INDEX)
+    del whole.record["kinds"]  # an index of before
+    texts, compared = [*HITS.values(), *MISSES.values()], []
+    finds = []
+    for one in (index, whole):
+        compared.append(compare(texts))
+        finds.append(one.find(compared[-1]))
+    assert {"words", "characters"} & vars(compared[0]).keys() == {kind}
+    assert {"words", "characters"} <= vars(compared[1]).keys()
+    assert len(finds[0].texts) > 10
+    assert all(np.array_equal(a, b) for a, b in zip(*finds))
 
 
 def test_other_sets_are_noticed_and_the_same_ones_kept(tmp_path: Path) -> None:
