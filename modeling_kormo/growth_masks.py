@@ -83,7 +83,7 @@ def set_masks(model: PreTrainedModel, value: float | dict[str, float]) -> None:
     """Set the masks of a model, without waiting for the device, and say in its config if it grows.
 
     Args:
-        model: with masks (see `GrowthMasks`).
+        model: with masks (see `put_on_masks`).
         value: from 0 to 1; of all, or by axis (`hidden`, `ffn`, `heads`).
     """
     values = value if isinstance(value, dict) else dict.fromkeys(AXES, value)
@@ -93,8 +93,8 @@ def set_masks(model: PreTrainedModel, value: float | dict[str, float]) -> None:
     model.config.growing = any(values[mask.axis] < 1 for mask in masks)
 
 
-class GrowthMasks:
-    """The masks over the new units of a grown model, put in place of its plain modules.
+def put_on_masks(model: PreTrainedModel, growth: Growth) -> None:
+    """Put what is new in width under masks at 0, in place of plain modules; nothing if none is.
 
     Names of parameters stay, so checkpoints are those of a plain model; but below 1 the model is
     none, so its config says `growing`, and KORMo refuses to be built from one that does.
@@ -103,51 +103,27 @@ class GrowthMasks:
         model: from `grow_model`.
         growth: that it went through.
     """
+    if growth.how != "masks" or not growth.wider:
+        return
+    hidden, ffn, heads = (growth.counts[a][1] > growth.counts[a][0] for a in AXES)
 
-    def __init__(self, model: PreTrainedModel, growth: Growth) -> None:
-        self.model = model
-        self._plain: list[tuple[nn.Module, str, nn.Module]] = []
-        hidden, ffn, heads = (growth.counts[a][1] > growth.counts[a][0] for a in AXES)
+    def mask(axis: str) -> Mask | None:
+        old, new = growth.counts[axis]
+        return Mask(growth.places(axis), new, axis) if new > old else None
 
-        def mask(axis: str) -> Mask | None:
-            old, new = growth.counts[axis]
-            return Mask(growth.places(axis), new, axis) if new > old else None
-
-        for parent in list(model.model.modules()):
-            for name, module in list(parent.named_children()):
-                masked: nn.Module | None = None
-                if name == "o_proj" and (hidden or heads):
-                    masked = MaskedLinear(module, mask("heads"), mask("hidden"))
-                elif name == "down_proj" and (hidden or ffn):
-                    masked = MaskedLinear(module, mask("ffn"), mask("hidden"))
-                elif name == "embed_tokens" and hidden:
-                    masked = MaskedEmbedding(module, mask("hidden"))
-                elif name in NORMS and hidden:
-                    family = model.config.model_type
-                    masked = MaskedRMSNorm(module, mask("hidden"), family == "kormo")
-                if masked is not None:
-                    self._plain.append((parent, name, module))
-                    masked.to(module.weight.device).train(module.training)
-                    setattr(parent, name, masked)
-        self.set(0.0)
-
-    def set(self, value: float | dict[str, float]) -> None:
-        """Set the masks; see `set_masks`."""
-        set_masks(self.model, value)
-
-    def finish(self) -> PreTrainedModel:
-        """Take the masks off, once they are at 1, and return the plain model.
-
-        Raises:
-            ValueError: they are not at 1.
-        """
-        if self.model.config.growing:
-            raise ValueError(
-                "the masks are below 1: without them the model would be another one; end the ramp "
-                "first"
-            )
-        for parent, name, plain in self._plain:
-            plain.weight = getattr(parent, name).weight
-            setattr(parent, name, plain)
-        self._plain.clear()
-        return self.model
+    for parent in list(model.model.modules()):
+        for name, module in list(parent.named_children()):
+            masked: nn.Module | None = None
+            if name == "o_proj" and (hidden or heads):
+                masked = MaskedLinear(module, mask("heads"), mask("hidden"))
+            elif name == "down_proj" and (hidden or ffn):
+                masked = MaskedLinear(module, mask("ffn"), mask("hidden"))
+            elif name == "embed_tokens" and hidden:
+                masked = MaskedEmbedding(module, mask("hidden"))
+            elif name in NORMS and hidden:
+                family = model.config.model_type
+                masked = MaskedRMSNorm(module, mask("hidden"), family == "kormo")
+            if masked is not None:
+                masked.to(module.weight.device).train(module.training)
+                setattr(parent, name, masked)
+    set_masks(model, 0.0)

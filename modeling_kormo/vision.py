@@ -23,7 +23,6 @@ from transformers import (
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionProcessor,
     LlavaProcessor,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
     SiglipVisionConfig,
@@ -282,29 +281,9 @@ def tokens_of_picture(processor: Processor, height: int, width: int, pictures: i
     return processor._get_number_of_features(height, width, edge, edge)
 
 
-def image_tokens(model: VisionModel, inputs: dict[str, torch.Tensor]) -> int:
-    """Count the features that the model makes of the pictures in a batch."""
-    wanted = ("pixel_values", "image_sizes", "batch_num_images")
-    given = {name: inputs[name] for name in wanted if name in inputs}
-    features = model.get_image_features(**given).pooler_output
-    return sum(len(feature) for feature in features)
-
-
-def save_vision_model(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    directory: Path,
-    state_dict: dict[str, torch.Tensor] | None = None,
-) -> None:
-    """Write a directory that loads where `modeling_kormo` is imported.
-
-    Args:
-        model: from `build_vision_model`.
-        processor: of the model.
-        directory: written to.
-        state_dict: weights to write instead of the model's own, e.g. gathered ones.
-    """
-    model.save_pretrained(directory, state_dict=state_dict)
+def save_vision_model(model: VisionModel, processor: ProcessorMixin, directory: Path) -> None:
+    """Write a directory that loads where `modeling_kormo` is imported."""
+    model.save_pretrained(directory)
     processor.save_pretrained(directory)
 
 

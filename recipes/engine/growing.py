@@ -28,7 +28,7 @@ from modeling_kormo.growth import (
     pad_optimizer_state,
     plan_growth,
 )
-from modeling_kormo.growth_masks import GrowthMasks, set_masks
+from modeling_kormo.growth_masks import put_on_masks, set_masks
 
 from ..config import StageConfig
 from .checkpoints import list_checkpoints, newest_whole
@@ -67,12 +67,6 @@ def load_grown(directory: Path, growth: Growth, **settings: Any) -> PreTrainedMo
     model = AutoModelForCausalLM.from_pretrained(directory, config=shape, **settings)
     put_on_masks(model, growth)
     return model
-
-
-def put_on_masks(model: PreTrainedModel, growth: Growth) -> None:
-    """Put what is new in width under masks at 0; nothing if it needs none."""
-    if growth.how == "masks" and growth.wider:
-        GrowthMasks(model, growth)
 
 
 def check_grown_so(init_from: str, growth: Growth) -> None:

@@ -18,7 +18,7 @@ from modeling_kormo.growth import (
     pad_optimizer_state,
     plan_growth,
 )
-from modeling_kormo.growth_masks import GrowthMasks
+from modeling_kormo.growth_masks import Mask, put_on_masks, set_masks
 
 Build = Callable[..., KORMoForCausalLM]
 # Of the fixture's 64 hidden, 96 MLP, 4 query and 2 key/value heads.
@@ -108,13 +108,13 @@ def test_deeper_is_equal_on_packed_documents_and_in_the_summed_loss(build: Build
 @pytest.mark.parametrize("sizes", GROWTHS.values(), ids=GROWTHS)
 def test_wider_computes_the_same(model: PreTrainedModel, sizes: dict, how: str) -> None:
     wide, growth = grown(model, how=how, **sizes)
-    masks = GrowthMasks(wide, growth) if how == "masks" else None
+    put_on_masks(wide, growth)
     assert {k: getattr(wide.config, k) for k in sizes} == sizes
     expected = model(IDS).logits
     assert (wide(IDS).logits - expected).abs().max() < 1e-4
-    if masks:
+    if how == "masks":
         # What is under the masks is not nothing.
-        masks.set(1.0)
+        set_masks(wide, 1.0)
         assert (wide(IDS).logits - expected).abs().max() > 1e-2
 
 
@@ -146,24 +146,14 @@ def test_wider_differs_by_rounding_alone(
     model.double()
     growth = plan_growth(model.config, layers_every=1, how=how, **sizes)
     grown = grow_model(model, growth)
-    masks = GrowthMasks(grown, growth) if how == "masks" else None
+    put_on_masks(grown, growth)
     assert (grown(IDS).logits - model(IDS).logits).abs().max() < 1e-12
-    if masks is None:
-        return
-    # At 1 the masks may go.
-    masks.set(1.0)
-    under_masks = grown(IDS).logits
-    plain = masks.finish()
-    assert type(plain.model.norm) is type(model.model.norm)
-    assert not any(isinstance(m, growth_masks_types()) for m in plain.modules())
-    assert (plain(IDS).logits - under_masks).abs().max() < 1e-12
-    assert plain.state_dict().keys() == grown.state_dict().keys()
-
-
-def growth_masks_types() -> tuple[type, ...]:
-    from modeling_kormo import growth_masks as m
-
-    return (m.Mask, m.MaskedLinear, m.MaskedEmbedding, m.MaskedRMSNorm)
+    assert any(isinstance(m, Mask) for m in grown.modules()) == (how == "masks")
+    # At 1 its weights are those of a plain model.
+    set_masks(grown, 1.0)
+    plain = grow_model(model, growth)
+    plain.load_state_dict(grown.state_dict())
+    assert (plain(IDS).logits - grown(IDS).logits).abs().max() < 1e-12
 
 
 @torch.no_grad()
@@ -175,7 +165,7 @@ def test_heads_appended_after_the_last_group_would_read_other_keys(
     assert head_placement(64, 8, 72, 8)[7:10] == [7, 9, 10]  # Motif's
     monkeypatch.setattr(growth_module, "head_placement", lambda *counts: list(range(counts[0])))
     wide, growth = grown(model, num_attention_heads=8)
-    GrowthMasks(wide, growth)
+    put_on_masks(wide, growth)
     expected = model(IDS).logits
     assert (wide(IDS).logits - expected).abs().max() > 0.1 * expected.std()
 
@@ -188,13 +178,12 @@ def test_new_entries_have_the_deviation_of_a_fresh_model(build: Build) -> None:
         assert matrix[:, 64:].std().item() == pytest.approx(0.1, rel=0.05)
 
 
-def _train(model: PreTrainedModel, steps: int, masks: GrowthMasks | None = None) -> None:
+def _train(model: PreTrainedModel, steps: int) -> None:
     wanted = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(wanted, lr=1e-3, weight_decay=0.1)
     model.train()
     for step in range(steps):
-        if masks:
-            masks.set((step + 1) / steps)
+        set_masks(model, (step + 1) / steps)
         model(IDS, labels=IDS).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -204,9 +193,9 @@ def _train(model: PreTrainedModel, steps: int, masks: GrowthMasks | None = None)
 def test_every_new_entry_moves_within_three_steps(model: PreTrainedModel, how: str) -> None:
     growth = plan_growth(model.config, layers_every=2, how=how, **GROWTHS["all"])
     grown = grow_model(model, growth)
-    masks = GrowthMasks(grown, growth) if how == "masks" else None
+    put_on_masks(grown, growth)
     before = {name: p.detach().clone() for name, p in grown.named_parameters()}
-    _train(grown, 3, masks)
+    _train(grown, 3)
     read = IDS[:, :-1].unique()  # other rows of the embedding have no gradient
     for name, parameter in grown.named_parameters():
         moved = parameter != before[name]
@@ -281,10 +270,8 @@ def test_moments_and_record_know_new_heads_in_old_groups_and_in_new_ones(build: 
 
 def test_nothing_half_grown_is_built_or_exported(build: Build, tmp_path) -> None:
     wide, growth = grown(build(), hidden_size=80, intermediate_size=128)
-    masks = GrowthMasks(wide, growth)
-    masks.set({"hidden": 1.0, "ffn": 0.5, "heads": 0.0})
-    with pytest.raises(ValueError, match="masks are below 1"):
-        masks.finish()
+    put_on_masks(wide, growth)
+    set_masks(wide, {"hidden": 1.0, "ffn": 0.5, "heads": 0.0})
     with pytest.raises(ValueError, match="middle of a growth"):
         to_llama(wide)
     wide.save_pretrained(tmp_path)  # as a checkpoint of the run
@@ -292,7 +279,7 @@ def test_nothing_half_grown_is_built_or_exported(build: Build, tmp_path) -> None
         KORMoForCausalLM.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="middle of a growth"):
         plan_growth(wide.config, layers_every=2)
-    masks.set({"hidden": 1.0, "ffn": 1.0, "heads": 0.0})  # heads do not grow
+    set_masks(wide, {"hidden": 1.0, "ffn": 1.0, "heads": 0.0})  # heads do not grow
     save_portable(wide, tmp_path)
     plain = KORMoForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
     assert torch.allclose(plain(IDS).logits, wide(IDS).logits, atol=1e-5)

@@ -25,7 +25,6 @@ from modeling_kormo.vision import (
     VisionModel,
     build_processor,
     build_vision_model,
-    image_tokens,
     language_model,
     load_processor,
     load_vision_tokenizer,
@@ -83,6 +82,13 @@ def test_text_gets_the_language_models_logits(
     if rows == 311:
         for matrix in (model.get_input_embeddings().weight, model.lm_head.weight):
             torch.testing.assert_close(matrix[311:], matrix[:311].mean(0).expand(9, -1))
+
+
+def image_tokens(model: VisionModel, inputs: dict[str, torch.Tensor]) -> int:
+    """Features that the model makes of the pictures in a batch."""
+    wanted = ("pixel_values", "image_sizes", "batch_num_images")
+    given = {name: inputs[name] for name in wanted if name in inputs}
+    return sum(map(len, model.get_image_features(**given).pooler_output))
 
 
 @torch.no_grad()
