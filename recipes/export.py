@@ -52,16 +52,13 @@ def export_command(argv: list[str] | None = None) -> None:
     with new_model(out, "OUT") as staging:
         try:
             dtype = getattr(torch, args.dtype)
-            with as_model(args.model) as model:
+            # Put together where the result goes: there is room for it there.
+            with as_model(args.model, staging) as model:
                 export(model, staging, args.layout, dtype, args.adapter)
         except ValueError as error:
             raise RecipeError(f"{args.model}: {error}") from error
     print(f"{out}: {args.layout} layout, {args.dtype}")
 
 
-def main() -> None:
-    exit_on_error(export_command)
-
-
 if __name__ == "__main__":
-    main()
+    exit_on_error(export_command)

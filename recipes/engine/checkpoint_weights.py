@@ -124,11 +124,13 @@ def write_model(run: OpenedRun, checkpoint: Path, directory: Path) -> None:
 
 
 @contextmanager
-def as_model(name: str) -> Iterator[str]:
+def as_model(name: str, room: Path) -> Iterator[str]:
     """Lend a model directory: the one that is named, or what a `checkpoint-N` of a run holds.
 
     Args:
         name: directory or Hub id.
+        room: where a checkpoint is put together, in a folder that is removed: at 10b tens of GB,
+            which the system's own temporary directory may not have.
 
     Raises:
         RecipeError: a damaged checkpoint, or one without its run.
@@ -139,7 +141,7 @@ def as_model(name: str) -> Iterator[str]:
         yield name
         return
     run = open_run(checkpoint.resolve().parent)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=room) as scratch:
         write_model(run, checkpoint, Path(scratch))
         yield scratch
 

@@ -57,13 +57,18 @@ def table_of(hub: FakeHub) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def test_a_checkpoint_is_exported_in_half_precision(run: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_exported_in_half_precision(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is put together beside the result, and not where the system has little room.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no room"))
     export_command(["--as", "kormo", str(run / "checkpoint-2"), str(tmp_path / "out")])
     written = load_file(tmp_path / "out" / "model.safetensors")
     trained = load_file(run / "checkpoint-2" / "model.safetensors")
     assert written.keys() == trained.keys()
     assert all(torch.equal(trained[key].bfloat16(), value) for key, value in written.items())
     assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) > 1000
+    assert all(path.is_file() for path in (tmp_path / "out").iterdir())
 
 
 def test_every_checkpoint_is_a_revision_that_loads(run: Path, tmp_path: Path) -> None:
