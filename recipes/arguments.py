@@ -11,9 +11,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_recipes.common.errors import RecipeError
 
-from .config import StageConfig
+from .config import AdamWConfig, PrecisionConfig, RunLoggingConfig, StageConfig
 from .engine.schedule import BatchSplit, Steps, split_windows
-from .shared_config import AdamWConfig, PrecisionConfig, RunLoggingConfig
 
 
 class AnyStage(Protocol):

@@ -25,7 +25,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file, write_json_atomically
 from data_recipes.common.provenance import git_commit
 from recipes.command_line import exit_on_error
-from recipes.model_files import check_new, find_model, hash_weights, new_model
+from recipes.engine.run_inputs import hash_weights
+from recipes.model_files import check_new, find_model, new_model
 
 AVERAGED = "averaged"
 # What configs of one architecture may differ in.
@@ -391,9 +392,5 @@ def average_command(argv: list[str] | None = None) -> None:
     average([(Path(name), 1 / len(args.models)) for name in args.models], out)
 
 
-def main() -> None:
-    exit_on_error(average_command)
-
-
 if __name__ == "__main__":
-    main()
+    exit_on_error(average_command)

@@ -18,7 +18,6 @@ from modeling_kormo.views_kormo import PREFIX, attach_views
 
 from .config import StageConfig
 from .engine.bits_per_byte import BitsPerByte
-from .engine.first_rank import empty_model, empty_of_checkpoint, receives_weights
 from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
 from .engine.handover import (
@@ -30,16 +29,22 @@ from .engine.handover import (
     write_final,
 )
 from .engine.metrics import CURVE, Throughput
-from .engine.numerics import stream_in_compute_dtype
-from .engine.quick_eval import add_quick_eval
-from .engine.recompute import compile_layers, recompute_layers
+from .engine.model_setup import (
+    compile_layers,
+    empty_model,
+    empty_of_checkpoint,
+    receives_weights,
+    recompute_layers,
+    stream_in_compute_dtype,
+)
+from .engine.quick_eval import QuickEval
 from .engine.reproduce import ReproduceRecord
 from .engine.run_inputs import list_inputs, write_recipe
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
 from .engine.unfreezing import Unfreezing
-from .engine.windows_data import PackedCollator, WindowDataset, attended_length
-from .rules import StageRules, token_ids
+from .engine.windows_data import WindowDataset, attended_length, build_collator
+from .pretrain import StageRules
 
 
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
@@ -276,19 +281,6 @@ def build_unfreezing(config: StageConfig) -> Unfreezing | None:
     )
 
 
-def build_collator(
-    config: StageConfig, rules: StageRules, tokenizer: PreTrainedTokenizerBase
-) -> PackedCollator:
-    """Make what turns windows into batches as a stage scores and masks them."""
-    return PackedCollator(
-        config.data.document_masking,
-        token_ids(tokenizer, rules.unscored),
-        bos=tokenizer.bos_token_id,
-        pairs=config.data.pairs,
-        documents=config.model.views is not None,
-    )
-
-
 def build_trainer(
     config: StageConfig,
     rules: StageRules,
@@ -326,12 +318,16 @@ def build_trainer(
                 config.model.views,
             ),
         ),
-        collator=build_collator(config, rules, tokenizer),
+        collator=build_collator(config, rules.unscored, tokenizer),
         unfreezing=build_unfreezing(config),
     )
     if config.model.init_from is None and trainer.is_world_process_zero():
         trainer.initial_weights = initial_digests(model)
-    add_quick_eval(trainer, config, tokenizer)
+    if tokens := config.logging.quick_eval_every_tokens:
+        every = max(1, tokens // batch.tokens_per_step)
+        trainer.add_callback(
+            QuickEval(config.logging, tokenizer, every, batch.tokens_per_step, trainer.throughput)
+        )
     if growth := growth_of(config):
         trainer.add_callback(GrowthRamp(config, model, growth))
     return trainer

@@ -21,9 +21,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.extras import how_to_install
 
 from .config import StageConfig
-from .post.dpo_config import DPOStageConfig
+from .post.chat_config import DPOStageConfig, SFTStageConfig
 from .post.grpo_config import GRPOStageConfig
-from .post.sft_config import SFTStageConfig
 from .post.vision_config import VisionAlignConfig, VisionSFTConfig, VisionTowerConfig
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -44,7 +43,7 @@ _INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 
 class Stopped(Exception):
-    """A run was asked to stop, and its checkpoint is written (recipes/engine/stopping.py)."""
+    """A run was asked to stop, and its checkpoint is written (recipes/engine/progress.py)."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ Started again after an interruption, it goes on from the last checkpoint.
 """
 
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import StageRules, several_synthesizers
+from recipes.pretrain import StageRules, pretrain
+from recipes.stage2 import several_synthesizers
 
 RULES = StageRules(
     stage="expand",

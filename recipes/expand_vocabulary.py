@@ -15,7 +15,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.provenance import git_commit
 from recipes.command_line import exit_on_error
-from recipes.model_files import check_new, find_model, hash_weights, inherited_lineage, new_model
+from recipes.engine.run_inputs import hash_weights
+from recipes.model_files import check_new, find_model, inherited_lineage, new_model
 
 _INITIALISATIONS = ("mean", "random", "default", "eeve")  # those of modeling_kormo.vocabulary
 
@@ -97,9 +98,5 @@ def expand_command(argv: list[str] | None = None) -> None:
     )
 
 
-def main() -> None:
-    exit_on_error(expand_command)
-
-
 if __name__ == "__main__":
-    main()
+    exit_on_error(expand_command)

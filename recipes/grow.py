@@ -10,8 +10,7 @@ as if it had not been; `final/` is written only when they are at 1. See docs/gro
 """
 
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import StageRules
+from recipes.pretrain import StageRules, pretrain
 
 RULES = StageRules(stage="grow", parent="stage2", grows=True)
 

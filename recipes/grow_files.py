@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error
-from recipes.model_files import check_new, find_model, hash_weights, inherited_lineage, new_model
+from recipes.engine.run_inputs import hash_weights
+from recipes.model_files import check_new, find_model, inherited_lineage, new_model
 
 if TYPE_CHECKING:
     from modeling_kormo.growth import Growth
@@ -209,9 +210,5 @@ def grow_command(argv: list[str] | None = None) -> None:
     print(f"{out}: {json.dumps({k: v for k, v in growth.record()['to'].items()})}")
 
 
-def main() -> None:
-    exit_on_error(grow_command)
-
-
 if __name__ == "__main__":
-    main()
+    exit_on_error(grow_command)

@@ -19,9 +19,6 @@ def main() -> None:
     config = invocation.config
 
     # Only now: these load torch and TRL, and a mistake above is told without them.
-    from recipes.arguments import check_machine, start_processes
-    from recipes.engine.quick_eval import add_quick_eval
-    from recipes.engine.resume import claim_output
     from recipes.post.export import DataFacts, export_chat
     from recipes.post.grpo_stage import (
         check_generation,
@@ -33,18 +30,13 @@ def main() -> None:
     from recipes.post.prompts import load_prompts
     from recipes.post.reward_trainer import RewardTrainer
     from recipes.post.rewards import answer_reward, format_reward, language_reward
-    from recipes.post.stage import ensure_chat_inputs, train_chat
+    from recipes.post.stage import begin, train_chat
 
     if invocation.dry_run:
         print(grpo_plan(config))
         return
 
-    check_machine(config)
-    check_generation(config)
-    start_processes(config.parallelism.timeout_minutes)
-    claim_output(config.logging.output_dir)
-    # At tiny size: data and the stages before, if they are not there.
-    ensure_chat_inputs(config, [str(path) for path in config.data.paths])
+    begin(config, [str(path) for path in config.data.paths], check_generation)
     tokenizer = load_rollout_tokenizer(config.model.init_from)
     prompts = load_prompts(config.data, tokenizer)
     per_step, seed = config.batch.prompts_per_step, config.data.seed
@@ -62,7 +54,6 @@ def main() -> None:
         reward_funcs=[answer_reward, language_reward, partial(format_reward, end_id=end_id)],
     )
     trainer.prepare(config)
-    add_quick_eval(trainer, config, tokenizer)
 
     train_chat(trainer, config, grpo_fingerprint(config, prompts))
     facts = DataFacts(

@@ -19,7 +19,7 @@ from data_recipes.tokens.windows import TokenSource
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.handover import FINAL
-from .rules import StageRules
+from .pretrain import StageRules
 
 # What `accelerate launch` sets for its children; a stage started from within one is not its rank.
 _LAUNCHER = (
@@ -81,27 +81,24 @@ def _make_plans(config: StageConfig) -> None:
         make_plan(TokenSource(plan.parent), config.batch.sequence_length)
 
 
-def run_stage(name: str, size: str) -> None:
-    """Run the recipe of a stage in a process of its own.
-
-    Args:
-        name: of its script.
-        size: of the model.
+def run_stage(stage: str, size: str) -> None:
+    """Run the recipe of a stage, of a size, in a process of its own.
 
     Raises:
         RecipeError: it failed.
     """
-    script = Path(__file__).parent / name
+    script = Path(__file__).parent / f"{stage}.py"
     environment = {
         k: v
         for k, v in os.environ.items()
         if k not in _LAUNCHER and not k.startswith(("ACCELERATE_", "FSDP_", "TORCHELASTIC_"))
     }
-    command = [sys.executable, str(script), "--config", f"{size}/{script.stem}.yaml"]
+    command = [sys.executable, str(script), "--config", f"{size}/{stage}.yaml"]
     result = subprocess.run(command, env=environment, check=False)
     if result.returncode:
         raise RecipeError(
-            f"{script} failed (exit status {result.returncode}); see its message above"
+            f"{stage} failed (exit status {result.returncode}); see its message above, then start "
+            "this command again"
         )
 
 
@@ -169,7 +166,7 @@ def make_parent(init_from: str, size: str, stage: str) -> None:
         RecipeError: it failed.
     """
     print(f"{init_from} is not there: training the {size} {stage} now", flush=True)
-    run_stage(f"{stage}.py", size)
+    run_stage(stage, size)
 
 
 def _parent(config: StageConfig, rules: StageRules) -> tuple[str | None, str, str]:

@@ -24,7 +24,7 @@ from data_recipes.common.config_files import find_config, load_config, read_yaml
 from data_recipes.common.errors import RecipeError
 
 from .command_line import CONFIGS, SCHEMAS, exit_on_error
-from .post.sft_config import SFTStageConfig
+from .post.chat_config import SFTStageConfig
 from .post.vision_config import SeeingStageConfig
 
 if TYPE_CHECKING:

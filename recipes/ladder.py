@@ -11,14 +11,10 @@ byte are those of the same text for every rung, measured in windows of stage 1.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from data_recipes.common.errors import RecipeError
 
 from .command_line import CONFIGS, exit_on_error, load_stage
 from .config import SELF_CONTAINED, STAGES
@@ -63,14 +59,13 @@ def climb(size: str, stage: str) -> float | None:
     Raises:
         RecipeError: it failed.
     """
+    from .inputs import run_stage
+
     if (_output_dir(size, stage) / "final").is_dir():
         return None
     start = time.perf_counter()
-    script = Path(__file__).parent / f"{stage}.py"
-    print(f"\n== {stage} ({script.name}) ==", flush=True)
-    command = [sys.executable, str(script), "--config", f"{size}/{stage}.yaml"]
-    if subprocess.run(command, check=False).returncode:
-        raise RecipeError(f"{stage} failed; see its message above, then run the ladder again")
+    print(f"\n== {stage} ({stage}.py) ==", flush=True)
+    run_stage(stage, size)
     return time.perf_counter() - start
 
 

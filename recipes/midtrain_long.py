@@ -11,14 +11,43 @@ each other, so only documents longer than the old windows teach anything about t
 Started again after an interruption, it goes on from the last checkpoint.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from data_recipes.common.errors import RecipeError
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import StageRules, enough_short_text
+from recipes.config import StageConfig
+from recipes.pretrain import StageRules, pretrain
+
+if TYPE_CHECKING:
+    from data_recipes.tokens.mixture import Mixture
+
+
+def enough_short_text(config: StageConfig, mixture: Mixture, tokenizer: Any) -> None:
+    """Refuse a mixture with too little short text, or with nothing else.
+
+    Raises:
+        RecipeError: says what share there is.
+    """
+    limit, least = config.data.short_document_tokens, config.data.min_short_share
+    share = mixture.short_share(limit)
+    if share < least:
+        raise RecipeError(
+            f"data.mixture: {share:.1%} of its tokens lie in documents of at most {limit:,} "
+            f"tokens, data.min_short_share asks for {least:.1%}; without, math and code degrade "
+            "(KORMo section 4). Raise the weights of sources with short documents"
+        )
+    if share == 1:
+        raise RecipeError(
+            f"data.mixture: no document is longer than data.short_document_tokens ({limit:,}), so "
+            "there is nothing to learn from longer windows; add a source with long documents"
+        )
+
 
 RULES = StageRules(
     stage="midtrain_long",
     parent="stage2",
-    # Without short text among the long, math and code degrade (section 4).
     short_text=True,
     checks=(enough_short_text,),
 )

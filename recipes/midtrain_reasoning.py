@@ -10,9 +10,43 @@ no loss, so that SFT can teach it as the trigger. General text is mixed in again
 Started again after an interruption, it goes on from the last checkpoint.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data_recipes.common.errors import RecipeError
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import THINK, StageRules, some_reasoning
+from recipes.config import StageConfig
+from recipes.pretrain import StageRules, pretrain
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from data_recipes.tokens.mixture import Mixture
+
+THINK, END_THINK = "<think>", "</think>"
+_WINDOWS_LOOKED_AT = 1000
+
+
+def some_reasoning(
+    config: StageConfig, mixture: Mixture, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Refuse a mixture without traces of reasoning.
+
+    Raises:
+        RecipeError: says how to read them.
+    """
+    from recipes.engine.windows_data import token_ids
+
+    think, _ = token_ids(tokenizer, (THINK, END_THINK))
+    windows = range(_WINDOWS_LOOKED_AT)
+    if not any((mixture.window(i).tokens == think).any() for i in windows):
+        raise RecipeError(
+            f"data.mixture: no {THINK} in its first {_WINDOWS_LOOKED_AT} windows. Read "
+            "traces with `template: traces` in the data recipe, which writes them as "
+            "`question\\n<think>\\nreasoning\\n</think>\\n\\nanswer`, and give them a weight"
+        )
+
 
 RULES = StageRules(
     stage="midtrain_reasoning",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder
+from data_recipes.common.files import staged_folder
 from data_recipes.common.references import is_hub_id, split_revision
 from data_recipes.common.run_dir import DirectoryLock
 
@@ -63,11 +63,6 @@ def new_model(out: Path, option: str) -> Iterator[Path]:
     """
     with DirectoryLock(out.parent, option, f".{out.name}.lock"), staged_folder(out) as staging:
         yield staging
-
-
-def hash_weights(directory: Path) -> dict[str, str]:
-    """SHA-256 of the weight files of a model, by name."""
-    return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def inherited_lineage(directory: Path, name: str, stage: str) -> dict[str, Any]:

@@ -4,9 +4,80 @@
 each, as rules. How one step is made stands in `recipes/engine/trainer.py`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data_recipes.common.errors import RecipeError
+
 from .command_line import parse_command_line
+from .config import PretrainingStage, StageConfig
 from .engine.schedule import plan_steps
-from .rules import StageRules
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from data_recipes.tokens.mixture import Mixture
+
+    Check = Callable[[StageConfig, Mixture, PreTrainedTokenizerBase], None]
+
+
+@dataclass(frozen=True)
+class StageRules:
+    """What makes a stage of pretraining the stage that it is, declared by its script.
+
+    Attributes:
+        stage: its name, that of its script and of its configs.
+        parent: stage whose weights it starts from; `None` is a random initialisation. Weights
+            alone: optimizer and schedule begin afresh, because the warm-up does and the old moments
+            belong to other data (KORMo section 4).
+        unscored: tokens that are read and carry no loss.
+        short_text: the config says how much short text there must be, and `checks` look for it.
+        grows: the config says how the parent grows.
+        expands: the parent has new rows, made by `kormo expand-vocabulary`, and the config says how
+            long they are trained before the rest.
+        checks: of the mixture, before anything is trained. Each raises `RecipeError`.
+    """
+
+    stage: PretrainingStage
+    parent: PretrainingStage | None
+    unscored: tuple[str, ...] = ()
+    short_text: bool = False
+    grows: bool = False
+    expands: bool = False
+    checks: tuple[Check, ...] = ()
+
+    def check_config(self, config: StageConfig) -> None:
+        """Check the keys that belong to one stage alone.
+
+        Raises:
+            RecipeError: keys about short text, growth or new rows in a stage without, or one of
+                them missing.
+        """
+        for key, owner, wanted in (
+            ("growth", "grow", self.grows),
+            ("unfreezing", "expand", self.expands),
+        ):
+            if (getattr(config, key) is not None) != wanted:
+                raise RecipeError(
+                    f"{key}: belongs to the stage {owner}, which needs it; this is {self.stage}"
+                )
+        if self.grows and config.model.init_from is None:
+            raise RecipeError("model.init_from: growth needs a model to start from")
+        if self.expands and config.model.init_from is None:
+            raise RecipeError(
+                "model.init_from: new rows need a model to stand in; make it with "
+                "`kormo expand-vocabulary`"
+            )
+        data = config.data
+        given = {data.short_document_tokens is not None, data.min_short_share is not None}
+        if given != {self.short_text}:
+            raise RecipeError(
+                "data.short_document_tokens and data.min_short_share belong to midtrain_long, "
+                f"which needs both; this is {self.stage}"
+            )
 
 
 def pretrain(rules: StageRules, description: str) -> None:

@@ -40,7 +40,7 @@ def describe_step(run: OpenedRun, step: int, text: bool, loss: bool) -> Iterator
         f"{mixture.sequence_length:,} tokens"
     )
     if loss:
-        from .engine.document_loss import document_losses
+        from .engine.replayed_steps import document_losses
 
         losses, weights = document_losses(run, windows)
         yield f"losses: nats per token that is scored, with the weights of {weights}"

@@ -8,8 +8,7 @@ Started again after an interruption, it goes on from the last checkpoint.
 """
 
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import StageRules
+from recipes.pretrain import StageRules, pretrain
 
 RULES = StageRules(stage="stage1", parent=None)
 

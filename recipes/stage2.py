@@ -9,14 +9,34 @@ moments belong to other data. Korean text from a single synthesizer is refused, 
 collapsed. Started again after an interruption, it goes on from the last checkpoint.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from recipes.command_line import exit_on_error
-from recipes.pretrain import pretrain
-from recipes.rules import StageRules, several_synthesizers
+from recipes.config import StageConfig
+from recipes.pretrain import StageRules, pretrain
+
+if TYPE_CHECKING:
+    from data_recipes.tokens.mixture import Mixture
+
+
+def several_synthesizers(config: StageConfig, mixture: Mixture, tokenizer: Any) -> None:
+    """Refuse Korean synthetic text from one synthesizer, unless the config insists.
+
+    Raises:
+        RecipeError: KORMo's run on it collapsed (section 4.3).
+    """
+    from data_recipes.tokens.mixture import check_synthesizers
+
+    if not config.data.allow_single_synthesizer:
+        windows = config.schedule.total_tokens // config.batch.sequence_length
+        check_synthesizers(mixture.plan(windows))
+
 
 RULES = StageRules(
     stage="stage2",
     parent="stage1",
-    # KORMo's run on Korean text of one synthesizer collapsed (section 4.3).
     checks=(several_synthesizers,),
 )
 

@@ -1,11 +1,13 @@
 """Tables of stages for docs/training.md, made from the YAML: `python -m recipes.stage_table`."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 from .command_line import CONFIGS, load_stage
-from .config import SELF_CONTAINED, STAGES
+from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.schedule import plan_steps, split_windows
+from .post.chat_config import ChatStageConfig
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 
@@ -17,63 +19,61 @@ def _count(number: int) -> str:
     return str(number)
 
 
-def _row(path: Path) -> str:
+def _table(stages: tuple[str, ...], row: Callable[[Any], dict[str, str]]) -> str:
+    """Markdown table with a row for each of some stages at each size, if there is one."""
+    rows = []
+    for size in SIZES:
+        for path in (CONFIGS / size / f"{stage}.yaml" for stage in stages):
+            if path.is_file():
+                config = load_stage(path, path.stem)
+                name = f"`{config.stage}.py --config {path.parent.name}/{path.name}`"
+                rows.append({"recipe": name, **row(config)})
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    head, *body = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([head, f"|{'---|' * len(rows[0])}", *body])
+
+
+def _planned_for(config: StageConfig | ChatStageConfig, split: str = "") -> str:
+    machine = config.parallelism
+    return f"{machine.gpus} × {machine.gpu}{split}" if machine.require_gpu else "CPU or any GPU"
+
+
+def _row(config: StageConfig) -> dict[str, str]:
     from .engine.flops import count_parameters  # loads torch
 
-    config = load_stage(path, path.stem)
     split = split_windows(config, config.parallelism.gpus)
-    device = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
-    cells = [
-        f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
-        _count(count_parameters(config.model.shape)),
-        config.model.init_from or "random",
-        _count(config.schedule.total_tokens),
-        f"{plan_steps(config).total:,}",
-        f"{config.batch.sequence_length:,}",
-        f"{config.batch.tokens_per_step:,}",
-        f"{config.optimizer.learning_rate:g}",
-        f"{device}, {split.micro_batch} × {split.accumulation}"
-        if config.parallelism.require_gpu
-        else "CPU or any GPU",
-    ]
-    return f"| {' | '.join(cells)} |"
+    passes = f", {split.micro_batch} × {split.accumulation}"
+    return {
+        "parameters": _count(count_parameters(config.model.shape)),
+        "starts from": config.model.init_from or "random",
+        "tokens": _count(config.schedule.total_tokens),
+        "steps": f"{plan_steps(config).total:,}",
+        "sequence": f"{config.batch.sequence_length:,}",
+        "tokens a step": f"{config.batch.tokens_per_step:,}",
+        "peak LR": f"{config.optimizer.learning_rate:g}",
+        "planned for (windows × passes)": _planned_for(config, passes),
+    }
 
 
-def _chat_row(path: Path) -> str:
-    config = load_stage(path, path.stem)
-    gpus = f"{config.parallelism.gpus} × {config.parallelism.gpu}"
-    cells = [
-        f"`{config.stage}.py --config {path.parent.name}/{path.name}`",
-        config.model.init_from,
-        f"{config.schedule.epochs:g}",
-        f"{config.batch.sequence_length:,}",
-        f"{config.batch.tokens_per_step:,}",
-        f"{config.optimizer.learning_rate:g}",
-        gpus if config.parallelism.require_gpu else "CPU or any GPU",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def chat_table() -> str:
-    """Markdown table of SFT and preference tuning at every size."""
-    head = ["recipe", "starts from", "epochs", "sequence", "tokens a step", "peak LR"]
-    head.append("planned for")
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for size in SIZES:
-        paths = [CONFIGS / size / f"{stage}.yaml" for stage in ("sft", "dpo")]
-        lines += [_chat_row(path) for path in paths if path.is_file()]
-    return "\n".join(lines)
+def _chat_row(config: ChatStageConfig) -> dict[str, str]:
+    return {
+        "starts from": config.model.init_from,
+        "epochs": f"{config.schedule.epochs:g}",
+        "sequence": f"{config.batch.sequence_length:,}",
+        "tokens a step": f"{config.batch.tokens_per_step:,}",
+        "peak LR": f"{config.optimizer.learning_rate:g}",
+        "planned for": _planned_for(config),
+    }
 
 
 def stage_table() -> str:
-    """Markdown table with one row per stage of pretraining and mid-training, and size."""
-    head = ["recipe", "parameters", "starts from", "tokens", "steps", "sequence", "tokens a step"]
-    head += ["peak LR", "planned for (windows × passes)"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for size in SIZES:
-        paths = [CONFIGS / size / f"{stage}.yaml" for stage in STAGES]
-        lines += [_row(path) for path in paths]
-    return "\n".join(lines)
+    """Markdown table of pretraining and mid-training."""
+    return _table(STAGES, _row)
+
+
+def chat_table() -> str:
+    """Markdown table of SFT and preference tuning."""
+    return _table(("sft", "dpo"), _chat_row)
 
 
 def main() -> None:

@@ -25,36 +25,25 @@ def train_seeing(stage: str, description: str) -> None:
     # torch and TRL take seconds to load: a mistake above is told without them.
     from data_recipes.common.files import disk_full_is_an_error
 
-    from .arguments import check_machine, start_processes
     from .engine.handover import SEEING_USAGE
-    from .engine.resume import claim_output
     from .post.chat_trainer import SeeingTrainer
     from .post.export import DataFacts, export_chat
     from .post.masks import MaskAudit
     from .post.pictures import build_pictures, chat_samples, collated, opened
     from .post.seeing import load_seeing, seeing_arguments, seeing_lora
-    from .post.stage import (
-        chat_fingerprint,
-        ensure_chat_inputs,
-        make_pictures,
-        set_length,
-        train_chat,
-    )
+    from .post.stage import begin, chat_fingerprint, make_pictures, set_length, train_chat
     from .post.vision_plan import vision_plan
 
     if invocation.dry_run:
         print(vision_plan(config))
         return
-    check_machine(config)
-    start_processes(config.parallelism.timeout_minutes)
-    output_dir = config.logging.output_dir
-    args = seeing_arguments(config)
-    claim_output(output_dir)
-    ensure_chat_inputs(config, [s.path for s in config.data.sources], make_pictures)
+    paths = [source.path for source in config.data.sources]
+    args = begin(config, paths, seeing_arguments, make_pictures)
 
     # Tower, projector and language model; rows of pictures and chats, kept as they were counted.
     model, processor = load_seeing(config)
-    tokenizer, length, data = processor.tokenizer, config.batch.sequence_length, output_dir / "data"
+    tokenizer, length = processor.tokenizer, config.batch.sequence_length
+    data = config.logging.output_dir / "data"
     with disk_full_is_an_error(data):
         settings = f"{length}/{processor.chat_template}/{processor.image_processor.to_dict()}"
         rows = build_pictures(config.data, chat_samples(processor, length), settings, data)

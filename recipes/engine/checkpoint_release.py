@@ -20,14 +20,13 @@ from data_recipes.common.files import (
 )
 from data_recipes.tokens.mixture import CYCLE
 
-from ..model_files import hash_weights
 from ..opened_run import OpenedRun
 from ..push import push
 from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints
 from .handover import BASE_USAGE
 from .metrics import read_metrics
-from .run_inputs import FINAL, REPRODUCE, write_recipe
+from .run_inputs import FINAL, REPRODUCE, hash_weights, write_recipe
 
 TABLE = "checkpoints.csv"
 ORDER = "data_order.json"

@@ -8,6 +8,7 @@ from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
 from .flops import (
+    MemoryEstimate,
     count_parameters,
     count_view_parameters,
     estimate_memory,
@@ -15,30 +16,39 @@ from .flops import (
     gpu_memory,
     peak_flops,
 )
-from .layout import count_traffic, plan_layout
-from .prediction import predict
+from .prediction import count_traffic, plan_layout, predict
 from .schedule import Steps, split_windows
 from .windows_data import attended_length
 
-GIB = 2**30
-
-
+_GIB = 2**30
 # What fragmentation, the CUDA context and NCCL leave of a GPU (our choice).
 _USABLE = 0.9
 
 
-def fits(gpu: str, needed: float) -> list[str]:
-    """Say in a line whether a GPU has the memory; no line for one not in the table."""
-    memory = gpu_memory(gpu)
-    if memory is None:
-        return []
-    advice = "fits"
-    if needed > _USABLE * memory:
-        advice = (
-            "does NOT fit; lower batch.micro_batch, recompute layers "
-            "(model.activation_checkpointing), or plan more GPUs"
-        )
-    return [f"{gpu:<22}{memory / GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}"]
+def memory_lines(memory: MemoryEstimate, gpu: str, where: str = "", width: int = 22) -> list[str]:
+    """Say what a GPU has to hold, and whether it can.
+
+    Args:
+        memory: that is needed.
+        gpu: its name; of one not in the table it is not known whether it fits.
+        where: of several plans, the one that this is.
+        width: of the labels.
+    """
+    lines = [
+        f"{'memory per GPU':<{width}}{memory.total / _GIB:.1f} GiB{where}: states "
+        f"{memory.states / _GIB:.1f}, gathered weights {memory.gathered / _GIB:.1f}, gradients "
+        f"{memory.gradients / _GIB:.1f}, activations {memory.activations / _GIB:.1f}, loss "
+        f"{memory.loss / _GIB:.1f} (an estimate)"
+    ]
+    if has := gpu_memory(gpu):
+        advice = "fits"
+        if memory.total > _USABLE * has:
+            advice = (
+                "does NOT fit; lower batch.micro_batch, recompute layers "
+                "(model.activation_checkpointing), or plan more GPUs"
+            )
+        lines.append(f"{gpu:<{width}}{has / _GIB:.1f} GiB, {_USABLE:.0%} of it usable: {advice}")
+    return lines
 
 
 def _attended(config: StageConfig) -> tuple[float, str]:
@@ -90,10 +100,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         f"with that to the {keys:,.0f} tokens that a token sees ({known})",
         f"FLOPs                 {flops * tokens:.4g}",
         f"layout                {layout}",
-        f"memory per GPU        {memory.total / GIB:.1f} GiB: states {memory.states / GIB:.1f}, "
-        f"gathered weights {memory.gathered / GIB:.1f}, gradients {memory.gradients / GIB:.1f}, "
-        f"activations {memory.activations / GIB:.1f}, loss {memory.loss / GIB:.1f} (an estimate)",
-        *fits(parallelism.gpu, memory.total),
+        *memory_lines(memory, parallelism.gpu),
     ]
     peak = peak_flops(parallelism.gpu)
     traffic = count_traffic(parameters + view_parameters, layout)

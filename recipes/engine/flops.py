@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modeling_kormo import KORMoConfig
 from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS, compiled_chunk
 
-from ..config import ViewsConfig
+from ..model_config import ViewsConfig
 
 # Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
 # that "H100 PCIe" is not taken for "H100".
@@ -119,7 +119,7 @@ def kept_bytes(config: KORMoConfig) -> int:
 
 
 def _kept_selectively(config: KORMoConfig) -> int:
-    """Bytes per token of attention's output and half of the products' (recompute.py), in bf16."""
+    """Bytes per token of attention's output and half of the products' (model_setup.py), in bf16."""
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     products = queries + 2 * keys + 2 * config.hidden_size + 2 * config.intermediate_size

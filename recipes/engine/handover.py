@@ -23,9 +23,8 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 from modeling_kormo.views_kormo import PREFIX
 
-from ..model_files import hash_weights
 from .metrics import CURVE, METRICS, read_metrics
-from .run_inputs import FINAL, RECIPE, REPRODUCE, write_recipe
+from .run_inputs import FINAL, RECIPE, REPRODUCE, hash_weights, write_recipe
 
 LINEAGE = "lineage.json"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")

@@ -1,12 +1,13 @@
-"""How long a token takes on a GPU, predicted from what it computes and moves: for `--dry-run`.
+"""How a run is laid out over GPUs, what it sends, and how long a token takes: for `--dry-run`.
 
-Nothing here was measured by this project: the rates are those that others reach, the bytes were
-counted in eager mode and in Inductor's schedule on a CPU. The figure stands beside the assumed MFU
-so that the two can be compared, and be told wrong by a run.
+By arithmetic alone, of which this project has measured nothing: the rates are those that others
+reach, the bytes were counted in eager mode and in Inductor's schedule on a CPU. The figure stands
+beside the assumed MFU so that the two can be compared, and be told wrong by a run.
 """
 
 from dataclasses import dataclass
 
+from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
 from .flops import count_parameters, kept_bytes, named, peak_flops
@@ -23,6 +24,74 @@ _MOVED = {False: 14.0, True: 3.7}
 _LOSS = {False: 89, True: 16}
 # Bytes per parameter that clipping and AdamW move in a step.
 _OPTIMIZER = 40
+# Bytes per second of one GPU, each way, from the vendors' data sheets: NVLink 4 inside a node of
+# eight, one 400 Gb/s adapter a GPU between nodes.
+NVLINK = 450e9
+NETWORK = 50e9
+GPUS_OF_A_NODE = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """FSDP2 over `shards` GPUs, in `replicas` copies (HSDP if there are several).
+
+    Attributes:
+        shards: GPUs that share one copy of weights, gradients and optimizer.
+        replicas: copies.
+    """
+
+    shards: int
+    replicas: int
+
+    def __str__(self) -> str:
+        if self.replicas == 1:
+            return f"sharded over {self.shards} GPUs" if self.shards > 1 else "one GPU"
+        return f"{self.replicas} copies, each sharded over {self.shards} GPUs (HSDP)"
+
+
+def plan_layout(gpus: int, shard_gpus: int) -> Layout:
+    """Lay a run out as recipes/configs/accelerate/many_nodes.yaml does.
+
+    Raises:
+        RecipeError: copies that are not whole.
+    """
+    if gpus <= shard_gpus:
+        return Layout(gpus, 1)
+    if gpus % shard_gpus:
+        raise RecipeError(
+            f"parallelism.gpus: {gpus} GPUs are no whole copies of {shard_gpus} "
+            "(parallelism.shard_gpus)"
+        )
+    return Layout(shard_gpus, gpus // shard_gpus)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one GPU sends in a forward and backward pass that reduces its gradients.
+
+    Attributes:
+        inside: a copy: gathers of the bf16 weights, in forward and in backward, and the
+            reduce-scatter of the fp32 gradients.
+        between: copies: all-reduce of the GPU's own shard of the gradients, in fp32.
+        seconds: both, one after the other, at the rates of the data sheets.
+    """
+
+    inside: float
+    between: float
+    seconds: float
+
+
+def count_traffic(parameters: int, layout: Layout) -> Traffic:
+    """Count what a ring sends: (n - 1) / n of the bytes to gather or scatter, twice to all-reduce.
+
+    Args:
+        parameters: of the model.
+        layout: of the run.
+    """
+    inside = (layout.shards - 1) / layout.shards * parameters * (2 + 2 + 4)
+    between = 2 * (layout.replicas - 1) / layout.replicas * 4 * parameters / layout.shards
+    rate = NVLINK if layout.shards <= GPUS_OF_A_NODE else NETWORK
+    return Traffic(inside, between, inside / rate + between / NETWORK)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,13 @@ from tqdm import tqdm
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 
+from ..config import RunLoggingConfig
 from .metrics import Throughput, append_metrics
 
 
@@ -62,23 +61,20 @@ class QuickEval(TrainerCallback):
     small.
 
     Args:
-        suite: `quick`, or `proxy`, which needs no chat template.
+        logging: names the suite (of which `proxy` needs no chat template), the items per task and
+            the run's directory.
         tokenizer: of the model.
         every_steps: optimizer steps between evaluations.
         tokens_per_step: for the log; `None` where steps differ.
-        items: questions per task.
-        output_dir: of the run.
         throughput: its clock is stopped meanwhile.
     """
 
     def __init__(
         self,
-        suite: str,
+        logging: RunLoggingConfig,
         tokenizer: PreTrainedTokenizerBase,
         every_steps: int,
         tokens_per_step: int | None,
-        items: int,
-        output_dir: Path,
         throughput: Throughput,
     ) -> None:
         # Here: lm-eval takes seconds to import, which a stage without it does not spend.
@@ -87,12 +83,12 @@ class QuickEval(TrainerCallback):
 
         quiet_libraries()
         with same_random_numbers():
-            self.plan = make_plan([suite], [])
-        self.suite = suite
+            self.plan = make_plan([logging.quick_eval_suite], [])
         # lm-eval changes its tokenizer's settings.
         self.tokenizer = deepcopy(tokenizer)
+        self.suite, self.items = logging.quick_eval_suite, logging.quick_eval_items
+        self.output_dir, self.throughput = logging.output_dir, throughput
         self.every_steps, self.tokens_per_step = every_steps, tokens_per_step
-        self.items, self.output_dir, self.throughput = items, output_dir, throughput
 
     def on_train_begin(
         self,
@@ -161,33 +157,3 @@ class QuickEval(TrainerCallback):
             if floor is not None:
                 scores[f"{name} floor"] = floor
         return scores
-
-
-def add_quick_eval(trainer: Trainer, config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Put the evaluation into a trainer, if the config asks for it.
-
-    Args:
-        trainer: with a `throughput` meter.
-        config: of any stage.
-        tokenizer: of the model.
-    """
-    logging, per_step = config.logging, None
-    if config.stage == "grpo":
-        every = logging.quick_eval_every
-    else:
-        every, per_step = logging.quick_eval_every_tokens, config.batch.tokens_per_step
-        every = every and max(1, every // per_step)
-    if every is None:
-        return
-    items, output_dir = logging.quick_eval_items, logging.output_dir
-    trainer.add_callback(
-        QuickEval(
-            logging.quick_eval_suite,
-            tokenizer,
-            every,
-            per_step,
-            items,
-            output_dir,
-            trainer.throughput,
-        )
-    )

@@ -1,22 +1,26 @@
-"""Steps of a run computed again, from the start or from a checkpoint, in a scratch directory."""
+"""Steps of a run computed again: as they trained, or for the loss of each document they read."""
 
 import contextlib
 import io
 import itertools
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from .. import build
 from ..arguments import check_machine, start_processes, training_arguments
 from ..opened_run import OpenedRun
+from .checkpoint_weights import load_weights, nearest_weights
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints
 from .reproduce import StepRecorder
+from .windows_data import build_collator
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,12 @@ def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[Rep
     return [*windows, ReplayWindow("a later window", None, 0, 0, gone)]
 
 
+def _rules_of(run: OpenedRun) -> Any:
+    return import_module(f"recipes.{run.config.stage}").RULES
+
+
 def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, Any]]:
-    """Compute steps again, as the run computed them.
+    """Compute steps again, as the run computed them, in a scratch directory.
 
     Returns:
         Facts by step, as `reproduce.json` has them.
@@ -90,8 +98,7 @@ def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, A
     Raises:
         RecipeError: inputs are gone or damaged, or a step is not finite.
     """
-    config = run.config
-    rules = import_module(f"recipes.{config.stage}").RULES
+    config, rules = run.config, _rules_of(run)
     check_machine(config)
     start_processes(config.parallelism.timeout_minutes)
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
@@ -114,3 +121,43 @@ def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, A
         trainer.add_callback(_StopAfter(window.end))
         trainer.run(window.checkpoint, window.start)
     return recorder.steps
+
+
+@torch.no_grad()
+def document_losses(
+    run: OpenedRun, windows: Iterable[int]
+) -> tuple[dict[int, list[tuple[float, int]]], Path]:
+    """Measure documents as training scores them, with the weights nearest to their step.
+
+    Args:
+        run: that read them.
+        windows: of one step.
+
+    Returns:
+        By window, mean cross-entropy in nats and number of scored tokens of each document in it;
+        and the directory whose weights were taken.
+
+    Raises:
+        RecipeError: no weights, or damaged ones.
+    """
+    step = run.step_of(next(iter(windows)))
+    directory = nearest_weights(run, step)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_weights(run, directory, step).to(device)
+    collator = build_collator(run.config, _rules_of(run).unscored, run.tokenizer)
+    losses = {}
+    for index in windows:
+        window = run.mixture.window(index)
+        batch = {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value
+            for key, value in collator([window]).items()
+        }
+        nll = model(**batch, sum_loss=True, use_cache=False).token_nll[0].double()
+        scored = batch["labels"][0] >= 0
+        own, begin = [], 0
+        for end in window.document_ends.tolist()[: len(window.starts)]:
+            count = int(scored[begin:end].sum())
+            own.append((float(nll[begin:end].sum()) / max(1, count), count))
+            begin = end
+        losses[index] = own
+    return losses, directory

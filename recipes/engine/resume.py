@@ -16,7 +16,7 @@ from ..config import StageConfig
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
 from .handover import FINAL, read_lineage
 from .metrics import truncate_metrics
-from .numerics import stream_dtype
+from .model_setup import stream_dtype
 from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"

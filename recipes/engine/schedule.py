@@ -30,7 +30,8 @@ def plan_steps(config: StageConfig) -> Steps:
     """Turn the tokens of a config into steps.
 
     Raises:
-        RecipeError: less than one step, or warm-up and decay longer than the stage.
+        RecipeError: less than one step, or warm-up and decay, or what an expansion trains first,
+            longer than the stage.
     """
     batch, schedule = config.batch, config.schedule
     total = schedule.total_tokens // batch.tokens_per_step
@@ -47,6 +48,18 @@ def plan_steps(config: StageConfig) -> Steps:
             f"({total:,} steps): lower schedule.warmup_fraction or schedule.decay_tokens, or raise "
             "schedule.total_tokens"
         )
+    held = config.unfreezing.model_dump() if config.unfreezing else {}
+    if sum(held.values()) > schedule.total_tokens:
+        raise RecipeError(
+            "unfreezing: new_rows_tokens and matrices_tokens exceed schedule.total_tokens "
+            f"({schedule.total_tokens:,}); lower them"
+        )
+    for key, tokens in held.items():
+        if 0 < tokens < batch.tokens_per_step:
+            raise RecipeError(
+                f"unfreezing.{key}: {tokens:,} tokens are less than a step "
+                f"({batch.tokens_per_step:,}); raise it, or give 0"
+            )
     return Steps(
         total=total,
         warmup=warmup,

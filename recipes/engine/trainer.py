@@ -30,12 +30,11 @@ from data_recipes.common.errors import RecipeError
 from ..config import StageConfig
 from .averaging import RunningAverage
 from .bits_per_byte import BitsPerByte
-from .callbacks import ProgressBar
 from .checkpoints import WholeCheckpoints, clear_staging
 from .guard import NonFiniteError, SpikeGuard
 from .metrics import LossCurve, Throughput, append_metrics
-from .numerics import reduce_in_fp32
-from .stopping import train_until_stopped
+from .model_setup import reduce_in_fp32
+from .progress import ProgressBar, train_until_stopped
 from .unfreezing import Unfreezing
 from .windows_data import FromStep, PackedCollator, WindowDataset
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
+from transformers import PreTrainedTokenizerBase
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.windows import Window
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
-from ..config import Pairs
+from ..config import Pairs, StageConfig
 
 # Tokens and windows that a mean is taken over, at most (our choice).
 _LOOKED_AT, _WINDOWS = 2**22, 1024
@@ -151,3 +153,38 @@ class PackedCollator:
             "max_length_q": length,
             "max_length_k": length,
         }
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, tokens: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the ids of control tokens.
+
+    Raises:
+        RecipeError: one of them is not a token of its own.
+    """
+    ids = tuple(tokenizer.get_added_vocab().get(token) for token in tokens)
+    if None in ids:
+        raise RecipeError(
+            f"tokenizer {tokenizer.name_or_path}: {' and '.join(tokens)} must be added tokens of "
+            "their own; train one with `python -m data_recipes prepare`, or add them and resize "
+            "the embedding"
+        )
+    return ids
+
+
+def build_collator(
+    config: StageConfig, unscored: tuple[str, ...], tokenizer: PreTrainedTokenizerBase
+) -> PackedCollator:
+    """Make what turns windows into batches as a stage scores and masks them.
+
+    Args:
+        config: of the stage.
+        unscored: tokens that its rules leave out of the loss.
+        tokenizer: of the stage.
+    """
+    return PackedCollator(
+        config.data.document_masking,
+        token_ids(tokenizer, unscored),
+        bos=tokenizer.bos_token_id,
+        pairs=config.data.pairs,
+        documents=config.model.views is not None,
+    )

@@ -1,28 +1,56 @@
-"""What fine-tuning has tokenised once, kept beside the run, and what makes it worthless."""
+"""What a run has chosen and tokenised of its data: in files beside it, split, kept while valid."""
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 from datasets import Dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+from pydantic import BaseModel
 from transformers import PreTrainedTokenizerBase
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import staged_folder, write_json_atomically
 from data_recipes.read.files import resolve_files
 from data_recipes.read.hub import HUB
 
-from .sft_config import ChatDataConfig
+from .chat_config import ChatDataConfig
 
 _RECORD = "record.json"
 _WINDOWS = "windows"
-_SPLITS = ("train", "heldout")
+SPLITS = ("train", "heldout")
 # Processes that tokenise, at most, and rows that are worth one (our choice). Not the number of
 # cores: how conversations share windows depends on how they were dealt out.
 _WORKERS = 16
 _ROWS_OF_A_WORKER = 5_000
+
+
+@dataclass(frozen=True)
+class Chats:
+    """Conversations to train and to measure on.
+
+    Attributes:
+        train: columns `messages` and `tools`, in the order that they are packed in; about pictures,
+            `messages`, `images` (paths) and `language`.
+        heldout: the same; none of them, or of their pictures, is in `train`.
+        left_out: conversations that are not used, by reason; `later_turns` counts those that are
+            cut behind an answer.
+        fingerprint: changes whenever any conversation could.
+        directory: of their files.
+    """
+
+    train: Dataset
+    heldout: Dataset
+    left_out: Counter[str]
+    fingerprint: str
+    directory: Path
 
 
 def workers(rows: int) -> int | None:
@@ -68,16 +96,78 @@ def read_record(directory: Path) -> dict[str, Any]:
         return {}
 
 
+def read_chats(directory: Path) -> Chats:
+    """Open what was chosen, by any process; memory does not grow with the data."""
+    record = read_record(directory)
+    train, heldout = (load_from_disk(directory / name) for name in SPLITS)
+    return Chats(train, heldout, Counter(record["left_out"]), record["fingerprint"], directory)
+
+
 def write_record(directory: Path, record: dict[str, Any]) -> None:
     """Note it, last of all."""
     write_json_atomically(directory / _RECORD, record)
+
+
+def generate(rows: Callable[..., Any], sources: Sequence[BaseModel], **settings: Any) -> Dataset:
+    """Write what a generator makes of `sources` (each as a dictionary) to an Arrow file."""
+    try:
+        found = [source.model_dump() for source in sources]
+        return Dataset.from_generator(rows, gen_kwargs={"sources": found}, **settings)
+    except DatasetGenerationError as error:
+        raise error.__cause__ or error from None
+
+
+def take_fitting(rows: Dataset, what: str) -> tuple[Dataset, Counter[str]]:
+    """Take the rows whose column `left_out` has no reason; and how many have which.
+
+    Args:
+        rows: of all sources.
+        what: they are, for messages.
+
+    Raises:
+        RecipeError: none is left.
+    """
+    reasons = rows["left_out"][:]
+    left_out = Counter(reason for reason in reasons if reason)
+    kept = [i for i, reason in enumerate(reasons) if reason is None]
+    if not kept:
+        counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
+        raise RecipeError(f"data.sources: no {what} is left ({counted})")
+    return rows.select(kept), left_out
+
+
+def split_key(content: bytes) -> int:
+    """Draw the number by which `split` holds out, from what must land on one side."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
+
+
+def split(rows: Dataset, heldout: int, what: str = "conversations") -> tuple[Dataset, Dataset]:
+    """Split into training and held-out conversations; equal ones are never on both sides.
+
+    Args:
+        rows: with the column `key`, equal for equal conversations.
+        heldout: different conversations to hold out.
+        what: they are, for messages.
+
+    Raises:
+        RecipeError: too few.
+    """
+    keys = np.array(rows["key"], dtype=np.int64)
+    distinct = np.unique(keys)
+    if len(distinct) <= heldout:
+        raise RecipeError(
+            f"data.heldout_rows is {heldout:,}, but there are only {len(distinct):,} different "
+            f"{what}"
+        )
+    apart = keys < distinct[heldout]
+    return rows.select(np.flatnonzero(~apart)), rows.select(np.flatnonzero(apart))
 
 
 def read_windows(directory: Path) -> tuple[Dataset, Dataset] | None:
     """Open the packed windows to train and to measure on; `None` if there are none yet."""
     if not (directory / _WINDOWS).is_dir():
         return None
-    train, heldout = (load_from_disk(directory / _WINDOWS / name) for name in _SPLITS)
+    train, heldout = (load_from_disk(directory / _WINDOWS / name) for name in SPLITS)
     return train, heldout
 
 
@@ -86,6 +176,6 @@ def keep_windows(directory: Path, train: Dataset, heldout: Dataset) -> None:
     state = PartialState()
     if state.is_main_process:
         with staged_folder(directory / _WINDOWS) as staging:
-            for name, windows in zip(_SPLITS, (train, heldout)):
+            for name, windows in zip(SPLITS, (train, heldout)):
                 windows.save_to_disk(staging / name)
     state.wait_for_everyone()

@@ -10,19 +10,37 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch import nn
-from trl import SFTTrainer
+from transformers import PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
 
 from modeling_kormo import KORMoForCausalLM
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
+from ..arguments import one_device
 from ..engine.windows_data import document_bounds
+from .chat_config import SFTStageConfig
+from .chat_files import Chats, keep_windows, read_windows, workers
 from .measurements import ChatMeasurements
+from .model import load_chat_model, lora_config
+from .stage import chat_arguments, set_length
 
 # TRL warns of an earlier turn's end, which KORMo's template leaves to a sample of its own; that of
 # the last is in `masks.MaskAudit`, which refuses what this only warns of.
 logging.getLogger("trl.trainer.sft_trainer").addFilter(
     lambda record: "end-of-turn token" not in record.getMessage()
 )
+
+
+def sft_arguments(config: SFTStageConfig) -> SFTConfig:
+    """Translate a config into TRL's arguments."""
+    args = SFTConfig(
+        **chat_arguments(config),
+        assistant_only_loss=True,
+        max_length=config.batch.sequence_length,
+        packing=True,
+        packing_strategy="bfd",
+    )
+    return one_device(args)
 
 
 @dataclass(frozen=True)
@@ -110,3 +128,35 @@ class SeeingTrainer(ChatTrainer):
             super()._save(output_dir, state_dict)
         finally:
             del model.save_pretrained
+
+
+def build_trainer(
+    config: SFTStageConfig, args: SFTConfig, tokenizer: PreTrainedTokenizerBase, chats: Chats
+) -> ChatTrainer:
+    """Make the trainer; in its constructor TRL renders, tokenises, masks and packs the chats.
+
+    What it makes is kept, and an equal later start takes it from there.
+    """
+    windows = read_windows(chats.directory)
+    if windows is None:
+        args.dataset_num_proc = workers(len(chats.train))
+    else:
+        args.dataset_kwargs = {"skip_prepare_dataset": True}
+        args.assistant_only_loss = False  # the labels say it
+    train, heldout = windows or (chats.train, chats.heldout)
+    trainer = ChatTrainer(
+        model=load_chat_model(config, tokenizer),
+        args=args,
+        train_dataset=train,
+        eval_dataset=heldout,
+        processing_class=tokenizer,
+        peft_config=lora_config(config, tokenizer),
+    )
+    if config.model.compile:
+        tokens = config.batch.micro_batch * config.batch.sequence_length
+        trainer.data_collator = OneShape(trainer.data_collator, tokens, tokenizer.pad_token_id)
+    if windows is None:
+        keep_windows(chats.directory, trainer.train_dataset, trainer.eval_dataset)
+    set_length(args, config, len(trainer.train_dataset))
+    trainer.prepare(config)
+    return trainer

@@ -8,7 +8,6 @@ import random
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,27 @@ from typing import Any
 import numpy as np
 import orjson
 from accelerate import PartialState
-from datasets import Dataset, Features, Json, List, Value, disable_progress_bars, load_from_disk
-from datasets.exceptions import DatasetGenerationError
+from datasets import Dataset, Features, Json, List, Value, disable_progress_bars
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import read_rows, to_conversation
 
-from .chat_files import preparation_key, read_record, workers, write_record
+from .chat_config import ChatDataConfig, ChatSource
+from .chat_files import (
+    SPLITS,
+    Chats,
+    generate,
+    preparation_key,
+    read_chats,
+    read_record,
+    split,
+    split_key,
+    take_fitting,
+    workers,
+    write_record,
+)
 from .masks import ChatTokenizer, Tokens
-from .sft_config import ChatDataConfig, ChatSource
 
 # Messages as JSON: Arrow's own columns would give the arguments of a tool call the keys of all
 # others.
@@ -40,27 +50,6 @@ _FEATURES = Features(
         "key": Value("int64"),
     }
 )
-_SPLITS = ("train", "heldout")
-
-
-@dataclass(frozen=True)
-class Chats:
-    """Conversations to train and to measure on.
-
-    Attributes:
-        train: columns `messages` and `tools`, in the order that they are packed in.
-        heldout: the same; none of them is in `train`.
-        left_out: conversations that are not used, by reason; `later_turns` counts those that are
-            cut behind an answer.
-        fingerprint: changes whenever any conversation could.
-        directory: of their files.
-    """
-
-    train: Dataset
-    heldout: Dataset
-    left_out: Counter[str]
-    fingerprint: str
-    directory: Path
 
 
 def build_chats(
@@ -91,10 +80,7 @@ def build_chats(
                 write_record(
                     directory, {"key": key, **_write_chats(config, tokenizer, length, directory)}
                 )
-    record = read_record(directory)
-    train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
-    left_out = Counter(record["left_out"])
-    return Chats(train, heldout, left_out, record["fingerprint"], directory)
+    return read_chats(directory)
 
 
 def _write_chats(
@@ -110,7 +96,7 @@ def _write_chats(
     if len(chosen) < len(rows):
         left_out["not_chosen"] = len(rows) - len(chosen)
     digest = hashlib.sha256(f"{length}/{config.seed}/{tokenizer.chat_template}".encode())
-    for name, part in zip(_SPLITS, split(rows.select(chosen), config.heldout_rows)):
+    for name, part in zip(SPLITS, split(rows.select(chosen), config.heldout_rows)):
         digest.update(np.array(part["key"], dtype=np.int64).tobytes())
         shuffled = part.select_columns(["messages", "tools"]).shuffle(config.seed)
         shuffled.save_to_disk(directory / name)
@@ -122,14 +108,7 @@ def _read(
     config: ChatDataConfig, tokenize: ChatTokenizer, directory: Path
 ) -> tuple[Dataset, Counter[str]]:
     """All conversations that fit, and how many do not for which reason."""
-    try:
-        raw = Dataset.from_generator(
-            _raw_rows,
-            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
-            cache_dir=str(directory),
-        )
-    except DatasetGenerationError as error:
-        raise error.__cause__ or error from None
+    raw = generate(_raw_rows, config.sources, cache_dir=str(directory))
     rows = raw.map(
         partial(_samples, tokenize=tokenize, balance=config.balance, seed=config.seed),
         batched=True,
@@ -137,15 +116,10 @@ def _read(
         features=_FEATURES,
         num_proc=workers(len(raw)),
     )
-    reasons = rows["left_out"][:]
-    left_out = Counter(reason for reason in reasons if reason)
-    kept = [i for i, reason in enumerate(reasons) if reason is None]
-    if not kept:
-        counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
-        raise RecipeError(f"data.sources: no conversation is left ({counted})")
+    kept, left_out = take_fitting(rows, "conversation")
     if cut := sum(rows["cut"][:]):
         left_out["later_turns"] = cut
-    return rows.select(kept), left_out
+    return kept, left_out
 
 
 def _raw_rows(sources: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
@@ -188,8 +162,7 @@ def _samples_of(
     messages, tools = conversation.messages[: found[-1]], conversation.tools
     # The text of the whole decides over held out or not: copies, and all samples of a
     # conversation, land on the same side.
-    text = f"{seed}/".encode() + orjson.dumps([messages, tools])
-    key = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
+    key = split_key(f"{seed}/".encode() + orjson.dumps([messages, tools]))
     for end in found:
         yield {
             "messages": messages[:end],
@@ -248,28 +221,6 @@ def _balanced(numbers: list[int], groups: Sequence[str], seed: int) -> list[int]
         members[groups[number]].append(number)
     smallest = min(map(len, members.values()), default=0)
     return [n for own in members.values() for n in _sample(own, smallest, seed)]
-
-
-def split(rows: Dataset, heldout: int, what: str = "conversations") -> tuple[Dataset, Dataset]:
-    """Split into training and held-out conversations; equal ones are never on both sides.
-
-    Args:
-        rows: with the column `key`, equal for equal conversations.
-        heldout: different conversations to hold out.
-        what: they are, for messages.
-
-    Raises:
-        RecipeError: too few.
-    """
-    keys = np.array(rows["key"], dtype=np.int64)
-    distinct = np.unique(keys)
-    if len(distinct) <= heldout:
-        raise RecipeError(
-            f"data.heldout_rows is {heldout:,}, but there are only {len(distinct):,} different "
-            f"{what}"
-        )
-    apart = keys < distinct[heldout]
-    return rows.select(np.flatnonzero(~apart)), rows.select(np.flatnonzero(apart))
 
 
 def unpack(windows: Dataset, number: int) -> Iterator[Tokens]:

@@ -24,7 +24,7 @@ from modeling_kormo.adapter import merge_adapter
 
 from ..engine.handover import CHAT_USAGE, Trained, save_kormo, write_final
 from ..engine.metrics import CURVE
-from .sft_config import ChatSource
+from .chat_config import ChatSource
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from trl.models import prepare_fsdp
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
-from ..engine.callbacks import ProgressBar
+from ..config import RunLoggingConfig
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.flops import flops_per_token, peak_flops
 from ..engine.metrics import LossCurve, Throughput, append_metrics
-from ..engine.numerics import reduce_in_fp32
-from ..engine.stopping import train_until_stopped
+from ..engine.model_setup import reduce_in_fp32
+from ..engine.progress import ProgressBar, train_until_stopped
 from ..engine.trainer import decayed_parameters
 
 # TRL reads the old names of these, transformers warns of them.
@@ -75,6 +75,24 @@ class ChatMeasurements(WholeCheckpoints):
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
         self.add_callback(ProgressBar())
+        if tokens := getattr(config.logging, "quick_eval_every_tokens", None):
+            per_step = config.batch.tokens_per_step
+            self.evaluate_quickly(config.logging, max(1, tokens // per_step), per_step)
+
+    def evaluate_quickly(self, logging: RunLoggingConfig, every: int, per_step: int | None) -> None:
+        """Evaluate a suite of small tasks while the stage trains.
+
+        Args:
+            logging: names the suite.
+            every: steps between evaluations.
+            per_step: tokens of a step; `None` where steps differ.
+        """
+        # Loaded where it is asked for: lm-eval takes seconds.
+        from ..engine.quick_eval import QuickEval
+
+        self.add_callback(
+            QuickEval(logging, self.processing_class, every, per_step, self.throughput)
+        )
 
     def create_accelerator_and_postprocess(self) -> None:
         # Here and not after the constructor, in which TRL prepares the reference.

@@ -26,11 +26,14 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
-from ..engine.first_rank import empty_of_checkpoint, receives_weights
-from ..engine.numerics import stream_in_compute_dtype
-from ..engine.recompute import compile_layers
+from ..engine.model_setup import (
+    compile_layers,
+    empty_of_checkpoint,
+    receives_weights,
+    stream_in_compute_dtype,
+)
+from .chat_config import ChatStageConfig
 from .masks import training_template, turn_rows
-from .sft_config import ChatStageConfig
 
 
 def load_chat_tokenizer(

@@ -6,11 +6,14 @@ import torch
 import trl.trainer.dpo_trainer
 from datasets import Dataset
 from torch import nn
-from trl import DPOTrainer
+from trl import DPOConfig, DPOTrainer
 
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
+from ..arguments import one_device
+from .chat_config import DPOStageConfig
 from .measurements import ChatMeasurements, shard_reference
+from .stage import chat_arguments
 
 # What is summed over the pairs of preference tuning: losses in nats, rewards, right orders, counts.
 _PAIR_SUMS = (
@@ -20,6 +23,17 @@ _PAIR_SUMS = (
 
 # The trainer prepares its reference in the constructor, and has no other hook for it.
 trl.trainer.dpo_trainer.prepare_fsdp = shard_reference
+
+
+def dpo_arguments(config: DPOStageConfig) -> DPOConfig:
+    """Translate a config into TRL's arguments."""
+    args = DPOConfig(
+        **chat_arguments(config),
+        beta=config.preference.beta,
+        max_length=None,  # over-long pairs are left out, none is cut
+        remove_unused_columns=False,
+    )
+    return one_device(args)
 
 
 class PairTrainer(ChatMeasurements, DPOTrainer):

@@ -22,8 +22,8 @@ from data_recipes.read.conversations import (
 )
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
+from .chat_config import ChatSource
 from .masks import ChatTokenizer, MaskAudit, Tokens
-from .sft_config import ChatSource
 
 SIDES = ("chosen", "rejected")
 

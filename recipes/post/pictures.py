@@ -3,26 +3,32 @@
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset, Features, Json, List, Value, disable_progress_bars, load_from_disk
-from datasets.exceptions import DatasetGenerationError
+from datasets import Dataset, Features, Json, List, Value, disable_progress_bars
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
 from data_recipes.read.conversations import Conversation
 from data_recipes.read.pictures import open_picture, picture_size, read_picture_rows
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 from modeling_kormo.vision import Processor, tokens_of_picture
 
-from .chats import split
+from .chat_files import (
+    SPLITS,
+    Chats,
+    generate,
+    read_chats,
+    split,
+    split_key,
+    take_fitting,
+    write_record,
+)
 from .masks import ChatTokenizer, Tokens
 from .vision_config import PictureDataConfig, PictureSource
 
@@ -36,27 +42,8 @@ _FEATURES = Features(
         "keys": List(Value("int64")),
     }
 )
-_SPLITS = ("train", "heldout")
-_RECORD = "record.json"
 # A row as what is learned of it: messages and pictures; or why it is left out.
 Samples = Callable[[Conversation, list[Path]], list[int] | str]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Rows to train and to measure on.
-
-    Attributes:
-        train: columns `messages`, `images` (paths) and `language`.
-        heldout: the same; none of its pictures is in `train`.
-        left_out: rows that are not used, by reason.
-        fingerprint: changes whenever any row or picture file could.
-    """
-
-    train: Dataset
-    heldout: Dataset
-    left_out: Counter[str]
-    fingerprint: str
 
 
 def opened(rows: Dataset) -> Dataset:
@@ -118,7 +105,7 @@ def chat_samples(processor: Processor, length: int) -> Samples:
 
 def build_pictures(
     config: PictureDataConfig, samples: Samples, settings: str, directory: Path
-) -> Pictures:
+) -> Chats:
     """Choose the rows of a run. The first process does, the others read its choice.
 
     Args:
@@ -136,40 +123,28 @@ def build_pictures(
         if state.is_main_process:
             shutil.rmtree(directory, ignore_errors=True)
             _write(config, samples, settings, directory)
-    record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
-    train, heldout = (load_from_disk(directory / name) for name in _SPLITS)
-    return Pictures(train, heldout, Counter(record["left_out"]), record["fingerprint"])
+    return read_chats(directory)
 
 
 def _write(config: PictureDataConfig, samples: Samples, settings: str, directory: Path) -> None:
-    try:
-        rows = Dataset.from_generator(
-            partial(picture_rows, samples=samples, seed=config.seed),
-            gen_kwargs={"sources": [s.model_dump() for s in config.sources]},
-            features=_FEATURES,
-            cache_dir=str(directory / "rows"),
-            fingerprint=hashlib.sha256(settings.encode()).hexdigest()[:16],
-        )
-    except DatasetGenerationError as error:
-        raise error.__cause__ or error from None
-    reasons = rows["left_out"][:]
-    left_out = Counter(reason for reason in reasons if reason)
-    rows = rows.select([i for i, reason in enumerate(reasons) if reason is None])
-    if not len(rows):
-        counted = ", ".join(f"{reason} {n:,}" for reason, n in left_out.items()) or "no rows"
-        raise RecipeError(f"data.sources: no row is left ({counted})")
+    everything = generate(
+        partial(picture_rows, samples=samples, seed=config.seed),
+        config.sources,
+        features=_FEATURES,
+        cache_dir=str(directory / "rows"),
+        fingerprint=hashlib.sha256(settings.encode()).hexdigest()[:16],
+    )
+    rows, left_out = take_fitting(everything, "row")
     together = np.array(_together(rows["keys"][:]), dtype=np.int64)
     rows = rows.remove_columns("keys").add_column("key", together)
     digest = hashlib.sha256(f"{settings}/{config.seed}".encode())
-    for name, part in zip(_SPLITS, split(rows, config.heldout_rows, "pictures")):
+    for name, part in zip(SPLITS, split(rows, config.heldout_rows, "pictures")):
         digest.update(np.array(part["key"], dtype=np.int64).tobytes())
         for messages in part["messages"]:
             digest.update(json.dumps(messages, sort_keys=True).encode())
         kept = part.select_columns(["messages", "images", "language"])
         kept.shuffle(config.seed).save_to_disk(directory / name)
-    write_json_atomically(
-        directory / _RECORD, {"fingerprint": digest.hexdigest(), "left_out": left_out}
-    )
+    write_record(directory, {"fingerprint": digest.hexdigest(), "left_out": left_out})
 
 
 def _together(rows: list[list[int]]) -> list[int]:
@@ -217,10 +192,7 @@ def picture_rows(
             # Pictures decide over held out or not, by what they are and not where: all that is
             # said of one lands on the same side.
             known = [[f"{path.name}/{path.stat().st_size}"] for path in row.pictures]
-            digests = [
-                hashlib.sha256(f"{seed}/{own}".encode()).digest() for own in known or [row.messages]
-            ]
-            keys = [int.from_bytes(digest[:8], "little") >> 1 for digest in digests]
+            keys = [split_key(f"{seed}/{own}".encode()) for own in known or [row.messages]]
             shared = {"language": language, "keys": keys}
             if isinstance(found, str):
                 yield {"messages": [], "images": [], "left_out": found, **shared}

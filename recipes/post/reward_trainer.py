@@ -34,6 +34,8 @@ class RewardTrainer(ChatMeasurements, GRPOTrainer):
         super().prepare(config)
         # Of divergence and entropy in nats, and of tokens.
         self._token_sums = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        if every := config.logging.quick_eval_every:
+            self.evaluate_quickly(config.logging, every, None)
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         self._scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)

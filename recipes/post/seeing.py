@@ -23,7 +23,7 @@ from modeling_kormo.vision import (
 )
 
 from ..arguments import one_device
-from ..engine.numerics import stream_in_compute_dtype
+from ..engine.model_setup import stream_in_compute_dtype
 from .masks import turn_rows
 from .model import load_chat_tokenizer
 from .stage import chat_arguments

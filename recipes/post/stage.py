@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
 from accelerate import PartialState
 from transformers import TrainingArguments
 
@@ -12,19 +11,26 @@ from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.read.hub import HUB
 
-from ..arguments import process_count, schedule_arguments, shared_arguments
+from ..arguments import (
+    check_machine,
+    process_count,
+    schedule_arguments,
+    shared_arguments,
+    start_processes,
+)
 from ..config import SELF_CONTAINED
 from ..engine.handover import read_lineage
-from ..engine.numerics import stream_dtype
-from ..engine.resume import find_newest
+from ..engine.model_setup import stream_dtype
+from ..engine.resume import claim_output, find_newest
 from ..engine.schedule import BatchSplit
-from ..inputs import check_parent, describe_parent, make_parent
-from .sft_config import ChatStageConfig
+from ..inputs import check_parent, make_parent
+from .chat_config import ChatStageConfig
 
+Prepared = TypeVar("Prepared")
 # What computes the same model, to rounding.
 _SAME_MODEL = {"attention", "compile", "flash_kernel"}
 # The stage that a self-contained one starts from, if its own parent is missing.
-_PARENTS = {
+PARENTS = {
     "sft": "midtrain_reasoning",
     "dpo": "sft",
     "grpo": "sft",
@@ -34,41 +40,38 @@ _PARENTS = {
 }
 
 
-def chat_plan(config: ChatStageConfig) -> str:
-    """Describe a run for `--dry-run`: the resolved config, and the size of its sources."""
-    lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
-    batch, gpus = config.batch, config.parallelism.gpus
-    split, gpu = _split(config, gpus), config.parallelism.gpu
-    parent = config.model.init_from, config.size, _PARENTS[config.stage]
-    lines.append(f"starts from       {describe_parent(parent[0], lambda: check_parent(*parent))}")
-    lines.append(
-        f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs ({gpu}) x "
-        f"{split.micro_batch} windows x {split.accumulation} forward passes x "
-        f"{batch.sequence_length:,}"
-    )
-    for source in config.data.sources:
-        path = Path(source.path)
-        if path.is_file() and not path.stat().st_size:
-            raise RecipeError(f"data.sources: {path} is empty; name one with conversations")
-        size = f"{path.stat().st_size:,} bytes" if path.is_file() else "not on this machine"
-        lines.append(f"source            {source.path}: {size}")
-    return "\n".join(lines)
-
-
-def ensure_chat_inputs(
-    config: Any, paths: list[str], make_data: Callable[[Path], None] | None = None
-) -> None:
-    """Have the first rank make what a self-contained stage lacks, while the others wait.
+def begin(
+    config: Any,
+    paths: list[str],
+    prepare: Callable[[Any], Prepared],
+    make_data: Callable[[Path], None] | None = None,
+) -> Prepared:
+    """Join the ranks, claim the output, and have what is missing made at the sizes that can be.
 
     Args:
         config: any chat stage's.
         paths: of its data.
-        make_data: makes them from `data.recipe`; by default as text.
+        prepare: translates or checks the config before anything is claimed or made.
+        make_data: makes the data from `data.recipe`; by default as text.
+
+    Returns:
+        What `prepare` does: the trainer's arguments.
 
     Raises:
-        RecipeError: a stage of real size lacks something; the message has the command.
+        RecipeError: a machine that cannot do it, output that is another run's, or a stage of real
+            size that lacks something; the message has the command.
     """
-    parents = [(config.model.init_from, config.size, _PARENTS[config.stage])]
+    check_machine(config)
+    start_processes(config.parallelism.timeout_minutes)
+    prepared = prepare(config)
+    claim_output(config.logging.output_dir)
+    _ensure_inputs(config, paths, make_data or _make_data)
+    return prepared
+
+
+def _ensure_inputs(config: Any, paths: list[str], make_data: Callable[[Path], None]) -> None:
+    """Have the first rank make what is missing, while the others wait."""
+    parents = [(config.model.init_from, config.size, PARENTS[config.stage])]
     if tower := getattr(config.model, "tower", None):
         parents.append((tower, config.size, "vision_tower"))
     with PartialState().main_process_first():
@@ -77,7 +80,7 @@ def ensure_chat_inputs(
         if missing := _missing(paths):
             if config.size not in SELF_CONTAINED or recipe is None:
                 raise RecipeError(f"data.sources: {missing[0]} is not there")
-            (make_data or _make_data)(recipe)
+            make_data(recipe)
             if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
         for parent in missing_parents:
@@ -115,7 +118,7 @@ def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:
     logging = config.logging
     return {
         **shared_arguments(
-            config, _split(config, process_count()), logging.save_every, config.data.seed
+            config, split_windows(config, process_count()), logging.save_every, config.data.seed
         ),
         "gradient_checkpointing": config.model.activation_checkpointing,
         "per_device_eval_batch_size": config.batch.micro_batch,
@@ -125,7 +128,12 @@ def chat_arguments(config: ChatStageConfig) -> dict[str, Any]:
     }
 
 
-def _split(config: ChatStageConfig, ranks: int) -> BatchSplit:
+def split_windows(config: ChatStageConfig, ranks: int) -> BatchSplit:
+    """Split a step over ranks and forward passes.
+
+    Raises:
+        RecipeError: windows that cannot be dealt out evenly.
+    """
     batch = config.batch
     share = ranks * batch.micro_batch
     if batch.windows_per_step % share:

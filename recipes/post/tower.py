@@ -11,12 +11,44 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase, SiglipVisionModel, Trainer
+from transformers import (
+    PreTrainedTokenizerBase,
+    SiglipVisionModel,
+    Trainer,
+    TrainingArguments,
+)
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import Conversation
 from modeling_kormo.vision import picture_processor
 
+from ..arguments import one_device, process_count, shared_arguments
+from ..engine.handover import TOWER_USAGE, Trained, write_final
+from ..engine.schedule import BatchSplit
 from .measurements import ChatMeasurements
+from .vision_config import VisionTowerConfig
+
+
+def tower_arguments(config: VisionTowerConfig) -> TrainingArguments:
+    """Translate a config into arguments.
+
+    Raises:
+        RecipeError: several processes, each of which would hold its pictures against its own
+            captions alone.
+    """
+    if process_count() > 1:
+        raise RecipeError("vision_tower: a tower of this size is trained by one process")
+    split = BatchSplit(config.batch.rows_per_step, 1)
+    args = TrainingArguments(
+        **shared_arguments(config, split, config.logging.save_every, config.data.seed),
+        include_num_input_tokens_seen="non_padding",
+        eval_strategy="steps",
+        eval_steps=config.logging.eval_every,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        dataloader_num_workers=config.data.workers,
+    )
+    return one_device(args)
 
 
 class TowerWithCaptions(nn.Module):
@@ -135,3 +167,22 @@ class TowerTrainer(ChatMeasurements, Trainer):
         tokenizer: Callable[..., Any] = self.data_collator.tokenizer
         words = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
         return {k: words[k] for k in ("input_ids", "attention_mask")}
+
+
+def save_tower(trainer: TowerTrainer, config: VisionTowerConfig, fingerprint: str) -> Path:
+    """Write `final/`: the tower, without what it was held against."""
+    tower = trainer.model.tower
+    sources = config.data.sources
+    trained = Trained(
+        parent=None,
+        parameters=sum(p.numel() for p in tower.parameters()),
+        tokens=int(trainer.state.num_input_tokens_seen),
+        data_fingerprint=fingerprint,
+        tokenizer_sha256=None,
+        languages=sorted({code for s in sources for code in s.languages}),
+        licences=sorted({s.licence for s in sources}),
+        table="\n".join(s.path for s in sources),
+        usage=TOWER_USAGE,
+    )
+    pictures = picture_processor(config.model.shape.image_size)
+    return write_final(config, config.logging.output_dir, tower.save_pretrained, pictures, trained)

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from ..shared_config import AdamWConfig, ShardingConfig
-from .sft_config import ChatLoggingConfig, ChatModelConfig, ChatScheduleConfig, ChatStageConfig
+from ..config import AdamWConfig, ShardingConfig
+from .chat_config import ChatLoggingConfig, ChatModelConfig, ChatScheduleConfig, ChatStageConfig
 
 
 class TowerShape(Strict):
@@ -129,20 +129,22 @@ class AlignModelConfig(SeeingModelConfig):
         return self
 
 
+class SeeingLoggingConfig(ChatLoggingConfig):
+    """Where results go and how often; no suite is asked while it trains."""
+
+    @field_validator("quick_eval_every_tokens")
+    @classmethod
+    def _not_evaluated_in_text(cls, tokens: int | None) -> None:
+        if tokens is not None:
+            raise ValueError("the suite asks in text alone; leave it out and evaluate final/")
+
+
 class SeeingStageConfig(ChatStageConfig):
     """What alignment and instruction tuning have in common."""
 
     data: PictureDataConfig
     batch: RowBatchConfig
-
-    @model_validator(mode="after")
-    def _not_evaluated_in_text(self) -> "SeeingStageConfig":
-        if self.logging.quick_eval_every_tokens is not None:
-            raise ValueError(
-                "logging.quick_eval_every_tokens: the suite asks in text alone; leave it out and "
-                "evaluate final/"
-            )
-        return self
+    logging: SeeingLoggingConfig
 
 
 class VisionAlignConfig(SeeingStageConfig):
@@ -203,4 +205,4 @@ class VisionTowerConfig(Strict):
     schedule: ChatScheduleConfig
     optimizer: AdamWConfig
     parallelism: ShardingConfig
-    logging: ChatLoggingConfig
+    logging: SeeingLoggingConfig

@@ -7,14 +7,14 @@ import yaml
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, SiglipVisionModel
 
-from modeling_kormo import KORMoConfig
 from modeling_kormo.vision import TOKENS, build_processor, patches, tokens_of_picture
 
 from ..command_line import CONFIGS, load_stage
-from ..engine.dry_run import GIB, fits
+from ..engine.dry_run import memory_lines
 from ..engine.flops import count_parameters, estimate_memory
+from ..engine.prediction import GPUS_OF_A_NODE
+from .chat_plan import data_plan, shape_of_size
 from .seeing import AnyVisionConfig, vision_config
-from .stage import chat_plan
 from .vision_config import AlignModelConfig, VisionTowerConfig
 
 # Widths and heights of the pictures that are counted: small, COCO's, a screen's, a page's.
@@ -55,9 +55,7 @@ def tower_plan(config: VisionTowerConfig) -> str:
 
 def vision_plan(config: AnyVisionConfig) -> str:
     """Describe a stage: its config, image tokens, parameters, and memory on its GPUs and on one."""
-    made = _put_together(config)
-    shape = load_stage(CONFIGS / config.size / "stage1.yaml", "stage1").model.shape
-    text = KORMoConfig(**shape.model_dump(), bos_token_id=None, eos_token_id=None)
+    made, text = _put_together(config), shape_of_size(config.size)
     with torch.device("meta"):
         tower = SiglipVisionModel(vision_config(made.tower_shape))
     seen, width = made.tower_shape.hidden_size, text.hidden_size
@@ -74,7 +72,7 @@ def vision_plan(config: AnyVisionConfig) -> str:
         trained += counts["language model"]
     total = sum(counts.values())
     lines = [
-        chat_plan(config),
+        *data_plan(config),
         f"image tokens      {'; '.join(_picture_tokens(made))} ({made.kind})",
         f"parameters        {total:,}: "
         + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
@@ -82,29 +80,21 @@ def vision_plan(config: AnyVisionConfig) -> str:
         + (f", and an adapter of rank {adapter.rank}" if adapter else ""),
     ]
     for gpus in dict.fromkeys((config.parallelism.gpus, 1)):
-        micro = config.batch.micro_batch * config.batch.sequence_length
-        accumulates = config.batch.rows_per_step > gpus * config.batch.micro_batch
+        shards = min(gpus, GPUS_OF_A_NODE)
         memory = estimate_memory(
             text,
-            micro,
-            gpus,
+            config.batch.micro_batch * config.batch.sequence_length,
+            shards,
             int(config.model.activation_checkpointing),
             selective=False,
             sync_each_microbatch=config.parallelism.sync_each_microbatch,
-            accumulates=accumulates,
+            accumulates=config.batch.rows_per_step > gpus * config.batch.micro_batch,
             compiled=False,
         )
         # Frozen weights have neither gradient nor moments.
-        states = (4 * (total - trained) + 16 * trained) / gpus
-        memory = replace(memory, states=states)
+        memory = replace(memory, states=(4 * (total - trained) + 16 * trained) / shards)
         if trained < counts["language model"]:
             memory = replace(memory, gradients=4 * trained)
         gpu = config.parallelism.gpu
-        lines.append(
-            f"memory per GPU    {memory.total / GIB:.1f} GiB on {gpus} x {gpu}: states "
-            f"{memory.states / GIB:.1f}, gathered weights {memory.gathered / GIB:.1f}, gradients "
-            f"{memory.gradients / GIB:.1f}, activations {memory.activations / GIB:.1f}, loss "
-            f"{memory.loss / GIB:.1f} (an estimate)"
-        )
-        lines += fits(gpu, memory.total)
+        lines += memory_lines(memory, gpu, f" on {gpus} x {gpu}", width=18)
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from data_recipes.common.config_files import load_config
-from recipes.command_line import CONFIGS, load_stage
+from recipes.command_line import CONFIGS, exit_on_error, load_stage
 from recipes.config import StageConfig
 from tests import processes
 from tests.conftest import ROOT, environment
@@ -88,3 +88,19 @@ def test_a_count_of_tokens_may_be_written_with_an_exponent() -> None:
     config = load_stage(path, "stage1", ["schedule.total_tokens=1e9"])
     assert config == load_config(path, StageConfig, ["schedule.total_tokens=1_000_000_000"])
     assert isinstance(config.schedule.total_tokens, int)
+
+
+def test_ctrl_c_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    def leave(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("os._exit", leave)
+    with pytest.raises(SystemExit) as left:
+        exit_on_error(main)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 130 and "the same command goes on" in line

@@ -13,8 +13,8 @@ from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.windows import TokenSource
-from recipes.engine.windows_data import PackedCollator
-from recipes.rules import END_THINK, THINK, token_ids
+from recipes.engine.windows_data import PackedCollator, token_ids
+from recipes.midtrain_reasoning import END_THINK, THINK
 
 from ..conftest import Stage
 

@@ -10,9 +10,9 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from recipes import verify
-from recipes.engine.energy import EnergyMeter
+from recipes.engine.reproduce import EnergyMeter
 from recipes.engine.run_inputs import REPRODUCE
-from recipes.engine.verdict import Comparison, compare_steps, judge
+from recipes.verify import Comparison, compare_steps, judge
 from tests.conftest import Stage, other_modes
 
 Make = Callable[..., Stage]

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from modeling_kormo import KORMoForCausalLM
 from recipes.engine.checkpoint_weights import read_weights
-from recipes.engine.document_loss import document_losses
 from recipes.engine.handover import read_lineage
 from recipes.engine.metrics import read_metrics
+from recipes.engine.replayed_steps import document_losses
 from recipes.opened_run import open_run
 from tests.conftest import Stage
 

@@ -311,7 +311,7 @@ def hang() -> None:
 
     from recipes.arguments import start_processes
     from recipes.command_line import exit_on_error
-    from recipes.engine.stopping import train_until_stopped
+    from recipes.engine.progress import train_until_stopped
 
     where, output, second = sys.argv[2], sys.argv[3], os.environ["RANK"] == "1"
 

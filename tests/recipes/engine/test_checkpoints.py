@@ -1,7 +1,9 @@
 """A checkpoint is what was written, or is named and passed over."""
 
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from torch.distributed.checkpoint import CheckpointException
 from data_recipes.common.errors import RecipeError
 from recipes.engine.checkpoints import (
     FILES,
+    BackgroundSave,
     WholeCheckpoints,
     find_damage,
     list_checkpoints,
@@ -127,3 +130,22 @@ def test_some_checkpoints_are_kept_for_good(tmp_path: Path) -> None:
     assert [p.name for p in list_checkpoints(tmp_path)] == [
         f"checkpoint-{step}" for step in (30, 50, 80, 90, 100)
     ]
+
+
+def test_a_write_that_fails_is_told_when_the_other_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is told removes the half-written checkpoint, which nothing may then write to."""
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.distributed.new_group", lambda **_: None)
+    save, published = BackgroundSave(timeout=60), []
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(fail), pool.submit(time.sleep, 0.5)]
+        save._writes = list(slow)
+        save.then(published.append)
+        with pytest.raises(OSError, match="No space left"):
+            save.wait()
+        assert slow[1].done() and not published

@@ -4,7 +4,6 @@ import pytest
 
 from modeling_kormo import KORMoConfig
 from recipes.engine.flops import count_parameters, estimate_memory, flops_per_token, peak_flops
-from recipes.engine.prediction import predict
 
 SHAPE_1B = KORMoConfig(
     hidden_size=2048,
@@ -77,20 +76,3 @@ def test_memory_of_10b_on_128_gpus() -> None:
     # Two chunks of fp32 logits, or of bf16 ones of 4,096 tokens, beside the head's fp32 gradient.
     assert plain.loss == 8 * 2**27 + 4 * 125_184 * 4096
     assert estimate(compiled=True).loss == 4 * 4096 * 125_184 + 4 * 125_184 * 4096
-
-
-@pytest.mark.parametrize(
-    ("gpu", "compiled", "microseconds"),
-    # Added up by hand for windows of 4,096 tokens in which a token sees 938 (in tiles of 128).
-    [("H200", True, 13.1), ("H200", False, 19.1), ("H100", True, 14.1), ("H100", False, 22.5)],
-)
-def test_predicted_time_of_a_token_at_1b(gpu: str, compiled: bool, microseconds: float) -> None:
-    found = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 0.0)
-    assert found.total * 1e6 == pytest.approx(microseconds, rel=0.07)
-    again = predict(SHAPE_1B, gpu, 938, compiled, 1.0, False, 1, 524_288, 0.0)
-    assert 1.15 < again.total / found.total < 1.35
-    selective = predict(SHAPE_1B, gpu, 938, compiled, 1.0, True, 1, 524_288, 0.0)
-    assert found.total < selective.total < again.total
-    slow = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 1e-4)
-    assert slow.total == pytest.approx(1e-4 + found.optimizer)
-    assert predict(SHAPE_1B, "A10", 938, compiled, 0.0, False, 1, 524_288, 0.0) is None

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from modeling_kormo import KORMoForCausalLM
 from recipes import stage1
+from recipes.config import RunLoggingConfig
 from recipes.engine.metrics import Throughput, read_metrics
 from recipes.engine.quick_eval import QuickEval, untouched
 from tests.conftest import ROOT, Stage
@@ -62,7 +63,8 @@ def callback_and_model(
     model = random_model(tokenizer, 1280)
     model.set_attn_implementation("varlen")
     out = tmp_path_factory.mktemp("quick")
-    return QuickEval("quick", tokenizer, 1, 1, 1, out, Throughput(1.0, None)), model
+    logging = RunLoggingConfig(output_dir=out, quick_eval_items=1)
+    return QuickEval(logging, tokenizer, 1, 1, Throughput(1.0, None)), model
 
 
 def test_model_and_random_numbers_are_left_alone(

@@ -7,12 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 from data_recipes.common.config_files import load_config
-from recipes import sft
 from recipes.engine.metrics import read_metrics
-from recipes.post.chat_trainer import ChatTrainer
+from recipes.post.chat_config import SFTStageConfig
+from recipes.post.chat_trainer import ChatTrainer, build_trainer, sft_arguments
 from recipes.post.chats import Chats, build_chats
 from recipes.post.model import load_chat_tokenizer
-from recipes.post.sft_config import SFTStageConfig
 from tests.conftest import ROOT, Stage
 
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"
@@ -49,7 +48,7 @@ def sft_trainer(stage: Stage, data: Path) -> tuple[ChatTrainer, Chats]:
     config = sft_config(stage)
     tokenizer = load_chat_tokenizer(config.model.init_from)
     chats = build_chats(config.data, tokenizer, config.batch.sequence_length, data)
-    return sft.build_trainer(config, sft.sft_arguments(config), tokenizer, chats), chats
+    return build_trainer(config, sft_arguments(config), tokenizer, chats), chats
 
 
 def log_of(output: Path) -> list[dict[str, Any]]:

@@ -15,12 +15,11 @@ from data_recipes.toy.chats import chats
 from data_recipes.toy.preferences import preferences
 from modeling_kormo import CHAT_TEMPLATE
 from recipes.engine.quick_eval import QuickEval
+from recipes.post.chat_config import DPOStageConfig, SFTStageConfig
+from recipes.post.chat_plan import chat_plan
 from recipes.post.chats import build_chats, unpack
-from recipes.post.dpo_config import DPOStageConfig
 from recipes.post.grpo_config import GRPOStageConfig
 from recipes.post.model import load_chat_tokenizer
-from recipes.post.sft_config import SFTStageConfig
-from recipes.post.stage import chat_plan
 from tests.conftest import ROOT, release_outputs
 from tests.recipes.post.grpo_hand_made import ROWS, write_rows
 from tests.recipes.test_arguments import leaves

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from data_recipes.read.conversations import Conversation
+from recipes.post.chat_config import ChatSource
 from recipes.post.chat_files import preparation_key
 from recipes.post.chats import build_chats, unpack
 from recipes.post.masks import ChatTokenizer
 from recipes.post.model import load_chat_tokenizer
-from recipes.post.sft_config import ChatSource
 
 from .chat_runs import chat_stage, sft_config, sft_trainer
 

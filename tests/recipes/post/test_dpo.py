@@ -8,10 +8,9 @@ import torch
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from recipes import dpo
-from recipes.post.dpo_config import DPOStageConfig
+from recipes.post.chat_config import DPOStageConfig
 from recipes.post.model import load_chat_model, load_chat_tokenizer
-from recipes.post.pair_trainer import PairTrainer
+from recipes.post.pair_trainer import PairTrainer, dpo_arguments
 from recipes.post.pairs import PreferenceCollator, build_pairs
 
 from .chat_runs import CONFIGS, chat_stage, log_of, newest_checkpoint, weights
@@ -55,7 +54,7 @@ def test_the_preference_loss_is_the_papers(
     trainer = PairTrainer(
         model=model,
         ref_model=reference,
-        args=dpo.dpo_arguments(config),
+        args=dpo_arguments(config),
         data_collator=PreferenceCollator(tokenizer.pad_token_id),
         train_dataset=pairs.train,
         eval_dataset=pairs.heldout,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from recipes.post.chat_config import ChatSource
 from recipes.post.masks import ChatTokenizer
 from recipes.post.model import load_chat_tokenizer
 from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, read_pair
-from recipes.post.sft_config import ChatSource
 
 from .grpo_hand_made import write_rows
 

@@ -1,0 +1,60 @@
+"""How GPUs share a model, what they send, and how long a token takes."""
+
+import pytest
+
+from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig
+from recipes.engine.prediction import Layout, count_traffic, plan_layout, predict
+
+N = 10_756_624_384
+SHAPE_1B = KORMoConfig(
+    hidden_size=2048,
+    intermediate_size=6144,
+    num_hidden_layers=16,
+    num_attention_heads=16,
+    num_key_value_heads=8,
+    head_dim=128,
+)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "shard_gpus", "layout"),
+    [(1, 8, (1, 1)), (4, 8, (4, 1)), (8, 8, (8, 1)), (128, 8, (8, 16)), (16, 4, (4, 4))],
+)
+def test_copies_are_sharded(gpus: int, shard_gpus: int, layout: tuple[int, int]) -> None:
+    assert plan_layout(gpus, shard_gpus) == Layout(*layout)
+
+
+def test_copies_are_whole() -> None:
+    with pytest.raises(RecipeError, match="parallelism.gpus: 12 GPUs are no whole copies of 8"):
+        plan_layout(12, 8)
+
+
+def test_traffic_of_10b() -> None:
+    # Sharded over all, each of 128 would send 86 GB over the network for a reduced forward pass.
+    flat = count_traffic(N, Layout(128, 1))
+    assert flat.inside == pytest.approx(86.05e9 * 127 / 128, rel=1e-3)
+    assert flat.seconds == pytest.approx(flat.inside / 50e9)
+    nodes = count_traffic(N, Layout(8, 16))
+    assert nodes.inside == pytest.approx(8 * N * 7 / 8)
+    assert nodes.seconds == pytest.approx(nodes.inside / 450e9 + nodes.between / 50e9)
+    # 16 rings, one for each eighth of the fp32 gradients: reduce-scatter, then all-gather.
+    assert nodes.between == pytest.approx(2 * 15 / 16 * 4 * N / 8)
+    assert count_traffic(N, Layout(1, 1)).seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("gpu", "compiled", "microseconds"),
+    # Added up by hand for windows of 4,096 tokens in which a token sees 938 (in tiles of 128).
+    [("H200", True, 13.1), ("H200", False, 19.1), ("H100", True, 14.1), ("H100", False, 22.5)],
+)
+def test_predicted_time_of_a_token_at_1b(gpu: str, compiled: bool, microseconds: float) -> None:
+    found = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 0.0)
+    assert found.total * 1e6 == pytest.approx(microseconds, rel=0.07)
+    again = predict(SHAPE_1B, gpu, 938, compiled, 1.0, False, 1, 524_288, 0.0)
+    assert 1.15 < again.total / found.total < 1.35
+    selective = predict(SHAPE_1B, gpu, 938, compiled, 1.0, True, 1, 524_288, 0.0)
+    assert found.total < selective.total < again.total
+    slow = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 1e-4)
+    assert slow.total == pytest.approx(1e-4 + found.optimizer)
+    assert predict(SHAPE_1B, "A10", 938, compiled, 0.0, False, 1, 524_288, 0.0) is None
