@@ -22,6 +22,7 @@ from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
 from .engine.handover import (
     BASE_USAGE,
+    DataFacts,
     Trained,
     initial_digests,
     read_lineage,
@@ -371,16 +372,14 @@ def export(
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
         rows = mixture.plan(steps.total * config.batch.windows_per_step)
+        table = format_plan(rows, config.batch.sequence_length)
         growth = growth_of(config)
         trained = Trained(
             parent=config.model.init_from,
             parameters=count_parameters(model.config),
             tokens=steps.total * config.batch.tokens_per_step,
-            data_fingerprint=mixture.fingerprint,
+            data=DataFacts.of(rows, mixture.fingerprint, table),
             tokenizer_sha256=mixture.tokenizer_sha256,
-            languages=sorted({r.language for r in rows}),
-            licences=sorted({r.licence for r in rows}),
-            table=format_plan(rows, config.batch.sequence_length),
             usage=BASE_USAGE,
             growth=growth.record() if growth else None,
             initial_weights=trainer.initial_weights,

@@ -17,8 +17,9 @@ def main() -> None:
     config = invocation.config
 
     # Only now: these load torch and TRL, and a mistake above is told without them.
+    from recipes.engine.handover import DataFacts
     from recipes.post.chat_plan import chat_plan
-    from recipes.post.export import DataFacts, export_chat
+    from recipes.post.export import export_chat
     from recipes.post.model import load_chat_model, load_chat_tokenizer, lora_config
     from recipes.post.pair_trainer import PairTrainer, dpo_arguments
     from recipes.post.pairs import PreferenceCollator, build_pairs

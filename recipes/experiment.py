@@ -13,19 +13,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_recipe, load_config
 from data_recipes.common.files import write_json_atomically
 
-from .command_line import CONFIGS, exit_on_error
+from .command_line import exit_on_error
 from .experiments.config import ExperimentConfig, Overrides
 from .experiments.plan import Run, check_ruler, seed_runs, sweep_runs, values_of
-from .experiments.train import (
-    add_size_and_launcher,
-    print_commands,
-    read_size_and_launcher,
-    train_runs,
-)
+from .experiments.train import print_commands, read_study, train_runs
 
 
 def _dry_run(
@@ -72,12 +65,11 @@ def _publish(path: Path, name: str, size: str) -> None:
     print(f"{RECORDS / size / name}.json, {DOCS / 'experiments.md'}")
 
 
-def _parse() -> argparse.Namespace:
+def main() -> None:
+    """Run what is not finished, and report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", help="of an experiment, or a YAML file")
-    add_size_and_launcher(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print commands, cost and power, and exit"
     )
@@ -85,18 +77,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--publish", action="store_true", help="like --report, and renew docs/experiments.md"
     )
-    add_overrides(parser, "seeds=[1,2]", "the experiment")
-    args, unknown = parser.parse_known_intermixed_args()
-    refuse_options(ExperimentConfig, unknown)
-    return args
-
-
-def main() -> None:
-    """Run what is not finished, and report."""
-    args = _parse()
-    size, launcher = read_size_and_launcher(args)
-    path = find_recipe(args.name, CONFIGS / "experiments" / size, "experiment")
-    experiment = load_config(path, ExperimentConfig, args.overrides)
+    study = read_study(parser, ExperimentConfig, "experiments", "experiment", "seeds=[1,2]")
+    args, size, launcher, experiment = study.args, study.size, study.launcher, study.config
     values = values_of(experiment)
     sweep = sweep_runs(experiment, size)
 
@@ -118,9 +100,9 @@ def main() -> None:
         runs = seed_runs(experiment, size, chosen())
         train_runs(runs, launcher)
         check_ruler(experiment, runs)  # of data that were made for it
-    results = _report(experiment, path.stem, size, sweep, runs)
+    results = _report(experiment, study.path.stem, size, sweep, runs)
     if args.publish:
-        _publish(results, path.stem, size)
+        _publish(results, study.path.stem, size)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 
-from .command_line import CONFIGS, exit_on_error
+from .command_line import exit_on_error
 from .experiments.forecast import (
     FORECAST,
     ForecastConfig,
@@ -28,38 +26,22 @@ from .experiments.forecast import (
     refuse_started,
     seal,
 )
-from .experiments.train import (
-    add_size_and_launcher,
-    print_commands,
-    read_size_and_launcher,
-    train_runs,
-)
+from .experiments.train import print_commands, read_study, train_runs
 
 
-def _parse() -> argparse.Namespace:
+def main() -> None:
+    """Train the ladder and seal, or train the target, or check."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", help="of a forecast, or a YAML file")
-    add_size_and_launcher(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
     what.add_argument("--target", action="store_true", help="train what was predicted, and check")
     what.add_argument(
         "--check", nargs="?", const="", metavar="HASH", help="check a target that is finished"
     )
-    add_overrides(parser, "seeds=[1,2]", "the forecast")
-    args, unknown = parser.parse_known_intermixed_args()
-    refuse_options(ForecastConfig, unknown)
-    return args
-
-
-def main() -> None:
-    """Train the ladder and seal, or train the target, or check."""
-    args = _parse()
-    size, launcher = read_size_and_launcher(args)
-    path = find_recipe(args.name, CONFIGS / "forecasts" / size, "forecast")
-    config = load_config(path, ForecastConfig, args.overrides)
+    study = read_study(parser, ForecastConfig, "forecasts", "forecast", "seeds=[1,2]")
+    args, size, launcher, config = study.args, study.size, study.launcher, study.config
     rungs, target = plan_forecast(config, size)
     if args.dry_run:
         from .experiments.cost import cost_lines
@@ -80,7 +62,7 @@ def main() -> None:
     if forecast is None:
         refuse_started(target.cells[0].directory)
         train_runs(rungs, launcher)
-        forecast = seal(config, path.stem, size, rungs, target)
+        forecast = seal(config, study.path.stem, size, rungs, target)
     if args.target:
         train_runs([target], launcher)
     checked = check(forecast, target) if looks_back else None

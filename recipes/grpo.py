@@ -19,7 +19,8 @@ def main() -> None:
     config = invocation.config
 
     # Only now: these load torch and TRL, and a mistake above is told without them.
-    from recipes.post.export import DataFacts, export_chat
+    from recipes.engine.handover import DataFacts
+    from recipes.post.export import export_chat
     from recipes.post.grpo_stage import (
         check_generation,
         grpo_arguments,

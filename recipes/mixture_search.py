@@ -15,12 +15,10 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 
-from .command_line import CONFIGS, exit_on_error
+from .command_line import exit_on_error
 from .experiments.mixture import (
     SearchConfig,
     caps_of,
@@ -32,27 +30,9 @@ from .experiments.mixture import (
     search,
 )
 from .experiments.plan import Run, check_ruler, seed_runs
-from .experiments.train import (
-    add_size_and_launcher,
-    print_commands,
-    read_size_and_launcher,
-    train_runs,
-)
+from .experiments.train import print_commands, read_study, train_runs
 
 MIXTURE, RESULTS = "mixture.yaml", "search.json"
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", metavar="NAME", help="of a search, or a YAML file")
-    add_size_and_launcher(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
-    add_overrides(parser, "proxies=16", "the search")
-    args, unknown = parser.parse_known_intermixed_args()
-    refuse_options(SearchConfig, unknown)
-    return args
 
 
 def _write_mixture(config: SearchConfig, shards: Any, mixture: dict[str, float], said: str) -> None:
@@ -153,16 +133,18 @@ def main() -> None:
     """Train the swarm, fit, write the mixture, and compare it with the prior."""
     import numpy as np
 
-    args = _parse()
-    size, launcher = read_size_and_launcher(args)
-    path = find_recipe(args.name, CONFIGS / "searches" / size, "search")
-    config = load_config(path, SearchConfig, args.overrides)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
+    study = read_study(parser, SearchConfig, "searches", "search", "proxies=16")
+    size, launcher, config = study.size, study.launcher, study.config
     recipe = recipe_of(config, size)
     prior = prior_of(config, recipe)
     caps = caps_of(config, recipe, prior)
     swarm = draw_swarm(config, prior, caps)
     runs = proxy_runs(config, size, prior, swarm)
-    if args.dry_run:
+    if study.args.dry_run:
         from .experiments.cost import cost_lines
         from .experiments.results import records
 
@@ -186,14 +168,14 @@ def main() -> None:
     train_runs(pairs, launcher)
     from .experiments.results import collect
 
-    results = collect(experiment, path.stem, size, [], pairs)
+    results = collect(experiment, study.path.stem, size, [], pairs)
     found |= {"sources": list(prior), "prior": list(prior.values()), "caps": caps}
     found |= {"swarm": swarm, "values": values, "verdict": _verdict(config, results)}
     record = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}
     write_json_atomically(config.output_dir / RESULTS, record | {"confirmation": results})
     # Not before the comparison: the file says how it ended.
     _write_mixture(config, recipe.data.shards, mixture, _say(found["verdict"]))
-    print(f"\n{_report(config, found, results, f'Mixture search {path.stem}, {size}')}")
+    print(f"\n{_report(config, found, results, f'Mixture search {study.path.stem}, {size}')}")
     print(f"{config.output_dir / MIXTURE}: {_say(found['verdict'])}")
 
 

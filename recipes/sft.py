@@ -21,10 +21,11 @@ def main() -> None:
 
     # Only now: these load torch and TRL, and a mistake above is told without them.
     from data_recipes.common.files import disk_full_is_an_error
+    from recipes.engine.handover import DataFacts
     from recipes.post.chat_plan import chat_plan
     from recipes.post.chat_trainer import build_trainer, sft_arguments
     from recipes.post.chats import build_chats, unpack
-    from recipes.post.export import DataFacts, export_chat
+    from recipes.post.export import export_chat
     from recipes.post.masks import MaskAudit
     from recipes.post.model import load_chat_tokenizer
     from recipes.post.stage import begin, chat_fingerprint, train_chat

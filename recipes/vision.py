@@ -25,9 +25,9 @@ def train_seeing(stage: str, description: str) -> None:
     # torch and TRL take seconds to load: a mistake above is told without them.
     from data_recipes.common.files import disk_full_is_an_error
 
-    from .engine.handover import SEEING_USAGE
+    from .engine.handover import SEEING_USAGE, DataFacts
     from .post.chat_trainer import SeeingTrainer
-    from .post.export import DataFacts, export_chat
+    from .post.export import export_chat
     from .post.masks import MaskAudit
     from .post.pictures import build_pictures, chat_samples, collated, opened
     from .post.seeing import load_seeing, seeing_arguments, seeing_lora
@@ -67,7 +67,5 @@ def train_seeing(stage: str, description: str) -> None:
     audit.check()
 
     train_chat(trainer, config, chat_fingerprint(config, rows.fingerprint))
-    languages = sorted({code for s in config.data.sources for code in s.languages})
-    licences = sorted({s.licence for s in config.data.sources})
-    facts = DataFacts(languages, licences, rows.fingerprint, audit.table())
+    facts = DataFacts.of(config.data.sources, rows.fingerprint, audit.table())
     export_chat(trainer, config, processor, facts, SEEING_USAGE)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,32 @@ class NamedStage(Protocol):
 
 
 @dataclass(frozen=True)
+class DataFacts:
+    """What the hand-over says of the data.
+
+    Attributes:
+        languages: codes.
+        licences: of the sources.
+        fingerprint: changes whenever the data could.
+        table: what went in, for people.
+    """
+
+    languages: list[str]
+    licences: list[str]
+    fingerprint: str
+    table: str
+
+    @staticmethod
+    def of(sources: Iterable[Any], fingerprint: str, table: str) -> "DataFacts":
+        """Gather what sources say, each with a `licence`, and a `language` or `languages`."""
+        licences, languages = set(), set()
+        for source in sources:
+            licences.add(source.licence)
+            languages.update(getattr(source, "languages", None) or [source.language])
+        return DataFacts(sorted(languages), sorted(licences), fingerprint, table)
+
+
+@dataclass(frozen=True)
 class Trained:
     """What a stage learned from.
 
@@ -47,11 +73,8 @@ class Trained:
         parent: model directory or Hub id; `None` is a random initialisation.
         parameters: of the model.
         tokens: that the stage trained on.
-        data_fingerprint: changes whenever the data could.
+        data: that they are of.
         tokenizer_sha256: of `tokenizer.json`.
-        languages: codes.
-        licences: of the sources.
-        table: what went in, for people.
         usage: Python lines of the model card, and what kind of model it is.
         growth: which of its units are new in this stage, if it grew.
         initial_weights: digests of a random initialisation; `None` where weights were loaded.
@@ -61,11 +84,8 @@ class Trained:
     parent: str | None
     parameters: int
     tokens: int
-    data_fingerprint: str
+    data: DataFacts
     tokenizer_sha256: str | None
-    languages: list[str]
-    licences: list[str]
-    table: str
     usage: str
     growth: dict[str, Any] | None = None
     initial_weights: dict[str, str] | None = None
@@ -231,7 +251,7 @@ A language model of {lineage["parameters"]:,} parameters, trained with KORMo Rec
 ## Data
 
 ```
-{trained.table}
+{trained.data.table}
 ```
 
 Licences: {", ".join(lineage["licences"])}.
@@ -302,10 +322,10 @@ def write_final(
             + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
             **({"growth": trained.growth} if trained.growth else {}),
             **({"views_left_out": trained.views} if trained.views else {}),
-            "data_fingerprint": trained.data_fingerprint,
+            "data_fingerprint": trained.data.fingerprint,
             "tokenizer_sha256": trained.tokenizer_sha256,
-            "languages": trained.languages,
-            "licences": trained.licences,
+            "languages": trained.data.languages,
+            "licences": trained.data.licences,
             "commit": git_commit(),
             "packages": {name: version(name) for name in _PACKAGES},
             "python": sys.version.split()[0],

@@ -7,36 +7,72 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from data_recipes.common.arguments import add_overrides, refuse_options
+from data_recipes.common.config_files import Strict, find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 
 from ..command_line import CONFIGS
 from .plan import Run
 
 
-def add_size_and_launcher(parser: argparse.ArgumentParser) -> None:
-    """Add what says which recipes are run, and how."""
+@dataclass(frozen=True)
+class Study:
+    """An experiment, a forecast or a search, as its command line asks for it.
+
+    Attributes:
+        args: of the command's own options.
+        size: of the recipes that are run.
+        launcher: words that start a stage.
+        path: of its YAML.
+        config: read from there, with overrides.
+    """
+
+    args: argparse.Namespace
+    size: str
+    launcher: list[str]
+    path: Path
+    config: Any
+
+
+def read_study(
+    parser: argparse.ArgumentParser, schema: type[Strict], folder: str, kind: str, example: str
+) -> Study:
+    """Read the command line of a study.
+
+    Args:
+        parser: with the options that are its own.
+        schema: of its YAML.
+        folder: of those that are shipped, below recipes/configs.
+        kind: what it is called.
+        example: of an override.
+
+    Raises:
+        RecipeError: a bad config, a size without recipes, or a launcher with an open quotation
+            mark.
+    """
+    parser.add_argument("name", metavar="NAME", help=f"of the {kind}, or a YAML file")
     parser.add_argument("--size", required=True, help="of its recipes: tiny, small, 1b, 10b")
     parser.add_argument(
         "--launcher",
         default=shlex.quote(sys.executable),
         help='what starts a stage, such as "accelerate launch --config_file FILE"',
     )
-
-
-def read_size_and_launcher(args: argparse.Namespace) -> tuple[str, list[str]]:
-    """Check both.
-
-    Raises:
-        RecipeError: a size without recipes, or a launcher with an open quotation mark.
-    """
+    add_overrides(parser, example, f"the {kind}")
+    args, unknown = parser.parse_known_intermixed_args()
+    refuse_options(schema, unknown)
     sizes = sorted(path.parent.name for path in CONFIGS.glob("*/stage1.yaml"))
     if args.size not in sizes:
         raise RecipeError(f"--size {args.size}: no such recipes; shipped are {', '.join(sizes)}")
     try:
-        return args.size, shlex.split(args.launcher)
+        launcher = shlex.split(args.launcher)
     except ValueError as error:
         raise RecipeError(f"--launcher {args.launcher}: {error}; close it") from error
+    path = find_recipe(args.name, CONFIGS / folder / args.size, kind)
+    return Study(args, args.size, launcher, path, load_config(path, schema, args.overrides))
 
 
 def succeeds(command: list[str]) -> bool:

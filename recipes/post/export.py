@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,31 +21,8 @@ from data_recipes.common.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
 
-from ..engine.handover import CHAT_USAGE, Trained, save_kormo, write_final
+from ..engine.handover import CHAT_USAGE, DataFacts, Trained, save_kormo, write_final
 from ..engine.metrics import CURVE
-from .chat_config import ChatSource
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the hand-over says of the data.
-
-    Attributes:
-        languages: codes.
-        licences: of the sources.
-        fingerprint: changes whenever the data could.
-        table: for people.
-    """
-
-    languages: list[str]
-    licences: list[str]
-    fingerprint: str
-    table: str
-
-    @staticmethod
-    def of(sources: list[ChatSource], fingerprint: str, table: str) -> "DataFacts":
-        languages, licences = ({getattr(s, k) for s in sources} for k in ("language", "licence"))
-        return DataFacts(sorted(languages), sorted(licences), fingerprint, table)
 
 
 def _saver(
@@ -105,13 +81,10 @@ def export_chat(
             parent=config.model.init_from,
             parameters=sum(p.numel() for p in state.values()),
             tokens=int(trainer.state.num_input_tokens_seen),
-            data_fingerprint=data.fingerprint,
+            data=data,
             tokenizer_sha256=hashlib.sha256(
                 own.backend_tokenizer.to_str(pretty=True).encode()
             ).hexdigest(),
-            languages=data.languages,
-            licences=data.licences,
-            table=data.table,
             usage=usage,
         )
         save = _saver(model, model.generation_config, state)

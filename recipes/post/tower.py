@@ -23,7 +23,7 @@ from data_recipes.read.conversations import Conversation
 from modeling_kormo.vision import picture_processor
 
 from ..arguments import one_device, process_count, shared_arguments
-from ..engine.handover import TOWER_USAGE, Trained, write_final
+from ..engine.handover import TOWER_USAGE, DataFacts, Trained, write_final
 from ..engine.schedule import BatchSplit
 from .measurements import ChatMeasurements
 from .vision_config import VisionTowerConfig
@@ -171,17 +171,13 @@ class TowerTrainer(ChatMeasurements, Trainer):
 
 def save_tower(trainer: TowerTrainer, config: VisionTowerConfig, fingerprint: str) -> Path:
     """Write `final/`: the tower, without what it was held against."""
-    tower = trainer.model.tower
-    sources = config.data.sources
+    tower, sources = trainer.model.tower, config.data.sources
     trained = Trained(
         parent=None,
         parameters=sum(p.numel() for p in tower.parameters()),
         tokens=int(trainer.state.num_input_tokens_seen),
-        data_fingerprint=fingerprint,
+        data=DataFacts.of(sources, fingerprint, "\n".join(s.path for s in sources)),
         tokenizer_sha256=None,
-        languages=sorted({code for s in sources for code in s.languages}),
-        licences=sorted({s.licence for s in sources}),
-        table="\n".join(s.path for s in sources),
         usage=TOWER_USAGE,
     )
     pictures = picture_processor(config.model.shape.image_size)

@@ -20,7 +20,7 @@ from data_recipes.read.pictures import open_picture
 from modeling_kormo.export import save_portable
 from modeling_kormo.vision import Kind, build_processor, load_processor, load_vision_tokenizer
 from recipes import inspect_masks
-from recipes.command_line import parse_command_line
+from recipes.command_line import load_stage, parse_command_line
 from recipes.engine.metrics import read_metrics
 from recipes.post.masks import MaskAudit, Tokens
 from recipes.post.model import load_model
@@ -253,6 +253,13 @@ def test_the_plan_counts_image_tokens_and_memory(capsys: pytest.CaptureFixture[s
     assert "on 128 x H200" in plan and "on 1 x H200" in plan
     Stage("vision_sft", ["--config", str(path / "vision_knowledge.yaml")]).main("--dry-run")
     assert "trained         10,778,132,480" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["vision_tower", "vision_align", "vision_sft"])
+def test_what_sees_is_asked_nothing_in_text(stage: str) -> None:
+    path = ROOT / "recipes" / "configs" / "tiny" / f"{stage}.yaml"
+    with pytest.raises(RecipeError, match="quick_eval_every_tokens: the suite asks in text alone"):
+        load_stage(path, stage, ["logging.quick_eval_every_tokens=1000"])
 
 
 @pytest.mark.parametrize("kind", ["llava", "onevision"])
