@@ -12,7 +12,6 @@ One checkpoint is read at a time, tensor by tensor, into an accumulator. Sums ar
 in the order of the checkpoints' hashes: the bits depend on what is averaged, and not on its order.
 """
 
-import argparse
 import json
 import shutil
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.arguments import documented_parser
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import sha256_file, write_json_atomically
 from data_recipes.common.provenance import git_commit
 from recipes.command_line import exit_on_error
@@ -106,14 +106,12 @@ def _read_parents(chosen: list[tuple[Path, float]]) -> list[Parent]:
     for path, weight in chosen:
         sharded = _is_sharded(path)
         directory = path if sharded else find_model(str(path), weights=True)
-        try:
+        with errors_about(str(directory)):
             files = sorted(
                 [p.relative_to(path).as_posix() for p in (path / SHARDED).iterdir()]
                 if sharded
                 else set(weight_map(directory).values())
             )
-        except ValueError as error:
-            raise RecipeError(f"{directory}: {error}") from error
         hashes = {name: sha256_file(directory / name) for name in files}
         parents.append(Parent(directory, weight, hashes))
     digests = [tuple(parent.sha256.values()) for parent in parents]
@@ -360,9 +358,7 @@ def average_command(argv: list[str] | None = None) -> None:
     Raises:
         RecipeError: models that cannot be averaged, or cannot be found.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("models", nargs="+", metavar="RUN | MODEL …")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--last", type=int, metavar="N", help="the last N checkpoints of RUN")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import split_revision
 from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
 from data_recipes.tokens.mixture import Mixture, format_plan
@@ -168,10 +168,8 @@ def parent_config(config: StageConfig) -> KORMoConfig:
 def _own_shape(config: StageConfig, growth: Growth | None) -> KORMoConfig:
     """Config of the weights that a stage starts from, of the shape that the recipe says."""
     name, wanted = config.model.init_from, config.model.shape.model_dump()
-    try:
+    with errors_about(f"model.init_from {name}", OSError):
         own = parent_config(config)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {name}: {error}") from error
     if growth and own.growing:
         check_grown_so(split_revision(name)[0], growth)
         own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
@@ -195,7 +193,7 @@ def _load(
 ) -> KORMoForCausalLM:
     name, revision = split_revision(config.model.init_from)
     own = _own_shape(config, growth)
-    try:
+    with errors_about(f"model.init_from {config.model.init_from}", OSError):
         settings = {
             "dtype": torch.float32,
             "attn_implementation": config.model.attention,
@@ -211,8 +209,6 @@ def _load(
                 key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
                 **settings,
             )
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {config.model.init_from}: {error}") from error
     # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
     ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
     _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)

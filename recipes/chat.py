@@ -8,19 +8,17 @@ Lines that begin with a slash are commands; /help lists them. Ctrl-C stops an an
 prompt it quits.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("model", help="model directory or Hub id")
     parser.add_argument("--thinking", choices=("show", "fold", "off"), default="show")
     parser.add_argument("--temperature", type=float, help="0 is greedy (0.6)")

@@ -13,7 +13,7 @@ from transformers import (
 
 import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.control_tokens import spelled_token
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
     chat_generation_config,
@@ -37,7 +37,7 @@ def load_chat_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     Raises:
         RecipeError: not there, or not a chat model.
     """
-    try:
+    with errors_about(name, OSError):
         tokenizer = AutoTokenizer.from_pretrained(name)
         if not tokenizer.chat_template:
             raise RecipeError(
@@ -46,10 +46,6 @@ def load_chat_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             )
         token_id(tokenizer, END_OF_THINKING)
         model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-    except (OSError, ValueError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise RecipeError(f"{name}: {error}") from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 

@@ -1,6 +1,5 @@
 """Command line of the stages, and how a command ends. Loads no torch: mistakes are told at once."""
 
-import argparse
 import errno
 import os
 import re
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
-from data_recipes.common.arguments import add_overrides, refuse_options
+from data_recipes.common.arguments import add_overrides, documented_parser, refuse_options
 from data_recipes.common.config_files import Strict, find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.extras import how_to_install
@@ -83,9 +82,7 @@ def parse_recipe(
     Raises:
         RecipeError: bad config.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(description)
     parser.add_argument(
         "--config",
         default=f"tiny/{name}.yaml",

@@ -8,10 +8,10 @@ output head get rows for the new tokens: spare ones if the model has enough, els
 multiple of 256. `kormo train expand` then teaches them.
 """
 
-import argparse
 from pathlib import Path
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.arguments import documented_parser
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.provenance import git_commit
 from recipes.command_line import exit_on_error
@@ -28,9 +28,7 @@ def expand_command(argv: list[str] | None = None) -> None:
         RecipeError: a model or tokenizer that does not fit, a folder that is not empty or that
             another run is writing, a full disk.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("model", help="model directory or Hub id, with an optional @revision")
     parser.add_argument("tokenizer", help="directory of the larger tokenizer, or Hub id")
     parser.add_argument("out", type=Path)
@@ -54,10 +52,8 @@ def expand_command(argv: list[str] | None = None) -> None:
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
     from recipes.engine.handover import LINEAGE
 
-    try:
+    with errors_about(args.model):
         *_, (rows, _) = vocabulary_matrices(directory)
-    except ValueError as error:
-        raise RecipeError(f"{args.model}: {error}") from error
     old, new = read_tokenizer(directory), read_tokenizer(args.tokenizer)
     check_continuation(old, new, args.tokenizer)
     if len(old) > rows:
@@ -70,10 +66,8 @@ def expand_command(argv: list[str] | None = None) -> None:
     if new.chat_template is None:
         new.chat_template = old.chat_template
     with new_model(out, "OUT") as staging:
-        try:
+        with errors_about(args.model):
             more = expand_files(directory, staging, plan, args.init, args.seed)
-        except ValueError as error:
-            raise RecipeError(f"{args.model}: {error}") from error
         new.save_pretrained(staging)
         lineage = inherited_lineage(directory, args.model, "expand-vocabulary")
         vocabulary = {

@@ -10,9 +10,9 @@ are not run again, and one that was interrupted goes on from its last checkpoint
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.files import write_json_atomically
 
 from .command_line import exit_on_error
@@ -67,9 +67,7 @@ def _publish(path: Path, name: str, size: str) -> None:
 
 def main() -> None:
     """Run what is not finished, and report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument(
         "--dry-run", action="store_true", help="print commands, cost and power, and exit"
     )

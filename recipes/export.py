@@ -10,10 +10,10 @@ read without knowing KORMo; `--as llava` the same of a model that sees; `--as gg
 not installed. A checkpoint of a run is put together first if FSDP2 has sharded it.
 """
 
-import argparse
 from pathlib import Path
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.arguments import documented_parser
+from data_recipes.common.errors import errors_about
 from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, new_model
@@ -26,9 +26,7 @@ def export_command(argv: list[str] | None = None) -> None:
         RecipeError: a model that cannot be exported, a folder that is not empty or that another
             export is writing, a full disk.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument(
         "--as", dest="layout", choices=("llama", "llava", "kormo", "gguf"), required=True
     )
@@ -50,13 +48,11 @@ def export_command(argv: list[str] | None = None) -> None:
 
     disable_progress_bar()
     with new_model(out, "OUT") as staging:
-        try:
+        with errors_about(args.model):
             dtype = getattr(torch, args.dtype)
             # Put together where the result goes: there is room for it there.
             with as_model(args.model, staging) as model:
                 export(model, staging, args.layout, dtype, args.adapter)
-        except ValueError as error:
-            raise RecipeError(f"{args.model}: {error}") from error
     print(f"{out}: {args.layout} layout, {args.dtype}")
 
 

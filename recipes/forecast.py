@@ -11,8 +11,7 @@ of your own.
 
 from __future__ import annotations
 
-import argparse
-
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError
 
 from .command_line import exit_on_error
@@ -31,9 +30,7 @@ from .experiments.train import print_commands, read_study, train_runs
 
 def main() -> None:
     """Train the ladder and seal, or train the target, or check."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
     what.add_argument("--target", action="store_true", help="train what was predicted, and check")

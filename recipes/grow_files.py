@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.arguments import documented_parser
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.engine.run_inputs import hash_weights
@@ -40,9 +41,7 @@ def _gigabytes(text: str) -> float:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("model", help="model directory or Hub id, with an optional @revision")
     parser.add_argument("out", type=Path)
     parser.add_argument("--layers-every", type=int, metavar="N", help="a new one after every N")
@@ -68,7 +67,7 @@ def _plan(args: argparse.Namespace, directory: Path) -> "Growth":
     import modeling_kormo  # noqa: F401  registers KORMo
     from modeling_kormo.growth import plan_growth
 
-    try:
+    with errors_about(args.model, OSError):
         growth = plan_growth(
             AutoConfig.from_pretrained(directory),
             layers_every=args.layers_every,
@@ -85,8 +84,6 @@ def _plan(args: argparse.Namespace, directory: Path) -> "Growth":
                 "as Llama's layout cannot say that masks belong to it, anything would load it "
                 "without; use --how zeros, or let `kormo train grow` grow it in memory"
             )
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{args.model}: {error}") from error
     return growth
 
 
@@ -199,10 +196,8 @@ def grow_command(argv: list[str] | None = None) -> None:
     if args.dry_run:
         return
     with new_model(out, "OUT") as staging:
-        try:
+        with errors_about(args.model):
             grow_files(directory, staging, growth, shard_bytes)
-        except ValueError as error:
-            raise RecipeError(f"{args.model}: {error}") from error
         print(_check(directory, staging, growth))
         write_json_atomically(staging / LINEAGE, _lineage(args, directory, staging, growth))
         if (directory / RECIPE).is_file():

@@ -10,11 +10,11 @@ recipes/configs/searches/SIZE, or a file of your own. Finished stages are not ru
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import yaml
 
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 
@@ -133,9 +133,7 @@ def main() -> None:
     """Train the swarm, fit, write the mixture, and compare it with the prior."""
     import numpy as np
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("--dry-run", action="store_true", help="print commands and cost, and exit")
     study = read_study(parser, SearchConfig, "searches", "search", "proxies=16")
     size, launcher, config = study.size, study.launcher, study.config

@@ -10,9 +10,9 @@ to tell what each step read. Started again, it uploads what is not there yet. To
 directory, use `kormo push`.
 """
 
-import argparse
 from pathlib import Path
 
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.terminal import align
 
 from .command_line import exit_on_error
@@ -34,9 +34,7 @@ def _show_plan(run: OpenedRun, repo: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="output directory of a run")
     parser.add_argument("repo", metavar="OWNER/NAME")
     parser.add_argument("--private", action="store_true", help="if the repository is new")

@@ -6,7 +6,6 @@ python -m recipes.push runs/tiny/sft/final OWNER/NAME --dry-run
 python -m recipes.push runs/tiny/sft/final OWNER/NAME --private
 """
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -15,7 +14,8 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.arguments import documented_parser
+from data_recipes.common.errors import RecipeError, errors_about
 
 from .command_line import exit_on_error
 
@@ -66,10 +66,8 @@ def check_repository(repo: str) -> None:
     Raises:
         RecipeError: says why.
     """
-    try:
+    with errors_about(repo, HFValidationError):
         validate_repo_id(repo)
-    except HFValidationError as error:
-        raise RecipeError(f"{repo}: {error}") from error
     if "/" not in repo:
         raise RecipeError(f"{repo}: name the owner too, as in OWNER/NAME")
 
@@ -140,9 +138,7 @@ def push(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("directory", type=Path, metavar="MODEL_DIR")
     parser.add_argument("repo", metavar="OWNER/NAME")
     parser.add_argument("--private", action="store_true", help="if the repository is new")

@@ -15,6 +15,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import visible
 
@@ -115,9 +116,7 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="output directory of a run")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--step", type=int, help="what this step read, from 1")

@@ -10,11 +10,10 @@ each source (5 bytes for a byte of English text, 7 for the three of a Korean let
 take milliseconds.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from data_recipes.common.arguments import positive
+from data_recipes.common.arguments import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 
 from .command_line import exit_on_error
@@ -24,9 +23,7 @@ SHORTEST = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("where", type=Path, metavar="RUN_OR_SHARDS")
     parser.add_argument("text", help="what to search for; - reads it from the standard input")
     parser.add_argument(

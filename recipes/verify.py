@@ -17,7 +17,6 @@ The exit status is 0 for the first two with unchanged inputs, else 1. It runs in
 as many threads as the run had.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.common.arguments import positive
+from data_recipes.common.arguments import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.run_dir import find_differences
 
@@ -174,9 +173,7 @@ def verify(directory: Path, count: int, threads: int | None) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="output directory of a run")
     parser.add_argument(
         "--steps", type=positive, default=_STEPS, help="to replay at each place (%(default)s)"

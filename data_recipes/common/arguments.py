@@ -14,6 +14,13 @@ def program_name(module: str) -> str:
     return sys.argv[0] if sys.argv[0].startswith("kormo ") else f"python -m {module}"
 
 
+def documented_parser(documentation: str) -> argparse.ArgumentParser:
+    """Make a parser whose help shows a module's documentation as it stands, examples and all."""
+    return argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
 def positive(text: str) -> int:
     """Read a count, as the `type` of an argument."""
     value = int(text)

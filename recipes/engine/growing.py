@@ -19,7 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth import (
     CONFIG_SIZES,
@@ -48,10 +48,8 @@ def plan_stage(config: StageConfig, shape: PreTrainedConfig) -> Growth:
     """
     growth = config.growth
     sizes = {key: value for step in growth.steps for key, value in step.sizes().items()}
-    try:
+    with errors_about("growth"):
         return plan_growth(shape, how=growth.how, seed=growth.seed, **sizes)
-    except ValueError as error:
-        raise RecipeError(f"growth: {error}") from error
 
 
 def load_grown(directory: Path, growth: Growth, **settings: Any) -> PreTrainedModel:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo import KORMoConfig
 
 from ..command_line import CONFIGS, load_stage
@@ -55,12 +55,10 @@ def _shape(config: ChatStageConfig) -> tuple[KORMoConfig | None, str]:
     path = Path(config.model.init_from)
     if not path.exists():
         return shape_of_size(config.size), f"if it has the shape of {config.size}/stage1.yaml"
-    try:
+    with errors_about(f"model.init_from {path}", OSError):
         found, _ = KORMoConfig.get_config_dict(path)
         if found.get("model_type") in ("kormo", "llama"):
             return KORMoConfig.from_dict(found | {"model_type": "kormo"}), "of its config.json"
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {path}: {error}") from error
     return None, f"a {found.get('model_type')}: only KORMo's and Llama's layouts are counted"
 
 

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
 from data_recipes.common.control_tokens import spelled_token
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.read.conversations import Conversation, flaw
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.chat_config import control_tokens
@@ -94,21 +95,23 @@ class ChatTokenizer:
         self.overlong = overlong
         self.control = control_tokens(tokenizer)
 
+    def _apply(self, conversation: Conversation, messages: int, **how: Any) -> Any:
+        with errors_about(
+            f"{conversation.where}: the chat template says", TemplateError, TypeError
+        ):
+            return self.tokenizer.apply_chat_template(
+                conversation.messages[:messages], tools=conversation.tools, **how
+            )
+
     def render(self, conversation: Conversation, messages: int) -> Tokens:
         """Tokenise the first `messages` messages.
 
         Raises:
             RecipeError: the template refuses them.
         """
-        try:
-            found = self.tokenizer.apply_chat_template(
-                conversation.messages[:messages],
-                tools=conversation.tools,
-                return_dict=True,
-                return_assistant_tokens_mask=True,
-            )
-        except (TemplateError, TypeError) as error:
-            raise RecipeError(f"{conversation.where}: the chat template says: {error}") from error
+        found = self._apply(
+            conversation, messages, return_dict=True, return_assistant_tokens_mask=True
+        )
         ids = list(found["input_ids"])
         labels = [i if m else IGNORE_INDEX for i, m in zip(ids, found["assistant_masks"])]
         return Tokens(ids, labels, conversation.where)
@@ -146,13 +149,7 @@ class ChatTokenizer:
         return self.max_length
 
     def _fits(self, conversation: Conversation, end: int) -> bool:
-        room = self.room(conversation, end)
-        try:
-            text = self.tokenizer.apply_chat_template(
-                conversation.messages[:end], tools=conversation.tools, tokenize=False
-            )
-        except (TemplateError, TypeError) as error:
-            raise RecipeError(f"{conversation.where}: the chat template says: {error}") from error
+        room, text = self.room(conversation, end), self._apply(conversation, end, tokenize=False)
         # No token is shorter than a byte, so most conversations need not be tokenised for this.
         return len(text.encode()) <= room or (
             len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) <= room

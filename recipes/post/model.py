@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import is_hub_id, split_revision
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
@@ -52,10 +52,8 @@ def load_chat_tokenizer(
         RecipeError: no tokenizer, no such template, or no token to pad with.
     """
     name, revision = split_revision(init_from)
-    try:
+    with errors_about(f"model.init_from {init_from}", OSError):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, **tokens)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init_from {init_from}: {error}") from error
     if chat_template:
         if not chat_template.is_file():
             raise RecipeError(f"model.chat_template {chat_template}: no such file")
@@ -133,7 +131,7 @@ def load_model(init_from: str, attention: str, quantize: str | None = None) -> P
         "dtype": torch.bfloat16 if quantization else torch.float32,
         "attn_implementation": attention,
     }
-    try:
+    with errors_about(f"model.init_from {init_from}", OSError, ImportError):
         if receives_weights() and not quantization:
             config = AutoConfig.from_pretrained(name, revision=revision)
             make = partial(AutoModelForCausalLM.from_config, config, **settings)
@@ -142,8 +140,6 @@ def load_model(init_from: str, attention: str, quantize: str | None = None) -> P
             model = AutoModelForCausalLM.from_pretrained(
                 name, revision=revision, quantization_config=quantization, **settings
             )
-    except (OSError, ValueError, ImportError) as error:
-        raise RecipeError(f"model.init_from {init_from}: {error}") from error
     stream_in_compute_dtype(model)
     return model
 

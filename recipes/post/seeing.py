@@ -8,7 +8,7 @@ from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerBase, SiglipVisionConfig
 from trl import SFTConfig
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import split_revision
 from modeling_kormo import CHAT_TEMPLATE, KORMoForCausalLM
 from modeling_kormo.chat_config import chat_generation_config, check_token_ids
@@ -78,10 +78,8 @@ def seeing_processor(config: AnyVisionConfig) -> Processor:
         return build_processor(
             tokenizer, vision_config(model_config.tower_shape), model_config.kind
         )
-    try:
+    with errors_about(f"model of {config.stage}", OSError):
         processor = load_processor(*split_revision(model_config.init_from))
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model of {config.stage}: {error}") from error
     processor.tokenizer, processor.chat_template = tokenizer, tokenizer.chat_template
     return processor
 
@@ -96,7 +94,7 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
     processor = seeing_processor(config)
     tokenizer = processor.tokenizer
     name, revision = split_revision(model_config.init_from)
-    try:
+    with errors_about(f"model of {config.stage}", OSError):
         if config.stage == "vision_align":
             language = KORMoForCausalLM.from_pretrained(
                 name, revision=revision, dtype=torch.float32
@@ -109,10 +107,6 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
             model = AutoModelForImageTextToText.from_pretrained(
                 name, revision=revision, dtype=torch.float32
             )
-    except (OSError, ValueError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise RecipeError(f"model of {config.stage}: {error}") from error
     model.set_attn_implementation({"text_config": model_config.attention})
     for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config.text_config, token, getattr(tokenizer, token))
