@@ -24,7 +24,6 @@ from .engine.handover import (
     BASE_USAGE,
     DataFacts,
     Trained,
-    initial_digests,
     read_lineage,
     save_kormo,
     write_final,
@@ -39,7 +38,7 @@ from .engine.model_setup import (
     stream_in_compute_dtype,
 )
 from .engine.quick_eval import QuickEval
-from .engine.reproduce import ReproduceRecord
+from .engine.reproduce import ReproduceRecord, initial_digests
 from .engine.run_inputs import list_inputs, write_recipe
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
@@ -106,14 +105,7 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
             pairs where the recipe does not say how they are seen.
     """
     data, batch = config.data, config.batch
-    mixture = Mixture(
-        data.shards,
-        data.mixture,
-        batch.sequence_length,
-        data.seed,
-        data.packing,
-        tokenizer.pad_token_id,
-    )
+    mixture = data.open(batch.sequence_length, tokenizer.pad_token_id)
     if tokenizer_hash(data.tokenizer) != mixture.tokenizer_sha256:
         raise RecipeError(
             f"data.tokenizer {data.tokenizer} is not the tokenizer that made the shards in "

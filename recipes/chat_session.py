@@ -3,17 +3,11 @@
 import sys
 from collections.abc import Callable
 
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-import modeling_kormo  # noqa: F401  (registers the model)
 from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError, errors_about
+from eval.local_model import load_model, load_tokenizer
 from modeling_kormo.chat_config import (
     END_OF_THINKING,
     chat_generation_config,
@@ -37,16 +31,15 @@ def load_chat_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     Raises:
         RecipeError: not there, or not a chat model.
     """
-    with errors_about(name, OSError):
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        if not tokenizer.chat_template:
-            raise RecipeError(
-                f"{name}: the tokenizer has no chat template, so this is a base model; fine-tune "
-                "it with recipes/sft.py, or let it continue text with scripts/generate.py"
-            )
+    tokenizer = load_tokenizer(name)
+    if not tokenizer.chat_template:
+        raise RecipeError(
+            f"{name}: the tokenizer has no chat template, so this is a base model; fine-tune it "
+            "with recipes/sft.py, or let it continue text with scripts/generate.py"
+        )
+    with errors_about(name):
         token_id(tokenizer, END_OF_THINKING)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+    return load_model(name), tokenizer
 
 
 class Chat:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from data_recipes.common.config_files import Strict
-from data_recipes.tokens.mixture import Packing
+from data_recipes.tokens.mixture import Mixture, Packing
 from data_recipes.tokens.mixture_plan import load_mixture
 
 from .growth_config import GrowthConfig
@@ -180,6 +180,16 @@ class StageDataConfig(Strict):
     @classmethod
     def _named(cls, value: Any) -> Any:
         return load_mixture(value).shares() if isinstance(value, str) else value
+
+    def open(self, sequence_length: int, pad_token_id: int | None) -> Mixture:
+        """Open the shards, in the order in which windows of so many tokens are trained on.
+
+        Raises:
+            RecipeError: missing or corrupt ones.
+        """
+        return Mixture(
+            self.shards, self.mixture, sequence_length, self.seed, self.packing, pad_token_id
+        )
 
 
 class ScheduleConfig(Strict):

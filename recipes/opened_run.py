@@ -63,16 +63,10 @@ class OpenedRun:
             RecipeError: they are gone, or not those that the run read; names what has changed.
         """
         data = self.config.data
-        best_fit = data.packing == "best_fit"
         try:
-            mixture = Mixture(
-                data.shards,
-                data.mixture,
-                self.config.batch.sequence_length,
-                data.seed,
-                data.packing,
-                self.tokenizer.pad_token_id if best_fit else None,
-            )
+            # Loading a tokenizer takes a second, and padding alone needs it.
+            pad = self.tokenizer.pad_token_id if data.packing == "best_fit" else None
+            mixture = data.open(self.config.batch.sequence_length, pad)
         except RecipeError as error:
             raise RecipeError(self._not_the_data(str(error))) from error
         recorded = self._recorded_fingerprint()

@@ -3,7 +3,6 @@
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
@@ -55,9 +54,7 @@ def _attended(config: StageConfig) -> tuple[float, str]:
     """Tokens that a token attends to on average, and where that is known from."""
     data, length = config.data, config.batch.sequence_length
     try:
-        mixture = Mixture(
-            data.shards, data.mixture, length, data.seed, data.packing, pad_token_id=0
-        )
+        mixture = data.open(length, pad_token_id=0)
         return attended_length(mixture, data.document_masking), "mean of the shards"
     except RecipeError:
         return (length + 1) / 2, "at most: the shards are not there to be looked at"

@@ -1,6 +1,5 @@
 """`final/`: the model directory that one stage hands to the next, with its lineage and card."""
 
-import hashlib
 import json
 import shutil
 import sys
@@ -13,7 +12,6 @@ from typing import Any, Protocol
 import torch
 import yaml
 from accelerate import init_empty_weights
-from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.files import staged_folder, write_json_atomically
@@ -21,7 +19,6 @@ from data_recipes.common.provenance import git_commit
 from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
-from modeling_kormo.views_kormo import PREFIX
 
 from .metrics import CURVE, METRICS, read_metrics
 from .run_inputs import FINAL, RECIPE, REPRODUCE, hash_weights, write_recipe
@@ -147,26 +144,6 @@ tower = SiglipVisionModel.from_pretrained(".")
 ```
 
 A vision tower alone: `recipes/vision_align.py` puts it before a language model."""
-
-
-def initial_digests(model: nn.Module) -> dict[str, str]:
-    """Digest a random initialisation, to tell whether two runs began alike.
-
-    Every number of every matrix counts, at 1.5 GB a second: 30 s of one rank at 10b. Norms are not
-    drawn, and views from a stream of their own: both are left out.
-
-    Returns:
-        One digest of the embedding and one of all else, shapes included.
-    """
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    digests = {"embedding": hashlib.sha256(), "others": hashlib.sha256()}
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or name.startswith(PREFIX):
-            continue
-        own = digests["embedding" if id(parameter) in embeddings else "others"]
-        own.update(f"{name} {tuple(parameter.shape)}".encode())
-        own.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return {name: digest.hexdigest()[:16] for name, digest in digests.items()}
 
 
 def read_lineage(model_dir: str) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from recipes.engine.handover import card_metadata, initial_digests
+from recipes.engine.handover import card_metadata
+from recipes.engine.reproduce import initial_digests
 
 
 def lineage(**changed: Any) -> dict[str, Any]:
