@@ -45,7 +45,9 @@ def use_fsdp2() -> None:
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         return args
 
-    arguments.one_device = as_if_on_gpus
+    for module in list(sys.modules.values()):  # a stage's arguments may be loaded already
+        if getattr(module, "one_device", None) is one_device:
+            module.one_device = as_if_on_gpus
 
 
 def run_fsdp_stage() -> None:
@@ -99,17 +101,19 @@ def run_and_record() -> None:
     """`stage1.py`, whose collator adds the windows that it is given to a file of `RECORD_DIR`."""
     from recipes import build, stage1
     from recipes.command_line import exit_on_error
+    from recipes.engine.windows_data import PackedCollator
 
     path = Path(os.environ["RECORD_DIR"]) / f"{os.environ.get('RANK', '0')}.jsonl"
 
-    class Recording(build.PackedCollator):
+    class Recording(PackedCollator):
         def __call__(self, windows):
             with path.open("a") as file:
                 for window in windows:
                     file.write(json.dumps(window.tokens.tolist()) + "\n")
             return super().__call__(windows)
 
-    build.PackedCollator = Recording
+    make = build.build_collator
+    build.build_collator = lambda *args: Recording(**vars(make(*args)))
     del sys.argv[1]
     exit_on_error(stage1.main)
 

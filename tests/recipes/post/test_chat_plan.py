@@ -27,7 +27,6 @@ def test_sft_holds_what_pretraining_does() -> None:
     assert found.activations == 20_480 * (16 * 2 * 2048 + kept_bytes(shape))
     # Four passes a step: gradients are added up unsharded.
     assert found.gradients == 6 * EMBEDDING + 4 * N
-    assert memory("sft", "parallelism.gpus=64").states == found.states  # those of a node
 
 
 def test_preference_tuning_holds_a_reference_and_two_windows_a_pair() -> None:
@@ -36,6 +35,7 @@ def test_preference_tuning_holds_a_reference_and_two_windows_a_pair() -> None:
     assert found.gathered == 2 * sft.gathered
     assert found.activations == 2 * 4096 * (16 * 2 * 2048 + kept_bytes(shape_of_size("1b")))
     assert found.loss == 2 * 4096 * HEAD_INPUT + 4 * EMBEDDING
+    assert memory("dpo", "parallelism.gpus=64").states == found.states  # shared in a node alone
 
 
 def test_an_adapter_is_its_own_reference_over_frozen_weights() -> None:
