@@ -19,5 +19,7 @@ import recipes.inputs
 import recipes.post.chat_trainer
 import recipes.post.pair_trainer
 import recipes.post.reward_trainer
+from recipes.engine.reproduce import installed_packages
 
+installed_packages()  # which each stage would look up
 gc.freeze()  # else the collector would write to, and so copy, all these pages in each fork

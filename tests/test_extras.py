@@ -4,13 +4,13 @@ import configparser
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from data_recipes.common.extras import ONLY_IN, SHARED
 from recipes.__main__ import COMMANDS
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, Once, environment
+from tests.forks import Start, start_each
 
 # Imported under another name than they are installed by.
 DISTRIBUTIONS = {
@@ -44,10 +44,35 @@ def without_extras(program: str, *words: str, lines: str = "") -> subprocess.Com
     )
 
 
-def test_the_model_alone_needs_torch_and_transformers() -> None:
-    program = f"{PROGRAM}sys.modules['data_recipes'] = None\nimport modeling_kormo\n"
-    done = without_extras(program)
-    assert done.returncode == 0, done.stderr
+# Commands, and the extra that each lacks.
+LACKING = {
+    "-m recipes data prepare --config tiny.yaml output_dir=/nowhere/x": "data",
+    "-m recipes train stage1 logging.output_dir=/nowhere/x": "train",
+    "-m recipes train sft logging.output_dir=/nowhere/x": "train",
+    f"-m recipes eval --model {ROOT / 'tests'} --suite quick --out /nowhere/x": "eval",
+}
+
+
+@pytest.fixture(scope="module")
+def started(once: Once) -> dict[str, Start]:
+    """What the model needs and these commands, each in a process that finds no extra."""
+    commands = ["import modeling_kormo", "import modeling_kormo.export", *LACKING]
+    libraries = ("torch", "transformers")
+    return start_each(once, "extras", commands, libraries, environment(), absent=tuple(BLOCKED))
+
+
+def test_the_model_alone_needs_torch_and_transformers(started: dict[str, Start]) -> None:
+    for module in ("modeling_kormo", "modeling_kormo.export"):
+        start = started[f"import {module}"]
+        assert start.status == 0, start.errors
+        assert module in start.modules and "data_recipes" not in start.modules
+
+
+@pytest.mark.parametrize("command", LACKING)
+def test_a_command_that_lacks_its_extra_names_it(command: str, started: dict[str, Start]) -> None:
+    start = started[command]
+    assert start.status == 1 and "Traceback" not in start.errors, start.errors
+    assert f"\n  pip install 'kormo-recipes[{LACKING[command]}]'" in start.errors
 
 
 def test_every_command_explains_itself_without_extras() -> None:
@@ -71,21 +96,6 @@ print("\\n" + json.dumps(ends))
     heavy = {"eval judge", "eval contamination", "train knowledge_vqa"}
     assert len(COMMANDS) > 20 and set(ends) <= heavy, ends
     assert all("pip install 'kormo-recipes[" in said for said in ends.values()), ends
-
-
-@pytest.mark.parametrize(
-    ("words", "extra"),
-    [
-        ("data prepare --config tiny.yaml output_dir={}/x", "data"),
-        ("train stage1 logging.output_dir={}/x", "train"),
-        ("train sft logging.output_dir={}/x", "train"),
-        ("eval --model {} --suite quick --out {}/x", "eval"),
-    ],
-)
-def test_a_command_that_lacks_its_extra_names_it(words: str, extra: str, tmp_path: Path) -> None:
-    done = without_extras(KORMO, *words.replace("{}", str(tmp_path)).split())
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert f"\n  pip install 'kormo-recipes[{extra}]'" in done.stderr
 
 
 def test_the_table_of_modules_is_that_of_setup_cfg() -> None:

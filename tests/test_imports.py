@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, environment
+from recipes.__main__ import COMMANDS as KORMO
+from tests.conftest import ROOT, Once, environment
 from tests.forks import Start, start_each
 
 _PACKAGES = ("recipes", "eval", "data_recipes", "modeling_kormo")
@@ -184,17 +185,17 @@ _SLOW = ("transformers.trainer", "datasets", "torch.distributed.fsdp", "trl", "p
 
 
 @pytest.fixture(scope="module")
-def loaded() -> dict[str, Start]:
+def loaded(once: Once) -> dict[str, Start]:
     """Each entry point's import, in a process of its own."""
     light = [m for m, (_, libraries) in _ENTRY_POINTS.items() if "torch" in libraries]
     heavy = [m for m in _ENTRY_POINTS if m not in light]
     found = {}
-    for modules, libraries in ((light, ()), (heavy, _SLOW)):
-        commands = [f"import {module}" for module in modules]
+    for name, modules, libraries in (("light", light, ()), ("heavy", heavy, _SLOW)):
         # The last one has loaded the libraries alone.
-        *starts, bare = start_each([*commands, "import json"], libraries, environment())
-        assert not bare.modules & {*_FACTORY, *_PACKAGES}
-        found |= dict(zip(modules, starts))
+        commands = [f"import {module}" for module in (*modules, "json")]
+        starts = start_each(once, f"imports-{name}", commands, libraries, environment())
+        assert not starts["import json"].modules & {*_FACTORY, *_PACKAGES}
+        found |= {module: starts[f"import {module}"] for module in modules}
     return found
 
 
@@ -202,15 +203,16 @@ def loaded() -> dict[str, Start]:
 def test_an_entry_point_loads_its_rooms_alone(module: str, loaded: dict[str, Start]) -> None:
     rooms, libraries = _ENTRY_POINTS[module]
     start = loaded[module]
-    assert start.status == 0, start.output
+    assert start.status == 0, start.errors
     assert module in start.modules
     own = {_room(name) for name in start.modules if name.startswith("data_recipes.")}
     assert own <= rooms, sorted(n for n in start.modules if _room(n) in own - rooms)
     assert not start.modules & set(libraries)
 
 
-# Every command that explains itself; those of `kormo` that need no extra: tests/test_extras.py.
+# Every command of `kormo`, those that it passes on, and what is started in another way.
 _COMMANDS = (
+    *(f"-m recipes {words}" for words in KORMO),
     *(
         f"-m data_recipes {name}"
         for name in (
@@ -218,46 +220,37 @@ _COMMANDS = (
             "diversity pictures knowledge inspect report tokenizer-study verify"
         ).split()
     ),
-    *(
-        f"-m eval{name}"
-        for name in (
-            "", " compare", " ladder", ".local_data", ".needle", ".judge", ".contamination",
-            ".knowledge", ".vision",
-        )
-    ),
-    *(
-        f"-m recipes.{name}"
-        for name in (
-            "experiment forecast mixture_search inspect_masks ladder replay verify publish trace "
-            "export"
-        ).split()
-    ),
-    *(f"recipes/{name}.py" for name in ("stage1", "stage2", "sft", "grpo")),
+    *(f"-m eval{name}" for name in (" compare", " ladder", ".local_data")),
+    "recipes/stage1.py",
     *(f"scripts/{name}.py" for name in ("benchmark_data", "tune_filters", "generate")),
-)  # fmt: skip
+)
 _HEAVY = {"torch", "transformers", "lm_eval", "datasets", "pyarrow", "scipy", *_FACTORY}
 # These declare their options beside what they import.
 _LOADED_FIRST = {
-    "-m eval.judge",
-    "-m eval.contamination",
+    "-m recipes eval judge",
+    "-m recipes eval contamination",
+    "-m recipes train knowledge_vqa",
     "scripts/benchmark_data.py",
     "scripts/tune_filters.py",
 }
 
 
 @pytest.fixture(scope="module")
-def explained() -> dict[str, Start]:
+def explained(once: Once) -> dict[str, Start]:
     """Each command's `--help`, in a process of its own."""
     given = [f"{command} --help" for command in _COMMANDS]
     light = ("argparse", "numpy", "pydantic", "yaml")
-    return dict(zip(_COMMANDS, start_each(given, light, environment())))
+    return start_each(once, "explained", given, light, environment())
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
 def test_help_imports_nothing_heavy(command: str, explained: dict[str, Start]) -> None:
-    start = explained[command]
-    assert start.status == 0 and "usage:" in start.output, start.output
-    assert command in _LOADED_FIRST or not start.modules & _HEAVY
+    start = explained[f"{command} --help"]
+    assert start.status == 0 and "usage:" in start.output, start.errors
+    refused = _HEAVY
+    if command in _LOADED_FIRST:
+        refused = {"torch", "transformers"} if command.startswith("-m recipes ") else set()
+    assert not start.modules & refused
 
 
 def test_public_classes_have_names_of_their_own() -> None:

@@ -8,9 +8,12 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from email import message_from_string
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -99,7 +102,8 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def installed_packages() -> dict[str, str]:
+@cache
+def installed_packages() -> Mapping[str, str]:
     """Look up the version of each installed package by its name in lower case."""
     found = {}
     for package in distributions():
@@ -108,7 +112,7 @@ def installed_packages() -> dict[str, str]:
         fields = message_from_string((text or "").partition("\n\n")[0])
         if fields:
             found[fields["Name"].lower()] = fields["Version"]
-    return found
+    return MappingProxyType(found)
 
 
 def describe_code() -> dict[str, Any]:

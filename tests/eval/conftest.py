@@ -24,6 +24,16 @@ def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_survey_of_the_machine() -> Iterator[None]:
+    """In every `simple_evaluate`, lm-eval asks pip and others for half a second what is there."""
+    import lm_eval.evaluator
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def hub_dir(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> Path:
     """Made-up questions for every multiple-choice task that reads the Hub."""

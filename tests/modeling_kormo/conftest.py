@@ -1,6 +1,6 @@
 """A small random model, and packed batches for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -24,6 +24,15 @@ def tiny_config() -> KORMoConfig:
         pad_token_id=0,
         initializer_range=0.2,  # large enough that attention matters to the logits
     )
+
+
+@pytest.fixture
+def inductor() -> Iterator[None]:
+    """Compile in this process: for a kernel or two, workers cost more than they do."""
+    from torch._inductor import config
+
+    with config.patch(compile_threads=1):
+        yield
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """A saved model loads elsewhere, with and without this package."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from modeling_kormo import KORMoForCausalLM
-from modeling_kormo.export import save_llama, save_portable, save_tokenizer, to_llama
+from modeling_kormo.export import save_llama, save_tokenizer, to_llama
 
 from .test_reference import load
 
@@ -30,36 +28,6 @@ def test_llama_layout_gives_the_same_fp32_logits(tmp_path: Path) -> None:
     assert not report["missing_keys"] and not report["unexpected_keys"]
     ids = reference["input_ids"]
     assert torch.equal(llama(ids).logits, model(ids).logits)
-
-
-def test_remote_code_loads_in_a_process_without_this_package(build: Build, tmp_path: Path) -> None:
-    model = build("sdpa")
-    saved = tmp_path / "model"
-    save_portable(model, saved)
-    auto_map = json.loads((saved / "config.json").read_text())["auto_map"]
-    assert set(auto_map) == {"AutoConfig", "AutoModel", "AutoModelForCausalLM"}
-    ids = torch.randint(3, 96, (1, 9))
-    torch.save((ids, model(ids).logits), tmp_path / "expected.pt")
-    program = """
-import sys, torch
-sys.path = [p for p in sys.path if p not in ("", sys.argv[1])]
-sys.modules["modeling_kormo"] = None  # an installed copy must not be found either
-from transformers import AutoModel, AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(sys.argv[2], trust_remote_code=True)
-assert type(model).__module__.startswith("transformers_modules"), type(model)
-assert AutoModel.from_pretrained(sys.argv[2], trust_remote_code=True).embed_tokens is not None
-ids, logits = torch.load(sys.argv[3])
-assert torch.allclose(model(ids).logits, logits, atol=1e-5)
-assert model.generate(ids, max_new_tokens=3, eos_token_id=None).shape == (1, 12)
-model.save_pretrained(sys.argv[4])
-"""
-    root = str(Path(__file__).parents[2])
-    arguments = [root, saved, tmp_path / "expected.pt", tmp_path / "again"]
-    result = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "again" / "modeling_kormo.py").is_file()
 
 
 def test_auto_classes_know_the_model(build: Build, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_fully_masked_batch_is_zero_not_nan() -> None:
     assert not hidden.grad.any() and not weight.grad.any()
 
 
-def test_the_compiled_body_is_one_graph_and_equals_the_other() -> None:
+def test_the_compiled_body_is_one_graph_and_equals_the_other(inductor: None) -> None:
     """A break in the graph would cost the fusion, and a shape of its own a kernel each."""
     torch._dynamo.reset()
     hidden, weight, labels = inputs()

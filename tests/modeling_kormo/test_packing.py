@@ -67,7 +67,7 @@ def test_packed_equals_separate(build: Build, attention: str, rows: int, form: s
 
 
 @torch.no_grad()
-def test_flex_attention_forward(build: Build) -> None:
+def test_flex_attention_forward(build: Build, inductor: None) -> None:
     # Its backward does not exist on CPU (torch 2.13), so this is what can be shown here.
     docs = documents(2)
     separate = torch.cat([build("eager")(d).logits for d in docs], dim=1)

@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -296,46 +294,6 @@ def test_a_picture_of_coco_has_as_many_tokens_as_kormo_vl_gives_it(
     assert (inputs["input_ids"] == tokenizer.image_token_id).sum() == 2929
 
 
-_BARE = """
-import sys, torch
-sys.path = [p for p in sys.path if p not in ("", sys.argv[1])]
-sys.modules["modeling_kormo"] = None  # an installed copy must not be found either
-from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
-model = AutoModelForImageTextToText.from_pretrained(sys.argv[2]).eval()
-assert type(model.model.language_model).__name__ == "LlamaModel"
-inputs, logits = torch.load(sys.argv[3])
-assert torch.equal(model(**inputs).logits, logits)
-assert AutoTokenizer.from_pretrained(sys.argv[2]).image_token == "<image>"
-if sys.argv[4] == "llava":
-    processor = AutoProcessor.from_pretrained(sys.argv[2])
-    assert processor.chat_template and processor.image_token_id == model.config.image_token_id
-"""
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_llava_layout_loads_without_this_package(
-    tokenizer: PreTrainedTokenizerBase, kind: Kind, tmp_path: Path
-) -> None:
-    model, processor = make(tokenizer, kind, rows=311)
-    save_vision_model(model, processor, tmp_path / "model")
-    paths = map(str, (tmp_path / "model", tmp_path / "llava"))
-    export_command(["--as", "llava", "--dtype", "float32", *paths])
-    inputs = ask(processor, draw("green"))
-    torch.save((dict(inputs), model(**inputs).logits), tmp_path / "expected.pt")
-    arguments = [ROOT, tmp_path / "llava", tmp_path / "expected.pt", kind]
-    done = subprocess.run(
-        [sys.executable, "-c", _BARE, *map(str, arguments)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    config = json.loads((tmp_path / "llava" / "config.json").read_text(encoding="utf-8"))
-    assert config["text_config"]["rope_theta"] == 500_000
-    classes = {"llava": "LlavaProcessor", "onevision": "LlavaOnevisionProcessor"}
-    for name in ("processor_config.json", "preprocessor_config.json"):
-        saved = json.loads((tmp_path / "llava" / name).read_text(encoding="utf-8"))
-        assert saved["processor_class"] == classes[kind]
-
-
 def test_a_layout_that_does_not_fit_is_refused(
     tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -348,12 +306,3 @@ def test_a_layout_that_does_not_fit_is_refused(
     tokenizer.save_pretrained(tmp_path / "reads")
     with pytest.raises(RecipeError, match="reads text only: --as llama"):
         export_command(["--as", "llava", str(tmp_path / "reads"), str(tmp_path / "llava")])
-
-
-def test_no_torchvision() -> None:
-    program = (
-        "import sys; sys.modules['torchvision'] = None\n"
-        "import modeling_kormo.vision as v\n"
-        "assert v.OnevisionProcessor"
-    )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

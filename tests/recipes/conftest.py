@@ -1,4 +1,4 @@
-"""A random chat model, a stage of reinforcement learning, and the graphs of a compiled model."""
+"""A finished stage 1, a random chat model, a stage of reinforcement learning, compiled graphs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +12,32 @@ from torch._dynamo.utils import counters
 from data_recipes.tokenizer.train import train_tokenizer
 from modeling_kormo import attention_kormo, loss_kormo
 from modeling_kormo.export import save_portable
-from tests.conftest import Once
+from recipes.engine import metrics
+from tests.conftest import Once, Stage
 from tests.random_model import random_model
-from tests.recipes.post.grpo_hand_made import ROWS, TEXT, write_rows
+from tests.recipes.post.grpo_hand_made import TEXT, small_grpo
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_drawing() -> Iterator[None]:
+    """Runs in this process draw no loss curve, which takes a sixth of a small one.
+
+    Those in processes of their own do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "plot_curve", lambda run, _: (run / metrics.CURVE).touch())
+        yield
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(small_stage: Callable[..., Stage], once: Once) -> Path:
+    """Stage 1, twelve steps from start to end in one process."""
+
+    def make(directory: Path) -> None:
+        done = small_stage(directory / "stage1").run()
+        assert done.returncode == 0, done.stderr
+
+    return once("uninterrupted", make) / "stage1"
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +55,7 @@ def chat_model(once: Once) -> Path:
 
 @pytest.fixture
 def overrides(chat_model: Path, tmp_path: Path) -> list[str]:
-    return [
-        f"model.init_from={chat_model}",
-        f"data.paths=[{write_rows(tmp_path / 'rows.jsonl', ROWS)}]",
-        f"logging.output_dir={tmp_path / 'run'}",
-        "batch.prompts_per_step=2",
-        "batch.generations_per_prompt=4",
-        "batch.micro_batch=4",
-        "batch.max_completion_tokens=12",
-        "schedule.steps=3",
-        "schedule.warmup_steps=1",
-        "logging.save_every=2",
-    ]
+    return small_grpo(chat_model, tmp_path)
 
 
 @pytest.fixture

@@ -12,30 +12,33 @@ from transformers import AutoTokenizer
 
 from modeling_kormo.export import save_portable
 from recipes.engine.metrics import read_metrics
-from tests.conftest import Stage
+from tests.conftest import Once, Stage
 from tests.random_model import random_model
 
 Make = Callable[..., Stage]
 FIRST_NEW = 900
 MATRICES = ("model.embed_tokens.weight", "lm_head.weight")
 WORKER = Path(__file__).parent / "workers.py"
-# Of twelve steps, with a checkpoint at 3, 6 and 9: four new rows, four matrices, four all.
+# Of twelve steps: four new rows, four matrices, four all.
 TURNS = "unfreezing={new_rows_tokens: 4096, matrices_tokens: 4096}"
+EVERY_STEP = ("logging.save_every_tokens=1024", "logging.keep_checkpoints=0")
+
+
+@pytest.fixture(scope="session")
+def start(data_dir: Path, once: Once) -> Path:
+    """A model whose last tokens pass for new ones."""
+
+    def save(directory: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
+        save_portable(random_model(tokenizer, 1280, layers=2), directory)
+        tokenizer.save_pretrained(directory)
+        lineage = {"tokens_in_all": 0, "weights_sha256": {}, "vocabulary": {"first_new": FIRST_NEW}}
+        (directory / "lineage.json").write_text(json.dumps(lineage))
+
+    return once("start-of-expand", save)
 
 
 @pytest.fixture(scope="module")
-def start(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose last tokens pass for new ones."""
-    directory = tmp_path_factory.mktemp("start")
-    tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
-    save_portable(random_model(tokenizer, 1280, layers=2), directory)
-    tokenizer.save_pretrained(directory)
-    lineage = {"tokens_in_all": 0, "weights_sha256": {}, "vocabulary": {"first_new": FIRST_NEW}}
-    (directory / "lineage.json").write_text(json.dumps(lineage))
-    return directory
-
-
-@pytest.fixture
 def make(small_stage: Make, start: Path) -> Make:
     def expand(output: Path, *extra: str) -> Stage:
         weights = [f"model.init_from={start}", "optimizer.weight_decay=0.1"]
@@ -68,9 +71,14 @@ def test_new_rows_alone_leave_everything_old(make: Make, start: Path, tmp_path: 
     assert (after["lm_head.weight"] != before["lm_head.weight"])[FIRST_NEW:].any(dim=1).all()
 
 
-def test_each_turn_moves_what_it_should(make: Make, start: Path, tmp_path: Path) -> None:
-    make(tmp_path / "run", TURNS, "logging.save_every_tokens=4096").main()
-    at = {n: weights(tmp_path / "run" / f"checkpoint-{n}") for n in (8, 12)}
+@pytest.fixture(scope="module")
+def turns(make: Make, once: Once) -> Path:
+    """A run through all three turns, with a checkpoint after each step."""
+    return once("turns", lambda run: make(run, TURNS, *EVERY_STEP).main())
+
+
+def test_each_turn_moves_what_it_should(turns: Path, start: Path) -> None:
+    at = {n: weights(turns / f"checkpoint-{n}") for n in (8, 12)}
     before = weights(start)
     for name, tensor in before.items():
         held = torch.equal(at[8][name], tensor)
@@ -81,38 +89,38 @@ def test_each_turn_moves_what_it_should(make: Make, start: Path, tmp_path: Path)
     )
 
 
-def test_resumed_across_boundaries_equals_uninterrupted(make: Make, tmp_path: Path) -> None:
-    keep = ["logging.keep_checkpoints=0"]
-    stage = make(tmp_path / "run", TURNS, *keep)
-    stage.main()
-    whole, lines = weights(tmp_path / "run" / "final"), read_metrics(tmp_path / "run")
+def test_resumed_across_boundaries_equals_uninterrupted(
+    make: Make, turns: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(turns, tmp_path / "run")
+    stage = make(run, TURNS, *EVERY_STEP)
+    whole, lines = weights(turns / "final"), read_metrics(turns)
     losses = [m["loss"] for m in lines if "loss" in m]
     for last in (9, 6, 3):  # within all, at new rows' end and within matrices, before both
-        shutil.rmtree(tmp_path / "run" / "final")
-        for path in (tmp_path / "run").glob("checkpoint-*"):
+        shutil.rmtree(run / "final")
+        for path in run.glob("checkpoint-*"):
             if int(path.name.partition("-")[2]) > last:
                 shutil.rmtree(path)
         stage.main()
-        resumed = weights(tmp_path / "run" / "final")
+        resumed = weights(run / "final")
         assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
-        again = [m["loss"] for m in read_metrics(tmp_path / "run") if "loss" in m]
+        again = [m["loss"] for m in read_metrics(run) if "loss" in m]
         assert again == losses and len(losses) == 12
-    message = make(tmp_path / "run", TURNS.replace("4096}", "2048}"), *keep)
-    shutil.rmtree(tmp_path / "run" / "final")
-    assert "matrices_tokens" in message.refusal()
+    shutil.rmtree(run / "final")
+    changed = make(run, TURNS.replace("4096}", "2048}"), *EVERY_STEP)
+    assert "matrices_tokens" in changed.refusal()
 
 
 @pytest.mark.parametrize("sharded", [False, True])
 def test_two_ranks_equal_one(
-    make: Make, tmp_path: Path, start: Path, sharded: bool, monkeypatch: pytest.MonkeyPatch
+    make: Make, turns: Path, tmp_path: Path, sharded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_STAGE", "expand")
-    make(tmp_path / "one", TURNS).main()
     two = make(tmp_path / "two", TURNS)
     result = two.run(ranks=2, worker=WORKER if sharded else None)
     assert result.returncode == 0, result.stderr
     assert ("sharded" in result.stdout) == sharded
-    one, both = (weights(tmp_path / name / "final") for name in ("one", "two"))
+    one, both = (weights(run / "final") for run in (turns, tmp_path / "two"))
     assert all(torch.allclose(both[name], tensor, atol=1e-5) for name, tensor in one.items())
 
 

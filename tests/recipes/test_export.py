@@ -3,8 +3,6 @@
 import json
 import os
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from data_recipes.common.run_dir import DirectoryLock
 from modeling_kormo.export import save_portable
 from recipes.export import export_command
 from tests import processes
-from tests.conftest import ROOT, environment
 from tests.random_model import random_model
 
 
@@ -31,8 +28,7 @@ def model_dir(data_dir: Path, tmp_path: Path) -> Path:
 def test_the_documented_command(model_dir: Path, tmp_path: Path) -> None:
     command = ["-m", "modeling_kormo.export", "--as", "llama"]
     command += [str(model_dir), str(tmp_path / "out")]
-    run = {"capture_output": True, "text": True, "cwd": ROOT, "env": environment()}
-    done = subprocess.run([sys.executable, *command], **run)
+    done = processes.run(command)
     assert done.returncode == 0, done.stderr
     assert LlamaForCausalLM.from_pretrained(tmp_path / "out").dtype == torch.bfloat16
     assert json.loads((tmp_path / "out" / "config.json").read_text())["rope_theta"] == 500_000

@@ -17,7 +17,7 @@ from modeling_kormo.export import export, save_llama
 from recipes.engine.metrics import read_metrics
 from recipes.grow_files import grow_command
 from recipes.growth_config import GrowthConfig
-from tests.conftest import Stage
+from tests.conftest import Once, Stage
 from tests.random_model import random_model
 
 from .test_stages import WORKER, log_of, losses, run_and_kill
@@ -30,31 +30,40 @@ ALL_AT_ONCE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def parent(small_stage: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stage that ended, with its checkpoints."""
-    directory = tmp_path_factory.mktemp("parent")
-    small_stage(directory).main()
-    return directory
-
-
 @pytest.fixture
-def make(small_stage: Make, parent: Path) -> Make:
+def parent(uninterrupted: Path) -> Path:
+    """A stage that ended, with its checkpoints."""
+    return uninterrupted
+
+
+@pytest.fixture(scope="session")
+def make(small_stage: Make, uninterrupted: Path) -> Make:
     def stage(output_dir: Path, *extra: str) -> Stage:
-        start = f"model.init_from={parent / 'final'}"
+        start = f"model.init_from={uninterrupted / 'final'}"
         return small_stage(output_dir, start, *(extra or ALL_AT_ONCE), script="grow")
 
     return stage
 
 
+@pytest.fixture(scope="session")
+def grown(make: Make, once: Once) -> Path:
+    """A run that grew all at once, with all its checkpoints, and what it said."""
+
+    def grow(directory: Path) -> None:
+        done = make(directory / "run", *ALL_AT_ONCE, "logging.keep_checkpoints=0").run()
+        assert done.returncode == 0, done.stderr
+        (directory / "run" / "said").write_text(done.stdout)
+
+    return once("grown", grow) / "run"
+
+
 def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_end(
-    make: Make, parent: Path, tmp_path: Path
+    grown: Path, parent: Path, tmp_path: Path
 ) -> None:
-    make(tmp_path / "run", *ALL_AT_ONCE, "logging.keep_checkpoints=0").main()
-    before, end = read_metrics(tmp_path / "run")[0], read_metrics(parent)[-1]
+    before, end = read_metrics(grown)[0], read_metrics(parent)[-1]
     for key in ("bits_per_byte/ko", "bits_per_byte/en"):
         assert before[key] == pytest.approx(end[key], abs=1e-6)
-    final = tmp_path / "run" / "final"
+    final = grown / "final"
     lineage = json.loads((final / "lineage.json").read_text())
     assert lineage["growth"]["new_layers"] == [2] and lineage["growth"]["new_query_heads"] == [2]
     assert lineage["parent_lineage"]["stage"] == "stage1"
@@ -70,8 +79,8 @@ def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_e
     assert (model.config.hidden_size, model.config.num_hidden_layers) == (96, 3)
     # In mid-ramp nothing can take the weights up but the run itself.
     with pytest.raises(ValueError, match="middle of a growth"):
-        KORMoForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint-6")
-    assert KORMoForCausalLM.from_pretrained(tmp_path / "run" / "checkpoint-9")
+        KORMoForCausalLM.from_pretrained(grown / "checkpoint-6")
+    assert KORMoForCausalLM.from_pretrained(grown / "checkpoint-9")
 
     # The ways out: Llama's layout computes the same, and the model generates.
     ids = torch.arange(40)[None]
@@ -83,26 +92,23 @@ def test_a_grown_model_begins_where_its_parent_ended_and_is_a_plain_one_at_the_e
 
 
 def test_killed_in_mid_ramp_and_resumed_equals_uninterrupted(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, grown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make(tmp_path / "whole").run()
-    assert whole.returncode == 0, whole.stderr
-    assert "moments taken along from" in whole.stdout
+    assert "moments taken along from" in (grown / "said").read_text()
     stage = make(tmp_path / "killed")
     run_and_kill(stage.start(), tmp_path / "killed", 6)
     resumed = stage.run()
     assert resumed.returncode == 0 and "resuming from" in resumed.stdout, resumed.stderr
     assert "moments taken along" not in resumed.stdout  # they are its own by now
-    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    assert log_of(tmp_path / "killed") == log_of(grown)
     # Two ranks, sharded by FSDP2, moments and all.
     monkeypatch.setenv("TEST_STAGE", "grow")
     sharded = make(tmp_path / "sharded").run(ranks=2, worker=WORKER)
     assert sharded.returncode == 0 and "sharded" in sharded.stdout, sharded.stderr
-    assert losses(tmp_path / "sharded") == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+    assert losses(tmp_path / "sharded") == pytest.approx(losses(grown), abs=1e-5)
     with torch.no_grad():
         models = [
-            KORMoForCausalLM.from_pretrained(tmp_path / run / "final")
-            for run in ("sharded", "whole")
+            KORMoForCausalLM.from_pretrained(run / "final") for run in (tmp_path / "sharded", grown)
         ]
         one, other = (model(torch.arange(40)[None]).logits for model in models)
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
@@ -260,7 +266,7 @@ def test_llama_in_bf16(model_dir: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_grown_under_masks_is_taken_up_by_the_stage_alone(
-    make: Make, parent: Path, tmp_path: Path
+    make: Make, grown: Path, parent: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     sizes = ["--layers-every", "2", "--hidden", "96", "--ffn", "192", "--heads", "3"]
@@ -272,8 +278,7 @@ def test_what_was_grown_under_masks_is_taken_up_by_the_stage_alone(
     message = make(tmp_path / "no", *ALL_AT_ONCE, start, other).refusal()
     assert "another growth than growth.steps say" in message and "new_layers" in message
     make(tmp_path / "a", *ALL_AT_ONCE, start).main()
-    make(tmp_path / "b").main()
-    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert losses(tmp_path / "a") == losses(grown)
 
 
 @pytest.mark.parametrize(

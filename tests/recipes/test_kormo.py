@@ -1,5 +1,6 @@
-"""The command `kormo` reaches every command, and asks nothing of torch before it has read its
-arguments.
+"""The command `kormo` passes on what it is given, and asks nothing of torch before it has read it.
+
+That every command explains itself: tests/test_imports.py.
 """
 
 import os
@@ -11,7 +12,6 @@ import pytest
 
 from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, environment
-from tests.forks import Start, start_each
 
 
 def kormo(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -31,23 +31,6 @@ def no_torch(tmp_path: Path) -> Path:
     for name in ("torch", "transformers"):
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} was imported')")
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def explained() -> dict[str, Start]:
-    """Each command's `--help`, in a process of its own."""
-    given = [f"-m recipes {command} --help" for command in COMMANDS]
-    light = ("argparse", "numpy", "pydantic", "yaml")
-    return dict(zip(COMMANDS, start_each(given, light, environment())))
-
-
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_commands_explain_themselves_without_torch(
-    command: str, explained: dict[str, Start]
-) -> None:
-    start = explained[command]
-    assert start.status == 0 and "usage:" in start.output, start.output
-    assert not start.modules & {"torch", "transformers"}
 
 
 def test_a_mistake_in_the_config_is_told_without_torch(no_torch: Path) -> None:

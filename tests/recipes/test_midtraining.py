@@ -80,10 +80,8 @@ LONG = [
 TRACES = "data.mixture={traces_en: 0.5, traces_ko: 0.5}"
 
 
-def test_the_stages_follow_each_other(small_stage: Make, mid_stage: Make, tmp_path: Path) -> None:
-    first = small_stage(tmp_path / "first", "schedule.total_tokens=4096").run()
-    assert first.returncode == 0, first.stderr
-    parent = tmp_path / "first" / "final"
+def test_the_stages_follow_each_other(uninterrupted: Path, mid_stage: Make, tmp_path: Path) -> None:
+    parent = uninterrupted / "final"
     theta = "model.rope_theta=2_000_000"
     long = mid_stage(tmp_path / "long", "midtrain_long", parent, *LONG, theta).run()
     assert long.returncode == 0, long.stderr

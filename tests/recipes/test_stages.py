@@ -43,17 +43,6 @@ def weights(output_dir: Path) -> dict[str, torch.Tensor]:
     return load_file(output_dir / "final" / "model.safetensors")
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory, small_stage: Make) -> Path:
-    """Stage 1, from start to end in one process, which begins as a user's does."""
-    output = tmp_path_factory.mktemp("uninterrupted") / "stage1"
-    command = small_stage(output).command()
-    result = subprocess.run(command, capture_output=True, text=True, env=environment())
-    assert result.returncode == 0, result.stderr
-    assert str(output / "final") in result.stdout and "loss_curve.png" in result.stdout
-    return output
-
-
 def run_and_kill(process: Program, output: Path, lines: int) -> None:
     """Wait for so many lines in the log, and kill every process of it at once."""
     deadline = time.monotonic() + 120
@@ -188,10 +177,12 @@ def test_best_fit_windows_train_and_resume_like_any_other(
 def test_two_ranks_killed_and_resumed_on_one(
     uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:
+    """The first run begins as a user's does: a launcher that starts Python twice."""
     whole, stage = tmp_path / "whole", small_stage(tmp_path / "killed")
     command = small_stage(whole).command(ranks=2)
     result = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert result.returncode == 0, result.stderr
+    assert str(whole / "final") in result.stdout and "loss_curve.png" in result.stdout
     assert losses(whole) == pytest.approx(losses(uninterrupted), abs=1e-5)
 
     run_and_kill(stage.start(ranks=2), tmp_path / "killed", 6)
@@ -206,40 +197,47 @@ def test_two_ranks_killed_and_resumed_on_one(
 
 
 def test_fsdp2_equals_one_process(uninterrupted: Path, small_stage: Make, tmp_path: Path) -> None:
-    stage = small_stage(tmp_path)
-    run_and_kill(stage.start(ranks=2, worker=WORKER), tmp_path, 9)
-    shards = tmp_path / "checkpoint-3" / "pytorch_model_fsdp_0"
+    run = tmp_path / "run"
+    stage = small_stage(run)
+    run_and_kill(stage.start(ranks=2, worker=WORKER), run, 9)
+    shards = run / "checkpoint-3" / "pytorch_model_fsdp_0"
     assert len(list(shards.glob("*.distcp"))) == 2
+    shutil.copytree(run, tmp_path / "elastic")
     # The file of one rank is lost: the checkpoint before is taken.
-    *_, whole, newest = sorted(p.name for p in tmp_path.glob("checkpoint-*"))
-    (tmp_path / newest / "optimizer_0" / "__1_0.distcp").unlink()
+    *_, whole, newest = sorted(p.name for p in run.glob("checkpoint-*"))
+    (run / newest / "optimizer_0" / "__1_0.distcp").unlink()
     result = stage.run(ranks=2, worker=WORKER)
     assert result.returncode == 0 and "sharded" in result.stdout, result.stderr
-    assert f"resuming from {tmp_path / whole}" in result.stdout
+    assert f"resuming from {run / whole}" in result.stdout
     assert f"{newest} is damaged (optimizer_0/__1_0.distcp is missing)" in result.stdout
-    assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
+    assert losses(run) == pytest.approx(losses(uninterrupted), abs=1e-5)
     # The gathered weights are the trained ones: they agree with a merge of the sharded checkpoint.
     merged = tmp_path / "merged"
     command = ["-m", "accelerate.commands.accelerate_cli", "merge-weights"]
-    command += [str(tmp_path / "checkpoint-12" / "pytorch_model_fsdp_0"), str(merged)]
+    command += [str(run / "checkpoint-12" / "pytorch_model_fsdp_0"), str(merged)]
     assert processes.run(command).returncode == 0
-    checkpoint, final = load_file(merged / "model.safetensors"), weights(tmp_path)
+    checkpoint, final = load_file(merged / "model.safetensors"), weights(run)
     assert checkpoint.keys() == final.keys()
     assert all(torch.equal(checkpoint[k], final[k]) for k in final)
     for ours, theirs in zip(final.values(), weights(uninterrupted).values()):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+    goes_on_over(1, small_stage(tmp_path / "elastic"), tmp_path / "elastic", uninterrupted)
 
 
-@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
-def test_fsdp2_resumes_on_another_number_of_ranks(
-    uninterrupted: Path, small_stage: Make, tmp_path: Path, first: int, second: int
+def test_fsdp2_of_one_rank_resumes_on_two(
+    uninterrupted: Path, small_stage: Make, tmp_path: Path
 ) -> None:
     stage = small_stage(tmp_path)
-    run_and_kill(stage.start(ranks=first, worker=WORKER), tmp_path, 6)
-    result = stage.run(ranks=second, worker=WORKER)
+    run_and_kill(stage.start(worker=WORKER), tmp_path, 6)
+    goes_on_over(2, stage, tmp_path, uninterrupted)
+
+
+def goes_on_over(ranks: int, stage: Stage, run: Path, uninterrupted: Path) -> None:
+    """Resume a sharded run on another number of ranks."""
+    result = stage.run(ranks=ranks, worker=WORKER)
     assert result.returncode == 0 and "resuming from" in result.stdout, result.stderr
-    assert f"sharded over ({second},)" in result.stdout
-    assert losses(tmp_path) == pytest.approx(losses(uninterrupted), abs=1e-5)
+    assert f"sharded over ({ranks},)" in result.stdout
+    assert losses(run) == pytest.approx(losses(uninterrupted), abs=1e-5)
 
 
 def test_checkpoints_written_in_the_background_are_whole_or_absent(

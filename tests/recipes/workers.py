@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -216,10 +217,10 @@ def spy_on_dtypes() -> None:
     modeling_kormo.KORMoDecoderLayer.forward = layer
 
 
-def run_fixed_batch() -> None:
+def run_fixed_batch(output: Path, micro_batch: int) -> None:
     """Two steps on one batch with ragged masks, one of its windows fully masked.
 
-    Arguments: output file, micro-batch. Prints nothing; writes losses and the weights' sum.
+    Prints nothing; writes losses and weights.
     """
     from modeling_kormo import KORMoConfig, KORMoForCausalLM
     from recipes.arguments import training_arguments
@@ -230,7 +231,6 @@ def run_fixed_batch() -> None:
     from recipes.engine.windows_data import PackedCollator
     from tests.recipes.engine.test_trainer import FIXED_BATCH, fixed_config, fixed_windows
 
-    output, micro_batch = Path(sys.argv[2]), int(sys.argv[3])
     config = fixed_config(output.with_suffix(""), micro_batch)
     steps = plan_steps(config)
     args = training_arguments(config, steps)
@@ -341,7 +341,11 @@ def hang() -> None:
 def fail() -> None:
     """Ranks that end in an error; the argument is what each says, the first's first."""
     from data_recipes.common.errors import RecipeError
+    from recipes import command_line
     from recipes.command_line import exit_on_error
+
+    if "waits" in sys.argv:  # it is waited for in vain
+        command_line._PATIENCE = timedelta(seconds=1)
 
     def main() -> None:
         message = sys.argv[2:][int(os.environ["RANK"])]
@@ -360,7 +364,8 @@ if __name__ == "__main__":
     elif sys.argv[1] == "load-parents":
         load_parents()
     elif sys.argv[1] == "fixed-batch":
-        run_fixed_batch()
+        for number in sys.argv[3:]:
+            run_fixed_batch(Path(sys.argv[2]) / f"{number}.json", int(number))
     elif sys.argv[1] == "chat-stages":
         fix_completions()
         run_chat_stages()

@@ -2,10 +2,7 @@
 
 import importlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +20,7 @@ from data_recipes.common.run_dir import find_differences
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.windows import TokenSource
 from recipes.command_line import CONFIGS, load_stage
+from recipes.config import StageConfig
 from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
 from recipes.experiments.config import ExperimentConfig
@@ -31,7 +29,7 @@ from recipes.experiments.measures import measure_run, training_seconds
 from recipes.experiments.pairing import check_pairs
 from recipes.experiments.plan import check_ruler, seed_runs, sweep_runs, values_of
 from recipes.experiments.results import best_values
-from tests.conftest import ROOT, SMALL, environment, release_outputs
+from tests.conftest import SMALL, Program, environment, release_outputs
 
 SHIPPED = sorted((CONFIGS / "experiments").glob("*/*.yaml"))
 Start = Callable[..., str]
@@ -276,16 +274,13 @@ def test_an_experiment_from_its_plan_to_its_report(
         start(path, "--launcher", "false")
 
     # Killed inside a run, it goes on there ...
-    command = [sys.executable, "-m", "recipes.experiment", str(path), "--size", "tiny"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    process = Program(["-m", "recipes.experiment", path, "--size", "tiny"])
     log, deadline = output / "a" / "1" / "stage1" / "checkpoint-2", time.monotonic() + 300
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    stage = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    stage = psutil.Process(process.pid).children(recursive=True)  # Python started from nothing
+    assert stage
+    process.kill()
     psutil.wait_procs(stage, timeout=30)  # the lock of a run is held until its process has ended
     # ... and stopped between two, with the next; a finished one is not run again.
     with monkeypatch.context() as patch:
@@ -368,25 +363,34 @@ def path_settings(given: dict) -> str:
 
 
 def test_every_arm_goes_on_with_its_own_best_value(
-    data_dir: Path, tmp_path: Path, start: Start
+    data_dir: Path,
+    tmp_path: Path,
+    planted: Callable[..., list[list[str]]],
+    call: Start,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("recipes.experiments.results.RECORDS", tmp_path / "published")
     output, path = tmp_path / "out", tmp_path / "x.yaml"
     sweep = {"optimizer.learning_rate": [1e-5, 1e-3]}
-    given = small(data_dir, output, sweep=sweep, seeds=[1, 2], budget={"tokens": 1024})
-    given["measures"] = ["bits_per_byte"]
-    given["shared"]["schedule.warmup_fraction"] = 0.0
-    given["shared"]["logging.eval_every_tokens"] = 1024
-    path.write_text(yaml.safe_dump(given))
-    text = start(path)
-    assert text.count("== run ") == 8
+    path.write_text(
+        yaml.safe_dump(small(data_dir, output, sweep=sweep, measures=["bits_per_byte"]))
+    )
+    wanted = {"a": "learning_rate=0.001", "b": "learning_rate=1e-05"}
+
+    def law(config: StageConfig, tokens: int) -> dict[str, float]:
+        optimizer = config.optimizer
+        own = 1e-5 if optimizer.weight_decay == 0.5 else 1e-3  # of arm b, and of arm a
+        value = 1.0 + (optimizer.learning_rate != own) + 0.001 * config.data.seed
+        return {"en": value, "ko": value}
+
+    ran = planted(law)
+    call(main, path, "--size", "tiny")
+    assert len(ran) == 8
     results = json.loads((output / "results.json").read_text())
     assert len(results["sweep"]) == 4 and {r["seed"] for r in results["sweep"]} == {0}
-    for arm in "ab":
-        own = {r["value"]: r["measures"] for r in results["sweep"] if r["arm"] == arm}
-        best = min(own, key=lambda v: own[v]["bits_per_byte/en"] + own[v]["bits_per_byte/ko"])
-        assert best == "learning_rate=0.001"
+    for arm, best in wanted.items():
         assert {r["value"] for r in results["runs"] if r["arm"] == arm} == {best}
-    assert (output / "a" / best / "1" / "stage1" / "final").is_dir()
+        assert (output / arm / best / "1" / "stage1" / "final").is_dir()
     assert "went on with its best" in (output / "results.md").read_text()
 
 

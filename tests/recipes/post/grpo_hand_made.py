@@ -40,3 +40,19 @@ def stage(overrides: list[str], *extra: str) -> GRPOStageConfig:
     return load_config(
         ROOT / "recipes" / "configs" / "tiny" / "grpo.yaml", GRPOStageConfig, [*overrides, *extra]
     )
+
+
+def small_grpo(chat_model: Path, directory: Path) -> list[str]:
+    """Overrides of a stage of three steps, with its rows and its run in a directory."""
+    return [
+        f"model.init_from={chat_model}",
+        f"data.paths=[{write_rows(directory / 'rows.jsonl', ROWS)}]",
+        f"logging.output_dir={directory / 'run'}",
+        "batch.prompts_per_step=2",
+        "batch.generations_per_prompt=4",
+        "batch.micro_batch=4",
+        "batch.max_completion_tokens=12",
+        "schedule.steps=3",
+        "schedule.warmup_steps=1",
+        "logging.save_every=2",
+    ]

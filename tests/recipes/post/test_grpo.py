@@ -16,8 +16,8 @@ from recipes.post.grpo_stage import grpo_arguments
 from recipes.post.model import load_model, load_rollout_tokenizer
 from recipes.post.prompts import load_prompts
 from recipes.post.reward_trainer import RewardTrainer
-from tests.conftest import release_outputs
-from tests.recipes.post.grpo_hand_made import stage
+from tests.conftest import Once, Stage, release_outputs
+from tests.recipes.post.grpo_hand_made import small_grpo, stage
 from tests.recipes.workers import fix_completions
 
 TIMINGS = {"tokens_per_second", "step_time", "data_wait_percent", "cpu_percent"}
@@ -41,19 +41,32 @@ def log_of(output_dir: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in m.items() if k not in TIMINGS} for m in read_metrics(output_dir)]
 
 
+@pytest.fixture(scope="session")
+def trained(chat_model: Path, once: Once) -> Path:
+    """A run from start to end."""
+
+    def make(directory: Path) -> None:
+        Stage("grpo", small_grpo(chat_model, directory)).main()
+
+    return once("grpo", make) / "run"
+
+
 def test_runs_and_an_interrupted_run_ends_the_same(
-    monkeypatch: pytest.MonkeyPatch, overrides: list[str], chat_model: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: list[str],
+    trained: Path,
+    chat_model: Path,
+    tmp_path: Path,
 ) -> None:
-    start(monkeypatch, overrides)
-    run = tmp_path / "run"
+    run = shutil.copytree(trained, tmp_path / "run")
     log = log_of(run)
     assert [line["step"] for line in log] == [1, 2, 3]
     for line in log:
         for reward in ("answer", "language", "format"):
             assert 0 <= line[f"rewards/{reward}_reward/mean"] <= 1
-    trained = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
+    weights = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
     before = AutoModelForCausalLM.from_pretrained(chat_model).state_dict()
-    assert any(not torch.equal(trained[name], before[name]) for name in before)
+    assert any(not torch.equal(weights[name], before[name]) for name in before)
     assert AutoTokenizer.from_pretrained(run / "final").eos_token == "<|EOS|>"
 
     with pytest.raises(RecipeError, match="already finished"):
@@ -66,29 +79,25 @@ def test_runs_and_an_interrupted_run_ends_the_same(
         start(monkeypatch, overrides)
         assert log_of(run) == log
         resumed = AutoModelForCausalLM.from_pretrained(run / "final").state_dict()
-        assert all(torch.equal(trained[name], resumed[name]) for name in trained)
+        assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
 
 def test_evaluated_while_it_trains_it_ends_the_same(
-    monkeypatch: pytest.MonkeyPatch, overrides: list[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], trained: Path, tmp_path: Path
 ) -> None:
-    start(monkeypatch, overrides)
     evaluated = tmp_path / "evaluated"
     quick = ["logging.quick_eval_every=2", "logging.quick_eval_items=1"]
     start(monkeypatch, overrides, *quick, f"logging.output_dir={evaluated}")
     lines = log_of(evaluated)
     scores = [line for line in lines if any(name.startswith("quick/") for name in line)]
     assert [line["step"] for line in scores] == [2]
-    assert [line for line in lines if line not in scores] == log_of(tmp_path / "run")
+    assert [line for line in lines if line not in scores] == log_of(trained)
 
 
 def test_other_settings_do_not_resume(
-    monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], trained: Path, tmp_path: Path
 ) -> None:
-    config = stage(overrides)
-    start(monkeypatch, overrides)
-    final = config.logging.output_dir / "final"
-    final.rename(final.with_name("elsewhere"))
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("final"))
     with pytest.raises(RecipeError, match="optimizer.learning_rate"):
         start(monkeypatch, overrides, "optimizer.learning_rate=1e-3")
 

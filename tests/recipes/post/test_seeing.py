@@ -6,6 +6,8 @@ import shutil
 import sys
 import time
 from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ from recipes.post.model import load_model
 from recipes.post.pictures import build_pictures, chat_samples
 from recipes.post.seeing import load_seeing
 from recipes.post.vision_config import PictureDataConfig
-from tests.conftest import ROOT, Stage
+from tests.conftest import ROOT, Once, Stage
 from tests.random_model import random_model
 from tests.vision_models import draw, picture_set, random_tower, vision_tokenizer
 
@@ -36,17 +38,21 @@ _SHAPE = (
     "image_size: 32, patch_size: 8}"
 )
 
+ADAPTERS = {"whole": "model.adapter=null", "adapter": "model.adapter={rank: 4, alpha: 8}"}
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+
+@pytest.fixture(scope="session")
+def inputs(once: Once) -> Path:
     """A language model, a tower and a picture set."""
-    root = tmp_path_factory.mktemp("inputs")
-    tokenizer = vision_tokenizer(root / "text")
-    language = random_model(tokenizer, 311, layers=2, max_position_embeddings=512)
-    save_portable(language, root / "text")
-    random_tower().save_pretrained(root / "tower")
-    picture_set(root / "pictures")
-    return root
+
+    def make(root: Path) -> None:
+        tokenizer = vision_tokenizer(root / "text")
+        language = random_model(tokenizer, 311, layers=2, max_position_embeddings=512)
+        save_portable(language, root / "text")
+        random_tower().save_pretrained(root / "tower")
+        picture_set(root / "pictures")
+
+    return once("inputs-of-seeing", make)
 
 
 def overrides(inputs: Path, output: Path, *more: str) -> list[str]:
@@ -75,11 +81,28 @@ def align(inputs: Path, output: Path, *more: str) -> Stage:
     return Stage("vision_align", overrides(inputs, output, *own, *more))
 
 
-@pytest.fixture(scope="module")
-def aligned(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("aligned") / "run"
-    align(inputs, output).main()
-    return output
+@pytest.fixture(scope="session")
+def aligned(inputs: Path, once: Once) -> Path:
+    return once("aligned", lambda directory: align(inputs, directory / "run").main()) / "run"
+
+
+def instruct(inputs: Path, aligned: Path, output: Path, *more: str) -> Stage:
+    own = f"model.init_from={aligned}/final"
+    return Stage("vision_sft", overrides(inputs, output, own, *more))
+
+
+@pytest.fixture(scope="session")
+def instructed(inputs: Path, aligned: Path, once: Once) -> dict[str, Path]:
+    """Runs on from the aligned model, whole and of an adapter, and what they said."""
+
+    def make(directory: Path) -> None:
+        for name, adapter in ADAPTERS.items():
+            with redirect_stdout(StringIO()) as said:
+                instruct(inputs, aligned, directory / name, adapter).main()
+            (directory / name / "said").write_text(said.getvalue(), encoding="utf-8")
+
+    directory = once("instructed", make)
+    return {name: directory / name for name in ADAPTERS}
 
 
 def _changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
@@ -112,24 +135,19 @@ def test_alignment_trains_the_projector_alone(inputs: Path, aligned: Path) -> No
     assert len(losses) > 1 and losses[-1] < losses[0]
 
 
-def test_instructing_leaves_the_tower_as_it_was(
-    inputs: Path, aligned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stage = Stage(
-        "vision_sft", overrides(inputs, tmp_path / "run", f"model.init_from={aligned}/final")
-    )
-    stage.main()
-    changed = _changed(_weights(aligned / "final"), _weights(tmp_path / "run" / "final"))
+def test_instructing_leaves_the_tower_as_it_was(aligned: Path, instructed: dict[str, Path]) -> None:
+    final = instructed["whole"] / "final"
+    changed = _changed(_weights(aligned / "final"), _weights(final))
     assert {_part(name) for name in changed} == {
         "multi_modal_projector",
         "language_model",
         "lm_head",
     }
     # 28 rows of 16 image tokens, none of them learned.
-    table = capsys.readouterr().out
+    table = (instructed["whole"] / "said").read_text(encoding="utf-8")
     assert re.search(r"of pictures +448\n +learned +0\n", table)
-    processor = load_processor(str(tmp_path / "run" / "final"))
-    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "run" / "final")
+    processor = load_processor(str(final))
+    model = AutoModelForImageTextToText.from_pretrained(final)
     content = [{"type": "image", "image": draw("red")}, {"type": "text", "text": "Which colour?"}]
     asked = processor.apply_chat_template(
         [{"role": "user", "content": content}],
@@ -144,51 +162,45 @@ def test_instructing_leaves_the_tower_as_it_was(
 
 
 def test_an_adapter_is_merged_and_the_tower_left(
-    inputs: Path, aligned: Path, tmp_path: Path
+    aligned: Path, instructed: dict[str, Path]
 ) -> None:
-    more = (f"model.init_from={aligned}/final", "model.adapter={rank: 4, alpha: 8}")
-    Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).main()
-    final = _weights(tmp_path / "run" / "final")
-    changed = _changed(_weights(aligned / "final"), final)
+    run = instructed["adapter"]
+    changed = _changed(_weights(aligned / "final"), _weights(run / "final"))
     assert {_part(name) for name in changed} == {"multi_modal_projector", "language_model"}
     assert all("layers" in n for n in changed if "language_model" in n)
-    assert (tmp_path / "run" / "adapter" / "adapter_config.json").is_file()
+    assert (run / "adapter" / "adapter_config.json").is_file()
 
 
-@pytest.mark.parametrize("adapter", ["null", "{rank: 4, alpha: 8}"])
+def _losses(run: Path) -> list[float]:
+    return [m["loss"] for m in read_metrics(run) if "loss" in m]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
 def test_a_killed_run_goes_on_to_the_same_end(
-    inputs: Path, aligned: Path, tmp_path: Path, adapter: str
+    inputs: Path, aligned: Path, instructed: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
-    more = (f"model.init_from={aligned}/final", f"model.adapter={adapter}")
-    run = Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).start()
+    stage = instruct(inputs, aligned, tmp_path / "run", ADAPTERS[name])
+    run = stage.start()
     while run.poll() is None and not (tmp_path / "run" / "checkpoint-3").is_dir():
         time.sleep(0.02)
     run.kill()
-    Stage("vision_sft", overrides(inputs, tmp_path / "run", *more)).main()
-    Stage("vision_sft", overrides(inputs, tmp_path / "whole", *more)).main()
-    losses = [
-        [m["loss"] for m in read_metrics(tmp_path / name) if "loss" in m]
-        for name in ("run", "whole")
-    ]
-    assert losses[0] == losses[1]
-    ends = [_weights(tmp_path / name / "final") for name in ("run", "whole")]
-    assert not _changed(*ends)
+    stage.main()
+    assert _losses(tmp_path / "run") == _losses(instructed[name])
+    assert not _changed(_weights(tmp_path / "run" / "final"), _weights(instructed[name] / "final"))
 
 
 @pytest.mark.parametrize("stage", ["vision_align", "vision_sft"])
 def test_the_loss_does_not_depend_on_how_a_step_is_split(
-    inputs: Path, aligned: Path, tmp_path: Path, stage: str
+    inputs: Path, aligned: Path, instructed: dict[str, Path], tmp_path: Path, stage: str
 ) -> None:
-    lines = []
-    for micro_batch in (4, 1):
-        out, more = tmp_path / str(micro_batch), [f"batch.micro_batch={micro_batch}"]
-        if stage == "vision_align":
-            align(inputs, out, *more).main()
-        else:
-            own = f"model.init_from={aligned}/final"
-            Stage(stage, overrides(inputs, out, own, *more)).main()
-        lines.append([m for m in read_metrics(out) if "loss" in m])
-    whole, split = lines
+    """Two passes of two rows, as in the other tests, are one of four."""
+    out, more = tmp_path / "whole", "batch.micro_batch=4"
+    if stage == "vision_align":
+        align(inputs, out, more).main()
+    else:
+        instruct(inputs, aligned, out, more).main()
+    split = {"vision_align": aligned, "vision_sft": instructed["whole"]}[stage]
+    whole, split = ([m for m in read_metrics(run) if "loss" in m] for run in (out, split))
     assert len(whole) == 7
     for key in ("masked_label_percent", "tokens"):
         assert [m[key] for m in split] == [m[key] for m in whole], key
