@@ -19,8 +19,7 @@ from ..engine.steps import ShardOutput, StepFolder
 from ..text.kernels import compile_once
 from .bloom import HEADER, BloomFilter, FilterShape
 from .config import DedupConfig, Mode
-from .estimate import expected_ngrams
-from .ngrams import Ngrams, cut_ngrams
+from .ngrams import Ngrams, cut_ngrams, expected_ngrams
 from .old_both import REMOVED_SCHEMA, Duplicates, find_duplicates, kept_schema, rewrite
 
 In = TypeVar("In")

@@ -18,8 +18,6 @@ from data_recipes.deduplicate.bloom import (
     false_positive_rate,
     insert,
 )
-from data_recipes.deduplicate.config import DedupConfig
-from data_recipes.deduplicate.estimate import estimate
 
 
 def filled(count: int, rate: float = 0.01, seed: int = 0, size: int = 13) -> BloomFilter:
@@ -171,18 +169,6 @@ def test_a_filter_beyond_the_budget_is_refused_with_what_would_do(tmp_path: Path
     shape.check_memory(2 * 10**12, 0.01, memory, 1)
     third = 2 * 10**12 // 3 + 1
     FilterShape.of(third, 0.01).check_memory(third, 0.01, 836, 3)
-
-
-def test_a_terabyte_is_planned_before_there_is_any_text() -> None:
-    plan = estimate(10**12, DedupConfig(memory_gb=512))
-    assert plan.memory_bytes == FilterShape.of(plan.ngrams, 0.01).bytes
-    assert 200e9 < plan.memory_bytes < 240e9 and plan.disk_bytes == plan.memory_bytes
-    assert str(plan).startswith("1 filter of 22")
-    with pytest.raises(RecipeError, match=r"memory_gb is 64.000.*filters=4"):
-        estimate(10**12, DedupConfig(memory_gb=64))
-    four = estimate(10**12, DedupConfig(memory_gb=64, filters=4))
-    assert four.memory_bytes <= 64e9 and four.disk_bytes == 4 * four.memory_bytes
-    assert estimate(10**12, DedupConfig(expected_ngrams=10**6)).memory_bytes < 2e6
 
 
 def test_the_formula_is_exact_where_that_can_be_seen() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.deduplicate import estimate, ngrams, step
+from data_recipes.deduplicate import ngrams, step
 from data_recipes.deduplicate.bloom import HEADER, BloomFilter, FilterShape
 from data_recipes.deduplicate.config import DedupConfig
-from data_recipes.deduplicate.estimate import expected_ngrams
+from data_recipes.deduplicate.ngrams import expected_ngrams
 from data_recipes.deduplicate.step import FILTERS, DedupStep, filter_dir, removed_path
 from data_recipes.engine import documents
 from data_recipes.engine.documents import read_batches
@@ -296,7 +296,7 @@ def test_ngrams_are_counted_in_little_text_and_sampled_in_much(
     assert (counted.ngrams, counted.how) == (exact, "counted")
     assert expected_ngrams(shards, work.inputs, DedupConfig(expected_ngrams=7)).ngrams == 7
     size = sum(work.inputs[s].tally().bytes_kept for s in SOURCES)
-    monkeypatch.setattr(estimate, "SAMPLE_BYTES", size // 2)
+    monkeypatch.setattr(ngrams, "SAMPLE_BYTES", size // 2)
     sampled = expected_ngrams(shards, work.inputs, work.config)
     assert sampled.how == "sampled"
     assert 0.7 * exact < sampled.ngrams < 1.6 * exact
