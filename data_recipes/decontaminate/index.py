@@ -12,7 +12,7 @@ import numpy as np
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..engine.documents import BATCH_BYTES
-from ..read.files import resolve_files
+from ..read.files import contents_of
 from ..text.kernels import kernel
 from ..text.ngrams import hash_ngrams, hash_stretches
 from ..text.words import Words, grown
@@ -145,17 +145,11 @@ def _by_task(sets: list[EvaluationSet]) -> dict[str, list[EvaluationSet]]:
     return tasks
 
 
-def _contents(path: str) -> Any:
-    if path.startswith("hub://"):
-        return path
-    return [[file.name, file.stat().st_size] for file in resolve_files(path)]
-
-
 def _settings(config: DecontaminateConfig, sets: list[EvaluationSet]) -> dict[str, Any]:
     """Everything that decides what is in an index."""
     settings = {
         "sets": [s.model_dump() for s in sets],
-        "contents": [[_contents(path) for path in s.paths] for s in sets],
+        "contents": [[contents_of(path) for path in s.paths] for s in sets],
         "sizes": config.sizes(),
         "words": compared_by(),
     }

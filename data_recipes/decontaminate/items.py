@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from ..common.errors import RecipeError
 from ..read.files import resolve_files
+from ..read.hub import HUB, parse_hub_name
 from .config import EvaluationSet
 
-_HUB = "hub://"
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 # The longest line of JSON that is read, in bytes.
 _LONGEST_LINE = 64 * 2**20
@@ -34,18 +34,16 @@ def _read_file(path: Path) -> list[dict[str, Any]]:
 
 def _read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Items with where they stand."""
-    if not path.startswith(_HUB):
+    if not path.startswith(HUB):
         for file in resolve_files(path):
             for number, row in enumerate(_read_file(file)):
                 yield f"{file}, row {number}", row
         return
     from datasets import load_dataset
 
-    name, _, options = path.removeprefix(_HUB).partition(":")
-    config, _, split = options.partition(":")
-    name, _, revision = name.partition("@")
+    name, config, split, revision = parse_hub_name(path, "test")
     try:
-        rows = load_dataset(name, config or None, split=split or "test", revision=revision or None)
+        rows = load_dataset(name, config, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
         raise RecipeError(
             f"{path}: not to be had from the Hub ({error}); check name, configuration and split, "

@@ -14,7 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, sha256_file, write_json_atomically
 from ..engine.steps import StepFolder, Tally
-from ..read.files import resolve_files
+from ..read.files import contents_of
 from .classifier import (
     MODEL,
     NEGATIVE,
@@ -49,9 +49,7 @@ def _fingerprint(source: TextSource, inputs: dict[str, Path]) -> Any:
             tallies = [(shard, Tally.read(folder.stats(shard))) for shard in folder.shards()]
             found[name] = [[shard, t.documents_kept, t.bytes_kept] for shard, t in tallies]
         return found
-    if source.path.startswith("hub://"):
-        return source.path
-    return [[path.name, path.stat().st_size] for path in resolve_files(source.path)]
+    return contents_of(source.path)
 
 
 def _settings(config: QualityConfig, language: str, inputs: dict[str, Path]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from ..common.errors import RecipeError
 from ..text.normalise import normalise
 from .files import resolve_files
 from .hub import HUB, hub_rows
-from .json_array import array_rows, is_array
+from .jsonl import array_rows, is_array
 from .rows import BOM, SetAside
-from .templates import END_THINK, THINK
+from .source import END_THINK, THINK
 
 ROLES = ("system", "user", "assistant", "tool")
 # Names under which published data sets keep the chain of thought of a message or row.

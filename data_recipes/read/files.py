@@ -1,8 +1,7 @@
 """Rows of raw text files, and those that cannot be read, with where they are.
 
 JSONL (.gz, .zst), arrays in JSON, Parquet, plain text, WET archives (text extracted from WARC), and
-Hub data sets.
-Nothing here stops at a bad row: it comes out as `SetAside`, and reading goes on.
+Hub data sets. Nothing here stops at a bad row: it comes out as `SetAside`, and reading goes on.
 """
 
 import glob
@@ -14,8 +13,7 @@ from typing import NoReturn
 from ..common.errors import RecipeError
 from . import jsonl, wet
 from .hub import HUB, read_hub
-from .json_array import SUFFIX as ARRAY_SUFFIX
-from .jsonl import parse_lines, read_jsonl
+from .jsonl import ARRAY_SUFFIX, parse_lines, read_jsonl
 from .parquet import parquet_columns, read_parquet
 from .rows import (
     BOM,
@@ -31,20 +29,6 @@ from .rows import (
     normalised,
     to_row,
 )
-from .wet import read_wet
-
-__all__ = [
-    "Reading",
-    "Row",
-    "SetAside",
-    "can_be_split",
-    "check_column",
-    "read_documents",
-    "read_file",
-    "read_hub",
-    "read_texts",
-    "resolve_files",
-]
 
 _WARC = (".warc", ".warc.gz")
 SUFFIXES = (*jsonl.SUFFIXES, ".parquet", ".txt", *wet.SUFFIXES)
@@ -82,6 +66,19 @@ def resolve_files(path: str) -> list[Path]:
         if not file.name.endswith(SUFFIXES):
             raise RecipeError(f"{file}: unknown file type, expected {', '.join(SUFFIXES)}")
     return files
+
+
+def contents_of(path: str) -> str | list[list[str | int]]:
+    """Tell one state of what lies behind a path from another: names and sizes of its files.
+
+    Of a Hub data set that is its name. What this returns is compared with what JSON holds.
+
+    Raises:
+        RecipeError: as `resolve_files`.
+    """
+    if path.startswith(HUB):
+        return path
+    return [[file.name, file.stat().st_size] for file in resolve_files(path)]
 
 
 def check_column(files: list[Path], column: str | Form, limit: int) -> None:
@@ -164,7 +161,7 @@ def read_file(
     if path.name.endswith(".parquet"):
         return read_parquet(path, as_form(column), limit, progress, share)
     if path.name.endswith(wet.SUFFIXES):
-        return read_wet(path, limit, progress)
+        return wet.read_wet(path, limit, progress)
     return _read_text(path, limit)
 
 

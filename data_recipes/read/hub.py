@@ -9,17 +9,18 @@ from .rows import Form, Reading, as_form, listed, row_of
 HUB = "hub://"
 
 
-def _parse_name(path: str) -> tuple[str, str | None, str, str | None]:
+def parse_hub_name(path: str, split: str = "train") -> tuple[str, str | None, str, str | None]:
+    """Take a name apart: data set, configuration, split (or the one given), revision."""
     name, _, options = path.removeprefix(HUB).partition(":")
-    config, _, split = options.partition(":")
+    config, _, own = options.partition(":")
     name, _, revision = name.partition("@")
-    return name, config or None, split or "train", revision or None
+    return name, config or None, own or split, revision or None
 
 
 def hub_rows(path: str, rank: int, world_size: int) -> Iterator[tuple[int, dict[str, Any]]]:
     from datasets import load_dataset
 
-    name, config, split, revision = _parse_name(path)
+    name, config, split, revision = parse_hub_name(path)
     rows = load_dataset(name, config, split=split, streaming=True, revision=revision)
     if rows.num_shards >= world_size:
         yield from enumerate(rows.shard(num_shards=world_size, index=rank))

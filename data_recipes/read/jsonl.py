@@ -1,4 +1,4 @@
-"""JSON lines, plain, gzip or zstd, and arrays of the same rows."""
+"""JSON lines, plain, gzip or zstd, and arrays of the same rows (`alpaca_data.json`)."""
 
 import json
 from collections.abc import Iterator
@@ -8,14 +8,15 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
-from .json_array import SUFFIX as ARRAY_SUFFIX
-from .json_array import array_rows, is_array
-from .rows import BOM, Follow, Form, Reading, SetAside, row_of, sample
+from .rows import BOM, Follow, Form, Reading, SetAside, decoded, row_of, sample
 
+ARRAY_SUFFIX = ".json"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ARRAY_SUFFIX)
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _PIECE = 256 * 2**10  # bytes read at a time
 _HEAD = 1000  # bytes of a line that is too long which are kept
+_BLANK = " \t\r\n"
+_DECODER = json.JSONDecoder()
 
 
 class _Damaged(Exception):
@@ -156,6 +157,65 @@ def _share_of_lines(
             if (item.place if isinstance(item, SetAside) else item[0]) >= end:
                 return
             yield item
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file is one JSON array; another `.json` holds JSON lines."""
+    if not path.name.endswith(ARRAY_SUFFIX):
+        return False
+    with path.open("rb") as file:
+        return file.read(1000).removeprefix(BOM).lstrip()[:1] == b"["
+
+
+def array_rows(path: Path) -> Iterator[tuple[int, int, Any] | SetAside]:
+    """Elements of an array, read whole: byte offset, length in bytes, and value.
+
+    One that cannot be parsed hides those behind it, so it is the last.
+    """
+    data = path.read_bytes()
+    text = decoded(data, 0, "file")
+    if isinstance(text, SetAside):
+        yield text
+        return
+    at, offset = 0, 0  # characters, and the bytes that they take
+
+    def move(to: int) -> None:
+        nonlocal at, offset
+        offset += len(text[at:to].encode())
+        at = to
+
+    def past_blanks() -> int:
+        end = at
+        while end < len(text) and text[end] in _BLANK:
+            end += 1
+        return end
+
+    move(text.index("[") + 1)
+    expected = "a value"
+    while True:
+        move(past_blanks())
+        if text[at : at + 1] == "]" and not text[at + 1 :].strip():
+            return
+        if expected == "a comma":
+            if text[at : at + 1] == ",":
+                move(at + 1)
+                expected = "a value"
+                continue
+            break
+        start = offset
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        move(end)
+        yield start, offset - start, value
+        expected = "a comma"
+    if at >= len(text):
+        yield SetAside(offset, 0, "truncated", "the array ends early")
+    else:
+        detail = f"{expected} of the array was expected; what follows is not read"
+        rest = text[at : at + 1000]
+        yield SetAside(offset, len(data) - offset, "broken_json", detail, sample(rest))
 
 
 def _row(place: int, length: int, value: Any) -> tuple[int, int, dict[str, Any]] | SetAside:

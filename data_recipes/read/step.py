@@ -16,17 +16,9 @@ from ..common.progress import Progress
 from ..engine.documents import BATCH_BYTES, SCHEMA, text_bytes
 from ..engine.steps import ShardOutput, StepFolder, Tally, add_counts
 from ..text.histograms import histogram
-from .files import (
-    Reading,
-    Row,
-    SetAside,
-    can_be_split,
-    check_column,
-    read_file,
-    read_hub,
-    resolve_files,
-)
-from .rows import normalised
+from .files import can_be_split, check_column, read_file, resolve_files
+from .hub import read_hub
+from .rows import Reading, Row, SetAside, normalised
 from .source import ReadConfig, SourceConfig
 
 SET_ASIDE = pa.schema(

@@ -19,7 +19,7 @@ from ..ask.progress import Follow, TaskTotals
 from ..ask.rows import AskMore, Outcome, Stage, ask_about, row_files
 from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
-from ..read.templates import trace_text
+from ..read.source import trace_text
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
 from .picture_checks import read_turns

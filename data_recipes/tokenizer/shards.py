@@ -24,8 +24,7 @@ from ..engine.documents import read_batches, text_bytes
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, Tally, claim
-from ..read.source import SourceConfig
-from ..read.templates import BETWEEN
+from ..read.source import BETWEEN, SourceConfig
 from ..tokens.manifest import MANIFEST, Manifest, ShardFile, read_manifest
 from .config import ShardConfig
 from .load import load_tokenizer, tokenizer_hash

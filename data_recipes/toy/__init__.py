@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.files import open_staged
-from ..read.templates import trace_text
+from ..read.source import trace_text
 from . import long_documents, reasoning
 from .chats import chats as chat_rows
 from .chats import questions as question_rows

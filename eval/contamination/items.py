@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.decontaminate.config import DecontaminateConfig, EvaluationSet
-from data_recipes.read.hub import HUB
+from data_recipes.read.hub import HUB, parse_hub_name
 
 from ..suites import load_suite, suggestion
 
@@ -63,14 +63,13 @@ def from_data_dir(sets: list[EvaluationSet], data_dir: Path) -> list[EvaluationS
 def _local(path: str, data_dir: Path) -> str:
     if not path.startswith(HUB):
         return path
-    name, _, options = path.removeprefix(HUB).partition(":")
-    config, _, split = options.partition(":")
-    folder = data_dir / name.partition("@")[0] / (config or "default")
+    name, config, split, _ = parse_hub_name(path, "test")
+    folder = data_dir / name / (config or "default")
     for suffix in (".jsonl", ".parquet"):
-        file = folder / f"{split or 'test'}{suffix}"
+        file = folder / f"{split}{suffix}"
         if file.is_file():
             return str(file)
     raise RecipeError(
-        f"{folder}: no {split or 'test'}.jsonl or .parquet, which {path} is to be read from; fetch "
+        f"{folder}: no {split}.jsonl or .parquet, which {path} is to be read from; fetch "
         "it with `python -m eval.local_data` on a machine with network"
     )

@@ -20,15 +20,9 @@ from warcio.warcwriter import WARCWriter
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import read_rows
-from data_recipes.read.files import (
-    Row,
-    SetAside,
-    check_column,
-    read_file,
-    read_hub,
-    read_texts,
-    resolve_files,
-)
+from data_recipes.read.files import check_column, read_file, read_texts, resolve_files
+from data_recipes.read.hub import read_hub
+from data_recipes.read.rows import Row, SetAside
 from tests.conftest import ROOT, environment
 
 from ..hand_made import jsonl, some_texts
@@ -200,7 +194,8 @@ def test_an_archive_of_another_type_is_set_aside(tmp_path: Path, name: str) -> N
 MEMORY = """
 import re, sys
 from pathlib import Path
-from data_recipes.read.files import Row, read_file
+from data_recipes.read.files import read_file
+from data_recipes.read.rows import Row
 def peak():
     # Not ru_maxrss, which begins with that of the process we were forked from.
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
