@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .characters import Script, count_script
 from .lines import Line, count_lines
 from .patterns import Automaton, Phrase, count_phrases
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
-from .script import Script, count_script
 from .words import (
     StopWords,
     Suffixes,
