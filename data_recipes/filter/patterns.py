@@ -6,8 +6,8 @@ letters as they are written in the list, in lower case, in upper case and with a
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ class Phrase(IntEnum):
 _ROWS = len(Phrase)
 
 
-@dataclass(frozen=True)
-class Automaton:
+class Automaton(NamedTuple):
     """An automaton.
 
     Bytes that no phrase tells apart are one class, so that the table stays in a processor's cache.
@@ -98,6 +97,11 @@ def build(
     return Automaton(classes, moves, ends, ends.any(axis=1))
 
 
+def _lower(byte: int) -> int:
+    return byte + 32 if 0x41 <= byte <= 0x5A else byte
+
+
+@kernel
 def count_phrases(data: np.ndarray, offsets: np.ndarray, automaton: Automaton) -> np.ndarray:
     """Count the phrases of each document.
 
@@ -112,23 +116,7 @@ def count_phrases(data: np.ndarray, offsets: np.ndarray, automaton: Automaton) -
     Returns:
         int64 [len(Phrase), documents].
     """
-    a = automaton
-    return _count(data, offsets, a.classes, a.moves, a.ends, a.found)
-
-
-def _lower(byte: int) -> int:
-    return byte + 32 if 0x41 <= byte <= 0x5A else byte
-
-
-@kernel
-def _count(
-    data: np.ndarray,
-    offsets: np.ndarray,
-    classes: np.ndarray,
-    moves: np.ndarray,
-    ends: np.ndarray,
-    found: np.ndarray,
-) -> np.ndarray:
+    classes, moves, ends, found = automaton
     counts = np.zeros((_ROWS, len(offsets) - 1), np.int64)
     last = np.full(ends[:, Phrase.SPAM].max() + 1, -1, np.int64)
     for document in range(len(offsets) - 1):

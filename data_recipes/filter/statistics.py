@@ -9,7 +9,6 @@ from .lines import Line, count_lines
 from .patterns import Automaton, Phrase, count_phrases
 from .repetition import DUPLICATE_N, TOP_N, repeated_characters
 from .words import (
-    StopWords,
     Suffixes,
     WordSpans,
     count_stop_words,
@@ -90,10 +89,10 @@ class Lists:
     """A profile's lists as kernels want them; `None` where it has none."""
 
     phrases: Automaton | None = None
-    stop_words: StopWords | None = None
+    stop_words: np.ndarray | None = None
     suffixes: Suffixes | None = None
-    function_words: StopWords | None = None
-    articles: StopWords | None = None
+    function_words: np.ndarray | None = None
+    articles: np.ndarray | None = None
     particles: Suffixes | None = None
 
 
@@ -178,10 +177,10 @@ def measure(
             if lists.phrases.has(of):
                 found[name] = _per(part, whole)
     if lists.function_words is not None:
-        small = find_words(words, lists.function_words)
+        small = find_words(words.hashes, lists.function_words)
         found["function_word_frac"] = _per(_sums(small, spans.bounds), all_words)
         if lists.articles is not None:
-            articles = find_words(words, lists.articles)
+            articles = find_words(words.hashes, lists.articles)
             followed = np.append(small[1:], False)
             followed[spans.bounds[1:] - 1] = False  # the next word is another document's
             broken = _sums(articles & followed, spans.bounds)
@@ -191,7 +190,7 @@ def measure(
         ends, unfinished = count_suffixed(spans, words, lists.particles, hangul, last=True)
         found["unfinished_frac"] = _per(unfinished, ends)
     if lists.stop_words is not None:
-        stop = count_stop_words(words, spans.bounds, lists.stop_words)
+        stop = count_stop_words(words.hashes, spans.bounds, lists.stop_words)
         found["stop_words"] = stop.astype(np.float64)
     if lists.suffixes is not None:
         looked_at, suffixed = count_suffixed(spans, words, lists.suffixes, hangul)

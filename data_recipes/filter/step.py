@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..engine.documents import text_buffers
+from ..engine.documents import SCHEMA, text_buffers
 from ..engine.steps import Outcome, ShardStep, add_counts, decide
 from ..text.histograms import by_outcome
 from ..text.kernels import compile_once
@@ -17,11 +17,12 @@ from .language_id import LangidDetector, load_detector
 from .patterns import build
 from .profiles import FilterConfig, Limit, Profile
 from .statistics import STATISTICS, Lists, measure
-from .words import StopWords, stop_word_table, suffix_trie, whitespace_spans, word_spans
+from .words import stop_word_table, suffix_trie, whitespace_spans, word_spans
 
 EMPTY, LANGUAGE = "empty", "language"
 # Limits that come before the language.
 _SIZES = ("words", "characters")
+_TEXT = pa.schema([SCHEMA.field("text")])
 
 
 @dataclass
@@ -50,30 +51,10 @@ class Reasons:
         if self.reasons[row] is None:
             self.reasons[row], self.details[row] = reason, detail
 
-    def apply_limit(self, name: str, values: np.ndarray, limit: Limit, rows: np.ndarray) -> None:
-        """Reject what lies outside a limit, as `low_<name>` or `high_<name>`.
-
-        Args:
-            name: of the statistic.
-            values: one per row of `rows`, float64.
-            limit: the limit.
-            rows: which documents the values belong to.
-        """
-        for side, beyond, edge, words in (
-            ("low", np.less, limit.min, "at least"),
-            ("high", np.greater, limit.max, "at most"),
-        ):
-            if edge is None:
-                continue
-            for place in np.flatnonzero(beyond(values, edge)):
-                meaning = STATISTICS[name][1]
-                detail = f"{meaning}: {values[place]:.4g}, {words} {edge:g} is kept"
-                self.reject(int(rows[place]), f"{side}_{name}", detail)
-
     def apply_limits(
         self, found: dict[str, np.ndarray], limits: dict[str, Limit], rows: np.ndarray
     ) -> None:
-        """Apply limits in their order.
+        """Reject what lies outside a limit, as `low_<name>` or `high_<name>`, limit after limit.
 
         Args:
             found: statistics, as `measure` gives them, one value per row of `rows`.
@@ -81,7 +62,16 @@ class Reasons:
             rows: which documents the values belong to.
         """
         for name, limit in limits.items():
-            self.apply_limit(name, found[name], limit, rows)
+            for side, beyond, edge, words in (
+                ("low", np.less, limit.min, "at least"),
+                ("high", np.greater, limit.max, "at most"),
+            ):
+                if edge is None:
+                    continue
+                for place in np.flatnonzero(beyond(found[name], edge)):
+                    value = f"{found[name][place]:.4g}, {words} {edge:g} is kept"
+                    detail = f"{STATISTICS[name][1]}: {value}"
+                    self.reject(int(rows[place]), f"{side}_{name}", detail)
 
 
 @dataclass
@@ -126,6 +116,10 @@ class DocumentFilter:
             }
             for kind in profile.kinds.values()
         ] + [profile.limits]
+
+    def apply_to(self, texts: list[str]) -> Filtered:
+        """Decide on texts that lie in no shard."""
+        return self.apply(pa.RecordBatch.from_pydict({"text": texts}, _TEXT))
 
     def apply(self, batch: pa.RecordBatch) -> Filtered:
         """Decide on documents, all of the profile's language."""
@@ -209,7 +203,7 @@ class DocumentFilter:
         return np.where(own, scores, 0).astype(np.float64)
 
 
-def _either_case(words: list[str]) -> StopWords | None:
+def _either_case(words: list[str]) -> np.ndarray | None:
     both = [form for word in words for form in (word, word.capitalize())]
     return stop_word_table(both) if both else None
 

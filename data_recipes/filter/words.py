@@ -1,6 +1,6 @@
 """Words of documents: where they lie, a hash of each, and counts by a language's own lists."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ SYMBOLS_ONLY, HAS_ALPHA, HAS_HANGUL = 1, 2, 4
 _FULL_STOP, _QUESTION, _EXCLAMATION = 0x2E, 0x3F, 0x21
 
 
-@dataclass(frozen=True)
-class WordSpans:
+class WordSpans(NamedTuple):
     """Words of some texts, in order.
 
     Attributes:
@@ -33,8 +32,7 @@ class WordSpans:
     bounds: np.ndarray
 
 
-@dataclass(frozen=True)
-class WordMeasures:
+class WordMeasures(NamedTuple):
     """What the kernels need of each word, and counts by text.
 
     Attributes:
@@ -75,8 +73,7 @@ def word_spans(texts: list[list[str]]) -> WordSpans:
 
 def measure_words(spans: WordSpans) -> WordMeasures:
     """Hash, length and flags of every word, and counts of each text."""
-    table = character_table()
-    return WordMeasures(*_measure(spans.data, spans.starts, spans.ends, spans.bounds, table))
+    return WordMeasures(*_measure(spans, character_table()))
 
 
 def word_hash(word: str) -> int:
@@ -122,8 +119,9 @@ def _split(
 
 @kernel
 def _measure(
-    data: np.ndarray, starts: np.ndarray, ends: np.ndarray, bounds: np.ndarray, table: np.ndarray
+    spans: WordSpans, table: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    data, starts, ends, bounds = spans
     count = len(starts)
     hashes = np.empty(count, np.uint64)
     powers = np.empty(count, np.uint64)
@@ -179,19 +177,12 @@ def _measure(
     return hashes, powers, lengths, flags, counts
 
 
-@dataclass(frozen=True)
-class StopWords:
-    """A hash table of stop words.
+def stop_word_table(words: list[str]) -> np.ndarray:
+    """The hash table of a list without empty words: hashes, and 0 where it is empty.
 
-    Attributes:
-        keys: their hashes, 0 where the table is empty, uint64 [a power of two].
+    Returns:
+        uint64 [a power of two].
     """
-
-    keys: np.ndarray
-
-
-def stop_word_table(words: list[str]) -> StopWords:
-    """The table of a list without empty words."""
     size = 1 << (4 * len(words)).bit_length()
     keys = np.zeros(size, np.uint64)
     for word in set(words):
@@ -200,11 +191,10 @@ def stop_word_table(words: list[str]) -> StopWords:
         while keys[place]:
             place = (place + 1) & (size - 1)
         keys[place] = key
-    return StopWords(keys)
+    return keys
 
 
-@dataclass(frozen=True)
-class Suffixes:
+class Suffixes(NamedTuple):
     """A trie of endings, read from their last byte to their first.
 
     Attributes:
@@ -232,16 +222,6 @@ def suffix_trie(suffixes: list[str]) -> Suffixes:
     return Suffixes(moves[:count], complete[:count])
 
 
-def count_stop_words(words: WordMeasures, bounds: np.ndarray, stop: StopWords) -> np.ndarray:
-    """Different stop words in each document, int64 [documents]."""
-    return _stop_words(words.hashes, bounds, stop.keys)
-
-
-def find_words(words: WordMeasures, listed: StopWords) -> np.ndarray:
-    """Which words are in a list, bool [words]."""
-    return _find(words.hashes, listed.keys)
-
-
 def count_suffixed(
     spans: WordSpans, words: WordMeasures, suffixes: Suffixes, hangul: bool, last: bool = False
 ) -> np.ndarray:
@@ -258,22 +238,12 @@ def count_suffixed(
         int64 [2, documents]: the words that were looked at, and those of them with a suffix.
     """
     wanted = HAS_HANGUL if hangul else HAS_ALPHA
-    return _suffixed(
-        spans.data,
-        spans.starts,
-        spans.ends,
-        words.flags,
-        spans.bounds,
-        suffixes.moves,
-        suffixes.complete,
-        wanted,
-        last,
-        character_table(),
-    )
+    return _suffixed(spans, words.flags, suffixes, wanted, last, character_table())
 
 
 @kernel
-def _find(hashes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def find_words(hashes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Tell which words, as hashes, are in a table of `stop_word_table`, bool [words]."""
     found = np.zeros(len(hashes), np.bool_)
     mask = np.uint64(len(keys) - 1)
     for word in range(len(hashes)):
@@ -285,7 +255,8 @@ def _find(hashes: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _stop_words(hashes: np.ndarray, bounds: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def count_stop_words(hashes: np.ndarray, bounds: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Count the different words of a table in each document, int64 [documents]."""
     counts = np.zeros(len(bounds) - 1, np.int64)
     last = np.full(len(keys), -1, np.int64)
     mask = np.uint64(len(keys) - 1)
@@ -302,17 +273,15 @@ def _stop_words(hashes: np.ndarray, bounds: np.ndarray, keys: np.ndarray) -> np.
 
 @kernel
 def _suffixed(
-    data: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
+    spans: WordSpans,
     flags: np.ndarray,
-    bounds: np.ndarray,
-    moves: np.ndarray,
-    complete: np.ndarray,
+    suffixes: Suffixes,
     wanted: int,
     last_only: bool,
     table: np.ndarray,
 ) -> np.ndarray:
+    data, starts, ends, bounds = spans
+    moves, complete = suffixes
     counts = np.zeros((2, len(bounds) - 1), np.int64)
     for document in range(len(bounds) - 1):
         for word in range(bounds[document], bounds[document + 1]):

@@ -1,13 +1,9 @@
 """Validation of answers: the first thing that is wrong with each."""
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
-
 from ..ask import Answer
-from ..engine.documents import SCHEMA
 from ..filter.profiles import KOREAN
 from ..filter.step import DocumentFilter
 from . import answer_checks
@@ -143,14 +139,7 @@ class Validator:
         rows = [i for i, own in enumerate(found) if own.reason is None]
         if not rows:
             return
-        columns = {
-            "id": [str(i) for i in rows],
-            "text": [getattr(found[i], field) for i in rows],
-            "source": ["answers"] * len(rows),
-            "language": [language] * len(rows),
-            "metadata": [json.dumps({})] * len(rows),
-        }
-        judged = self._filters[language].apply(pa.RecordBatch.from_pydict(columns, SCHEMA))
+        judged = self._filters[language].apply_to([getattr(found[i], field) for i in rows])
         for i, reason, detail in zip(rows, judged.reasons, judged.details):
             if reason is not None:
                 old = found[i]

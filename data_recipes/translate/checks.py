@@ -1,11 +1,6 @@
 """Checks of a translation: delivered, Korean, of a fitting length, and nothing changed in it."""
 
-import json
-
-import pyarrow as pa
-
 from ..ask import Answer
-from ..engine.documents import SCHEMA
 from ..filter.profiles import KOREAN
 from ..filter.step import DocumentFilter
 from ..synthesize import answer_checks as checks
@@ -70,8 +65,6 @@ class Checker:
         return flaws
 
     def _profile(self, korean: str) -> list[Flaw]:
-        row = {"id": ["0"], "text": [korean], "source": ["translation"]}
-        row |= {"language": [KOREAN], "metadata": [json.dumps({})]}
-        judged = self._filter.apply(pa.RecordBatch.from_pydict(row, SCHEMA))
+        judged = self._filter.apply_to([korean])
         reason, detail = judged.reasons[0], judged.details[0]
         return [] if reason is None else [Flaw(reason, detail)]
