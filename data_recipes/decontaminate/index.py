@@ -1,8 +1,6 @@
 """The index: the n-grams of all evaluation sets, and which items of which tasks they stand in."""
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, write_json_atomically
+from ..common.files import staged_folder, write_json_atomically
+from ..common.run_dir import check_settings
 from ..engine.documents import BATCH_BYTES
 from ..read.files import contents_of
 from ..text.kernels import kernel
@@ -147,13 +146,12 @@ def _by_task(sets: list[EvaluationSet]) -> dict[str, list[EvaluationSet]]:
 
 def _settings(config: DecontaminateConfig, sets: list[EvaluationSet]) -> dict[str, Any]:
     """Everything that decides what is in an index."""
-    settings = {
+    return {
         "sets": [s.model_dump() for s in sets],
         "contents": [[contents_of(path) for path in s.paths] for s in sets],
         "sizes": config.sizes(),
         "words": compared_by(),
     }
-    return json.loads(json.dumps(settings))
 
 
 def first_rows(keys: np.ndarray) -> np.ndarray:
@@ -258,11 +256,11 @@ def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
     directory, sets = output_dir / INDEX, config.sets()
     settings = _settings(config, sets)
     if directory.is_dir():
-        if Index.load(directory).record["settings"] != settings:
-            raise RecipeError(
-                f"{directory}: made from other evaluation sets or settings; delete {output_dir} to "
-                "do the step again, or choose another output_dir"
-            )
+        was = Index.load(directory).record["settings"]
+        remedy = f"delete {output_dir} to do the step again, or choose another output_dir"
+        check_settings(
+            directory, was, settings, remedy, "made from other evaluation sets or settings"
+        )
         return
     tasks = _by_task(sets)
     texts: list[str] = []
@@ -293,15 +291,11 @@ def build_index(config: DecontaminateConfig, output_dir: Path) -> None:
     arrays["anchors"] = np.unique(anchors)
     arrays["ngram_bits"] = make_filter(arrays["ngrams"])
     arrays["anchor_bits"] = make_filter(arrays["anchors"])
-    temporary = directory.with_name(f"{INDEX}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    with disk_full_is_an_error(temporary):
+    with staged_folder(directory) as staging:
         for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array)
+            np.save(staging / f"{name}.npy", array)
         index = {"settings": settings, "kinds": kinds, "tasks": record}
-        write_json_atomically(temporary / _RECORD, index)
-    os.replace(temporary, directory)
+        write_json_atomically(staging / _RECORD, index)
 
 
 def _arrange(

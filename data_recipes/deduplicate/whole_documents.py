@@ -37,7 +37,7 @@ _DETAILS = {
 }
 
 
-def work_dir(output_dir: Path) -> Path:
+def _work_dir(output_dir: Path) -> Path:
     """Name the folder of signatures and matches; no source can have this name."""
     return output_dir / ".work"
 
@@ -125,7 +125,7 @@ class RemoveListed(ShardStep):
 
     def _process_shard(self, name: str, shard: str, progress: Progress) -> Tally:
         number = _shards(self.inputs).index((name, shard))
-        path = work_dir(self.output_dir) / self.pattern.format(number)
+        path = _work_dir(self.output_dir) / self.pattern.format(number)
         self._listed = np.fromfile(path, "<u4") if path.is_file() else np.zeros(0, np.uint32)
         self._row = 0
         return super()._process_shard(name, shard, progress)
@@ -149,7 +149,7 @@ def whole_document_phases(
         config: the section.
         tasks: parts that work on shards is dealt into.
     """
-    work = work_dir(output_dir)
+    work = _work_dir(output_dir)
     signatures, matches, listed = (str(work / n) for n in ("signatures", "matches", "remove"))
     if isinstance(config, ExactConfig):
         exact = exact_dedup.ExactDedupConfig(content_getter=_text, document_priority=_priority)
@@ -168,10 +168,12 @@ def whole_document_phases(
             (minhash.MinhashDedupCluster(matches, listed, config=own), 1),
         ]
         remove = RemoveListed(inputs, output_dir, "remove/{:06d}.remove", "near_duplicate")
+    clear = Call(partial(shutil.rmtree, work, ignore_errors=True))
     return [
         # What a killed run left: datatrove reads every file that it finds.
-        (Call(partial(shutil.rmtree, work, ignore_errors=True)), 1),
+        (clear, 1),
         (Signatures(inputs, output_dir, block), tasks),
         *search,
         (remove, tasks),
+        (clear, 1),
     ]

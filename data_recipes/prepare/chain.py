@@ -4,7 +4,6 @@ Each step lies in a folder of its own, bound to its settings and to those of the
 A step that was finished is not run again.
 """
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from ..decontaminate.index import build_index
 from ..decontaminate.step import DecontaminateStep, write_report
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.step import DedupStep
-from ..deduplicate.whole_documents import whole_document_phases, work_dir
+from ..deduplicate.whole_documents import whole_document_phases
 from ..engine.executors import Call, Job, execute
 from ..engine.steps import StepFolder, Tally, claim
 from ..filter.step import FilterStep
 from ..personal.step import PersonalStep
 from ..quality.apply import QualityStep
-from ..quality.train import TrainClassifiers
+from ..quality.train import train_classifiers
 from ..read.step import ReadStep, check_set_aside, source_facts
 from ..text.kernels import HasKernels
 from . import STEPS
@@ -96,7 +95,7 @@ def _jobs_of(config: DataConfig, name: str) -> list[Job]:
         steps = [(FilterStep(inputs, output, config.filter), tasks)]
     elif name == "quality":
         steps = [
-            (TrainClassifiers(inputs, output, config.quality), 1),
+            (Call(partial(train_classifiers, config.quality, inputs, output)), 1),
             (QualityStep(inputs, output, config.quality), tasks),
         ]
     elif name == "decontaminate":
@@ -169,8 +168,6 @@ def tallies(config: DataConfig, name: str) -> dict[str, Tally]:
 def _finish(config: DataConfig, name: str) -> None:
     counted = tallies(config, name)
     summary = {source: vars(tally) for source, tally in counted.items()}
-    # Signatures of MinHash and exact deduplication, of no use once their step is done.
-    shutil.rmtree(work_dir(config.output_dir / name), ignore_errors=True)
     write_json_atomically(config.output_dir / name / SUMMARY, summary)
 
 

@@ -1,18 +1,16 @@
 """Train the classifiers, choose their thresholds, and keep the report on each beside it."""
 
 import json
-import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datatrove.data import DocumentsPipeline
-from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, sha256_file, write_json_atomically
+from ..common.files import sha256_file, staged_folder, write_json_atomically
+from ..common.run_dir import check_settings
 from ..engine.steps import StepFolder, Tally
 from ..read.files import contents_of
 from .classifier import (
@@ -67,7 +65,7 @@ def _settings(config: QualityConfig, language: str, inputs: dict[str, Path]) -> 
     else:
         settings["positive"] = [_fingerprint(s, inputs) for s in classifier.positive]
         settings["negative"] = [_fingerprint(s, inputs) for s in classifier.negative]
-    return json.loads(json.dumps(settings))
+    return settings
 
 
 def train_classifiers(config: QualityConfig, inputs: dict[str, Path], output_dir: Path) -> None:
@@ -94,14 +92,12 @@ def train_classifiers(config: QualityConfig, inputs: dict[str, Path], output_dir
             _make(config, language, inputs, directory, settings)
             continue
         old = json.loads((directory / REPORT).read_text(encoding="utf-8"))["settings"]
-        keys = old.keys() | settings.keys()
-        if differ := sorted(key for key in keys if settings.get(key) != old.get(key)):
-            raise RecipeError(
-                f"{directory}: a classifier made with other settings ({', '.join(differ)}); delete "
-                f"{output_dir}, and the steps after it, to do it again, or choose another "
-                "output_dir. To change the threshold alone, move this directory elsewhere first "
-                "and name it as `model`"
-            )
+        remedy = (
+            f"delete {output_dir}, and the steps after it, to do it again, or choose another "
+            "output_dir. To change the threshold alone, move this directory elsewhere first "
+            "and name it as `model`"
+        )
+        check_settings(directory, old, settings, remedy, "a classifier made with other settings")
 
 
 def _make(
@@ -112,19 +108,15 @@ def _make(
     settings: dict[str, Any],
 ) -> None:
     classifier = config.classifiers[language]
-    temporary = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    heldout = {}
-    if classifier.model is None:
-        heldout = _train(classifier, language, inputs, config.seed, temporary)
-    else:
-        for name in (MODEL, RECIPE):
-            with disk_full_is_an_error(temporary / name):
-                shutil.copyfile(classifier.model / name, temporary / name)
-    report = make_report(config, language, inputs, Classifier(temporary), heldout)
-    write_json_atomically(temporary / REPORT, {"settings": settings, **report})
-    os.replace(temporary, directory)
+    with staged_folder(directory) as staging:
+        heldout = {}
+        if classifier.model is None:
+            heldout = _train(classifier, language, inputs, config.seed, staging)
+        else:
+            for name in (MODEL, RECIPE):
+                shutil.copyfile(classifier.model / name, staging / name)
+        report = make_report(config, language, inputs, Classifier(staging), heldout)
+        write_json_atomically(staging / REPORT, {"settings": settings, **report})
 
 
 def _write_lines(
@@ -158,8 +150,7 @@ def _write_lines(
             heldout = keyed_hash(line, seed, b"heldout") < fraction * 2**64
             split = "heldout" if heldout else "training"
             label = POSITIVE if name == "positive" else NEGATIVE
-            with disk_full_is_an_error(files[split]):
-                outputs[split].write(f"{label} {line}\n")
+            outputs[split].write(f"{label} {line}\n")
             counts[split][name] += 1
     return counts
 
@@ -239,22 +230,3 @@ def _train(
     for path in files.values():
         path.unlink()
     return scores
-
-
-class TrainClassifiers(PipelineStep):
-    """`train_classifiers` as a step of one task, to run where `QualityStep` will."""
-
-    name = "Quality classifiers"
-    type = "CLEANING"
-
-    def __init__(self, inputs: dict[str, Path], output_dir: Path, config: QualityConfig) -> None:
-        super().__init__()
-        self.inputs = inputs
-        self.output_dir = output_dir
-        self.config = config
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        train_classifiers(self.config, self.inputs, self.output_dir)
-        yield from ()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
-from data_recipes.engine.executors import ExecutorConfig, execute
+from data_recipes.engine.executors import Call, ExecutorConfig, execute
 from data_recipes.engine.steps import StepFolder
 from data_recipes.quality.apply import QualityStep
 from data_recipes.quality.classifier import MODEL, RECIPE, REPORT, Classifier, line_of
 from data_recipes.quality.config import QualityConfig
 from data_recipes.quality.sample import LineSample
-from data_recipes.quality.train import TrainClassifiers, model_dir, train_classifiers
+from data_recipes.quality.train import model_dir, train_classifiers
 from data_recipes.toy import documents
 
 from ..hand_made import hashes_of, jsonl, rows_of, write_shards_of
@@ -61,7 +62,8 @@ def config(root: Path, **changes: object) -> QualityConfig:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("quality")
-    work = TrainClassifiers(write_inputs(root), root / "quality", config(root))
+    given = write_inputs(root)
+    work = Call(partial(train_classifiers, config(root), given, root / "quality"))
     execute([work], 1, ExecutorConfig(), root / "quality" / "logs" / "0")
     return root
 
