@@ -207,14 +207,22 @@ def _hint(schema: type[BaseModel], parents: tuple[Any, ...], key: str) -> str:
     return f"known keys: {', '.join(known)}"
 
 
-def _explain(schema: type[BaseModel], error: Any) -> str:
-    *parents, last = error["loc"] or ("",)
-    where = ".".join(map(str, error["loc"])) or "config"
-    if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
-        return f"{where}: {message}{given}"
-    return f"{where}: unknown key; {_hint(schema, tuple(parents), str(last))}"
+def list_mistakes(error: ValidationError) -> list[str]:
+    """List what pydantic refuses, each as place and message, without its references to itself."""
+    told = []
+    for each in error.errors():
+        where = ".".join(map(str, each["loc"]))
+        told.append(f"{where}: " * bool(where) + each["msg"].removeprefix("Value error, "))
+    return told
+
+
+def _explain(schema: type[BaseModel], error: Any, told: str) -> str:
+    if error["type"] == "extra_forbidden":
+        *parents, last = error["loc"]
+        where = ".".join(map(str, error["loc"]))
+        return f"{where}: unknown key; {_hint(schema, tuple(parents), str(last))}"
+    given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
+    return f"{told if error['loc'] else f'config: {told}'}{given}"
 
 
 def load_config(path: Path, schema: type[Schema], overrides: list[str]) -> Schema:
@@ -229,8 +237,6 @@ def load_config(path: Path, schema: type[Schema], overrides: list[str]) -> Schem
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(schema, e) for e in error.errors()]
+        mistakes = zip(error.errors(), list_mistakes(error))
+        lines = [_explain(schema, each, told) for each, told in mistakes]
         raise RecipeError("\n  ".join([f"{path}:", *lines])) from error
-
-
-CONFIGS = Path(__file__).parents[1] / "configs"

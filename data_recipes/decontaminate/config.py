@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..common.config_files import Strict, find_config, read_yaml
+from ..common.config_files import Strict, find_config, list_mistakes, read_yaml
 from ..common.errors import RecipeError
 
 SHIPPED = Path(__file__).parents[1] / "configs"
@@ -104,4 +104,5 @@ class DecontaminateConfig(Strict):
         try:
             return _EvaluationSets.model_validate(read_yaml(path)).evaluation_sets
         except ValidationError as error:
-            raise RecipeError(f"{path}: not a list of evaluation sets ({error})") from error
+            told = "; ".join(list_mistakes(error))
+            raise RecipeError(f"{path}: not a list of evaluation sets ({told})") from error

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..common.config_files import Strict
+from ..common.config_files import Strict, list_mistakes
 from ..common.errors import RecipeError
 from ..read.conversations import read_rows
 from ..toy import LANGUAGES
@@ -137,10 +137,7 @@ def _item(row: dict[str, Any], where: str) -> DifficultyItem:
     try:
         return DifficultyItem.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"{where}: {f'{field}: ' if field else ''}{message}") from error
+        raise RecipeError(f"{where}: {list_mistakes(error)[0]}") from error
 
 
 def _embedded(config: EmbeddedItems) -> Iterator[DifficultyItem]:

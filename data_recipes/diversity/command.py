@@ -4,7 +4,7 @@ import argparse
 
 from pydantic import ValidationError
 
-from ..common.config_files import CONFIGS, find_recipe, load_config
+from ..common.config_files import CONFIGS, find_recipe, list_mistakes, load_config
 from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from ..prepare.config import DataConfig
@@ -43,7 +43,7 @@ def _sources(args: argparse.Namespace) -> list[SourceConfig]:
                 licence="not asked", synthesizer=name or None,
             )  # fmt: skip
         except ValidationError as error:
-            raise RecipeError(f"--text {text!r}: {error}") from error
+            raise RecipeError(f"--text {text!r}: {'; '.join(list_mistakes(error))}") from error
         sources.append(source.model_copy(update={"name": path}))  # which is no name of a source
     if not sources:
         raise RecipeError("nothing to look at: give a data recipe with --recipe, or --text PATH")

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..common.config_files import Strict, find_recipe, load_config, read_yaml
+from ..common.config_files import Strict, find_recipe, list_mistakes, load_config, read_yaml
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 from .kiwi import check_kiwi
@@ -247,15 +247,7 @@ def _loaded(given: Any) -> Any:
     try:
         return load_profile(given)
     except ValidationError as error:
-        # One line per mistake, without pydantic's references to itself.
-        raise ValueError(
-            "; ".join(
-                ".".join(map(str, e["loc"]))
-                + ": " * bool(e["loc"])
-                + e["msg"].removeprefix("Value error, ")
-                for e in error.errors()
-            )
-        ) from error
+        raise ValueError("; ".join(list_mistakes(error))) from error
 
 
 class FilterConfig(Strict):

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..common.errors import RecipeError
 from ..common.terminal import Terminal, visible
-from ..tokenizer.load import load_tokenizer, tokenizer_hash
+from ..tokenizer.load import load_tokenizer, token_bytes, tokenizer_hash
 from ..tokens.best_fit import BestFitSource
 from ..tokens.mixture import Packing
 from ..tokens.windows import TokenSource, Window
@@ -17,8 +16,6 @@ from ..tokens.windows import TokenSource, Window
 # Neighbouring tokens differ in background, so that their ends show.
 _ALTERNATE = ("black on bright_cyan", "black on bright_white")
 _SEPARATOR = "|"
-# Byte by the character that stands for it in a byte-level vocabulary.
-_BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
 
 
 def labelled(window: Window) -> np.ndarray:
@@ -34,24 +31,17 @@ def labelled(window: Window) -> np.ndarray:
     return learned
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[bytes | str]:
+def _spelled(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> list[bytes | str]:
     """What each id stands for: bytes, or the name of a control token.
 
     Raises:
         RecipeError: an id that the tokenizer does not have.
     """
-    added = tokenizer.get_added_vocab()
-    special = set(tokenizer.all_special_ids)
-    spelled: list[bytes | str] = []
-    for id_, token in zip(ids, tokenizer.convert_ids_to_tokens(ids)):
-        if token is None:
-            raise RecipeError(f"token {id_} is not in the tokenizer of {len(tokenizer):,} tokens")
-        if id_ in special:
-            spelled.append(token)
-        elif token in added:
-            spelled.append(token.encode())
-        else:
-            spelled.append(bytes(_BYTES[character] for character in token))
+    known = dict(enumerate(token_bytes(tokenizer)))
+    spelled = [known.get(id_) or tokenizer.convert_ids_to_tokens(id_) for id_ in ids]
+    if None in spelled:
+        strange = ids[spelled.index(None)]
+        raise RecipeError(f"token {strange} is not in the tokenizer of {len(tokenizer):,} tokens")
     return spelled
 
 
@@ -131,7 +121,7 @@ def show_window(
         )
     window = source.window(index, length)
     learned = labelled(window)
-    spelled = token_bytes(tokenizer, window.tokens.tolist())
+    spelled = _spelled(tokenizer, window.tokens.tolist())
     manifest = source.manifest
     terminal.print(
         terminal.marked(f"{manifest.name}/{manifest.split}", "heading"),

@@ -107,7 +107,4 @@ class DataConfig(Strict):
 
     def resolved_sources(self) -> list[SourceConfig]:
         """Sources with `{output_dir}` filled in."""
-        return [
-            s.model_copy(update={"path": s.path.replace("{output_dir}", str(self.output_dir))})
-            for s in self.sources
-        ]
+        return [source.below(self.output_dir) for source in self.sources]

@@ -1,12 +1,9 @@
 """The chain from text to shards: corpus, cleaning, tokenizer, one shard set per source."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from ..common.config_files import CONFIGS, find_recipe
 from ..common.errors import RecipeError
@@ -24,7 +21,7 @@ from ..tokenizer.load import (
 )
 from ..tokenizer.script_bytes import ScriptBytes
 from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
-from ..tokenizer.train import spread_texts, train_tokenizer
+from ..tokenizer.train import mixed_texts, train_tokenizer
 from ..tokens.manifest import Manifest, read_manifest, verify_files
 from ..toy import generate_corpus
 from .card import CARD, write_card
@@ -49,24 +46,15 @@ def make_corpus(config: DataConfig) -> None:
 
 
 def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
-    total = sum(config.tokenizer.weights.values())
-    budget = config.tokenizer.megabytes * 1e6
-    folders = cleaned(config)
-    with tqdm(
-        total=int(budget), unit="B", unit_scale=True, desc="tokenizer text", file=sys.stderr
-    ) as bar:
-        for name, weight in config.tokenizer.weights.items():
-            left = budget * weight / total
-            for text in spread_texts(folders[name], left, config.shards.heldout_fraction):
-                size = len(text.encode())
-                left -= size
-                bar.update(size)
-                yield text
-            if left > 0.01 * budget * weight / total:
-                print(
-                    f"warning: {name} has {left / 1e6:,.1f} MB less text than its share of the "
-                    "tokenizer's, which leans to the other sources"
-                )
+    def warn(source: str, wanted: float, missing: float) -> None:
+        if missing > 0.01 * wanted:
+            print(
+                f"warning: {source} has {missing / 1e6:,.1f} MB less text than its share of the "
+                "tokenizer's, which leans to the other sources"
+            )
+
+    own, heldout = config.tokenizer, config.shards.heldout_fraction
+    return mixed_texts(cleaned(config), own.weights, own.megabytes, heldout, "tokenizer text", warn)
 
 
 def make_tokenizer(config: DataConfig) -> None:

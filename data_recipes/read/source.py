@@ -3,7 +3,8 @@
 import string
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -208,6 +209,11 @@ class SourceConfig(Strict):
         if self.template is None:
             return Column(self.text_column)
         return Traces() if self.template == TRACES else Template.parse(self.template)
+
+    def below(self, output_dir: Path) -> Self:
+        """Fill in what `{output_dir}` stands for."""
+        path = self.path.replace("{output_dir}", str(output_dir))
+        return self.model_copy(update={"path": path})
 
     @property
     def on_hub(self) -> bool:

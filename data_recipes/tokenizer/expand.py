@@ -17,14 +17,13 @@ from typing import Any
 
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ..common.errors import RecipeError
 from .continued_bpe import Merge, continue_merges
+from .load import BYTES
 from .script_bytes import ScriptBytes
 
-_SYMBOLS = bytes_to_unicode()
-_BYTES = {symbol: value for value, symbol in _SYMBOLS.items()}
+_SYMBOLS = {value: symbol for symbol, value in BYTES.items()}
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _count_words(tokenizer: Tokenizer, texts: Iterable[str], scripts: ScriptByte
 
 
 def _as_bytes(symbols: str) -> bytes:
-    return bytes(_BYTES[symbol] for symbol in symbols)
+    return bytes(BYTES[symbol] for symbol in symbols)
 
 
 def _decoded(symbols: str) -> str:

@@ -10,6 +10,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 
+# Byte by the character that stands for it in a byte-level vocabulary.
+BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
 PADDING_MULTIPLE = 256  # published: 125,041 tokens in 125,184 = 489 x 256 embedding rows
 
 
@@ -104,7 +106,6 @@ def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
     Raises:
         RecipeError: a tokenizer that is not byte-level.
     """
-    byte_of = {c: byte for byte, c in bytes_to_unicode().items()}
     added = tokenizer.get_added_vocab()
     special = set(tokenizer.all_special_ids)
     spelled = [b""] * len(tokenizer)
@@ -113,8 +114,8 @@ def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
             continue
         if token in added:
             spelled[index] = token.encode()
-        elif byte_of.keys() >= set(token):
-            spelled[index] = bytes(byte_of[c] for c in token)
+        elif BYTES.keys() >= set(token):
+            spelled[index] = bytes(BYTES[c] for c in token)
         else:
             raise RecipeError(f"token {token!r} (id {index}) is not byte-level: no byte length")
     return spelled

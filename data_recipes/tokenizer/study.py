@@ -33,7 +33,7 @@ from ..toy.config import CorpusConfig
 from .load import load_tokenizer
 from .measures import Measures, measure
 from .shards import is_heldout
-from .train import spread_texts, train_tokenizer
+from .train import mixed_texts, train_tokenizer
 
 _RECORD = "training.json"
 
@@ -84,10 +84,7 @@ class StudyConfig(Strict):
 
     def resolved_sources(self) -> list[StudySource]:
         """Sources with `{output_dir}` filled in."""
-        return [
-            s.model_copy(update={"path": s.path.replace("{output_dir}", str(self.output_dir))})
-            for s in self.sources
-        ]
+        return [source.below(self.output_dir) for source in self.sources]
 
 
 def _read(config: StudyConfig) -> dict[str, StepFolder]:
@@ -106,22 +103,16 @@ def _read(config: StudyConfig) -> dict[str, StepFolder]:
 def _training_text(
     config: StudyConfig, weights: dict[str, float], folders: dict[str, StepFolder], name: str
 ) -> Iterator[str]:
-    budget, total = config.megabytes * 1e6, sum(weights.values())
-    with tqdm(total=int(budget), unit="B", unit_scale=True, desc=name, file=sys.stderr) as bar:
-        for source, weight in weights.items():
-            own = budget * weight / total
-            left = own
-            for text in spread_texts(folders[source], own, config.heldout_fraction):
-                size = len(text.encode())
-                left -= size
-                bar.update(size)
-                yield text
-            # Hash samples fall a few per cent short; more is a corpus that is not the one named.
-            if left > 0.15 * own:
-                raise RecipeError(
-                    f"corpora: {name} wants {own / 1e6:,.1f} MB of {source}, which has "
-                    f"{(own - left) / 1e6:,.1f}; lower `megabytes` or its weight, or give more text"
-                )
+    def refuse(source: str, wanted: float, missing: float) -> None:
+        # Hash samples fall a few per cent short; more is a corpus that is not the one named.
+        if missing > 0.15 * wanted:
+            raise RecipeError(
+                f"corpora: {name} wants {wanted / 1e6:,.1f} MB of {source}, which has "
+                f"{(wanted - missing) / 1e6:,.1f}; lower `megabytes` or its weight, or give more "
+                "text"
+            )
+
+    return mixed_texts(folders, weights, config.megabytes, config.heldout_fraction, name, refuse)
 
 
 def _train(config: StudyConfig, folders: dict[str, StepFolder], corpus: str, size: int) -> Path:

@@ -8,10 +8,12 @@ published tokenizer, all 256 byte symbols are in the alphabet, so every text can
 import hashlib
 import re
 import struct
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from ..common.errors import RecipeError
@@ -160,3 +162,33 @@ def spread_texts(folder: StepFolder, budget: float, heldout_fraction: float) -> 
                         left -= len(piece.encode())
                         if left <= 0:
                             return
+
+
+def mixed_texts(
+    folders: dict[str, StepFolder],
+    weights: dict[str, float],
+    megabytes: float,
+    heldout_fraction: float,
+    name: str,
+    tell: Callable[[str, float, float], None],
+) -> Iterator[str]:
+    """Yield the text that a tokenizer is trained on, under a progress bar.
+
+    Args:
+        folders: by source, of the last cleaning step.
+        weights: share of each source.
+        megabytes: of all of them, in 1e6 UTF-8 bytes.
+        heldout_fraction: share of documents that training must not see.
+        name: of the bar.
+        tell: told of each source what it was to give and what that lacks, in bytes.
+    """
+    budget, total = megabytes * 1e6, sum(weights.values())
+    with tqdm(total=int(budget), unit="B", unit_scale=True, desc=name, file=sys.stderr) as bar:
+        for source, weight in weights.items():
+            wanted = left = budget * weight / total
+            for text in spread_texts(folders[source], wanted, heldout_fraction):
+                size = len(text.encode())
+                left -= size
+                bar.update(size)
+                yield text
+            tell(source, wanted, left)
