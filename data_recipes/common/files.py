@@ -111,7 +111,14 @@ def publish(staged: Path, final: Path) -> None:
 
 
 @contextmanager
-def _staged(final: Path) -> Iterator[Path]:
+def staged_file(final: Path) -> Iterator[Path]:
+    """Yield the path to write a file to; on a clean exit it is flushed and renamed to `final`.
+
+    After an error nothing is left, and what was there under the name stays.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
     staging = staging_of(final)
     with disk_full_is_an_error(final):
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -122,19 +129,6 @@ def _staged(final: Path) -> Iterator[Path]:
         except BaseException:
             _remove(staging)
             raise
-
-
-@contextmanager
-def staged_file(final: Path) -> Iterator[Path]:
-    """Yield the path to write a file to; on a clean exit it is flushed and renamed to `final`.
-
-    After an error nothing is left, and what was there under the name stays.
-
-    Raises:
-        RecipeError: the disk is full.
-    """
-    with _staged(final) as path:
-        yield path
 
 
 @contextmanager
@@ -149,20 +143,18 @@ def open_staged(final: Path, mode: str = "w") -> Iterator[IO[Any]]:
         RecipeError: the disk is full.
     """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with _staged(final) as path, path.open(mode, **text) as handle:
+    with staged_file(final) as path, path.open(mode, **text) as handle:
         yield handle
 
 
 @contextmanager
 def staged_folder(final: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on a clean exit it is flushed and renamed to `final`.
-
-    After an error nothing is left, and what was there under the name stays.
+    """Yield an empty folder to fill that becomes `final` when the block ends well: `staged_file`.
 
     Raises:
         RecipeError: the disk is full.
     """
-    with _staged(final) as path:
+    with staged_file(final) as path:
         path.mkdir()
         yield path
 

@@ -156,15 +156,6 @@ class Picture:
         figure.savefig(image, format="png", dpi=120)
         return Picture(image.getvalue(), title, file)
 
-    def write(self, folder: Path) -> None:
-        """Write the copy that lies beside the report.
-
-        Raises:
-            RecipeError: the disk is full.
-        """
-        with open_staged(folder / self.file, "wb") as handle:
-            handle.write(self.image)
-
 
 @dataclass(frozen=True)
 class Details:
@@ -255,7 +246,8 @@ class Page:
         self.write(path.with_suffix(".md"))
         for picture in _pictures(self.blocks):
             if picture.file:
-                picture.write(path.parent)
+                with open_staged(path.with_name(picture.file), "wb") as file:
+                    file.write(picture.image)
 
 
 def _pictures(blocks: "Sequence[Block]") -> Iterator[Picture]:
@@ -314,12 +306,6 @@ def _table_html(table: Table) -> str:
     return f'<div class="wide"><table>\n{caption}<tr>{head}</tr>\n{rows}\n</table></div>'
 
 
-def _picture_html(picture: Picture) -> str:
-    title = html.escape(visible(picture.title))
-    data = base64.b64encode(picture.image).decode()
-    return f'<figure><img alt="{title}" src="data:image/png;base64,{data}"></figure>'
-
-
 def _block_html(block: Block) -> str:
     match block:
         case Heading():
@@ -336,7 +322,9 @@ def _block_html(block: Block) -> str:
             # A line end right after the tag is not shown, so that one of the text's own is.
             return f"<pre{_attributes(block.tone, block.language)}>\n{_html(block.text)}</pre>"
         case Picture():
-            return _picture_html(block)
+            data = base64.b64encode(block.image).decode()
+            source = f"data:image/png;base64,{data}"
+            return f'<figure><img alt="{_html(block.title)}" src="{source}"></figure>'
         case Details():
             inner = "\n".join(map(_block_html, block.blocks))
             unfolded = " open" if block.open else ""
@@ -379,13 +367,6 @@ def _table_markdown(table: Table) -> str:
     return caption + "\n".join(f"| {line} |" for line in lines)
 
 
-def _pre_markdown(block: Pre) -> str:
-    text = visible(_plain(block.text))
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
-
-
 def _block_markdown(block: Block) -> str:
     match block:
         case Heading():
@@ -397,7 +378,10 @@ def _block_markdown(block: Block) -> str:
         case Table():
             return _table_markdown(block)
         case Pre():
-            return _pre_markdown(block)
+            text = visible(_plain(block.text))
+            longest = max(map(len, re.findall("`+", text)), default=0)
+            fence = "`" * max(3, longest + 1)
+            return f"{fence}\n{text}\n{fence}"
         case Picture():
             return f"![{_markdown(block.title)}]({block.file})" if block.file else ""
         case Details():

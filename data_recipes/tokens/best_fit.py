@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, staged_folder, write_json_atomically
 from ..common.run_dir import DirectoryLock
@@ -29,7 +30,7 @@ _VERSION = 1
 _ARRAYS = {"starts": "<u8", "lengths": "<u4", "window_ends": "<u8"}
 
 
-class PlanRecord(BaseModel):
+class PlanRecord(Strict):
     """What a plan was made from, and its checksums.
 
     Attributes:
@@ -42,7 +43,6 @@ class PlanRecord(BaseModel):
         sha256: checksum of each array.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     version: int
     data_fingerprint: str
     sequence_length: int

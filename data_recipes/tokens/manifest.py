@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..common.files import sha256_file
 
@@ -14,10 +15,9 @@ MANIFEST = "manifest.json"
 VERIFY_ON_OPEN_BYTES = 2 * 2**30
 
 
-class ShardFile(BaseModel):
+class ShardFile(Strict):
     """One `.ds` file and its `.index`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     path: str
     tokens: int
     documents: int
@@ -25,7 +25,7 @@ class ShardFile(BaseModel):
     index_sha256: str
 
 
-class Manifest(BaseModel):
+class Manifest(Strict):
     """One token data set.
 
     Attributes:
@@ -42,7 +42,6 @@ class Manifest(BaseModel):
         files: the shard files, in reading order.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     split: str
     tokenizer_sha256: str
