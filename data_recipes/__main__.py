@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
 
-from .common.arguments import add_overrides, positive, program_name, refuse_options
+from .common.arguments import Dropped, add_overrides, positive, program_name, refuse_options
 from .common.errors import RecipeError
 from .common.extras import how_to_install
 from .prepare import STEPS
@@ -22,13 +21,6 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
     return value
-
-
-class _Dropped(argparse.Action):
-    """Refuse an option of earlier versions by name, and say what takes its place (`const`)."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        parser.error(f"{self.option_strings[0]} is gone: {self.const}")
 
 
 def _recipe(
@@ -106,7 +98,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     )
     documents.add_argument(
         "--find-origin",
-        action=_Dropped,
+        action=Dropped,
         nargs=0,
         const="--removed marks the n-grams that were known; search for one with --step read",
         help=argparse.SUPPRESS,
@@ -196,9 +188,14 @@ def _pictures(parser: argparse.ArgumentParser) -> None:
 
 def _published_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "format", choices=("k_mmstar", "k_llava_w", "koffvqa", "llava_bench"), help="of the file"
+        "format",
+        choices=("k_mmstar", "k_llava_w", "koffvqa", "llava_bench", "pope", "gqa"),
+        help="of the file",
     )
     parser.add_argument("file", type=Path, help="as its authors publish it")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="its pictures, if not in `images` beside it"
+    )
     parser.add_argument("--out", type=Path, required=True, help="a new directory")
 
 

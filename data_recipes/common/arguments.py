@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
@@ -19,6 +20,13 @@ def documented_parser(documentation: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+class Dropped(argparse.Action):
+    """Refuse an option of earlier versions by name, and say what takes its place (`const`)."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        parser.error(f"{self.option_strings[0]} is gone: {self.const}")
 
 
 def positive(text: str) -> int:

@@ -9,6 +9,8 @@ Others have a reference, which a judge is shown beside the answers of models (`k
     koffvqa      maum-ai/KOFFVQA_Data: TSV; `answer` holds criteria, pictures are Base64
     llava_bench  liuhaotian/llava-bench-in-the-wild: questions.jsonl, and beside it
                  answers_gpt4.jsonl, context.jsonl and images/
+    pope         Li et al. 2023, arXiv 2305.10355: JSON lines with `image`, `text` and `label`
+    gqa          Hudson and Manning 2019: one JSON object, by question, with `imageId`
 """
 
 import argparse
@@ -20,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..common.errors import RecipeError
 from ..common.files import open_staged, staged_folder
@@ -43,24 +45,25 @@ class _Format:
         answer: of what is right, or of a reference.
         kind: of the kind of question.
         shows: of what the picture shows, in words.
-        letter: whether the answer is the letter of an option.
+        exact: what the answer is where it alone is right: the letter of an option, yes or no
+            (`truth`), or a word.
     """
 
     language: str
-    rows: Callable[[Path], _Rows]
+    rows: Callable[[Path, Path], _Rows]
     id: str
     question: str
     answer: str
     kind: str = "category"
     shows: str | None = None
-    letter: bool = False
+    exact: Literal["letter", "truth", "word"] | None = None
 
 
-def _columns(path: Path) -> _Rows:
+def _columns(path: Path, images: Path) -> _Rows:
     return read_rows(str(path))
 
 
-def _table(path: Path) -> _Rows:
+def _table(path: Path, images: Path) -> _Rows:
     csv.field_size_limit(sys.maxsize)  # of pictures
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -70,7 +73,7 @@ def _table(path: Path) -> _Rows:
         raise RecipeError(f"{path}: cannot be read as a table ({error})") from error
 
 
-def _bench(path: Path) -> _Rows:
+def _bench(path: Path, images: Path) -> _Rows:
     """Read questions with what stands about them in the files beside."""
     beside = {
         name: {str(row[key]): row for _, row in read_rows(str(path.with_name(f"{name}.jsonl")))}
@@ -80,17 +83,40 @@ def _bench(path: Path) -> _Rows:
         known = {
             "reference": beside["answers_gpt4"].get(str(row.get("question_id")), {}).get("text"),
             "caption": beside["context"].get(str(row.get("image")), {}).get("caption"),
-            "image": path.parent / "images" / str(row.get("image")),
+            "image": images / str(row.get("image")),
         }
         yield where, row | known
 
 
+def _pope(path: Path, images: Path) -> _Rows:
+    for number, (where, row) in enumerate(read_rows(str(path))):
+        picture = images / row["image"] if isinstance(row.get("image"), str) else None
+        yield where, row | {"id": f"{number}-{row.get('question_id')}", "image": picture}
+
+
+def _gqa(path: Path, images: Path) -> _Rows:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        named = [
+            row | {"id": name, "image": images / f"{row['imageId']}.jpg"}
+            for name, row in rows.items()
+        ]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise RecipeError(f"{path}: not one JSON object of questions ({error!r})") from error
+    for row in named:
+        yield f"{path}, question {row['id']}", row
+
+
 FORMATS = {
-    "k_mmstar": _Format("ko", _columns, "index", "question", "answer", letter=True),
+    "k_mmstar": _Format("ko", _columns, "index", "question", "answer", exact="letter"),
     "k_llava_w": _Format("ko", _columns, "question_id", "question", "gpt_answer", shows="caption"),
     "koffvqa": _Format("ko", _table, "index", "question", "answer"),
     "llava_bench": _Format("en", _bench, "question_id", "text", "reference", shows="caption"),
+    "pope": _Format("en", _pope, "id", "text", "label", exact="truth"),
+    "gqa": _Format("en", _gqa, "id", "question", "answer", exact="word"),
 }
+# What POPE's authors count as either, by its first word.
+_YES_NO = {"yes": (True, ["yes"]), "no": (False, ["no", "not"])}
 
 
 def _picture(value: Any) -> bytes:
@@ -102,8 +128,25 @@ def _picture(value: Any) -> bytes:
     return value["bytes"]
 
 
-def convert(form: str, path: Path, out: Path) -> int:
+def _right(own: _Format, row: dict[str, Any], answer: str) -> dict[str, Any]:
+    """Say which answers are right, and what is asked for, where that is known exactly."""
+    if own.exact is None or own.exact == "letter":
+        exact = {"ask": "letter", "answers": [answer]} if own.exact else {}
+        return {"kind": str(row[own.kind]), **exact}
+    if own.exact == "word" and answer not in _YES_NO:
+        return {"kind": "question", "answers": [answer]}
+    truth, answers = _YES_NO[answer.lower()]
+    return {"kind": "yes_no", "answers": answers, "truth": truth}
+
+
+def convert(form: str, path: Path, out: Path, images: Path | None = None) -> int:
     """Write a picture set of one split, `test`; return the number of its rows.
+
+    Args:
+        form: one of `FORMATS`.
+        path: the file.
+        out: directory to write.
+        images: of the pictures that lie in files; `images` beside the file by default.
 
     Raises:
         RecipeError: a file that is not of the form, or a picture that is none.
@@ -112,16 +155,22 @@ def convert(form: str, path: Path, out: Path) -> int:
     seen: set[str] = set()
     with staged_folder(out) as folder, open_staged(folder / f"{SPLIT}.jsonl") as file:
         (folder / "images").mkdir()
-        for where, row in own.rows(path):
+        for where, row in own.rows(path, images or path.parent / "images"):
             try:
                 name = str(row[own.id])
                 data = _picture(row["image"])
                 # Named by what it is: questions about one picture depend on each other.
                 picture = folder / "images" / hashlib.sha256(data).hexdigest()[:16]
-                picture.write_bytes(data)
-                open_picture(picture)
+                if not picture.is_file():
+                    picture.write_bytes(data)
+                    open_picture(picture)
                 question, answer = row[own.question].strip(), row[own.answer].strip()
-                kind, shows = str(row[own.kind]), row[own.shows] if own.shows else None
+                right = _right(own, row, answer)
+                shows = row[own.shows] if own.shows else None
+            except FileNotFoundError as error:
+                raise RecipeError(
+                    f"{where}: no picture {error.filename}; name their directory with --images"
+                ) from error
             except RecipeError as error:
                 raise RecipeError(f"{where}: its picture is none: {error}") from error
             except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -139,10 +188,9 @@ def convert(form: str, path: Path, out: Path) -> int:
                     {"role": "user", "content": user},
                     {"role": "assistant", "content": [{"type": "text", "text": answer}]},
                 ],
-                "kind": kind,
                 "language": own.language,
+                **right,
             }
-            written |= {"ask": "letter", "answers": [answer]} if own.letter else {}
             written |= {"shows": shows} if shows else {}
             file.write(json.dumps(written, ensure_ascii=False) + "\n")
         if not seen:
@@ -154,4 +202,4 @@ def run(args: argparse.Namespace) -> None:
     """The command."""
     if args.out.exists():
         raise RecipeError(f"--out {args.out}: is there already; choose another directory")
-    print(f"{args.out}: {convert(args.format, args.file, args.out):,} questions")
+    print(f"{args.out}: {convert(args.format, args.file, args.out, args.images):,} questions")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.arguments import positive
+from data_recipes.common.arguments import Dropped, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.common.run_dir import DirectoryLock, bind_settings
@@ -39,10 +39,14 @@ def _arguments() -> argparse.Namespace:
         prog="kormo eval vision", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("model", help="directory or Hub id of a model that sees")
+    parser.add_argument("set", type=Path, help="directory of a picture set")
     parser.add_argument(
-        "set", type=Path, help="directory of a picture set, or with --images a file of POPE or GQA"
+        "--images",
+        action=Dropped,
+        const="`kormo data published-pictures pope FILE --images DIR --out SET` makes a set of a "
+        "file of POPE, and of one of GQA likewise",
+        help=argparse.SUPPRESS,
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="pictures of such a file")
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument("--split", action="append", help="only this one; may be repeated")
     parser.add_argument(
@@ -59,13 +63,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _read(
-    path: Path, images: Path | None, splits: list[str] | None, limit: int | None
+    path: Path, splits: list[str] | None, limit: int | None
 ) -> dict[str, list[PictureQuestion]]:
-    from .items import at_most, read_items, splits_of
-    from .published import read_published
+    from .items import read_items, splits_of
 
-    if path.is_file() and images is not None:
-        return {path.stem: at_most(read_published(path, images), limit)}
     known = splits_of(path)
     if unknown := [split for split in splits or [] if split not in known]:
         raise RecipeError(f"--split {unknown[0]}: {path} has {', '.join(known)}")
@@ -81,7 +82,6 @@ def evaluate(
     model: Callable[[], Answerer],
     name: str,
     *,
-    images: Path | None = None,
     splits: list[str] | None = None,
     limit: int | None = None,
     batch: int = 16,
@@ -89,11 +89,10 @@ def evaluate(
     """Ask, score and report; gives the results by split.
 
     Args:
-        folder: the picture set, or a file of POPE or GQA.
+        folder: the picture set.
         out: of the run.
         model: loads the model, once there is something to ask.
         name: of the model.
-        images: pictures of such a file.
         splits: by default all but that of training.
         limit: questions of each kind in each split.
         batch: questions at a time.
@@ -106,7 +105,7 @@ def evaluate(
     from .inquiry import Inquiry, inquire
     from .items import TRAIN, read_split
 
-    items = _read(folder, images, splits, limit)
+    items = _read(folder, splits, limit)
     seen = folder / f"{TRAIN}.jsonl"
     trained = list(read_split(folder, TRAIN)) if seen.is_file() else []
     inquiry = Inquiry(
@@ -123,15 +122,14 @@ def evaluate(
 def main() -> None:
     """Run the command."""
     args = _arguments()
-    if not args.set.is_dir() and (args.images is None or not args.set.is_file()):
+    if not args.set.is_dir():
         raise RecipeError(
-            f"{args.set}: no such directory; `kormo data pictures` makes a set (a file of POPE or "
-            "GQA needs --images)"
+            f"{args.set}: no such directory; `kormo data pictures` makes a set, and `kormo data "
+            "published-pictures` one of a published file"
         )
-    files = [args.set] if args.set.is_file() else sorted(args.set.glob("*.jsonl"))
     settings = {
         "model": args.model,
-        "set": {path.name: sha256_file(path) for path in files},
+        "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
         "limit": args.limit,
         "max_tokens": args.max_tokens,
     }
@@ -149,7 +147,6 @@ def main() -> None:
             args.out,
             model,
             args.model,
-            images=args.images,
             splits=args.split,
             limit=args.limit,
             batch=args.batch,

@@ -227,45 +227,12 @@ def test_a_small_model_that_sees_is_asked(
         command.main()
 
 
-def test_files_of_pope_and_gqa_are_read(folder: Path, tmp_path: Path) -> None:
-    """As their authors publish them; of yes and no the first word counts."""
-    images = folder / "images"
-    (images.parent / "jpg").mkdir()
-    for number in (1, 2):
-        picture = Image.open(images / f"00000{number}.png")
-        picture.save(images.parent / "jpg" / f"n{number}.jpg")
-    pope = [
-        {"question_id": 1, "image": "000001.png", "text": "Is there a cup?", "label": "yes"},
-        {"question_id": 2, "image": "000002.png", "text": "Is there a cup?", "label": "no"},
-    ]
-    (tmp_path / "pope.json").write_text("\n".join(map(json.dumps, pope)))
-    gqa = {
-        name: {"imageId": f"n{number}", "question": "What is it?", "answer": "cup", "types": {}}
-        for number, name in ((1, "07"), (2, "08"))
-    }
-    (tmp_path / "gqa.json").write_text(json.dumps(gqa, indent=1))
-
-    class Talker:
-        def answer(self, asked: Asked) -> list[dict]:
-            said = ["Cup." if "What" in item.question else "Yes, there is." for item, _ in asked]
-            return [{"answer": text} for text in said]
-
-    found = evaluate(tmp_path / "pope.json", tmp_path / "a", Talker(), images=images)
-    own = found["pope"]["languages"]["en"]
-    assert own["all"]["seen"]["share"] == 0.5 and own["yes_no"]["seen"]["yes_share"] == 1
-    assert own["all"]["question only"]["share"] == 0
-    found = evaluate(tmp_path / "gqa.json", tmp_path / "b", Talker(), images=images.parent / "jpg")
-    assert found["gqa"]["languages"]["en"]["kinds"]["question"]["seen"]["share"] == 1
-    for content, message in (
-        ('{"a": {"question": "?"}}', "neither POPE"),
-        ('{"x": {"imageId": "n9", "question": "?", "answer": "no"}}', "no n9.jpg, which"),
-    ):
-        (tmp_path / "c.json").write_text(content)
-        with pytest.raises(RecipeError, match=message):
-            evaluate(tmp_path / "c.json", tmp_path / "c", Talker(), images=images)
-
-
-def test_bad_input_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_is_named(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "empty").mkdir()
     text_only = tmp_path / "text"
     language = random_model(vision_tokenizer(tmp_path / "tokenizer"), 320, layers=1)
@@ -281,3 +248,7 @@ def test_bad_input_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(sys, "argv", ["x", model, str(given), "--out", str(out), *more])
         with pytest.raises(RecipeError, match=message):
             command.main()
+    monkeypatch.setattr(sys, "argv", ["x", "m", "pope.json", "--images", "val2014", "--out", "o"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "published-pictures pope FILE --images DIR" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from data_recipes.__main__ import main
 from data_recipes.common.errors import RecipeError
 from data_recipes.pictures.published import convert
 from data_recipes.read.pictures import open_picture, read_picture_rows
+from eval.vision.items import is_right, read_items
 
 
 def _png(colour: str) -> bytes:
@@ -109,6 +110,57 @@ def test_llava_bench(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"questions.jsonl:2: not a row of llava_bench"):
         convert("llava_bench", tmp_path / "questions.jsonl", tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def _pictures(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name, colour in zip(names, ("red", "blue")):
+        (folder / name).write_bytes(_png(colour))
+    return folder
+
+
+def test_pope(tmp_path: Path) -> None:
+    """As its authors publish it; questions about one picture are about one thing."""
+    _pictures(tmp_path / "images", "1.jpg", "2.jpg")
+    asked = [
+        {"question_id": n, "image": f"{n}.jpg", "text": f"Is there a cup {n}?", "label": label}
+        for n, label in ((1, "yes"), (2, "no"))
+    ]
+    path = tmp_path / "coco_pope_random.json"
+    path.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    yes, no = _written("pope", path, tmp_path / "out")
+    facts = {"kind": "yes_no", "language": "en"}
+    assert yes.fields == {"id": "0-1", "answers": ["yes"], "truth": True, **facts}
+    assert no.fields == {"id": "1-2", "answers": ["no", "not"], "truth": False, **facts}
+    assert [item.truth for item in read_items(tmp_path / "out", "test", None)] == [True, False]
+    path.write_text(json.dumps(asked[0] | {"label": "maybe"}), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"random.json:1: not a row of pope \(KeyError: 'maybe'"):
+        convert("pope", path, tmp_path / "again")
+
+
+def test_gqa(tmp_path: Path) -> None:
+    images = _pictures(tmp_path / "jpg", "n1.jpg", "n2.jpg")
+    rows = {
+        "07": {"imageId": "n1", "question": "What is it?", "answer": "cup", "types": {}},
+        "08": {"imageId": "n2", "question": "Is it a cup?", "answer": "no", "types": {}},
+    }
+    path = tmp_path / "gqa.json"
+    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    main(
+        ["published-pictures", "gqa", str(path), "--images", str(images)]
+        + ["--out", str(tmp_path / "out")]
+    )
+    word, truth = read_items(tmp_path / "out", "test", None)
+    assert (word.id, word.kind, word.answers, word.truth) == ("07", "question", ("cup",), None)
+    assert (truth.kind, truth.answers, truth.truth) == ("yes_no", ("no", "not"), False)
+    assert is_right(truth, "Not at all.") and is_right(word, "A cup.")
+    for content, message in (
+        ('{"a": {"question": "?"}}', "gqa.json: not one JSON object of questions"),
+        ('{"x": {"imageId": "n9", "question": "?", "answer": "no"}}', "no picture .*n9.jpg; name"),
+    ):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(RecipeError, match=message):
+            convert("gqa", path, tmp_path / "again", images)
 
 
 def test_what_is_no_such_file_ends_in_one_line(tmp_path: Path) -> None:
