@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
+from ..read.conversations import about_picture
 from .questions import SPLITS
 from .triples import LANGUAGES, Graph, Triple
 
@@ -76,13 +77,7 @@ def _row(source: dict[str, str], language: str, images: Path, asked: Counter) ->
         "item": item,
         "entity": source["h"],
         "images": [str(picture.resolve())],
-        "messages": [
-            {
-                "role": "user",
-                "content": [{"type": "image"}, {"type": "text", "text": source["question"]}],
-            },
-            {"role": "assistant", "content": [{"type": "text", "text": source["answer"]}]},
-        ],
+        "messages": about_picture([(source["question"], source["answer"])]),
         "kind": "knowledge",
         "relation": source["r"],
         "language": language,

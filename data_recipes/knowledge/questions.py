@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..read.conversations import about_picture
 from .triples import LANGUAGES, Graph
 from .wordings import NAMING, PICTURED, RELATIONS, TWO_HOPS, ask
 
@@ -162,10 +163,7 @@ def _row(
         "item": item,
         "entity": head,
         "images": [],
-        "messages": [
-            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]},
-            {"role": "assistant", "content": [{"type": "text", "text": answers[0]}]},
-        ],
+        "messages": about_picture([(question, answers[0])]),
         "kind": "knowledge" if hops else "name",
         "relation": path if isinstance(path, str) else "/".join(path),
         "language": language,

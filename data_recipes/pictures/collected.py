@@ -17,8 +17,8 @@ from ..common.errors import RecipeError
 from ..debian.archive import Package
 from ..debian.emoji import CLDR, CLDR_LICENCE, FONT, LICENCE, NotoPictures, read_emoji
 from ..toy.items.types import distinct
-from .catalogue import Catalogue
 from .config import EmojiConfig, StampsConfig
+from .scenes import Catalogue
 
 STAMPS = "tuxpaint-stamps-default"
 PACKAGES = {"emoji": (CLDR, FONT), "stamps": (STAMPS,)}

@@ -5,8 +5,7 @@ import random
 from PIL import Image, ImageDraw
 
 from ..toy.items.types import between
-from .catalogue import Draw
-from .scenes import CELLS, Scene
+from .scenes import CELLS, Draw, Scene
 
 Colour = tuple[int, int, int]
 

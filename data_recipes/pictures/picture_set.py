@@ -25,22 +25,17 @@ from tqdm import tqdm
 
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, open_staged, sha256_file, write_json_atomically
-from .catalogue import Catalogue
+from ..read.conversations import about_picture
 from .compose import compose
 from .config import SCENE_SPLITS, PicturesConfig, SceneSplit
 from .language import Language
 from .questions import Questions, SceneQuestion, caption_of
-from .scenes import Holdout, Scene, draw_scenes
+from .scenes import Catalogue, Holdout, Scene, draw_scenes
 
 MANIFEST = "manifest.json"
 SCENES = "scenes"
 
 Row = dict[str, Any]
-
-
-def _turn(role: str, text: str, image: bool = False) -> dict[str, Any]:
-    picture = [{"type": "image"}] if image else []
-    return {"role": role, "content": [*picture, {"type": "text", "text": text}]}
 
 
 class PictureSet:
@@ -173,7 +168,7 @@ class PictureSet:
             "seed": self._config.seed,
             "heldout": {
                 "objects": self.holdout.objects,
-                "combinations": [_plain(pair) for pair in self.holdout.combinations],
+                "combinations": [list(map(str, pair)) for pair in self.holdout.combinations],
             },
             "counts": counts,
             "sha256": {name: sha256_file(self.folder / name) for name in files},
@@ -181,23 +176,14 @@ class PictureSet:
         write_json_atomically(self.folder / MANIFEST, manifest)
 
 
-def _plain(pair: tuple[Any, Any]) -> list[str]:
-    return [str(part) for part in pair]
-
-
 def _converse(
     rng: random.Random, language: Language, item: SceneQuestion
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the turns of an item, and the answers that are right for the last."""
     if item.kind == "caption":
-        question, caption = language.caption(rng, item)
-        return [_turn("user", question, True), _turn("assistant", caption)], []
-    messages: list[dict[str, Any]] = []
-    answers: list[str] = []
-    for turn in item.turns or (item,):
-        question, answers = language.question(rng, turn)
-        messages += [_turn("user", question, not messages), _turn("assistant", answers[0])]
-    return messages, answers
+        return about_picture([language.caption(rng, item)]), []
+    asked = [language.question(rng, turn) for turn in item.turns or (item,)]
+    return about_picture((question, answers[0]) for question, answers in asked), asked[-1][1]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

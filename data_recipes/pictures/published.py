@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from ..common.errors import RecipeError
 from ..common.files import open_staged, staged_folder
-from ..read.conversations import read_rows
+from ..read.conversations import about_picture, read_rows
 from ..read.pictures import open_picture
 
 _Rows = Iterator[tuple[str, dict[str, Any]]]
@@ -180,14 +180,10 @@ def convert(form: str, path: Path, out: Path, images: Path | None = None) -> int
             if name in seen:
                 raise RecipeError(f"{where}: question {name} is there twice")
             seen.add(name)
-            user = [{"type": "image"}, {"type": "text", "text": question}]
             written = {
                 "id": name,
                 "images": [f"images/{picture.name}"],
-                "messages": [
-                    {"role": "user", "content": user},
-                    {"role": "assistant", "content": [{"type": "text", "text": answer}]},
-                ],
+                "messages": about_picture([(question, answer)]),
                 "language": own.language,
                 **right,
             }

@@ -8,10 +8,10 @@ from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.run_dir import DirectoryLock, bind_settings
 from ..common.terminal import align
-from .catalogue import Catalogue
 from .config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from .language import Language, LanguageTable, check_names, load_table
 from .picture_set import MANIFEST, PictureSet, read_manifest
+from .scenes import Catalogue
 
 
 def _drawn(config: PicturesConfig, tables: dict[str, LanguageTable]) -> Catalogue:

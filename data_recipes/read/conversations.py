@@ -1,7 +1,7 @@
 """Chat data in any of the shapes people publish, as one: messages, and what is known of them."""
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +133,17 @@ def as_messages(value: Any, role: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
         raise ValueError("messages must be a text, or a list of objects with role and content")
     return value
+
+
+def about_picture(exchanges: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Lay questions and answers out as turns about a picture, which stands before the first."""
+    messages: list[dict[str, Any]] = []
+    for question, answer in exchanges:
+        shown = [] if messages else [{"type": "image"}]
+        asked = [*shown, {"type": "text", "text": question}]
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    return messages
 
 
 def _own_messages(row: dict[str, Any]) -> tuple[list[dict[str, Any]], set[str]]:

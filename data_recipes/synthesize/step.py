@@ -19,6 +19,7 @@ from ..ask.progress import Follow, TaskTotals
 from ..ask.rows import AskMore, Outcome, Stage, ask_about, row_files
 from ..common.files import write_json_atomically
 from ..engine.steps import StepFolder, Tally
+from ..read.conversations import about_picture
 from ..read.source import trace_text
 from .acceptance import Acceptance
 from .config import SynthesizeConfig
@@ -75,16 +76,9 @@ def make_row(
 def _picture_parts(config: SynthesizeConfig, seed: Seed, text: str) -> dict[str, Any]:
     """Make what a picture set's row has besides: its path from the row's file, and the turns."""
     folder = config.text_dir / KEPT / seed.synthesizer
-    messages: list[dict[str, Any]] = []
-    for question, answer in read_turns(text) or []:
-        shown = [] if messages else [{"type": "image"}]
-        asked = [*shown, {"type": "text", "text": question}]
-        messages.append({"role": "user", "content": asked})
-        given = [{"type": "text", "text": answer}]
-        messages.append({"role": "assistant", "content": given})
     return {
         "images": [os.path.relpath(config.pictures / seed.text, folder)],
-        "messages": messages,
+        "messages": about_picture(read_turns(text) or []),
         "kind": seed.style,
     }
 
