@@ -2,7 +2,3 @@
 
 Stage 2 of KORMo collapsed when its Korean came from one synthesizer (paper section 4.3).
 """
-
-from .command import run
-
-__all__ = ["run"]

@@ -11,7 +11,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable
 
-from .addresses import find_addresses
+from .addresses import STREETS, find_addresses
 from .config import KINDS, Kind
 from .mail import find_mail
 from .numbers import find_numbers
@@ -25,9 +25,8 @@ _BLANK |= dict.fromkeys(range(ord("가"), ord("힣") + 1), "○")
 # Of an address, what stays: the kind of a road, a building's part, the marks of a post box.
 _KEPT = re.compile(
     r"(?:대로|로|길|번길|번지|읍|면|동|리|가|호|층|지하|아파트|빌라|빌딩|타워|오피스텔)(?![가-힣])"
-    r"|(?<![A-Za-z])(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace"
-    r"|Ter|Parkway|Pkwy|Square|Sq|Highway|Hwy|Crescent|Cres|Close|Way|Circle|Cir|Trail|Mews|Gardens"
-    r"|Grove|Row|Hill|Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|Box|ro|daero|gil)(?![A-Za-z])"
+    rf"|(?<![A-Za-z])(?:{STREETS}|Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|Box|ro|daero|gil)"
+    r"(?![A-Za-z])"
 )
 
 

@@ -14,7 +14,7 @@ from ..personal.config import PersonalConfig
 from ..quality.config import QualityConfig
 from ..read.source import ReadConfig, SourceConfig
 from ..tokenizer.config import ShardConfig, TokenizerConfig
-from ..toy.config import CorpusConfig
+from ..toy import CorpusConfig
 
 # Folders and files that steps have beside those of their sources.
 RESERVED = ("filters", "index", "logs", "model", "progress")

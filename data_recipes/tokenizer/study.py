@@ -28,8 +28,7 @@ from ..engine.executors import execute
 from ..engine.steps import StepFolder, claim
 from ..read.source import ReadConfig, SourceConfig
 from ..read.step import ReadStep, source_bytes, source_facts
-from ..toy import generate_corpus
-from ..toy.config import CorpusConfig
+from ..toy import CorpusConfig, generate_corpus
 from .load import load_tokenizer
 from .measures import Measures, measure
 from .shards import is_heldout

@@ -5,13 +5,10 @@ from collections.abc import Callable
 
 from .grammar import grammar_of
 from .items.types import between
+from .items.words import WEEKDAYS
 
 Values = dict[str, object]
 
-_WEEKDAYS = {
-    "ko": "월요일 화요일 수요일 목요일 금요일 토요일 일요일".split(),
-    "en": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
-}
 _PARITY = {"ko": ("짝수", "홀수"), "en": ("Even", "Odd")}
 
 
@@ -55,7 +52,7 @@ def _heights(rng: random.Random, language: str) -> Values:
 
 
 def _day_later(rng: random.Random, language: str) -> Values:
-    names = _WEEKDAYS[language]
+    names = WEEKDAYS[language]
     start, weeks, r = between(rng, 0, 6), between(rng, 1, 8), between(rng, 1, 6)
     n = 7 * weeks + r
     return {"day": names[start], "n": n, "weeks": weeks, "r": r, "later": names[(start + n) % 7]}

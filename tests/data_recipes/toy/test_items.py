@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from data_recipes.toy import documents, generate_corpus
+from data_recipes.toy import CorpusConfig, documents, generate_corpus
 from data_recipes.toy.chats import chats
-from data_recipes.toy.config import CorpusConfig
 from data_recipes.toy.items import KINDS, SPLITS, ReasoningItem, items, unique_items
 from data_recipes.toy.preferences import FAULTS, preferences
 from tests.data_recipes.toy.item_solver import solve
