@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import Any, Literal
 
 import orjson
@@ -123,9 +124,4 @@ class Spent:
     cost: float = 0.0
 
     def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.answers + other.answers,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cost + other.cost,
-        )
+        return Spent(*map(add, astuple(self), astuple(other)))

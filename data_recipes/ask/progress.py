@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 from pathlib import Path
 from typing import TextIO
 
@@ -44,7 +45,7 @@ class Totals:
         return self.stored + self.answered + self.refused + self.failed
 
     def __add__(self, other: "Totals") -> "Totals":
-        return Totals(*(a + b for a, b in zip(vars(self).values(), vars(other).values())))
+        return Totals(*map(add, astuple(self), astuple(other)))
 
     def figures(self, seconds: float) -> str:
         """Format rate, cost and troubles for a progress bar."""

@@ -185,7 +185,6 @@ def bind_settings(
     settings: dict[str, Any],
     remedy: str,
     finished: Collection[str] | None = None,
-    record: str = SETTINGS,
     what: str = "holds work done with other settings",
 ) -> None:
     """Bind a directory to the settings that its contents are made with, before the first of them.
@@ -197,13 +196,12 @@ def bind_settings(
         finished: patterns (`Path.glob`) of what a finished piece of work leaves. As long as there
             is none, other settings may take the place of those that failed; without patterns the
             first settings hold.
-        record: name of the file.
         what: said of the directory when they differ.
 
     Raises:
         RecipeError: it holds work that was done with others, or a damaged record.
     """
-    path = directory / record
+    path = directory / SETTINGS
     if finished is None or any(any(directory.glob(pattern)) for pattern in finished):
         was = read_settings(path)
         if was is not None:

@@ -20,14 +20,10 @@ MARKS = {
 
 
 class Terminal:
-    """Prints marked text; `NO_COLOR` and output that is no terminal are respected.
+    """Prints marked text; `NO_COLOR` and output that is no terminal are respected."""
 
-    Args:
-        console: where to, for tests.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, markup=False, emoji=False)
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False)
         self.colour = self._console.color_system is not None and not self._console.no_color
 
     def marked(self, text: str, *marks: str) -> Text:

@@ -7,22 +7,15 @@ from pydantic import Field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
 from ..common.config_files import Strict
-from .items import ItemsConfig, ItemType
+from .items import ItemsConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "difficulty"
 _PROMPTS = Path("prompts")
 GRADER = "grader"  # the endpoint's name among the others
-SOLVE_VARIABLES: dict[ItemType, set[str]] = {
-    "value": {"question"},
-    "choice": {"question", "choices"},
-    "free": {"question"},
-}
 _NO_CODE = (
     "code is not judged, since no sandbox here can be trusted with programs of models; remove the "
     "key, and items of type code"
 )
-GRADE_VARIABLES = {"question", "answer", "given"}
-LABEL_VARIABLES = {"question", "answer"}
 
 
 class PromptFiles(Strict):

@@ -8,7 +8,7 @@ from ..common.files import sha256_file
 from ..common.run_dir import DirectoryLock
 from ..engine.steps import claim
 from .config import CONFIGS, DifficultyConfig
-from .items import Census, take_census
+from .items import take_census
 from .report import write_report
 from .stages import load_prompts, make_funnel
 
@@ -32,13 +32,6 @@ def _claim(config: DifficultyConfig) -> None:
     )
 
 
-def _check(config: DifficultyConfig, census: Census) -> None:
-    if "free" in census.types and config.grader is None:
-        raise RecipeError(
-            "grader: items of type free need one, to compare answers with the right ones"
-        )
-
-
 def filter_items(config: DifficultyConfig) -> str:
     """Run a recipe to its end, or go on with it; gives the report.
 
@@ -48,7 +41,10 @@ def filter_items(config: DifficultyConfig) -> str:
     """
     with DirectoryLock(config.output_dir):
         census = take_census(config.items)
-        _check(config, census)
+        if "free" in census.types and config.grader is None:
+            raise RecipeError(
+                "grader: items of type free need one, to compare answers with the right ones"
+            )
         _claim(config)
         funnel = make_funnel(config)
         funnel.run(census.items, config.cap)

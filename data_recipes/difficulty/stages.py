@@ -6,14 +6,7 @@ from typing import Any
 from ..ask import Answer, Request
 from ..ask.prompts import Prompt
 from ..ask.rows import AskMore, Funnel, Outcome, Stage
-from .config import (
-    CONFIGS,
-    GRADE_VARIABLES,
-    GRADER,
-    LABEL_VARIABLES,
-    SOLVE_VARIABLES,
-    DifficultyConfig,
-)
+from .config import CONFIGS, GRADER, DifficultyConfig
 from .decisions import (
     KEPT,
     RIGHT,
@@ -29,6 +22,14 @@ from .decisions import (
 from .items import DifficultyItem
 
 LABELS_STAGE = "labels"
+# Of the prompts: to solvers by type of item, to the grader and to judges.
+_VARIABLES = {
+    "value": {"question"},
+    "choice": {"question", "choices"},
+    "free": {"question"},
+    "grade": {"question", "answer", "given"},
+    "label": {"question", "answer"},
+}
 
 
 @dataclass(slots=True)
@@ -147,9 +148,9 @@ def load_prompts(config: DifficultyConfig) -> dict[str, Prompt]:
     Raises:
         RecipeError: a template is missing or wrong.
     """
-    variables = {**SOLVE_VARIABLES, "grade": GRADE_VARIABLES, "label": LABEL_VARIABLES}
     return {
-        name: Prompt(getattr(config.prompts, name), CONFIGS, own) for name, own in variables.items()
+        name: Prompt(getattr(config.prompts, name), CONFIGS, own)
+        for name, own in _VARIABLES.items()
     }
 
 

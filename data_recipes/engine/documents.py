@@ -25,13 +25,13 @@ SCHEMA = pa.schema(
 REJECTION = [pa.field("reason", pa.string()), pa.field("detail", pa.string())]
 
 
-def text_buffers(batch: pa.RecordBatch, column: str = "text") -> tuple[np.ndarray, np.ndarray]:
-    """A text column as kernels want it, without a copy.
+def text_buffers(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """The texts as kernels want them, without a copy.
 
     Returns:
         UTF-8 bytes, uint8 [total bytes], and where each text starts, int64 [rows + 1].
     """
-    texts = batch.column(column).cast(pa.large_string())
+    texts = batch.column("text").cast(pa.large_string())
     _, offsets, data = texts.buffers()
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     text = np.frombuffer(data or b"", np.uint8)

@@ -118,22 +118,22 @@ def prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
         RecipeError: bad input, or another run at work in the same directory.
     """
     with DirectoryLock(config.output_dir):
-        return _prepare(config)
+        _text_and_tokenizer(config)
+        manifests = {p.source.name: write_shards(p, config.executor) for p in _shard_plans(config)}
+        summary = {
+            name: {s: {"documents": m.documents, "tokens": m.tokens} for s, m in splits.items()}
+            for name, splits in manifests.items()
+        }
+        write_json_atomically(config.shards_dir / SUMMARY, summary)
+        write_card(config, manifests)
+    return manifests
 
 
-def _prepare(config: DataConfig) -> dict[str, dict[str, Manifest]]:
+def _text_and_tokenizer(config: DataConfig) -> None:
     if config.corpus:
         make_corpus(config)
     clean(config)
     make_tokenizer(config)
-    manifests = {p.source.name: write_shards(p, config.executor) for p in _shard_plans(config)}
-    summary = {
-        name: {split: {"documents": m.documents, "tokens": m.tokens} for split, m in splits.items()}
-        for name, splits in manifests.items()
-    }
-    write_json_atomically(config.shards_dir / SUMMARY, summary)
-    write_card(config, manifests)
-    return manifests
 
 
 def submit_chain(config: DataConfig) -> None:
@@ -226,10 +226,7 @@ def run_expand_tokenizer(args: argparse.Namespace) -> None:
         )
     _check_expansion(config)
     with DirectoryLock(config.output_dir):
-        if config.corpus:
-            make_corpus(config)
-        clean(config)
-        make_tokenizer(config)
+        _text_and_tokenizer(config)
 
 
 def verify(args: argparse.Namespace) -> None:

@@ -36,6 +36,7 @@ SUFFIXES = (*jsonl.SUFFIXES, ".parquet", ".txt", *wet.SUFFIXES)
 _IN_DIRECTORY = tuple(suffix for suffix in SUFFIXES if suffix != ARRAY_SUFFIX)
 # Rows without the text column after which it is the column's name that is wrong, not the rows.
 _ROWS_WITHOUT_COLUMN = 100
+_LONGEST = 50_000_000  # bytes of a document, where no recipe says
 
 
 def resolve_files(path: str) -> list[Path]:
@@ -165,23 +166,22 @@ def read_file(
     return _read_text(path, limit)
 
 
-def read_documents(path: str, form: str | Form = "text", limit: int = 50_000_000) -> Iterator[Row]:
+def read_documents(path: str, form: str | Form = "text") -> Iterator[Row]:
     """Rows of a source, streamed and normalised; what is not a document is passed over.
 
     Args:
         path: file, directory or glob; or `hub://owner/name[@revision][:config[:split]]`.
         form: column (or JSON key) that holds the text, or form of the text.
-        limit: longest document, in bytes.
 
     Raises:
         RecipeError: missing file, unknown type, no such column.
     """
     if path.startswith(HUB):
-        parts = [read_hub(path, form, limit)]
+        parts = [read_hub(path, form, _LONGEST)]
     else:
         files = resolve_files(path)
-        check_column(files, form, limit)
-        parts = (read_file(file, form, limit) for file in files)
+        check_column(files, form, _LONGEST)
+        parts = (read_file(file, form, _LONGEST) for file in files)
     yield from (row for part in parts for row in normalised(part) if isinstance(row, Row))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..common.errors import RecipeError
+from ..engine.steps import add_counts
 from .config import FloorConfig
 
 ACCEPTED = "accepted"
@@ -20,19 +21,12 @@ class Acceptance:
 
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
-    def add(self, synthesizer: str, style: str, reason: str | None, count: int = 1) -> None:
-        """Count outcomes; a reason of `None` is an acceptance."""
-        outcomes = self.counts.setdefault(synthesizer, {}).setdefault(style, {})
-        outcome = reason or ACCEPTED
-        outcomes[outcome] = outcomes.get(outcome, 0) + count
+    def add(self, synthesizer: str, style: str, reason: str | None) -> None:
+        """Count an outcome; a reason of `None` is an acceptance."""
+        add_counts(self.counts, {synthesizer: {style: {reason or ACCEPTED: 1}}})
 
     def __add__(self, other: "Acceptance") -> "Acceptance":
-        total = Acceptance()
-        for given in (self, other):
-            for synthesizer, style, outcomes in given.rows():
-                for outcome, count in outcomes.items():
-                    total.add(synthesizer, style, outcome, count)
-        return total
+        return Acceptance(add_counts(add_counts({}, self.counts), other.counts))
 
     def rows(self) -> Iterator[tuple[str, str, dict[str, int]]]:
         """Synthesizer, style and outcomes, sorted."""
@@ -44,8 +38,7 @@ class Acceptance:
         """Outcomes of a synthesizer over all styles."""
         total: dict[str, int] = {}
         for outcomes in self.counts.get(synthesizer, {}).values():
-            for outcome, count in outcomes.items():
-                total[outcome] = total.get(outcome, 0) + count
+            add_counts(total, outcomes)
         return total
 
     def check(self, floor: FloorConfig) -> None:

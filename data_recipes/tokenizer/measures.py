@@ -42,16 +42,15 @@ class Measures:
     entries_used: float
 
 
-def renyi_efficiency(counts: np.ndarray, entries: int, order: float = RENYI_ORDER) -> float:
+def renyi_efficiency(counts: np.ndarray, entries: int) -> float:
     """Rényi entropy of a distribution relative to its maximum.
 
     Args:
         counts: how often each occurring token occurs, positive, [types].
         entries: size of the vocabulary.
-        order: of the entropy, not 1.
     """
     shares = counts / counts.sum()
-    entropy = np.log((shares**order).sum()) / (1 - order)
+    entropy = np.log((shares**RENYI_ORDER).sum()) / (1 - RENYI_ORDER)
     return float(entropy / np.log(entries))
 
 

@@ -60,7 +60,7 @@ def items(
 
 
 def unique_items(
-    language: str, split: str, number: int, seed: int | str, native_traces: float = 0.5
+    language: str, split: str, number: int, seed: int | str
 ) -> Iterator[ReasoningItem]:
     """`number` items whose problems all differ, kind after kind in turn.
 
@@ -73,7 +73,7 @@ def unique_items(
     for position in range(number):
         kind = KINDS[position % len(KINDS)]
         for n in itertools.islice(counts[kind], _PATIENCE):
-            problem, item = _item(language, split, seed, n, native_traces, kind)
+            problem, item = _item(language, split, seed, n, kind=kind)
             if problem not in seen:
                 break
         else:
@@ -93,7 +93,7 @@ def _item(
     split: str,
     seed: int | str,
     n: int,
-    native_traces: float,
+    native_traces: float = 0.5,
     kind: str | None = None,
 ) -> tuple[tuple[str, Operands], ReasoningItem]:
     """The problem (task name and key) and its item."""
