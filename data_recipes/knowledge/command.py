@@ -85,8 +85,7 @@ def _make_graph(config: KnowledgeConfig) -> tuple[Graph, _Draw, list[dict[str, A
     if {"cldr", "emoji"} & set(config.graph):
         from ..debian.archive import fetch_packages
         from ..debian.emoji import CLDR, FONT, NotoPictures
-        from .cldr import ISO_CODES, ISO_LICENCE, cldr_graph, iso_names
-        from .emoji import emoji_graph
+        from .cldr import ISO_CODES, ISO_LICENCE, cldr_graph, emoji_graph, iso_names
 
         wanted = (CLDR, FONT, *((ISO_CODES,) if "cldr" in config.graph else ()))
         packages = fetch_packages(wanted, config.debian_dir or config.output_dir / "debian")

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, computed_field, model_validator
 
 from ..ask import Endpoint, EndpointName, check_cap
-from ..ask.pictures import show
-from ..ask.prompts import Prompt
+from ..ask.prompts import Prompt, show
 from ..common.config_files import Licence, Strict
 from ..common.errors import RecipeError
 from ..engine.executor_config import ExecutorConfig

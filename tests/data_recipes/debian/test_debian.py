@@ -16,8 +16,7 @@ from data_recipes.debian import archive, collect, collect_debian
 from data_recipes.debian.archive import Archive, Package
 from data_recipes.debian.collect import Manual, PackageList
 from data_recipes.debian.markup import page_text, read_titles
-from data_recipes.debian.texts import read_catalogue, read_descriptions, read_plain
-from data_recipes.debian.wraps import WrapJoiner
+from data_recipes.debian.texts import WrapJoiner, read_catalogue, read_descriptions, read_plain
 
 STANZAS = """\
 Package: tint

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_recipes.knowledge.cldr import cldr_graph
-from data_recipes.knowledge.emoji import emoji_graph
+from data_recipes.knowledge.cldr import cldr_graph, emoji_graph
 
 _NAMES = {
     "ko": ("대한민국", "동아시아", "아시아", "한국어", "한국 문자", "대한민국 원", "개"),

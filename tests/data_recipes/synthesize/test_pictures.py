@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data_recipes.ask.pictures import data_url
+from data_recipes.ask.prompts import data_url
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.pictures.config import CONFIGS as PICTURES
