@@ -32,17 +32,17 @@ _CANCEL_SECONDS = 10  # our choice; a forced end takes less than one
 
 @dataclass(frozen=True)
 class Job:
-    """A pipeline of datatrove, and the tasks that its work is dealt into.
+    """A step of datatrove, and the tasks that its work is dealt into.
 
     Attributes:
         name: names its folder of logs, and the job on Slurm.
-        pipeline: run by every task. It is pickled when submitted, before the jobs in front of it
+        step: run by every task. It is pickled when submitted, before the jobs in front of it
             have run, so it may look at its inputs only when a task runs.
         tasks: parts that the work is dealt into.
     """
 
     name: str
-    pipeline: list[PipelineStep]
+    step: PipelineStep
     tasks: int
 
 
@@ -173,9 +173,9 @@ def check_room(config: RayConfig) -> None:
 
 
 def _run_on_ray(
-    pipeline: list[PipelineStep], tasks: int, workers: int, config: RayConfig, logs: Path
+    step: PipelineStep, tasks: int, workers: int, config: RayConfig, logs: Path
 ) -> None:
-    """Run `pipeline` as `tasks` tasks, `workers` at a time, and wait for them.
+    """Run `step` as `tasks` tasks, `workers` at a time, and wait for them.
 
     Every node sees the files of the recipe under the same paths, and has this package installed.
 
@@ -192,7 +192,7 @@ def _run_on_ray(
     _connect(config)
     check_room(config)
     executor = RayPipelineExecutor(
-        pipeline, tasks, logging_dir=str(logs.resolve()), skip_completed=False
+        [step], tasks, logging_dir=str(logs.resolve()), skip_completed=False
     )
     # Not retried: a task that was killed for its memory would be killed again, without end.
     task = ray.remote(run_rank).options(
@@ -244,13 +244,13 @@ def _stderr_to(path: Path) -> Iterator[None]:
             os.close(saved)
 
 
-def execute(pipeline: list[PipelineStep], tasks: int, config: ExecutorConfig, logs: Path) -> None:
-    """Run `pipeline` as `tasks` tasks, on this machine or on Ray, and wait for them.
+def execute(step: PipelineStep, tasks: int, config: ExecutorConfig, logs: Path) -> None:
+    """Run `step` as `tasks` tasks, on this machine or on Ray, and wait for them.
 
-    The steps themselves know what is done already, so every task is started again on every call.
+    The step itself knows what is done already, so every task is started again on every call.
 
     Args:
-        pipeline: steps of one pipeline.
+        step: whose tasks they are.
         tasks: parts that the work is dealt into.
         config: where to run; for `kind: slurm`, which does not wait, see `slurm.submit`.
         logs: directory for datatrove's logs and for what is printed on stderr meanwhile.
@@ -265,8 +265,8 @@ def execute(pipeline: list[PipelineStep], tasks: int, config: ExecutorConfig, lo
     workers = min(config.workers, tasks)
     with _stderr_to(logs / "console.txt"):
         if config.kind == "ray":
-            _run_on_ray(pipeline, tasks, workers, config.ray, logs)
+            _run_on_ray(step, tasks, workers, config.ray, logs)
         else:
             _LocalExecutor(
-                pipeline, tasks, workers, logging_dir=str(logs), skip_completed=False
+                [step], tasks, workers, logging_dir=str(logs), skip_completed=False
             ).run()

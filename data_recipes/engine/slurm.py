@@ -97,7 +97,7 @@ def _slurm(*command: str) -> str:
 def _executor(job: Job, config: ExecutorConfig, logs: Path) -> _SlurmExecutor:
     slurm = config.slurm
     return _SlurmExecutor(
-        job.pipeline,
+        [job.step],
         tasks=job.tasks,
         workers=config.workers,
         time=slurm.time,

@@ -109,7 +109,7 @@ def _jobs_of(config: DataConfig, name: str) -> list[Job]:
         steps = [(DedupStep(inputs, output, config.deduplicate), config.deduplicate.filters)]
     else:
         steps = whole_document_phases(inputs, output, config.deduplicate, tasks)
-    return [Job(f"{name}-{i}", [step], parts) for i, (step, parts) in enumerate(steps)]
+    return [Job(f"{name}-{i}", step, parts) for i, (step, parts) in enumerate(steps)]
 
 
 def _claim(config: DataConfig, name: str) -> None:
@@ -195,14 +195,14 @@ def run_step(config: DataConfig, name: str) -> None:
                 for source, path in _inputs(config, name).items()
             ]
         else:
-            left = [part.size for part in work[0].pipeline[0].pending() if part.file]
-        for step in (step for job in work for step in job.pipeline):
+            left = [part.size for part in work[0].step.pending() if part.file]
+        for job in work:
             # Here, where the line that says so is seen; workers then load what was compiled.
-            if isinstance(step, HasKernels):
-                step.compile_kernels()
+            if isinstance(job.step, HasKernels):
+                job.step.compile_kernels()
         with show_progress(root, sum(left), name):
             for number, job in enumerate(work):
-                execute(job.pipeline, job.tasks, config.executor, root / "logs" / str(number))
+                execute(job.step, job.tasks, config.executor, root / "logs" / str(number))
         _finish(config, name)
     print_survival(config, name)
 
@@ -215,7 +215,7 @@ def jobs(config: DataConfig) -> list[Job]:
         _claim(config, name)
         if not is_done(config, name):
             left += _jobs_of(config, name)
-            left.append(Job(f"{name}-sums", [Call(partial(_finish, config, name))], 1))
+            left.append(Job(f"{name}-sums", Call(partial(_finish, config, name)), 1))
     return left
 
 

@@ -151,7 +151,7 @@ def submit_chain(config: DataConfig) -> None:
         print(f"done: {config.shards_dir}")
         return
     rest = Call(partial(prepare, config.model_copy(update={"executor": local})))
-    submit([*left, Job("shards", [rest], 1)], config.executor, config.output_dir / "slurm")
+    submit([*left, Job("shards", rest, 1)], config.executor, config.output_dir / "slurm")
 
 
 def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:

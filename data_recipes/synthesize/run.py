@@ -56,7 +56,7 @@ def _read(config: SynthesizeConfig) -> None:
     if pending := step.pending():
         size = sum(part.size for part in pending if part.file)
         with show_progress(config.read_dir, size, "seeds"):
-            execute([step], config.executor.parts, config.executor, config.read_dir / "logs")
+            execute(step, config.executor.parts, config.executor, config.read_dir / "logs")
     _check_seeds(config)
 
 
@@ -78,17 +78,17 @@ def synthesize(config: SynthesizeConfig) -> None:
         if left:
             total = sum(step.seeds_in(*shard)[0] for shard in left)
             with show_tasks(progress_dir(config), total):
-                execute([step], config.executor.parts, config.executor, config.text_dir / "logs")
+                execute(step, config.executor.parts, config.executor, config.text_dir / "logs")
         finish(config)
 
 
 def _jobs(config: SynthesizeConfig) -> list[Job]:
     parts = config.executor.parts
     return [
-        Job("read", [_reader(config)], parts),
-        Job("check", [Call(partial(_check_seeds, config))], 1),
-        Job("synthesize", [SynthesizeStep(config)], parts),
-        Job("report", [Call(partial(finish, config))], 1),
+        Job("read", _reader(config), parts),
+        Job("check", Call(partial(_check_seeds, config)), 1),
+        Job("synthesize", SynthesizeStep(config), parts),
+        Job("report", Call(partial(finish, config)), 1),
     ]
 
 

@@ -351,5 +351,5 @@ def write_shards(plan: ShardPlan, executor: ExecutorConfig) -> dict[str, Manifes
     if not plan.done:
         total = len(SPLITS) * plan.text.tally().bytes_kept
         with show_progress(plan.output_dir, total, f"shards of {plan.source.name}"):
-            execute([plan.step], plan.tasks, executor, plan.output_dir / "logs")
+            execute(plan.step, plan.tasks, executor, plan.output_dir / "logs")
     return finish_shards(plan)

@@ -95,7 +95,7 @@ def _read(config: StudyConfig) -> dict[str, StepFolder]:
     claim(output, {"sources": [source_facts(source, read) for source in sources]})
     step = ReadStep(sources, output, read)
     with show_progress(output, sum(source_bytes(s, read) for s in sources), "read"):
-        execute([step], 1, ExecutorConfig(), output / "logs")
+        execute(step, 1, ExecutorConfig(), output / "logs")
     return {source.name: StepFolder(output / source.name) for source in sources}
 
 

@@ -143,7 +143,7 @@ def run(root: Path, config: DecontaminateConfig, tasks: int = 1) -> Decontaminat
     sources = {path.name: path for path in sorted((root / "read").iterdir())}
     step = DecontaminateStep(sources, out, config)
     build_index(config, out)
-    execute([step], tasks, ExecutorConfig(workers=tasks), out / "logs")
+    execute(step, tasks, ExecutorConfig(workers=tasks), out / "logs")
     write_report(config, list(sources), out)
     return step
 

@@ -58,7 +58,7 @@ def run(root: Path, method: str, tasks: int = 1, workers: int = 1, **settings: o
     output = root / method
     phases = whole_document_phases(inputs, output, config, tasks)
     for number, (step, parts) in enumerate(phases):
-        execute([step], parts, ExecutorConfig(workers=workers), root / "logs" / str(number))
+        execute(step, parts, ExecutorConfig(workers=workers), root / "logs" / str(number))
     return output
 
 

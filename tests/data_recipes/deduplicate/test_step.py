@@ -194,7 +194,7 @@ def test_groups_have_filters_of_their_own(corpus: Path, whole: DedupStep, tmp_pa
     work = make(corpus, str(tmp_path / "two"), filters=2, expected_ngrams=100_000)
     assert work.work(0) == [(s, f"0000{i}-00000") for s in SOURCES for i in (0, 2)]
     assert work.work(1) == [(s, "00001-00000") for s in SOURCES]
-    execute([work], 2, ExecutorConfig(workers=2), tmp_path / "logs")
+    execute(work, 2, ExecutorConfig(workers=2), tmp_path / "logs")
     apart, together = total(work), total(whole)
     assert apart.documents_in == together.documents_in
     # Copies in another group stay.

@@ -42,13 +42,13 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def chain(root: Path) -> list[Job]:
     first, second = steps(root)
     last = Call(partial(count_kept, root / "quality" / "web_ko", root / "kept.txt"))
-    return [Job("filter", [first], 3), Job("quality", [second], 2), Job("finish", [last], 1)]
+    return [Job("filter", first, 3), Job("quality", second, 2), Job("finish", last, 1)]
 
 
 def in_turn(root: Path) -> Path:
     write_inputs(root)
     for job in chain(root):
-        execute(job.pipeline, job.tasks, ExecutorConfig(), root / "logs" / job.name)
+        execute(job.step, job.tasks, ExecutorConfig(), root / "logs" / job.name)
     return root
 
 
@@ -83,7 +83,7 @@ def test_stages_of_deduplication_meet_in_files(queue: Path, tmp_path: Path) -> N
     root = tmp_path / "cluster"
     inputs = {name: root / "read" / name for name in SOURCES}
     stages = whole_document_phases(inputs, root / "minhash", MinhashConfig(), 2)
-    submit([Job(str(i), [s], n) for i, (s, n) in enumerate(stages)], CONFIG, root / "logs")
+    submit([Job(str(i), s, n) for i, (s, n) in enumerate(stages)], CONFIG, root / "logs")
     for place in (root, tmp_path / "local"):
         write(place)
     assert set(run_queue(queue).values()) == {"ok"}

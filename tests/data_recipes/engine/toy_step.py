@@ -48,7 +48,7 @@ def count_kept(folder: Path, path: Path) -> None:
 def run(root: Path, step: str, tasks: int = 1, workers: int = 1) -> StepFolder:
     """Drops the short texts of the source `web_ko`."""
     work = DropShort({"web_ko": root / "read" / "web_ko"}, root / step, LIMIT)
-    execute([work], tasks, ExecutorConfig(workers=workers), root / step / "logs")
+    execute(work, tasks, ExecutorConfig(workers=workers), root / step / "logs")
     return work.outputs["web_ko"]
 
 

@@ -51,7 +51,7 @@ def write_inputs(root: Path) -> None:
 
 
 def run(work: FilterStep, tasks: int = 1) -> None:
-    execute([work], tasks, ExecutorConfig(workers=tasks), work.output_dir / "logs")
+    execute(work, tasks, ExecutorConfig(workers=tasks), work.output_dir / "logs")
 
 
 def test_kept_and_rejected_with_their_reasons(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def run(root: Path, config: ExecutorConfig) -> None:
     """Run both, under a progress bar."""
     for step in steps(root):
         with show_progress(step.output_dir, 10_000, "drop"):
-            execute([step], config.parts, config, root / "logs" / step.output_dir.name)
+            execute(step, config.parts, config, root / "logs" / step.output_dir.name)
 
 
 if __name__ == "__main__":

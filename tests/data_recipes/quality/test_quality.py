@@ -64,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("quality")
     given = write_inputs(root)
     work = Call(partial(train_classifiers, config(root), given, root / "quality"))
-    execute([work], 1, ExecutorConfig(), root / "quality" / "logs" / "0")
+    execute(work, 1, ExecutorConfig(), root / "quality" / "logs" / "0")
     return root
 
 
@@ -81,7 +81,7 @@ def inputs(root: Path) -> dict[str, Path]:
 
 def apply(root: Path, settings: QualityConfig, tasks: int = 1) -> QualityStep:
     step = QualityStep(inputs(root), root / "quality", settings)
-    execute([step], tasks, ExecutorConfig(workers=tasks), root / "quality" / "logs")
+    execute(step, tasks, ExecutorConfig(workers=tasks), root / "quality" / "logs")
     return step
 
 

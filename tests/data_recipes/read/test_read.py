@@ -76,7 +76,7 @@ def test_tasks_and_workers_do_not_show(tmp_path: Path, workers: int) -> None:
     source, _ = write_files(tmp_path / "t")
     one = read_source(source, tmp_path / "one")
     step = ReadStep([source], tmp_path / "many", ReadConfig())
-    execute([step], 3, ExecutorConfig(workers=workers), tmp_path / "logs")
+    execute(step, 3, ExecutorConfig(workers=workers), tmp_path / "logs")
     assert hashes_of(tmp_path / "many") == hashes_of(tmp_path / "one") != {}
     assert one.tally().documents_in == StepFolder(tmp_path / "many" / "web").tally().documents_in
 
@@ -128,7 +128,7 @@ def test_killed_and_resumed(tmp_path: Path, place: str, count: int, parts: int) 
     before = [path.stat().st_mtime_ns for path in done]
     step = ReadStep([source], tmp_path / "read", ReadConfig(**SMALL_SHARDS))
     assert len(step.pending()) == 5 - parts
-    execute([step], 2, ExecutorConfig(workers=1), tmp_path / "logs")
+    execute(step, 2, ExecutorConfig(workers=1), tmp_path / "logs")
     assert [path.stat().st_mtime_ns for path in done] == before
     assert step.pending() == []
     whole = read_source(source, tmp_path / "whole", **SMALL_SHARDS)
@@ -149,7 +149,7 @@ def test_a_large_file_is_dealt_out_in_shares(
     step = ReadStep([source], tmp_path / "shares", ReadConfig())
     assert len(step.pending()) > 6 and source_facts(source, ReadConfig()) != facts
     assert sum(part.size for part in step.pending()) == source_bytes(source, ReadConfig())
-    execute([step], 3, ExecutorConfig(workers=1), tmp_path / "logs")
+    execute(step, 3, ExecutorConfig(workers=1), tmp_path / "logs")
     shares = StepFolder(tmp_path / "shares" / "web")
     assert len(shares.shards()) > 6
     for folder in ("kept", "rejected"):
