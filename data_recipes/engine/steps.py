@@ -152,6 +152,12 @@ class StepFolder:
         """Names of shards with kept documents, in order: the input of the next step."""
         return sorted(p.stem for p in (self.root / "kept").glob("*.parquet"))
 
+    def texts(self) -> Iterator[str]:
+        """Yield every kept text, in order; no more than a batch is in memory."""
+        for shard in self.shards():
+            for batch in read_batches(self.kept(shard), ["text"]):
+                yield from batch.column(0).to_pylist()
+
     def tally(self) -> Tally:
         """Everything this step counted for this source."""
         return sum((Tally.read(self.stats(s)) for s in self.done()), Tally())

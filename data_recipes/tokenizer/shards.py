@@ -144,72 +144,6 @@ def in_order(text: str) -> tuple[str, str]:
     return (second, first) if turned else (first, second)
 
 
-class Tokenize(PipelineStep):
-    """Writes the shards of one source, `<output_dir>/{train,heldout}/<task>_*.ds`.
-
-    Each task has its share of the cleaned documents, which it reads once per split, so that it
-    holds neither. A task that was killed starts again; those that are done are marked.
-
-    Args:
-        text: folder of the last cleaning step for this source.
-        config: held-out share, seed.
-        tokenizer_dir: directory with `tokenizer.json`.
-        output_dir: `<shards>/<source name>`.
-        markup: as in `ShardTokenizer`.
-        pairs: as in `ShardTokenizer`; what is held out is then decided by the first column alone.
-    """
-
-    name = "Tokenize"
-    type = "TOKENIZER"
-
-    def __init__(
-        self,
-        text: StepFolder,
-        config: ShardConfig,
-        tokenizer_dir: Path,
-        output_dir: Path,
-        markup: bool = False,
-        pairs: bool = False,
-    ) -> None:
-        super().__init__()
-        self.text = text
-        self.config = config
-        self.tokenizer_dir = tokenizer_dir
-        self.output_dir = output_dir
-        self.markup = markup
-        self.pairs = pairs
-
-    def _documents(self, split: str, shards: list[str], progress: Progress) -> DocumentsPipeline:
-        fraction = self.config.heldout_fraction
-        for shard in shards:
-            for batch in read_batches(self.text.kept(shard), ["id", "text"]):
-                for name, text in zip(*(column.to_pylist() for column in batch.columns)):
-                    judged = text.partition(BETWEEN)[0] if self.pairs else text
-                    if is_heldout(judged, fraction) == (split == "heldout"):
-                        yield Document(text=text, id=name)
-                progress.update(int(text_bytes(batch).sum()))
-
-    def run(
-        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
-    ) -> DocumentsPipeline:
-        shards = self.text.shards()[rank::world_size]
-        with Progress(self.output_dir, rank) as progress:
-            for split in SPLITS:
-                done = self.output_dir / DONE / f"{split}-{rank:05d}"
-                if not done.is_file():
-                    writer = ShardTokenizer(
-                        self.output_dir / split,
-                        self.tokenizer_dir,
-                        self.config.seed,
-                        self.markup,
-                        self.pairs,
-                    )
-                    writer.run(self._documents(split, shards, progress), rank, world_size)
-                    done.parent.mkdir(parents=True, exist_ok=True)
-                    done.touch()
-        yield from ()
-
-
 def _token_bytes(tokenizer_dir: Path) -> int:
     return 2 if len(load_tokenizer(tokenizer_dir)) <= 2**16 else 4
 
@@ -257,11 +191,14 @@ class ShardPlan:
     cleaning: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def step(self) -> Tokenize:
-        """The pipeline step that writes them."""
-        markup = self.source.template is not None
-        pairs = self.source.pair is not None
-        return Tokenize(self.text, self.config, self.tokenizer_dir, self.output_dir, markup, pairs)
+    def markup(self) -> bool:
+        """Whether names of control tokens in the text are those tokens."""
+        return self.source.template is not None
+
+    @property
+    def pairs(self) -> bool:
+        """Whether documents are pairs of texts."""
+        return self.source.pair is not None
 
     @property
     def tasks(self) -> int:
@@ -290,6 +227,54 @@ class ShardPlan:
         """
         tokenizer = {"tokenizer_sha256": tokenizer_hash(self.tokenizer_dir)}
         claim(self.output_dir, tokenizer | self.pipeline())
+
+
+class Tokenize(PipelineStep):
+    """Writes the shards of one source, `<output_dir>/{train,heldout}/<task>_*.ds`.
+
+    Each task has its share of the cleaned documents, which it reads once per split, so that it
+    holds neither. A task that was killed starts again; those that are done are marked.
+
+    Of pairs, what is held out is decided by the first column alone.
+    """
+
+    name = "Tokenize"
+    type = "TOKENIZER"
+
+    def __init__(self, plan: ShardPlan) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def _documents(self, split: str, shards: list[str], progress: Progress) -> DocumentsPipeline:
+        fraction = self.plan.config.heldout_fraction
+        for shard in shards:
+            for batch in read_batches(self.plan.text.kept(shard), ["id", "text"]):
+                for name, text in zip(*(column.to_pylist() for column in batch.columns)):
+                    judged = text.partition(BETWEEN)[0] if self.plan.pairs else text
+                    if is_heldout(judged, fraction) == (split == "heldout"):
+                        yield Document(text=text, id=name)
+                progress.update(int(text_bytes(batch).sum()))
+
+    def run(
+        self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1
+    ) -> DocumentsPipeline:
+        plan = self.plan
+        shards = plan.text.shards()[rank::world_size]
+        with Progress(plan.output_dir, rank) as progress:
+            for split in SPLITS:
+                done = plan.output_dir / DONE / f"{split}-{rank:05d}"
+                if not done.is_file():
+                    writer = ShardTokenizer(
+                        plan.output_dir / split,
+                        plan.tokenizer_dir,
+                        plan.config.seed,
+                        plan.markup,
+                        plan.pairs,
+                    )
+                    writer.run(self._documents(split, shards, progress), rank, world_size)
+                    done.parent.mkdir(parents=True, exist_ok=True)
+                    done.touch()
+        yield from ()
 
 
 def finish_shards(plan: ShardPlan) -> dict[str, Manifest]:
@@ -351,5 +336,5 @@ def write_shards(plan: ShardPlan, executor: ExecutorConfig) -> dict[str, Manifes
     if not plan.done:
         total = len(SPLITS) * plan.text.tally().bytes_kept
         with show_progress(plan.output_dir, total, f"shards of {plan.source.name}"):
-            execute(plan.step, plan.tasks, executor, plan.output_dir / "logs")
+            execute(Tokenize(plan), plan.tasks, executor, plan.output_dir / "logs")
     return finish_shards(plan)

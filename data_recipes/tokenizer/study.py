@@ -22,7 +22,6 @@ from ..common.files import staged_folder, write_json_atomically
 from ..common.page import Cell, Page, Paragraph, Picture, Table
 from ..common.progress import show_progress
 from ..common.run_dir import check_settings, read_settings
-from ..engine.documents import read_batches
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, claim
@@ -139,14 +138,12 @@ def _train(config: StudyConfig, folders: dict[str, StepFolder], corpus: str, siz
 
 def _heldout(config: StudyConfig, folder: StepFolder) -> Iterator[str]:
     left = config.heldout_megabytes * 1e6
-    for shard in folder.shards():
-        for batch in read_batches(folder.kept(shard), ["text"]):
-            for text in batch.column(0).to_pylist():
-                if is_heldout(text, config.heldout_fraction):
-                    yield text
-                    left -= len(text.encode())
-                    if left <= 0:
-                        return
+    for text in folder.texts():
+        if is_heldout(text, config.heldout_fraction):
+            yield text
+            left -= len(text.encode())
+            if left <= 0:
+                return
 
 
 def _references(config: StudyConfig) -> dict[str, PreTrainedTokenizerBase]:

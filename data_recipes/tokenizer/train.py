@@ -17,7 +17,6 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from ..common.errors import RecipeError
-from ..engine.documents import read_batches
 from ..engine.steps import StepFolder
 from .shards import is_heldout
 
@@ -151,17 +150,15 @@ def spread_texts(folder: StepFolder, budget: float, heldout_fraction: float) -> 
     size = folder.tally().bytes_kept * (1 - heldout_fraction)
     share = _MARGIN * budget / max(size, 1)
     left = budget
-    for shard in folder.shards():
-        for batch in read_batches(folder.kept(shard), ["text"]):
-            for text in batch.column(0).to_pylist():
-                if is_heldout(text, heldout_fraction):
-                    continue
-                for piece in _pieces(text):
-                    if _unit(piece) < share:
-                        yield piece
-                        left -= len(piece.encode())
-                        if left <= 0:
-                            return
+    for text in folder.texts():
+        if is_heldout(text, heldout_fraction):
+            continue
+        for piece in _pieces(text):
+            if _unit(piece) < share:
+                yield piece
+                left -= len(piece.encode())
+                if left <= 0:
+                    return
 
 
 def mixed_texts(
