@@ -13,7 +13,8 @@ from ..filter.profiles import FilterConfig
 from ..personal.config import PersonalConfig
 from ..quality.config import QualityConfig
 from ..read.source import ReadConfig, SourceConfig
-from ..tokenizer.config import ShardConfig, TokenizerConfig
+from ..tokenizer.shards import ShardConfig
+from ..tokenizer.train import TokenizerConfig
 from ..toy import CorpusConfig
 
 # Folders and files that steps have beside those of their sources.

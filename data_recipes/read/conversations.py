@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 
 from ..common.control_tokens import spelled_token
 from ..common.errors import RecipeError
-from ..text.normalise import normalise
 from .files import resolve_files
 from .hub import HUB, hub_rows
 from .jsonl import array_rows, is_array
-from .rows import BOM, SetAside
+from .rows import BOM, SetAside, normalise
 from .source import END_THINK, THINK
 
 ROLES = ("system", "user", "assistant", "tool")

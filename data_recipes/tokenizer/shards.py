@@ -14,9 +14,11 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.tokens.tokenizer import TokenizedFile
+from pydantic import Field
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
 from ..common.progress import Progress, show_progress
@@ -26,13 +28,26 @@ from ..engine.executors import execute
 from ..engine.steps import StepFolder, Tally, claim
 from ..read.source import BETWEEN, SourceConfig
 from ..tokens.manifest import MANIFEST, Manifest, ShardFile, read_manifest
-from .config import ShardConfig
 from .load import load_tokenizer, tokenizer_hash
 
 SPLITS = ("train", "heldout")
 DONE = "done"
 # Encoded at a time (our choice): enough for all cores, and some 100 MB of encodings.
 _BATCH_CHARACTERS = 1_000_000
+
+
+class ShardConfig(Strict):
+    """How sources become shards.
+
+    Attributes:
+        heldout_fraction: share of documents kept out of training, to measure bits per byte on.
+        tasks: parts of a source, each resumable on its own and with shards of its own.
+        seed: order of the documents inside each shard.
+    """
+
+    heldout_fraction: float = Field(gt=0, lt=1)
+    tasks: int = Field(default=1, gt=0)
+    seed: int = 42
 
 
 class ShardTokenizer(DocumentTokenizer):

@@ -18,9 +18,8 @@ from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import _tokenizer_texts, prepare
 from data_recipes.read.files import read_file, read_texts
 from data_recipes.read.source import SourceConfig
-from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
-from data_recipes.tokenizer.shards import is_heldout
+from data_recipes.tokenizer.shards import ShardConfig, is_heldout
 from data_recipes.tokenizer.train import train_tokenizer
 from data_recipes.tokens.manifest import read_manifest
 from data_recipes.tokens.mixture import CYCLE, Mixture

@@ -12,7 +12,7 @@ from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.read.files import read_texts
 from data_recipes.read.source import SourceConfig
-from data_recipes.tokenizer.config import ShardConfig
+from data_recipes.tokenizer.shards import ShardConfig
 from data_recipes.tokens.mixture import Mixture
 
 from ..hand_made import jsonl, some_texts, write_data_set

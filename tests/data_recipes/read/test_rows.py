@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from data_recipes.text.normalise import CHANGES, normalise
+from data_recipes.read.rows import CHANGES, normalise
 
 KOREAN = "한국어 문서입니다.\n둘째 줄입니다."
 

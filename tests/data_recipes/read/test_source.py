@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from data_recipes.common.errors import RecipeError
 from data_recipes.read.source import ReadConfig, SourceConfig
 from data_recipes.read.step import source_facts
-from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
+from data_recipes.tokenizer.shards import ShardConfig
 from data_recipes.toy.items import items
 
 from ..hand_made import read_source, rows_of, tokenise

@@ -13,8 +13,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.read.source import SourceConfig
 from data_recipes.tokenizer import shards
-from data_recipes.tokenizer.config import ShardConfig
 from data_recipes.tokenizer.load import load_tokenizer
+from data_recipes.tokenizer.shards import ShardConfig
 from data_recipes.tokens.manifest import read_manifest
 from data_recipes.toy import documents
 
