@@ -21,7 +21,7 @@ import torch
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
-from data_recipes.common.provenance import git_commit, processor
+from data_recipes.common.run_dir import git_commit, processor
 
 from .measure import describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .files import open_staged
-from .provenance import git_commit
+from .run_dir import git_commit
 from .terminal import visible
 
 if TYPE_CHECKING:

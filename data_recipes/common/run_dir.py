@@ -1,4 +1,4 @@
-"""Run directories: one run at a time, and settings that must not change.
+"""Run directories: one run at a time, settings that must not change, and what made them.
 
 What a run writes goes through `files.staged_folder`, `staged_file` or `write_json_atomically`, so
 that it is whole or absent however the run ends.
@@ -7,7 +7,9 @@ that it is whole or absent however the run ends.
 import fcntl
 import json
 import os
+import platform
 import socket
+import subprocess
 from collections.abc import Collection
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -208,3 +210,28 @@ def bind_settings(
             check_settings(directory, was, settings, remedy, what)
             return
     write_json_atomically(path, settings)
+
+
+def git_commit() -> str | None:
+    """Commit of the recipes, with `+changes` if the tree differs; `None` outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", *command], cwd=here, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if status else commit
+
+
+def processor() -> str:
+    """Name the processor, as the system does."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as handle:
+            names = (line.partition(":")[2].strip() for line in handle if "model name" in line)
+            return next(names, platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()

@@ -14,8 +14,7 @@ from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.page import Block, Heading, Page, Paragraph, Span, Table, made
-from data_recipes.common.provenance import git_commit
-from data_recipes.common.run_dir import check_settings
+from data_recipes.common.run_dir import check_settings, git_commit
 
 from ..config import PretrainingStage
 from .config import BudgetConfig, Overrides
