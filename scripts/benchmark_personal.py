@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from data_recipes.personal.config import Kind
+from data_recipes.personal import Kind
 from data_recipes.personal.mask import mask
 
 

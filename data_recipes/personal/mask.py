@@ -11,8 +11,8 @@ import string
 from collections import Counter
 from collections.abc import Iterable
 
+from . import KINDS, Kind
 from .addresses import STREETS, find_addresses
-from .config import KINDS, Kind
 from .mail import find_mail
 from .numbers import find_numbers
 

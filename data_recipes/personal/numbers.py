@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from . import Kind
 from .beside import (
     BANK_BEHIND,
     SAYS_ACCOUNT,
@@ -18,7 +19,6 @@ from .beside import (
     says,
 )
 from .checks import NO_CHECK_DIGIT, birth, is_alien, is_business, is_card, is_ean, is_resident
-from .config import Kind
 
 # What parts groups of digits: a dash as keyboards, word processors and Korean input write it, a
 # point, a blank, a bracket, or such a mark between blanks.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..engine.steps import Outcome, ShardStep, decide
-from .config import Kind, PersonalConfig
+from . import Kind, PersonalConfig
 from .mask import mask
 
 

@@ -10,7 +10,7 @@ from ..decontaminate.config import DecontaminateConfig
 from ..deduplicate.config import DedupConfig, ExactConfig, MinhashConfig
 from ..engine.executor_config import ExecutorConfig
 from ..filter.profiles import FilterConfig
-from ..personal.config import PersonalConfig
+from ..personal import PersonalConfig
 from ..quality.config import QualityConfig
 from ..read.source import ReadConfig, SourceConfig
 from ..tokenizer.shards import ShardConfig

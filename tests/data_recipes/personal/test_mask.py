@@ -2,8 +2,8 @@
 
 import pytest
 
+from data_recipes.personal import Kind
 from data_recipes.personal.checks import is_alien, is_business, is_card, is_resident
-from data_recipes.personal.config import Kind
 from data_recipes.personal.mask import find, mask
 
 _FOUND: dict[Kind, list[str]] = {
