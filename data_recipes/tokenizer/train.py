@@ -6,19 +6,16 @@ published tokenizer, all 256 byte symbols are in the alphabet, so every text can
 """
 
 import hashlib
-import math
 import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from pydantic import Field, model_validator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..engine.steps import StepFolder
 from .shards import is_heldout
@@ -43,47 +40,6 @@ ADDED_TOKENS = (*NEWLINE_RUNS, BOS, EOS, PAD, *MARKUP, BOT, EOT)
 SPECIAL = frozenset((BOS, EOS, PAD, BOT, EOT))
 MIN_BPE_ENTRIES = 257
 _NEWLINES = re.compile(r"\n{2,}")
-
-
-class ExpandConfig(Strict):
-    """How a tokenizer goes on learning (docs/vocabulary.md).
-
-    Attributes:
-        scripts: of the new language, by Unicode's property `Script` (Hangul, Thai, Cyrillic, …).
-        entries: new ones.
-    """
-
-    scripts: list[str] = Field(min_length=1)
-    entries: int = Field(gt=0)
-
-
-class TokenizerConfig(Strict):
-    """What the tokenizer is trained on.
-
-    Attributes:
-        path: use this tokenizer (directory or Hub id) instead of training one.
-        expand: continue the tokenizer of `path` on the text of `weights`.
-        bpe_entries: size of the BPE part; 41 tokens come on top.
-        megabytes: training text, in 1e6 UTF-8 bytes.
-        weights: share of the training text per source name.
-    """
-
-    path: str | None = None
-    expand: ExpandConfig | None = None
-    bpe_entries: int = Field(default=125_000, gt=0)
-    megabytes: float = Field(default=20_000, gt=0)
-    weights: dict[str, float] = {}
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "TokenizerConfig":
-        if self.expand is not None:
-            if self.path is None or not self.weights:
-                raise ValueError("`expand` needs `path` (what to continue) and `weights` (on what)")
-        elif (self.path is None) == (not self.weights):
-            raise ValueError("give either `path` (use that tokenizer) or `weights` (train one)")
-        if not all(0 < weight < math.inf for weight in self.weights.values()):
-            raise ValueError("weights must be positive numbers")
-        return self
 
 
 def _between_newline_runs(texts: Iterable[str]) -> Iterator[str]:
