@@ -187,6 +187,64 @@ def test_a_random_model_runs_from_question_to_score(
             assert len(turn) > len(as_turn("", thinking)) and turn.startswith(as_turn("", thinking))
 
 
+@pytest.mark.parametrize("thinking", [False, True])
+def test_lm_evals_own_backend_and_tasks_give_the_same_scores(
+    lm: KORMoLM, datasets_cache: None, monkeypatch: pytest.MonkeyPatch, thinking: bool
+) -> None:
+    """As with `lm_eval run --apply_chat_template --include_path eval/tasks`."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from data_recipes.toy.items import unique_items
+    from eval.task_manager import TASKS, LocalTaskManager
+
+    # The second of three questions is answered rightly.
+    values = [item.value for item in unique_items("ko", "test", 3, 0)]
+    assert len({*values}) == 3
+    text = f"답은 {values[1]}입니다.<|EOT|>"
+    if thinking:
+        text = f"답은 {values[0]}?\n</think>\n\n{text}"
+    settings: list[dict[str, Any]] = []
+
+    def generate(context: torch.Tensor, **own: Any) -> torch.Tensor:
+        settings.append(own)
+        ids = lm.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        return torch.cat([context, ids.expand(len(context), -1)], dim=1)
+
+    stock = HFLM(
+        pretrained=lm.model,
+        tokenizer=lm.tokenizer,
+        batch_size=4,
+        enable_thinking=thinking,
+        think_end_token="</think>" if thinking else None,
+    )
+    lm.thinking = thinking
+    own = {"keep_thinking": True, "max_think_toks": 4}
+    found = []
+    for model, manager in (
+        (lm, LocalTaskManager(folders=[])),
+        (stock, TaskManager(include_path=str(TASKS), include_defaults=False)),
+    ):
+        monkeypatch.setattr(model, "_model_generate", generate)
+        scores = lm_eval.simple_evaluate(
+            model,
+            tasks=["ko_reasoning_mini"],
+            task_manager=manager,
+            apply_chat_template=True,
+            limit=3,
+            gen_kwargs={"max_gen_toks": 4} | (own if model is lm else {}),
+            bootstrap_iters=0,
+        )
+        found.append(scores["results"]["ko_reasoning_mini"])
+    ours, theirs = found
+    assert ours["right,none"] == theirs["right,none"] == pytest.approx(1 / 3)
+    assert ours["other_language,none"] == theirs["other_language,none"] == 0
+    # What transformers would not know reaches neither model.
+    known = {"max_length", "stop", "do_sample", "temperature", "eos_token_id", "use_cache"}
+    assert all(one.keys() <= known | {"attention_mask", "pad_token_id"} for one in settings)
+
+
 def test_what_cannot_be_evaluated_is_refused(
     lm: KORMoLM, tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:

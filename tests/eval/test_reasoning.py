@@ -155,6 +155,13 @@ def test_an_oracle_scores_what_its_form_deserves(
     assert model.generated > (1500 if all_questions else 150)
 
 
+def test_every_setting_is_one_that_lm_evals_own_backends_know(tasks: dict[str, Any]) -> None:
+    """Another would be an argument of `generate`, or stand in the body of a server's request."""
+    known = {"until", "do_sample", "temperature", "max_gen_toks"}
+    for task in tasks.values():
+        assert task.config.generation_kwargs.keys() == known, task.config.task
+
+
 def test_a_guesser_scores_chance(tasks: dict[str, Any], reasoning: LocalTaskManager) -> None:
     chosen = {name: tasks[name] for name in CHOICES}
 
