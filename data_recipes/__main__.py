@@ -17,7 +17,10 @@ from .prepare import STEPS
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
     return value
@@ -76,7 +79,7 @@ def _packing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "shards", type=Path, help="a data set, or a directory whose training splits are packed"
     )
-    parser.add_argument("--sequence-length", type=int, required=True, help="tokens per window")
+    parser.add_argument("--sequence-length", type=positive, required=True, help="tokens per window")
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +109,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     window = parser.add_argument_group("a token window")
     window.add_argument("--shards", type=Path, help="<output_dir>/shards/<source>/<split>")
     window.add_argument("--window", type=int, help="its number, from 0")
-    window.add_argument("--sequence-length", type=int, default=4096, help="tokens (4096)")
+    window.add_argument("--sequence-length", type=positive, default=4096, help="tokens (4096)")
     window.add_argument(
         "--packing", choices=("concat", "best_fit"), default="concat", help="as trained (concat)"
     )
@@ -122,7 +125,10 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _synthesize(parser: argparse.ArgumentParser) -> None:
     _recipe("/synthesize", executor=True, example="output_dir=runs/other")(parser)
     parser.add_argument(
-        "--show", type=int, metavar="N", help="print the first N prompts, ask nothing, and stop"
+        "--show",
+        type=positive,
+        metavar="N",
+        help="print the first N prompts, ask nothing, and stop",
     )
 
 

@@ -31,9 +31,12 @@ class Dropped(argparse.Action):
 
 def positive(text: str) -> int:
     """Read a count, as the `type` of an argument."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
     return value
 
 

@@ -155,9 +155,13 @@ def test_inspect_shows_what_was_removed_and_why(recipe: Path) -> None:
 def test_options_that_are_gone_or_say_nothing_are_refused_by_name() -> None:
     for arguments, said in (
         (("inspect", "--removed", "--find-origin"), "--find-origin is gone: --removed marks"),
-        (("inspect", "-n", "0"), "0: must be at least 1"),
+        (("inspect", "-n", "0"), "0: must be a whole number of at least 1"),
+        (("inspect", "-n", "few"), "few: must be a whole number of at least 1"),
         (("corpus", "--out", "x", "--megabytes", "0"), "--megabytes: 0: must be a number above 0"),
+        (("corpus", "--out", "x", "--megabytes", "inf"), "--megabytes: inf: must be a number"),
+        (("corpus", "--out", "x", "--megabytes", "8MB"), "--megabytes: 8MB: must be a number"),
         (("prepare", "--config", "x", "--gigabytes", "-3"), "--gigabytes: -3: must be a number"),
+        (("packing", "x", "--sequence-length", "0"), "--sequence-length: 0: must be"),
     ):
         refused = run(*arguments)
         assert refused.returncode == 2 and said in refused.stderr
