@@ -40,8 +40,10 @@ def _date(year: str | None, month: int, day: str | None) -> Moment | None:
 
 
 def _clock(hour: str, minute: str | None, half: str | None) -> Moment | None:
-    if int(hour) > 24 or int(minute or 0) > 59:
+    if int(hour) > 24 or int(minute or 0) > 59 or int(hour) == 24 and int(minute or 0):
         return None
+    if int(hour) in (0, 24):
+        hour, half = "12", half or "오전"  # midnight; a bare 12 may be noon as well
     late = {"오전": 0, "오후": 1, "a": 0, "p": 1}.get(half if half in ("오전", "오후") else "")
     if half and late is None:
         late = int(half.casefold().startswith("p"))

@@ -2,7 +2,7 @@
 
 import re
 
-from .same import is_value
+from .same import is_value, read_mark
 from .text import strip_ends
 
 # The answer is at the end; what comes before so many characters is not searched.
@@ -14,6 +14,9 @@ _DISPLAY = re.compile(r"\$\$\s*([^$]{1,200}?)\s*\$\$|\\\[\s*([^\[\]]{1,200}?)\s*
 _TAGGED = re.compile(
     r"<answer>\s*(\S[^<]{0,200}?)\s*</answer>|^####[ \t]*(\S.{0,200})$", re.MULTILINE
 )
+# Bold type, and what is left of it; 2**10 is a power.
+_BOLD = re.compile(r"(?<![A-Za-z0-9)])\*\*(?=\S)([^\n]{1,400}?)(?<=\S)\*\*")
+_HALF_BOLD = re.compile(r"(?<![A-Za-z0-9)])\*\*|\*\*(?![A-Za-z0-9(])")
 _PHRASE = re.compile(
     r"\b(?:answer|ans|(?:correct|right)\s+(?:option|choice))\s*(?:is|:|=)\s*:?"
     r"|(?<![가-힣])\[?(?:최종)?(?:정답|해답|답변|답안|답)"
@@ -86,6 +89,21 @@ def _stated(text: str) -> str | None:
     return max(found)[1] if found else None
 
 
+def _tagged(text: str) -> str | None:
+    """What stands in the last `<answer>`, or behind the last `####` that begins no heading."""
+    for match in reversed(list(_TAGGED.finditer(text))[-_PHRASES:]):
+        answer, rest = strip_ends(match[1] or match[2]), text[match.end() :]
+        if match[1]:
+            return answer or None
+        if not rest.strip():
+            return _stated(answer) or answer or None
+        # Markdown's headings look the same: "#### Step 1", "#### A. Result".
+        if is_value(answer) and (read_mark(answer) or not read_mark(answer, described=True)):
+            later = _stated(rest)
+            return later if later and is_value(later) else answer
+    return None
+
+
 def _only_number(sentence: str) -> str | None:
     """The one formula of a sentence, else its one number with its unit; `None` for several."""
     if formulas := _FORMULA.findall(sentence):
@@ -121,16 +139,16 @@ def _concluded(line: str) -> str | None:
 def extract_answer(text: str) -> str | None:
     """The answer in a text; `None` if it has none.
 
-    In this order: the last `\\boxed{}`; the last `<answer>` or line after `####`; the last "The
+    In this order: the last `\\boxed{}`; the last `<answer>` or value after `####`; the last "The
     answer is ..." or "답은 ..."; what the last line concludes. A think block is not searched.
     """
     tail = text[-_TAIL:].rpartition("</think>")[2]
     if (boxed := _last_box(tail)) is not None:
         return boxed
-    tail = tail.replace("**", "")
+    tail = _HALF_BOLD.sub("", _BOLD.sub(r"\1", tail))
     tail = _DISPLAY.sub(lambda match: f"$${match[1] or match[2]}$$".replace("\n", " "), tail)
-    if tagged := list(_TAGGED.finditer(tail)):
-        return strip_ends(tagged[-1][1] or tagged[-1][2]) or None
+    if (answer := _tagged(tail)) is not None:
+        return answer
     if (answer := _stated(tail)) is not None:
         return answer
     lines = [line.strip() for line in tail.splitlines() if line.strip()]

@@ -53,6 +53,11 @@ _REWRITES = (
     (re.compile(r"≤|<="), r"\\leq "),
     (re.compile(r"≥|>="), r"\\geq "),
     (re.compile(r"∞"), r"\\infty "),
+    # A combination as Korean books write it, _5C_2 or {}_{5}C_{2}; among others C_2 is a constant.
+    (
+        re.compile(r"^(?:\{\})?_?\{?(\d{1,2})\}?\s*C\s*_\{?(\d{1,2})\}?$"),
+        r"\\binom{\1}{\2}",
+    ),
     (re.compile(r"∪"), r"\\cup "),
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"_\s*(\d)\s+"), r"_{\1} "),
@@ -102,8 +107,11 @@ def _is_mathematics(text: str) -> bool:
     if any(_COMMAND.fullmatch(name) is None for name in re.findall(r"\\([A-Za-z]+)", text)):
         return False
     bare = _MATRIX.sub(" ", re.sub(r"\\mathbb\s*\{\w\}", " ", text))
-    letters = re.findall(r"[A-Za-z]+", re.sub(r"\\[A-Za-z]+", " ", bare))
-    if any(len(run) > 3 for run in letters) or _WORDS.search(text):
+    bare = re.sub(r"\\[A-Za-z]+", "|", bare)
+    if any(len(run) > 3 for run in re.findall(r"[A-Za-z]+", bare)) or _WORDS.search(text):
+        return False
+    # A name before a number, pH 7, and one between two, 5C2, are no products.
+    if re.search(r"[A-Za-z]\s+\d|\d[A-Za-z]\d", bare):
         return False
     return bool(re.search(r"[\d+\-*/^=<>\\|!(\[]", text))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .mathematics import Number, equal
@@ -101,7 +101,8 @@ NOT_NOUNS = frozenset(
 
 def noun_dimension(noun: str) -> str | None:
     """Dimension of an English noun that is counted; `None` if the words are no noun."""
-    words = noun.casefold().split()
+    # MW and mW are no words.
+    words = [word.casefold() if len(word) > 2 else word for word in noun.split()]
     if not 1 <= len(words) <= 3 or NOT_NOUNS & set(words) or any(len(w) < 2 for w in words):
         return None
     last = words[-1]
@@ -118,6 +119,7 @@ _PREFIXED = re.compile(r"(-?)\s*(?:US)?([$₩€])\s*(-?[\d.].*)")
 _NOUN = re.compile(r"(.*?[\w)}])\s+([A-Za-z]{2,20}(?: [A-Za-z]{2,20}){0,2})")
 _PER = re.compile(r"([시분초])속\s*(.+)")
 _AND_A_HALF = re.compile(r"(.+(?:시간|분|주|달|년))\s*반")
+_BELOW_ZERO = re.compile(r"영하\s*(\d.*)")
 _ORDINAL = re.compile(r"(\d{1,20})(?:st|nd|rd|th)")
 
 
@@ -184,6 +186,9 @@ def read_quantity(text: str) -> Quantity | None:
         return Quantity(number, number, None)
     if text in DAYS:
         return _measured(str(DAYS[text]), "일")
+    if (below := _BELOW_ZERO.fullmatch(text)) and (degrees := read_quantity(below[1])):
+        if degrees.dimension in ("degree", "fahrenheit") and degrees.numeral is not None:
+            return replace(degrees, numeral=-degrees.numeral, base=-degrees.base)
     if match := _PER.fullmatch(text):
         return read_quantity(f"{match[2]}/{match[1]}")
     if match := _AND_A_HALF.fullmatch(text):

@@ -10,7 +10,7 @@ from .calendar import read_moment, same_moment
 from .mathematics import Number, compare_formulas, equal, read_formula
 from .numbers import read_number
 from .quantity import Quantity, read_quantity, same_quantity
-from .text import clean, strip_ends, without_particle, words
+from .text import case_says_nothing, clean, strip_ends, without_particle, words
 
 # Longer texts are compared as words only, so that no answer costs more than a moment.
 _MAX_LENGTH = 200
@@ -36,6 +36,9 @@ _NOT_ONE = re.compile(
 )
 _JAMO = "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊ"
 _MARK_BREAK = re.compile(r"\s*[,·/&]\s*|\s+(?:and|및|그리고)\s+|[와과]\s*")
+_IN_BRACKETS = re.compile(r"[({\[][^(){}\[\]]*[)}\]]")
+# A fraction or a pair of variables, a/b and (a, b), and no choices.
+_OF_FORMULAS = re.compile(r"[A-J]\s*/|[(\[][^()\[\]]*\b(?-i:[a-j])\b[^()\[\]]*[)\]]$", re.I)
 
 _SPLIT = re.compile(
     r"\s*;\s*|,\s+(?:(?:and|or)\s+)?|,(?!\d{3}(?!\d))|(?<!\d),|\s+(?:and|or|그리고|또는|혹은)\s+|(?<=[\d)}])[와과]\s+"
@@ -43,12 +46,17 @@ _SPLIT = re.compile(
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _SYNONYMS = (
     frozenset(("yes", "true", "네", "예", "참", "맞다", "맞습니다", "그렇다", "그렇습니다")),
-    frozenset(("공집합", "empty set", "∅", "\\emptyset", "\\varnothing")),
+    frozenset(
+        ("공집합", "empty set", "∅", "\\emptyset", "\\varnothing")
+        + ("해가없다", "해가없습니다", "해는없다", "해없음", "no solution", "no solutions")
+    ),
+    frozenset(("없음", "없다", "없습니다", "none")),
     frozenset(("no", "false", "아니오", "아니요", "거짓", "아니다", "틀리다")),
 )
 _NUMERAL = r"-?\d[0-9A-Za-z]{0,63}"
 # 101_2, 101_{2}, and 101_{(2)} of Korean textbooks.
 _BASED = re.compile(rf"({_NUMERAL})_\{{?\(?(\d{{1,2}})\)?\}}?")
+_RATIO_IN_WORDS = re.compile(r"(?<=\d)\s*대\s*(?=\d)")  # 3 대 2
 _SUBSCRIPTS = re.compile(r"_(?:\{\w+\}|\w)")
 # A name, or letters put together: x, a_5, AB, P(A), x+y; with a factor or power it is an equation.
 _NAME = re.compile(r"[A-Za-z\\(][A-Za-z\\{}()+*/' ]{0,30}|[가-힣]{1,10}")
@@ -110,7 +118,11 @@ def _same_mark(given: str, wanted: str) -> bool | None:
 
 
 def _marks(text: str) -> set[Mark | str] | None:
-    items = [item for item in _MARK_BREAK.split(text.strip("(){}[] ")) if item]
+    if _OF_FORMULAS.match(text) or "/" in text and _OF_FORMULAS.search(text):
+        return None
+    text = text.strip()
+    inner = text[1:-1] if _IN_BRACKETS.fullmatch(text) else text
+    items = [item for item in _MARK_BREAK.split(inner) if item]
     if not 2 <= len(items) <= len(_CIRCLED):
         return None
     marks = [
@@ -195,7 +207,8 @@ def _compare_lists(given: str, wanted: str, depth: int) -> bool | None:
     ours, theirs = ([value for _, value in side] for side in pairs)
     by_name = any(len(own) == len(ours) > 1 for own in names)
     bare = not opening and not other and not by_name
-    if "{" not in (opening, other) and not (bare and not re.search("[가-힣]|[A-Za-z]{4}", wanted)):
+    in_words = any(re.search("[가-힣]|[A-Za-z]{4}", item) for item in theirs)
+    if "{" not in (opening, other) and not (bare and not in_words):
         return _all([_compare(a, b, depth) for a, b in zip(ours, theirs)])
     remaining, undecided = list(theirs), False
     for item in ours:
@@ -210,6 +223,7 @@ def _compare_lists(given: str, wanted: str, depth: int) -> bool | None:
 
 
 def _ratio(text: str) -> list[Number] | None:
+    text = _RATIO_IN_WORDS.sub(":", text)
     terms = [read_number(term) for term in text.split(":")]
     return terms if 2 <= len(terms) <= 4 and all(terms) else None
 
@@ -256,8 +270,10 @@ def _same_words(given: str, wanted: str) -> bool:
     left, right = words(given), words(wanted)
     if not left:
         return False
-    if left == right or any(left in group and right in group for group in _SYNONYMS):
+    if any(left in group and right in group for group in _SYNONYMS):
         return True
+    if left == right:
+        return case_says_nothing(given, wanted)
     return without_particle(left) == right or without_particle(right) == left
 
 
@@ -283,7 +299,7 @@ def _compare(given: str, wanted: str, depth: int) -> bool | None:
         found = read_moment(given) or read_moment(bare)
         if found is not None:
             return same_moment(found, moment)
-    if ":" in wanted and (verdict := _compare_ratios(given, wanted)) is not None:
+    if ":" in given + wanted and (verdict := _compare_ratios(given, wanted)) is not None:
         return verdict
     if "_" in given + wanted and (verdict := _compare_bases(given, wanted)) is not None:
         return verdict

@@ -24,6 +24,18 @@ _LEADING = re.compile(
 )
 _UNIT_IN_BRACKETS = re.compile(r"(\d)\s*\(([가-힣]{1,6})\)$")
 _SUBSCRIPT = re.compile(r"_(?:\{(\w+)\}|(\w))")
+_POINTS = re.compile(r"^[ .,?]+(?!\d)")  # but .5 is no 5
+# Before a word alone: in `a b`, `a - b` and `a sin x` it is a variable.
+_ARTICLE = re.compile(
+    r"^(?:the\s+|an?\s+(?=[A-Za-z]{3})(?!(?:sin|cos|tan|sec|csc|cot|log|exp|sqrt)\b))",
+    re.IGNORECASE,
+)
+# What tells by its case, or does not.
+_LETTERS = re.compile(r"[A-Za-z]+")
+_WORD = re.compile(r"[A-Za-z]{3}|[가-힣]{2}")
+_IN_FORMULA = re.compile(r"[\d+*/^=<>\\|!(\[{_]|-(?![A-Za-z]{3})")
+_GENES = re.compile(r"(?:([A-Za-z])(?i:\1))+")
+_UNITS_IN_ANY_CASE = frozenset("mm cm km mg kg ml dl kph usd krw am pm".split())
 _QUOTES = "\"'`“”‘’「」『』《》*_ \t"
 
 
@@ -105,9 +117,31 @@ def without_particle(word: str) -> str | None:
 
 def words(text: str) -> str:
     """Words in the form in which they are compared: no case, articles or outer punctuation."""
-    text = re.sub(r"^(?:the|a|an)\s+", "", text.casefold().strip(" .,?"))
+    text = _POINTS.sub("", text.casefold()).rstrip(" .,?")
+    text = _ARTICLE.sub("", text)
     text = _SUBSCRIPT.sub(r"\1\2", text)
     if re.fullmatch(r"\([^(),]*\)", text):
         text = text[1:-1]
     # Korean spacing is loose: 서울 특별시 is 서울특별시.
     return text.replace(" ", "") if re.search(r"[가-힣]", text) else text
+
+
+def case_says_nothing(given: str, wanted: str) -> bool:
+    """Whether two texts that are equal but for upper and lower case say the same.
+
+    Words do however they are written (DNA and dna, vitamin C and vitamin c); genes (Aa and aa),
+    symbols (CO and Co, M and m) and what stands in a formula do not.
+    """
+    in_formula = _IN_FORMULA.search(wanted) is not None
+    in_words = _WORD.search(wanted) is not None
+    runs = (_LETTERS.findall(_ARTICLE.sub("", text.strip(" .,?"))) for text in (given, wanted))
+    for ours, theirs in zip(*runs):
+        if ours == theirs or ours.casefold() in _UNITS_IN_ANY_CASE:
+            continue
+        if _GENES.fullmatch(ours):
+            return False
+        if len(ours) < 3:
+            one_small = ours.islower() or theirs.islower()
+            if in_formula or not (in_words or len(ours) == 2 and one_small):
+                return False
+    return True
