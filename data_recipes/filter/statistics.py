@@ -24,8 +24,8 @@ TOP_N = (2, 3, 4)
 DUPLICATE_N = (5, 6, 7, 8, 9, 10)
 # Fewer different phrases than this are the subject of a text, not what it is for. Our choice.
 _FEWEST_SPAM_PHRASES = 3
-# One article in a wrong place is a slip of the pen. Our choice.
-_FEWEST_BROKEN_ARTICLES = 2
+# One article in a wrong place, or one sentence without an end, is a slip of the pen. Our choice.
+_FEWEST_BROKEN = 2
 
 # Scale of the histogram (a key of `histograms.SCALES`) and meaning, by name. Shares of nothing
 # are 0. "Characters" are code points, "words" whatever the profile's word unit is.
@@ -75,7 +75,10 @@ STATISTICS: dict[str, tuple[str, str]] = {
         "fraction",
         "words of `articles` before one of `function_words`; 0 with one alone",
     ),
-    "unfinished_frac": ("fraction", "sentences whose last word ends in one of `particles`"),
+    "unfinished_frac": (
+        "fraction",
+        "sentences whose last word ends in one of `particles`; 0 with one alone",
+    ),
     "longest_run": ("count", "characters without white space in a row, URLs aside"),
     "mojibake_frac": ("fraction", "visible characters read in the wrong encoding"),
     "replacement_frac": ("fraction", "visible characters that are U+FFFD"),
@@ -189,10 +192,11 @@ def measure(
             followed = np.append(small[1:], False)
             followed[spans.bounds[1:] - 1] = False  # the next word is another document's
             broken = _sums(articles & followed, spans.bounds)
-            broken[broken < _FEWEST_BROKEN_ARTICLES] = 0
+            broken[broken < _FEWEST_BROKEN] = 0
             found["broken_article_frac"] = _per(broken, _sums(articles, spans.bounds))
     if lists.particles is not None:
         ends, unfinished = count_suffixed(spans, words, lists.particles, hangul, last=True)
+        unfinished[unfinished < _FEWEST_BROKEN] = 0
         found["unfinished_frac"] = _per(unfinished, ends)
     if lists.stop_words is not None:
         stop = count_stop_words(words.hashes, spans.bounds, lists.stop_words)

@@ -85,6 +85,50 @@ def test_the_subject_of_an_article_is_no_boilerplate() -> None:
     assert own.apply(batch).reasons[1] is not None
 
 
+@pytest.mark.parametrize(
+    ("language", "article", "wall"),
+    [
+        (
+            "ko",
+            "웹 서버에서 자바스크립트를 활성화하는 꾸러미를 새로 묶은 사람은 도서관 직원이었다.\n"
+            "글자 크기는 세 단계로 바뀌고, 노인들은 대개 가장 큰 글자 크기를 골라 책을 빌렸다.\n"
+            "자바스크립트를 사용할 수 있는 기기가 적어서 처음에는 목록만 보여 주기로 하였다.\n"
+            "쿠키를 사용하는 까닭을 묻는 사람도 있어서 안내문에 한 줄을 더 적어 두었다고 한다.",
+            "이 페이지를 보려면 자바스크립트를 활성화해 주세요.\n글자 크기 크게 작게\n"
+            "이 사이트는 쿠키를 사용합니다.\n자바스크립트를 사용할 수 없는 브라우저입니다.\n" * 4,
+        ),
+        (
+            "en",
+            "A lorem ipsum generator was the first thing that the printers asked for.\n"
+            "The words of lorem ipsum were taken from a book about pain and pleasure.\n"
+            "Nobody reads it, and so it shows how a page will look and not what it says.\n"
+            "When the real text came, it was half as long as the lorem ipsum had been, "
+            "and the pages had to be set again before they could be sent to the press.",
+            "Lorem ipsum dolor sit amet, consectetur adipiscing elit.\nThe page is not done.\n" * 5,
+        ),
+    ],
+)
+def test_what_an_article_is_about_is_no_page_furniture(
+    language: str, article: str, wall: str
+) -> None:
+    own = DocumentFilter(load_profile(PROFILES[language]))
+    (batch,) = batches_of([article, wall], language)
+    kept, dropped = own.apply(batch).reasons
+    assert kept is None and dropped is not None
+
+
+def test_a_short_text_may_say_its_title_again() -> None:
+    title = "큰불 다음날 마을 회관에 모인 사람들의 이야기 모음"
+    text = (
+        f"{title}\n\n{title}은 지난해 봄에 산에서 번진 불로 집을 잃은 열두 집의 말을 옮겨 적은 "
+        "책이다. 글쓴이는 석 달 동안 회관에서 함께 밥을 먹으며 들었고, 이름은 모두 바꾸었다. "
+        "뒤에는 그날의 지도와 바람이 바뀐 때를 적은 표가 붙어 있다."
+    )
+    own = DocumentFilter(load_profile("ko_eojeol"))
+    (batch,) = batches_of([text], "ko")
+    assert own.apply(batch).reasons == [None]
+
+
 def test_one_phrase_of_spam_says_nothing() -> None:
     own = DocumentFilter(load_profile("en"))
     good = next(r["text"] for r in ROWS if r["kind"] == "news" and r["language"] == "en")

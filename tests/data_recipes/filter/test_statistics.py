@@ -76,6 +76,7 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("the of cats, a cat", "broken_article_frac", 0),
         ("the of cats, a cat, cut off behind the", "broken_article_frac", 0),
         ("나는 물을. 간다! 오는? 끝 집을", "unfinished_frac", 2 / 3),
+        ("나는 물을. 간다! 온다? 끝 집을", "unfinished_frac", 0),
         ("무단 전재 " + "가" * 200 + "\n무단 전재", "boilerplate_frac", 5 / 211),
         # "오래" has no suffix; marks and quotation marks behind the word do not hide one.
         (KOREAN, "suffix_word_frac", 10 / 11),
