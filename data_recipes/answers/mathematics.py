@@ -53,6 +53,8 @@ _REWRITES = (
     (re.compile(r"≤|<="), r"\\leq "),
     (re.compile(r"≥|>="), r"\\geq "),
     (re.compile(r"∞"), r"\\infty "),
+    (re.compile(r"(?:루트|제곱근)\s*(\d{1,20})"), r"\\sqrt{\1}"),
+    (re.compile(r"(\d{1,20})의\s*(\d{1,3})\s*제곱"), r"\1^{\2}"),
     # A combination as Korean books write it, _5C_2 or {}_{5}C_{2}; among others C_2 is a constant.
     (
         re.compile(r"^(?:\{\})?_?\{?(\d{1,2})\}?\s*C\s*_\{?(\d{1,2})\}?$"),
@@ -110,8 +112,8 @@ def _is_mathematics(text: str) -> bool:
     bare = re.sub(r"\\[A-Za-z]+", "|", bare)
     if any(len(run) > 3 for run in re.findall(r"[A-Za-z]+", bare)) or _WORDS.search(text):
         return False
-    # A name before a number, pH 7, and one between two, 5C2, are no products.
-    if re.search(r"[A-Za-z]\s+\d|\d[A-Za-z]\d", bare):
+    # A letter before a number, pH 7, x2 or 5C2, is no factor of it.
+    if re.search(r"[A-Za-z]\s*\d", bare):
         return False
     return bool(re.search(r"[\d+\-*/^=<>\\|!(\[]", text))
 

@@ -63,7 +63,10 @@ _NAME = re.compile(r"[A-Za-z\\(][A-Za-z\\{}()+*/' ]{0,30}|[가-힣]{1,10}")
 _MEMBER = re.compile(r"[A-Za-z]\s*(?:\\in(?![a-z])|∈)\s*(?=[\[({\\])")
 _NOUN_BEFORE = re.compile(r"((?:[가-힣]{1,8}\s){1,2})\s*(\d.*)")
 # Words before a number that change it.
-_CHANGES = frozenset("영하 약 대략 거의 대충 매 각 각각 시속 분속 초속 제 오전 오후 기원전".split())
+_CHANGES = frozenset(
+    "영하 약 대략 거의 대충 매 매일 매주 매월 매달 매년 각 각각 시속 분속 초속 제 오전 오후 "
+    "기원전".split()
+)
 _PLAIN_WORDS = re.compile(r"[A-Za-z가-힣 '.-]+")
 
 

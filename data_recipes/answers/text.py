@@ -22,6 +22,7 @@ _LEADING = re.compile(
     r"|(?:a total of|exactly|it is|it's)\s+)",
     re.I,
 )
+_TIMES_A_POWER = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")  # 3 x 10^8
 _UNIT_IN_BRACKETS = re.compile(r"(\d)\s*\(([가-힣]{1,6})\)$")
 _SUBSCRIPT = re.compile(r"_(?:\{(\w+)\}|(\w))")
 _POINTS = re.compile(r"^[ .,?]+(?!\d)")  # but .5 is no 5
@@ -36,7 +37,7 @@ _WORD = re.compile(r"[A-Za-z]{3}|[가-힣]{2}")
 _IN_FORMULA = re.compile(r"[\d+*/^=<>\\|!(\[{_]|-(?![A-Za-z]{3})")
 _GENES = re.compile(r"(?:([A-Za-z])(?i:\1))+")
 _UNITS_IN_ANY_CASE = frozenset("mm cm km mg kg ml dl kph usd krw am pm".split())
-_QUOTES = "\"'`“”‘’「」『』《》*_ \t"
+_QUOTES = '"`“”‘’「」『』《》*_ \t'
 
 
 def clean(text: str) -> str:
@@ -52,7 +53,7 @@ def clean(text: str) -> str:
                 text = inner
     if text.count("$") > 2 and text.count("$") % 2 == 0 and re.search(r"[\\=]", text):
         text = text.replace("$", "")  # several formulas, not prices
-    text = _SPACING.sub(" ", text)
+    text = _TIMES_A_POWER.sub("*", _SPACING.sub(" ", text))
     text = re.sub(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})", "°", text)
     for command, plain in (
         (r"\dfrac", r"\frac"),
@@ -77,9 +78,13 @@ def clean(text: str) -> str:
 
 def strip_ends(text: str) -> str:
     """Without quotes, full stops, verb endings, and words that only lead up to a value."""
+    quotes = _QUOTES
     for _ in range(3):
         before = text
-        text = text.strip(_QUOTES).rstrip("?。;").strip(_QUOTES)
+        text = text.lstrip(_QUOTES)
+        if text.startswith("'"):
+            quotes = _QUOTES + "'"  # one alone at the end is a derivative: y'
+        text = text.strip(quotes).rstrip("?。;").strip(quotes)
         text = re.sub(r"(?<=[^\w)}])!+$|(?<=[가-힣])!+$", "", text)  # 5! is 120
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1]
