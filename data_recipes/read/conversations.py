@@ -220,7 +220,7 @@ def clean_message(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _uniform(content: Any) -> Any:
-    """A content with its texts made uniform (`text.normalise`), those in a list of parts, too."""
+    """A content with its texts made uniform (`rows.normalise`), those in a list of parts, too."""
     if isinstance(content, str):
         return normalise(content)[0]
     return [
