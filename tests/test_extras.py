@@ -57,7 +57,7 @@ LACKING = {
 def started(once: Once) -> dict[str, Start]:
     """What the model needs and these commands, each in a process that finds no extra."""
     commands = ["import modeling_kormo", "import modeling_kormo.export", *LACKING]
-    libraries = ("torch", "transformers")
+    libraries = ("torch", "transformers.modeling_utils", "transformers.generation.utils")
     return start_each(once, "extras", commands, libraries, environment(), absent=tuple(BLOCKED))
 
 

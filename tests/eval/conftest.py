@@ -12,11 +12,14 @@ def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The cache of `datasets` is the tests' own, and nothing reaches the Hub.
 
     Whatever was imported first has read HF_HUB_OFFLINE already, so the settings themselves are set.
+    Of a metric that lm-eval does not know it asks the Hub, where there is none for eight seconds.
     """
     import datasets
+    import evaluate
     import huggingface_hub
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate.config, "HF_EVALUATE_OFFLINE", True)
         cache = tmp_path_factory.mktemp("datasets")
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)

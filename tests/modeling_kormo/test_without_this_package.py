@@ -85,7 +85,7 @@ def started(saved: Path, once: Once) -> dict[str, Start]:
         once,
         "loaded-without-this-package",
         list(commands.values()),
-        ("torch", "transformers", "transformers.generation", "transformers.modeling_utils"),
+        ("torch", "transformers.modeling_utils", "transformers.generation.utils"),
         environment(),
         absent=("torchvision",),
     )

@@ -37,13 +37,9 @@ def test_each_rank_says_what_happened_to_it_once(says: list[str], expected: list
     assert result.returncode and found == [line.format(HOST) for line in expected], result.stderr
 
 
-def test_a_rank_without_a_launcher_is_not_silent() -> None:
-    result = subprocess.run(
-        [sys.executable, str(WORKER), "fail", "", "the disk is full"],
-        capture_output=True,
-        text=True,
-        env={**environment(), "PYTHONPATH": str(ROOT), "RANK": "1"},
-    )
+def test_a_rank_without_a_launcher_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    result = processes.run([WORKER, "fail", "", "the disk is full"])
     assert result.stderr.strip() == f"error: rank 1 on {HOST}: the disk is full"
 
 
