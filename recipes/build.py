@@ -80,6 +80,16 @@ def growth_of(config: StageConfig) -> Growth | None:
     return plan_stage(config, model_config(config, tokenizer=None))
 
 
+def trained_shape(config: StageConfig) -> KORMoConfig:
+    """Config of the model that a stage trains, which has grown if it grows; ids are unset.
+
+    Raises:
+        RecipeError: it cannot grow so.
+    """
+    growth = growth_of(config)
+    return growth.new if growth else model_config(config, tokenizer=None)
+
+
 def build_tokenizer(config: StageConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer.
 

@@ -17,7 +17,9 @@ from data_recipes.common.files import write_json_atomically
 
 from .command_line import exit_on_error
 from .experiments.config import ExperimentConfig, Overrides
-from .experiments.plan import Run, check_ruler, seed_runs, sweep_runs, values_of
+from .experiments.plan import seed_runs, sweep_runs, values_of
+from .experiments.ruler import check_ruler
+from .experiments.runs import Run
 from .experiments.train import print_commands, read_study, train_runs
 
 

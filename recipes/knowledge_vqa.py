@@ -9,8 +9,10 @@ predicted once, its loss taken as it is, and accuracy counted over all questions
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +48,12 @@ def train(config: KnowledgeVqaConfig) -> Path:
         remedy = "choose another output_dir, or delete this one"
         bind_settings(out, settings, remedy, finished=[CHECKPOINT, FINAL])
         if not (final / MANIFEST).is_file():
+            from .engine.reproduce import initial_digests  # loads torch
+
             asker, graph, rows = build(config)
+            begun = initial_digests(asker.model)
             _take_steps(config, asker, graph, rows)
-            _export(final, asker, graph, settings, config.graph)
+            _export(final, asker, graph, settings, config, begun)
             (out / CHECKPOINT).unlink(missing_ok=True)
     return final
 
@@ -70,6 +75,7 @@ def _take_steps(config: KnowledgeVqaConfig, asker: Asker, graph: Graph, rows: di
     )
     first = _resume(out / CHECKPOINT, model, optimizer, schedule)
     with LineLog(out / METRICS, f"delete {out}") as log:
+        began = time.perf_counter()
         for step in tqdm(range(first, config.steps), initial=first, total=config.steps):
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
             drawn, count = draw_batch(config, rows, step)
@@ -84,21 +90,43 @@ def _take_steps(config: KnowledgeVqaConfig, asker: Asker, graph: Graph, rows: di
             schedule.step()
             if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
                 values = {name: round(value.item(), 5) for name, value in found.items()}
-                log.add({"step": step + 1, **values})
+                began, before = time.perf_counter(), began
+                log.add({"step": step + 1, **values, "seconds": round(began - before, 3)})
             if (step + 1) % config.save_every == 0:
                 _save(out / CHECKPOINT, step + 1, model, optimizer, schedule)
 
 
-def _export(final: Path, asker: Asker, graph: Graph, settings: dict, vectors: Path) -> None:
+def _export(
+    final: Path,
+    asker: Asker,
+    graph: Graph,
+    settings: dict,
+    config: KnowledgeVqaConfig,
+    begun: dict[str, str],
+) -> None:
     from modeling_kormo.vision import save_vision_model
+
+    from .engine.handover import LINEAGE, made_with
+    from .engine.run_inputs import write_recipe
 
     with staged_folder(final) as folder:
         save_vision_model(asker.model.model, asker.processor, folder)
         asker.model.save(folder)
         write_triples(folder / TRIPLES, graph)
-        manifest = json.loads((vectors / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((config.graph / MANIFEST).read_text(encoding="utf-8"))
         made = {"settings": settings, "graph": manifest, "commit": git_commit()}
         write_json_atomically(folder / MANIFEST, made)
+        write_recipe(config, folder)
+        read = json.dumps(settings["read"], sort_keys=True).encode()
+        lineage = {
+            "stage": "knowledge_vqa",
+            "size": config.size,
+            "parent": str(config.init_from) if config.init_from else None,
+            "data_fingerprint": hashlib.sha256(read).hexdigest(),
+            **made_with(),
+            "initial_weights": begun,
+        }
+        write_json_atomically(folder / LINEAGE, lineage)
 
 
 def _digests(config: KnowledgeVqaConfig) -> dict[str, str]:

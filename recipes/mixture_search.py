@@ -29,7 +29,9 @@ from .experiments.mixture import (
     recipe_of,
     search,
 )
-from .experiments.plan import Run, check_ruler, seed_runs
+from .experiments.plan import seed_runs
+from .experiments.ruler import check_ruler
+from .experiments.runs import Run
 from .experiments.train import print_commands, read_study, train_runs
 
 MIXTURE, RESULTS = "mixture.yaml", "search.json"

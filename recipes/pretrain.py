@@ -103,10 +103,8 @@ def pretrain(rules: StageRules, description: str) -> None:
     from .inputs import describe_parent, ensure_inputs, is_parent_to_be_made
 
     if invocation.dry_run:
-        growth = build.growth_of(config)
-        shape = growth.new if growth else build.model_config(config, tokenizer=None)
-        build.check_start(config, growth)
-        print(plan_report(config, shape, steps))
+        build.check_start(config, build.growth_of(config))
+        print(plan_report(config, build.trained_shape(config), steps))
         start = describe_parent(config.model.init_from, lambda: is_parent_to_be_made(config, rules))
         print(f"starts from           {start}")
         return

@@ -178,10 +178,6 @@ ENGLISH = (
 )
 KOREAN = f"{ENGLISH} tokenizer.expand.entries=50"
 EXPAND = f"{PRETRAIN} 'unfreezing={{new_rows_tokens: 512, matrices_tokens: 512}}'"
-STUDY_SHAPE = (
-    "model.shape.hidden_size=96 model.shape.intermediate_size=256 model.shape.num_hidden_layers=2 "
-    "model.shape.num_attention_heads=3 model.shape.num_key_value_heads=1 model.shape.head_dim=32"
-)
 
 STAGES: list[Row] = [  # what the others start from, made once
     Run("python -m data_recipes prepare --config tiny.yaml", MICRO_DATA),
@@ -467,22 +463,13 @@ CHAPTERS: dict[str, list[Row]] = {
         Run("kormo data prepare --config english.yaml", ENGLISH),
         Run("kormo data expand-tokenizer --config korean.yaml", KOREAN),
         Run("kormo data prepare --config korean.yaml", KOREAN),
-        Run(
-            "kormo train stage1 --config english/tiny.yaml schedule.total_tokens=409_600 "
-            f"{STUDY_SHAPE}",
-            PRETRAIN,
-        ),
+        Run("kormo train stage1 --config english/tiny.yaml", PRETRAIN),
         Run(
             "kormo expand-vocabulary MODEL runs/tiny/korean/data/tokenizer runs/tiny/korean/start",
             before=name_english,
         ),
         Run("kormo train expand", EXPAND),
-        Cannot(
-            "python scripts/teach_korean.py --out runs/tiny/korean/study --megabytes 0.2 --arms "
-            "'no expansion' mean random eeve default 'no expansion, new blocks alone' "
-            f"--set batch.tokens_per_step=512 {STUDY_SHAPE}",
-            "minutes",
-        ),
+        Cannot("kormo experiment vocabulary --size tiny", "half an hour", "--dry-run"),
     ],
     "knowledge": [
         Run("kormo data knowledge --config tiny"),
@@ -491,6 +478,11 @@ CHAPTERS: dict[str, list[Row]] = {
             "transe.epochs=2 convkb.epochs=1",
         ),
         Run("kormo train knowledge_vqa --config tiny/knowledge_vqa.yaml", "steps=4"),
+        Run(
+            "kormo train kge shuffle_tails=true output_dir=runs/tiny/kge_shuffled",
+            "transe.epochs=2 convkb.epochs=1",
+        ),
+        Cannot("kormo experiment knowledge --size tiny", "half an hour", "--dry-run"),
         Run(
             "kormo eval knowledge --model runs/tiny/knowledge_vqa/final "
             "--data runs/tiny/knowledge/data --out runs/tiny/eval/knowledge",
@@ -518,6 +510,7 @@ CHAPTERS: dict[str, list[Row]] = {
         ),
         Run("kormo experiment embedding_std --size tiny --dry-run"),
         Cannot("kormo experiment embedding_std --size tiny", "an hour"),
+        Cannot("kormo experiment growth --size tiny", "half an hour", "--dry-run"),
     ],
 }
 

@@ -165,8 +165,12 @@ def check_settings(
         )
 
 
-def read_settings(record: Path) -> dict[str, Any] | None:
-    """Read a record of settings; `None` if there is none.
+def read_settings(record: Path, remedy: str = "") -> dict[str, Any] | None:
+    """Read a record of settings, or any JSON object; `None` if there is none.
+
+    Args:
+        record: its file.
+        remedy: what to do about a damaged one; by default to delete its directory.
 
     Raises:
         RecipeError: it is damaged.
@@ -175,10 +179,11 @@ def read_settings(record: Path) -> dict[str, Any] | None:
         return None
     try:
         settings = json.loads(record.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError("no JSON object")
     except ValueError as error:
-        raise RecipeError(f"{record}: damaged ({error}); delete {record.parent}") from error
-    if not isinstance(settings, dict):
-        raise RecipeError(f"{record}: damaged (no JSON object); delete {record.parent}")
+        remedy = remedy or f"delete {record.parent}"
+        raise RecipeError(f"{record}: damaged ({error}); {remedy}") from error
     return settings
 
 

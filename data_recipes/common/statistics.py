@@ -18,7 +18,7 @@ _MOST_PAIRS = 1000  # more are not looked for
 _BISECTIONS = 60  # halves an interval of width 2 down to the last bit of a double
 
 
-def _t_quantile(freedom: int) -> float:
+def t_quantile(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit
 
@@ -91,7 +91,7 @@ def mean_interval(
     mean = math.fsum(values) / n
     if not {*values} <= {0.0, 1.0}:
         error, freedom = standard_error(values, clusters)
-        half = _t_quantile(freedom) * error if freedom else math.inf
+        half = t_quantile(freedom) * error if freedom else math.inf
         return mean - half, mean + half
     if clusters is None:
         return wilson(math.fsum(values), n)
@@ -100,7 +100,7 @@ def mean_interval(
         return 0.0, 1.0
     # All right or all wrong says nothing about dependence: each cluster counts once.
     items = min(n, mean * (1 - mean) / error**2) if error else freedom + 1
-    return wilson(mean * items, items, _t_quantile(freedom))
+    return wilson(mean * items, items, t_quantile(freedom))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -228,7 +228,7 @@ def compare_pairs(
         test = "paired t" if clusters is None else "paired t, clustered"
         mean = math.fsum(differences) / n
         if error > 0:
-            half = _t_quantile(freedom) * error
+            half = t_quantile(freedom) * error
             p_value = _t_p_value(mean / error, freedom)
         else:  # one item, or all differences the same: with signs by chance, two of 2^n cases
             p_value = 1.0 if mean == 0 else 0.5 ** (n - 1)
@@ -269,7 +269,7 @@ def detectable_effect(pairs: int, spread: float) -> float:
     """
     from scipy.special import stdtrit
 
-    quantiles = _t_quantile(pairs - 1) + float(stdtrit(pairs - 1, _POWER))
+    quantiles = t_quantile(pairs - 1) + float(stdtrit(pairs - 1, _POWER))
     return quantiles * spread / math.sqrt(pairs)
 
 

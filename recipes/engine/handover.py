@@ -146,6 +146,15 @@ tower = SiglipVisionModel.from_pretrained(".")
 A vision tower alone: `recipes/vision_align.py` puts it before a language model."""
 
 
+def made_with() -> dict[str, Any]:
+    """Commit and versions, for a lineage."""
+    return {
+        "commit": git_commit(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "python": sys.version.split()[0],
+    }
+
+
 def read_lineage(model_dir: str) -> dict[str, Any] | None:
     """Lineage of a model directory; `None` for a model that has none, as one from the Hub."""
     path = Path(model_dir) / LINEAGE
@@ -303,9 +312,7 @@ def write_final(
             "tokenizer_sha256": trained.tokenizer_sha256,
             "languages": trained.data.languages,
             "licences": trained.data.licences,
-            "commit": git_commit(),
-            "packages": {name: version(name) for name in _PACKAGES},
-            "python": sys.version.split()[0],
+            **made_with(),
             "initial_weights": trained.initial_weights,
             "weights_sha256": hash_weights(staging),
         }

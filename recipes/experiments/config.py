@@ -2,15 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from data_recipes.common.config_files import Strict
 
 from ..config import STAGES, PretrainingStage
 
 Overrides = dict[str, Any]
+Initialisation = Literal["mean", "random", "default", "eeve"]  # of new rows
+KNOWLEDGE = "knowledge_vqa"
+AnyStage = PretrainingStage | Literal["knowledge_vqa"]
+_ORDER = (*STAGES, "grow", "expand", KNOWLEDGE)
 _MEASURES = Literal[
     "bits_per_byte",
     "averaged",
@@ -21,6 +25,7 @@ _MEASURES = Literal[
     "compression",
     "proxy",
     "quick",
+    "answers",
 ]
 
 
@@ -30,12 +35,13 @@ class BudgetConfig(Strict):
     Attributes:
         tokens: to train on.
         flops: to train with, so that an arm which costs more per token sees fewer of them.
-        bytes: of text to read, so that an arm with another tokenizer reads equally much of it.
+        bytes: of text to read, so that an arm with another tokenizer reads equally much of it; or
+            of each source, which then makes the mixture.
     """
 
     tokens: int | None = Field(default=None, gt=0)
     flops: float | None = Field(default=None, gt=0)
-    bytes: int | None = Field(default=None, gt=0)
+    bytes: PositiveInt | Annotated[dict[str, PositiveInt], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
@@ -43,22 +49,64 @@ class BudgetConfig(Strict):
             raise ValueError("give tokens, flops or bytes, one of the three")
         return self
 
+    @property
+    def limit(self) -> float:
+        """How much of what it counts."""
+        if isinstance(self.bytes, dict):
+            return sum(self.bytes.values())
+        return self.tokens or self.flops or self.bytes
+
+
+class ParentConfig(Strict):
+    """What arms start from, trained once for each seed.
+
+    Attributes:
+        stage: of the size's recipes.
+        tokens: to train on.
+        set: what it sets, over `shared`.
+    """
+
+    stage: PretrainingStage
+    tokens: int = Field(gt=0)
+    set: Overrides = {}
+
+
+class Road(Strict):
+    """What an arm may say beside settings.
+
+    Attributes:
+        stages: in place of the experiment's.
+        start: where the first one begins: at the parent's `final/`; there with rows for the arm's
+            larger tokenizer, initialised in one of four ways (`kormo expand-vocabulary`); at its
+            last checkpoint, whose optimizer and windows go on; or from scratch, with the parent's
+            budget as well.
+    """
+
+    stages: list[AnyStage] = Field(default=[], min_length=1)
+    start: Literal["parent", "checkpoint", "scratch"] | Initialisation = "parent"
+
+    @property
+    def initialisation(self) -> Initialisation | None:
+        """How new rows are initialised; `None` if there are none."""
+        return self.start if self.start in get_args(Initialisation) else None
+
 
 class ExperimentConfig(Strict):
     """An experiment.
 
     Attributes:
         question: that it answers.
-        stages: of the size's recipes, each from the last one's `final/`; the first starts as its
-            recipe says.
+        parent: what the first stage of every arm starts from; as its recipe says without one.
+        stages: of the size's recipes, each from the last one's `final/`.
         output_dir: a folder per run, and the results.
         baseline: the arm that all others are compared with.
         arms: what each sets, as `dotted.key: value`; `stage2: {...}` sets it in that stage alone.
+            `stages` and `start` lead an arm another way (`Road`).
         sweep: values of settings that every arm tries, in all combinations, on `sweep_seed`; it
             goes on with its own best.
         sweep_seed: none of `seeds`, or the best of the sweep would also be lucky there.
         seeds: of initialisation and order of windows, shared by all arms.
-        budget: of one run.
+        budget: of one run, after its parent; what its recipes say by default.
         shared: settings of all runs, as in `arms`.
         measures: of a finished run (recipes/experiments/measures.py).
         decide: measures that the verdict rests on, each with the smallest difference that would
@@ -67,14 +115,15 @@ class ExperimentConfig(Strict):
     """
 
     question: str = Field(min_length=1)
-    stages: list[PretrainingStage] = Field(min_length=1)
+    parent: ParentConfig | None = None
+    stages: list[AnyStage] = Field(min_length=1)
     output_dir: Path
     baseline: str
     arms: dict[str, Overrides] = Field(min_length=2)
     sweep: dict[str, list[Any]] = {}
     sweep_seed: int = 0
     seeds: list[int] = Field(min_length=2)
-    budget: BudgetConfig
+    budget: BudgetConfig | None = None
     shared: Overrides = {}
     measures: list[_MEASURES] = Field(min_length=1)
     decide: dict[str, float] = Field(min_length=1)
@@ -96,18 +145,8 @@ class ExperimentConfig(Strict):
                 f"sweep_seed {self.sweep_seed} is one of `seeds`: the best of several runs is "
                 "lucky there, so choose on another"
             )
-        if list(self.stages) != [stage for stage in STAGES if stage in self.stages]:
-            raise ValueError("stages: each once, in the order of the ladder")
         if not all(self.sweep.values()):
             raise ValueError("sweep: a setting without values")
-        for where, settings in {"shared": self.shared, "sweep": self.sweep, **self.arms}.items():
-            for stage in self.stages:
-                if not isinstance(settings.get(stage) or {}, dict):
-                    raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
-                if where in self.arms and "model.init_from" in settings_of(settings, stage):
-                    raise ValueError(
-                        f"{where}: model.init_from would make runs of one seed incomparable"
-                    )
         for name, smallest in self.decide.items():
             if smallest <= 0:
                 raise ValueError(f"decide.{name}: the smallest difference that matters is above 0")
@@ -115,8 +154,49 @@ class ExperimentConfig(Strict):
                 raise ValueError(f"decide.{name}: belongs to none of `measures`")
         return self
 
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> "ExperimentConfig":
+        if self.parent and "parent" in self.arms:
+            raise ValueError("arms.parent: is the folder of the parent's runs; give another name")
+        known = {arm: self.road(arm).stages for arm in self.arms}
+        everywhere = [stage for stages in known.values() for stage in stages]
+        for where, settings in {"shared": self.shared, "sweep": self.sweep, **self.arms}.items():
+            stages = known.get(where, everywhere)
+            for stage in _ORDER:
+                if stage in settings and stage not in stages:
+                    raise ValueError(f"{where}.{stage}: nothing goes through this stage")
+                if not isinstance(settings.get(stage) or {}, dict):
+                    raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
+                own = {"init_from", "model.init_from"} & settings_of(settings, stage).keys()
+                if where in known and own:
+                    raise ValueError(
+                        f"{where}: {own.pop()} would make runs of one seed incomparable"
+                    )
+        if self.budget is None and self.parent:
+            raise ValueError("budget: needed where there is a `parent`")
+        if KNOWLEDGE in everywhere and ({*everywhere} != {KNOWLEDGE} or self.budget):
+            raise ValueError(
+                f"stages: {KNOWLEDGE} goes alone, and its `steps` take the place of a budget"
+            )
+        for arm, stages in known.items():
+            if stages != [stage for stage in _ORDER if stage in stages]:
+                raise ValueError("stages: each once, in the order of the ladder")
+            if self.parent is None and self.road(arm).start != "parent":
+                raise ValueError(f"arms.{arm}.start: is for an experiment with a `parent`")
+        return self
+
+    def road(self, arm: str) -> Road:
+        """Return which stages an arm goes through, and from where."""
+        said = {key: self.arms[arm][key] for key in Road.model_fields if key in self.arms[arm]}
+        try:
+            return Road.model_validate({"stages": self.stages} | said)
+        except ValidationError as error:
+            found = error.errors()[0]
+            raise ValueError(f"arms.{arm}.{found['loc'][0]}: {found['msg']}") from error
+
 
 def settings_of(settings: Overrides, stage: str) -> Overrides:
     """Pick what a stage is set: what all stages are, and what is said under its name."""
-    common = {key: value for key, value in settings.items() if key not in STAGES}
+    others = {*_ORDER, *Road.model_fields}
+    common = {key: value for key, value in settings.items() if key not in others}
     return common | (settings.get(stage) or {})

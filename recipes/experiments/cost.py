@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from data_recipes.common.statistics import detectable_effect
 
-from .config import ExperimentConfig
+from .config import KNOWLEDGE, ExperimentConfig
 from .measures import training_seconds
-from .plan import Run
 from .results import known_spread
+from .runs import PlannedStage, Run
 
 # Bytes a parameter: fp32 weights of `final/`; a checkpoint has AdamW's two moments as well.
 _FINAL, _CHECKPOINT = 4, 12
@@ -18,48 +19,49 @@ _FINAL, _CHECKPOINT = 4, 12
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the runs that are not finished.
+    """Of stages.
 
     Attributes:
-        runs: their number.
         tokens: to train on.
         flops: of that training.
         gigabytes: on disk, with checkpoints.
     """
 
-    runs: int
     tokens: int
     flops: float
     gigabytes: float
 
 
-def cost_of(runs: list[Run]) -> Cost:
-    """Add up what runs cost from the shapes and lengths of their stages."""
-    from ..build import model_config  # loads torch
+def cost_of(cells: Iterable[PlannedStage]) -> Cost:
+    """Add up what stages cost from their shapes and lengths, each once."""
+    from ..build import trained_shape  # loads torch
     from ..engine.flops import count_parameters, count_view_parameters, flops_per_token
 
-    flops = size = 0.0
-    for run in runs:
-        for cell in run.cells:
-            shape, config = model_config(cell.config, None), cell.config
-            views = config.model.views
-            per_token = flops_per_token(shape, config.batch.sequence_length, views)
-            flops += per_token * config.schedule.total_tokens
-            kept = config.logging.keep_checkpoints or (
-                config.schedule.total_tokens // config.logging.save_every_tokens
-            )
-            if every := config.logging.keep_every_tokens:
-                kept += config.schedule.total_tokens // every
-            checkpoint = _CHECKPOINT + (_FINAL if config.logging.average_tokens else 0)
-            size += count_parameters(shape) * (_FINAL + kept * checkpoint)
-            size += count_view_parameters(shape, views) * kept * _CHECKPOINT
-    return Cost(len(runs), sum(run.tokens for run in runs), flops, size / 1e9)
+    flops, size, tokens = 0.0, 0.0, 0
+    for cell in {cell.directory: cell for cell in cells}.values():
+        shape, config = trained_shape(cell.config), cell.config
+        views = config.model.views
+        flops += flops_per_token(shape, config.batch.sequence_length, views) * cell.tokens
+        tokens += cell.tokens
+        kept = config.logging.keep_checkpoints or cell.tokens // config.logging.save_every_tokens
+        if every := config.logging.keep_every_tokens:
+            kept += cell.tokens // every
+        checkpoint = _CHECKPOINT + (_FINAL if config.logging.average_tokens else 0)
+        size += count_parameters(shape) * (_FINAL + kept * checkpoint)
+        size += count_view_parameters(shape, views) * kept * _CHECKPOINT
+    return Cost(tokens, flops, size / 1e9)
+
+
+def _cells(left: list[Run]) -> list[PlannedStage]:
+    """List the stages of runs that are not finished, and the parents that are not."""
+    cells = [cell for run in left for cell in run.cells]
+    return cells + [run.parent for run in left if run.parent and not run.parent.done]
 
 
 def _hours(left: list[Run], done: list[Run], published: list[dict[str, Any]], size: str) -> str:
     """Time of training proper, from the nearest thing that was measured."""
-    tokens, rate = sum(run.tokens for run in left), None
-    if seconds := sum(map(training_seconds, done)):
+    cost, rate = cost_of(_cells(left)), None
+    if seconds := training_seconds(cell for run in done for cell in run.cells):
         rate, source = sum(run.tokens for run in done) / seconds, "as the finished runs"
     else:
         for results in published:
@@ -75,9 +77,9 @@ def _hours(left: list[Run], done: list[Run], published: list[dict[str, Any]], si
         peak = peak_flops(parallelism.gpu) if parallelism.require_gpu else None
         if peak is None:
             return "unknown until a run is finished"
-        hours = cost_of(left).flops / (parallelism.planned_mfu * peak) / 3600
+        hours = cost.flops / (parallelism.planned_mfu * peak) / 3600
         return f"{hours:,.0f} GPU-hours on {parallelism.gpu} at {parallelism.planned_mfu:.0%} MFU"
-    return f"{tokens / rate / 3600:.2f} hours of training at {rate:,.0f} tokens/s, {source}"
+    return f"{cost.tokens / rate / 3600:.2f} hours of training at {rate:,.0f} tokens/s, {source}"
 
 
 def cost_lines(
@@ -85,8 +87,10 @@ def cost_lines(
 ) -> list[str]:
     """Say what is left to do and what it costs (`cost_report`)."""
     lines = [f"runs                  {len(left)} to do, {len(done)} finished"]
-    if left:
-        cost = cost_of(left)
+    if left and left[0].cells[0].stage == KNOWLEDGE:
+        lines.append(f"steps                 {sum(run.cells[0].config.steps for run in left):,}")
+    elif left:
+        cost = cost_of(_cells(left))
         lines += [
             f"tokens                {cost.tokens:,}",
             f"FLOPs                 {cost.flops:.3g}",

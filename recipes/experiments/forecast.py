@@ -14,11 +14,12 @@ from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
 from data_recipes.common.page import Block, Heading, Page, Paragraph, Span, Table, made
-from data_recipes.common.run_dir import check_settings, git_commit
+from data_recipes.common.run_dir import check_settings, git_commit, read_settings
 
 from ..config import PretrainingStage
 from .config import BudgetConfig, Overrides
-from .plan import Run, plan_run
+from .plan import plan_run
+from .runs import Run
 
 FORECAST, SEAL = "forecast.json", "forecast.sha256"
 _BITS = "bits_per_byte/"
@@ -90,11 +91,11 @@ def plan_forecast(config: ForecastConfig, size: str) -> tuple[list[Run], Run]:
     from .cost import cost_of  # loads torch
 
     target = _run(config, size, "target", config.target, config.seeds[0])
-    limit = cost_of([target]).flops / config.times
+    limit = cost_of(target.cells).flops / config.times
     rungs = []
     for name, rung in config.rungs.items():
         rungs += [_run(config, size, name, rung, seed) for seed in config.seeds]
-        if (flops := cost_of([rungs[-1]]).flops) > limit:
+        if (flops := cost_of(rungs[-1].cells).flops) > limit:
             raise RecipeError(
                 f"rungs.{name}: {flops:.3g} FLOPs are more than {limit:.3g}, the target's divided "
                 f"by {config.times:g}: give it fewer tokens, or lower `times`"
@@ -104,12 +105,12 @@ def plan_forecast(config: ForecastConfig, size: str) -> tuple[list[Run], Run]:
 
 def _place_on_law(run: Run) -> tuple[float, int]:
     """N and D of a run at its end."""
-    from ..build import model_config  # loads torch
+    from ..build import trained_shape  # loads torch
     from ..engine.flops import flops_per_token
 
     config = run.cells[0].config
-    shape = model_config(config, None)
-    return flops_per_token(shape, config.batch.sequence_length, None) / 6, run.tokens
+    per_token = flops_per_token(trained_shape(config), config.batch.sequence_length, None)
+    return per_token / 6, run.tokens
 
 
 def read_points(config: ForecastConfig, rungs: list[Run], language: str) -> list[Any]:
@@ -210,20 +211,21 @@ def read_sealed(config: ForecastConfig, target: Run, known: str | None) -> dict[
         known: hash that somebody noted.
 
     Raises:
-        RecipeError: the file, or the target's settings, were changed afterwards.
+        RecipeError: the file is damaged, or it or the target's settings were changed afterwards.
     """
     path, seal_file = config.output_dir / FORECAST, target.cells[0].directory / SEAL
-    if not path.is_file():
+    forecast = read_settings(path, "restore it, or take another output_dir")
+    if forecast is None:
         return None
-    forecast = json.loads(path.read_text(encoding="utf-8"))
+    says = str(forecast.get("sha256"))
     sealed = seal_file.read_text(encoding="utf-8").strip() if seal_file.is_file() else "missing"
     hashes = {"its content": _digest(forecast), str(seal_file): sealed}
     hashes |= {"the hash given": known} if known else {}
     for where, value in hashes.items():
-        if value != forecast["sha256"]:
+        if value != says:
             raise RecipeError(
-                f"{path}: is not the forecast that was sealed: it says {forecast['sha256'][:12]}…, "
-                f"and {where} is {value[:12]}…; restore it, or take another output_dir"
+                f"{path}: is not the forecast that was sealed: it says {says[:12]}…, and "
+                f"{where} is {value[:12]}…; restore it, or take another output_dir"
             )
     now = target.cells[0].config.model_dump(mode="json")
     said = "predicts a target with other settings than it has now"

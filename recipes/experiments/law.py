@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.statistics import Z, t_quantile
 
 _HUBER = 1e-3  # as in Hoffmann et al.
 _STEEPEST = 2.0  # of the exponents; published ones lie between 0.2 and 0.6
 _RESAMPLED = 200
 _SIZES = 3  # at least, and as many lengths: fewer leave a line through two points
 _PARAMETERS = 5
+_BETWEEN_RUNS = 3  # of them: the floor, and the two of the size, which is one in a run
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,20 @@ def predict(points: Sequence[Point], parameters: float, tokens: float) -> tuple[
     """
     law = fit_law(points)
     size, length, logs, units = _scaled(points)
-    fitted = np.log([law(p.parameters, p.tokens) for p in points])
-    # As the residuals of a fit are smaller than errors.
-    errors = (logs - fitted) * np.sqrt(len(points) / (len(points) - _PARAMETERS))
     runs = {run: i for i, run in enumerate(dict.fromkeys(p.run for p in points))}
     of = np.array([runs[p.run] for p in points])
+    free = len(runs) - _BETWEEN_RUNS
+    if free < 1:
+        raise RecipeError(
+            f"rungs: {len(runs)} runs, and {_BETWEEN_RUNS} numbers of the law are told from whole "
+            "runs, so that nothing says how far these err; give more sizes, or another seed"
+        )
+    fitted = np.log([law(p.parameters, p.tokens) for p in points])
+    # As the residuals of a fit are smaller than errors, those of whole runs the more.
+    residuals = logs - fitted
+    whole = (np.bincount(of, residuals) / np.bincount(of))[of]
+    errors = whole * np.sqrt(len(runs) / free)
+    errors += (residuals - whole) * np.sqrt(len(points) / (len(points) - _PARAMETERS))
     own = np.log([law.floor, law.of_parameters, law.of_tokens])
     start = [(own[0], own[1], law.alpha, own[2], law.beta)]
     random, drawn = np.random.default_rng(0), []
@@ -157,5 +168,8 @@ def predict(points: Sequence[Point], parameters: float, tokens: float) -> tuple[
         signs = random.choice([-1.0, 1.0], len(runs))
         again = _law(_minimise(size, length, fitted + signs[of] * errors, start), units)
         drawn.append(again(parameters, tokens) * np.exp(random.choice(errors)))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return law, [law(parameters, tokens), float(low), float(high)]
+    value = law(parameters, tokens)
+    # A normal's quantiles are too near for an error that few runs tell.
+    wider = t_quantile(free) / Z
+    low, high = value * (np.quantile(drawn, [0.025, 0.975]) / value) ** wider
+    return law, [value, float(low), float(high)]

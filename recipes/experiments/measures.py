@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
@@ -11,11 +12,12 @@ from data_recipes.tokens.mixture import Mixture
 
 from ..engine.metrics import read_metrics
 from ..engine.schedule import plan_steps
-from .plan import Run, bytes_per_token
+from .lengths import bytes_per_token
+from .runs import ANSWERS, PlannedStage, Run
 
 Lines = list[dict[str, Any]]
 # All others are better the lower they are.
-_HIGHER_IS_BETTER = ("quick/",)
+_HIGHER_IS_BETTER = ("quick/", "answers/")
 _BITS = "bits_per_byte/"
 
 
@@ -97,6 +99,17 @@ def _compression(run: Run, lines: Lines) -> dict[str, float]:
     return {"bytes per token": bytes_per_token(run.cells[-1].config)}
 
 
+def _answers(run: Run, lines: Lines) -> dict[str, float]:
+    """Share of right answers by split, and of who reads the question alone (eval/knowledge)."""
+    text = (run.cells[-1].directory / ANSWERS).read_text(encoding="utf-8")
+    found = {}
+    for split, own in json.loads(text)["splits"].items():
+        shares = own["groups"]["all"]["all"]
+        found[f"answers/{split}"] = shares["seen"]["share"]
+        found[f"{split}, question only"] = shares["question only"]["share"]
+    return found
+
+
 _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "bits_per_byte": _bits_per_byte,
     "averaged": _averaged,
@@ -107,6 +120,7 @@ _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "compression": _compression,
     "proxy": _logged("proxy"),
     "quick": _logged("quick"),
+    "answers": _answers,
 }
 
 
@@ -133,21 +147,23 @@ def measure_run(run: Run, names: list[str]) -> dict[str, float]:
 
 
 def curve_of(run: Run) -> dict[str, list[tuple[int, float]]]:
-    """Read loss and held-out bits per byte over tokens of the last stage."""
+    """Read loss and held-out bits per byte over the tokens that the last stage has trained on."""
     curve: dict[str, list[tuple[int, float]]] = {}
-    for line in read_metrics(run.cells[-1].directory):
+    cell = run.cells[-1]
+    for line in read_metrics(cell.directory):
         for key, value in line.items():
             if key == "loss" or key.startswith(_BITS):
-                curve.setdefault(key, []).append((line["tokens"], value))
+                curve.setdefault(key, []).append((line["tokens"] - cell.branched_at, value))
     return curve
 
 
-def training_seconds(run: Run) -> float:
-    """Add up the seconds of training proper that the log of all stages tells."""
+def training_seconds(cells: Iterable[PlannedStage]) -> float:
+    """Add up the seconds of training proper that the logs of stages tell, of each once."""
     seconds = 0.0
-    for cell in run.cells:
-        before = 0
+    for cell in {cell.directory: cell for cell in cells}.values():
+        before = cell.branched_at
         for line in read_metrics(cell.directory):
+            seconds += line.get("seconds", 0.0)
             if "tokens_per_second" in line:
                 seconds += (line["tokens"] - before) / line["tokens_per_second"]
                 before = line["tokens"]

@@ -18,7 +18,8 @@ from data_recipes.common.errors import RecipeError
 
 from ..config import PretrainingStage, StageConfig
 from .config import BudgetConfig, ExperimentConfig, Overrides
-from .plan import Run, plan_run
+from .plan import plan_run
+from .runs import Run
 
 _DIGITS = 4  # of a share, as a mixture's cycle of 10,000 windows can hold it
 _TRIES = 1000
@@ -26,6 +27,8 @@ _FOLDS = 8
 _RESAMPLED = 200
 # Proxies for each number of a law, at least: of runs that are drawn anew, a third is left out.
 _PER_NUMBER = 2
+# How far an optimum may be off, of the weighted sum and of what shares add up to. Our choice.
+_FAR = 1e-5
 
 
 class TargetConfig(Strict):
@@ -260,6 +263,9 @@ def optimum(
         laws: of the targets.
         low: least share of each source.
         high: largest.
+
+    Raises:
+        RecipeError: it was not found.
     """
     from scipy.optimize import minimize
 
@@ -280,7 +286,25 @@ def optimum(
         constraints=[adds_up],
         options={"maxiter": 500, "ftol": 1e-12},
     )
-    return np.clip(found.x, low, high)
+    best = np.clip(found.x, low, high)
+    # What it says of itself is too strict (it may no longer find a step at the optimum), so that
+    # its answer is looked at: a convex sum lies above its tangent.
+    missing = _tangent_gap(slope(best), best, low, high)
+    if abs(best.sum() - 1) > _FAR or not missing <= _FAR * total(best):
+        raise RecipeError(
+            f"no optimum of the laws was found ({found.message}): the weighted sum may be lower "
+            f"by {missing:.2g}; give the swarm more proxies, or another seed"
+        )
+    return best
+
+
+def _tangent_gap(slope: np.ndarray, best: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """How much lower than at `best` a convex function can be, by its slope there."""
+    lowest, left = low.copy(), 1 - low.sum()
+    for place in np.argsort(slope):
+        lowest[place] += min(left, high[place] - low[place])
+        left -= lowest[place] - low[place]
+    return float(slope @ (best - lowest))
 
 
 def rank_correlation(

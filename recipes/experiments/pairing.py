@@ -10,13 +10,15 @@ from data_recipes.common.run_dir import find_differences
 
 from ..engine.handover import FINAL, read_lineage
 from .config import ExperimentConfig
-from .plan import Run
+from .runs import Run
 
 # Settings in which an arm may differ from the baseline, and that then change the windows ...
 _WINDOWS = ("data.mixture", "data.packing", "data.recipe", "data.shards", "data.tokenizer")
-_WINDOWS += ("batch.sequence_length",)
+_WINDOWS += ("batch.sequence_length", "data.seed", "schedule.branch_from")
+# Of arms that know, some read names of vectors in place of questions.
+_WINDOWS += ("arm", "graph")
 # ... or the weights before the first step.
-_WEIGHTS = ("model.shape", "model.norm_placement", "model.mix_ln_alpha")
+_WEIGHTS = ("model.shape", "model.norm_placement", "model.mix_ln_alpha", "arm", "graph")
 _EMBEDDING = ("model.embedding_std",)
 
 
@@ -76,6 +78,10 @@ def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pair
         if base is None or run is base:
             continue
         windows, weights = _changed(run, base, _WINDOWS), _changed(run, base, _WEIGHTS)
+        if experiment.road(run.arm).start != experiment.road(base.arm).start:
+            weights.append("start")
+        if len(run.cells) != len(base.cells):
+            windows.append("stages")
         embedding = _changed(run, base, _EMBEDDING)
         (data, begun), (base_data, base_begun) = _began(run), _began(base)
         if data != base_data and not windows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterable
 from typing import Any
 
 from data_recipes.common.page import (
@@ -111,21 +112,32 @@ def _sweep(results: dict[str, Any]) -> list[Block]:
     return [Details("The sweep", [table])]
 
 
+def _ends(values: Iterable[int]) -> list[int]:
+    """Smallest and largest; one of them if they are the same."""
+    found = sorted({*values})
+    return found if len(found) == 1 else [found[0], found[-1]]
+
+
 def _minutes(results: dict[str, Any]) -> str:
     seconds = sum(run["seconds"] for run in results["runs"] + results["sweep"])
+    seconds += results.get("parents_seconds", 0)  # of before there were any: none
     return f"{seconds / 60:,.0f}"
 
 
 def _conditions(results: dict[str, Any]) -> str:
     experiment, machine = results["experiment"], dict(results["machine"])
     commits = sorted({run["commit"] or "not in git" for run in results["runs"]})
-    tokens = max(run["tokens"] for run in results["runs"])
+    tokens = " to ".join(f"{t:,}" for t in _ends(run["tokens"] for run in results["runs"]) if t)
+    length = f"{tokens} tokens a run, " if tokens else ""
     words = ", ".join(
         f"{name} {version}" for name, version in machine.items() if name != "processor"
     )
     short = ", ".join(c[:12] + ("+changes" if c.endswith("+changes") else "") for c in commits)
+    stages = " and ".join(experiment["stages"])
+    if parent := experiment.get("parent"):
+        stages += f", after {parent['tokens']:,} tokens of {parent['stage']}"
     return (
-        f"{' and '.join(experiment['stages'])} of {results['size']}, {tokens:,} tokens a run, "
+        f"{stages} of {results['size']}, {length}"
         f"seeds {', '.join(map(str, experiment['seeds']))}; {results['date']}, commit {short}; "
         f"{machine['processor']}, {words}; {_minutes(results)} minutes of training in all."
     )

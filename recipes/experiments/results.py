@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.run_dir import processor
+from data_recipes.common.run_dir import processor, read_settings
 from data_recipes.common.statistics import (
     compare_pairs,
     detectable_effect,
@@ -28,7 +28,7 @@ from ..engine.handover import FINAL, read_lineage
 from .config import ExperimentConfig, Overrides
 from .measures import curve_of, higher_is_better, measure_run, training_seconds
 from .pairing import check_pairs
-from .plan import Run, label_of
+from .runs import Run, label_of
 
 RESULTS = "results.json"
 # Results that are published with the code, and the page made of them.
@@ -56,7 +56,7 @@ def describe_run(experiment: ExperimentConfig, run: Run) -> dict[str, Any]:
         "value": label_of(run.value),
         "seed": run.seed,
         "tokens": run.tokens,
-        "seconds": round(training_seconds(run), 1),
+        "seconds": round(training_seconds(run.cells), 1),
         "commit": lineage["commit"],
         "measures": _measure(experiment, run),
         "curve": curve_of(run),
@@ -164,6 +164,7 @@ def collect(
         raise RecipeError(f"{experiment.output_dir}: no finished run to report on")
     pairs = check_pairs(experiment, runs)
     described = [describe_run(experiment, run) for run in runs]
+    parents = [run.parent for run in (*sweep, *runs) if run.parent]
     lineage = read_lineage(str(runs[-1].cells[-1].directory / FINAL))
     return {
         "name": name,
@@ -176,6 +177,7 @@ def collect(
             **lineage["packages"],
         },
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "parents_seconds": round(training_seconds(parents), 1),
         "pairing": {arm: asdict(pairing) for arm, pairing in pairs.items()},
         "sweep": [describe_run(experiment, run) for run in sweep],
         "runs": described,
@@ -184,8 +186,12 @@ def collect(
 
 
 def read_results(path: Path) -> dict[str, Any] | None:
-    """Read a `results.json`; `None` if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """Read a `results.json`; `None` if there is none.
+
+    Raises:
+        RecipeError: it is damaged.
+    """
+    return read_settings(path, "delete it: it is made again of the runs")
 
 
 def records() -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from data_recipes.common.config_files import Strict, find_recipe, load_config
 from data_recipes.common.errors import RecipeError
 
 from ..command_line import CONFIGS
-from .plan import Run
+from .runs import Run
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,18 @@ def train_runs(runs: list[Run], launcher: list[str]) -> None:
         spent = time.monotonic() - start
         eta = f", about {spent / number * (len(left) - number) / 60:.0f} min left" if number else ""
         print(f"\n== {where}{eta} ==", flush=True)
-        for cell in run.cells:
-            if not cell.done and not succeeds(cell.command(launcher)):
-                raise RecipeError(
-                    f"{where}: {cell.stage} failed; see its message above, then start this command "
-                    "again"
-                )
+        for cell in run.stages():
+            for command in cell.commands(launcher):
+                if not succeeds(command):
+                    raise RecipeError(
+                        f"{where}: {cell.stage} failed; see its message above, then start this "
+                        "command again"
+                    )
 
 
 def print_commands(runs: list[Run], launcher: list[str]) -> None:
-    """Print the command line of every stage that is not finished."""
-    for run in runs:
-        for cell in run.cells:
-            if not cell.done:
-                print(shlex.join(cell.command(launcher)))
+    """Print the command line of every stage that is not finished, a shared parent's once."""
+    cells = {cell.directory: cell for run in runs for cell in run.stages()}
+    for cell in cells.values():
+        for command in cell.commands(launcher):
+            print(shlex.join(command))

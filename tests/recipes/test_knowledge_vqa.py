@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.knowledge.command import KnowledgeConfig, make
@@ -16,7 +17,7 @@ from data_recipes.knowledge.wordings import teller
 from eval.knowledge.__main__ import main as evaluate
 from modeling_kormo.knowledge import Looked, load_knowledge_model, make_slots
 from modeling_kormo.knowledge_inputs import Asker, question_of
-from recipes import knowledge_vqa
+from recipes import experiment, knowledge_vqa
 from recipes.kge import train as train_vectors
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
 from recipes.knowledge_vqa import train
@@ -247,3 +248,62 @@ def test_bad_input_is_named(folder: Path, tmp_path: Path) -> None:
         train(_config(folder, graph=tmp_path, output_dir=tmp_path / "b"))
     with pytest.raises(RecipeError, match="no vision model of kind llava"):
         train(_config(folder, random=None, init_from=tmp_path, output_dir=tmp_path / "c"))
+
+
+def test_arms_are_an_experiment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Trained, asked, compared: by the command that compares all arms."""
+    shared = _config(folder, steps=2).model_dump_json(exclude={"size", "output_dir", "arm", "seed"})
+    given = {
+        "question": "Does it know?",
+        "stages": ["knowledge_vqa"],
+        "output_dir": str(tmp_path / "out"),
+        "baseline": "none",
+        "arms": {"none": {"arm": "none"}, "gold": {"arm": "gold"}},
+        "seeds": [1, 2],
+        "shared": json.loads(shared),
+        "measures": ["answers"],
+        "decide": {"answers/unseen_triples": 0.05},
+    }
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(given))
+    asked = []
+
+    def run_here(command: list[str]) -> bool:
+        ours = "eval.knowledge" not in command
+        argv = command[1:] if ours else [*command[2:], "--limit", "2"]
+        asked.append(argv)
+        monkeypatch.setattr(sys, "argv", argv)
+        (knowledge_vqa.main if ours else evaluate)()
+        return True
+
+    def start(*more: str) -> str:
+        argv = ["experiment", str(tmp_path / "x.yaml"), "--size", "tiny", *more]
+        monkeypatch.setattr(sys, "argv", argv)
+        capsys.readouterr()
+        experiment.main()
+        return capsys.readouterr().out
+
+    monkeypatch.setattr("recipes.experiments.train.succeeds", run_here)
+    plan = start("--dry-run")
+    assert "4 to do, 0 finished" in plan and "steps                 8" in plan
+    assert plan.count("-m eval.knowledge --model") == 4
+    text = start()
+    assert len(asked) == 8 and "| gold |" in text
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert results["pairing"]["gold"]["windows"] == "no: arm differs"
+    for run in results["runs"]:
+        assert run["seconds"] > 0 and run["commit"]
+        place = tmp_path / "out" / run["arm"] / str(run["seed"]) / "knowledge_vqa/answers"
+        splits = json.loads((place / "results.json").read_text())["splits"]
+        share = splits["unseen_triples"]["groups"]["all"]["all"]["seen"]["share"]
+        assert run["measures"]["answers/unseen_triples"] == share
+    start()
+    assert len(asked) == 8  # nothing is left to do
+    (place / "results.json").unlink()
+    assert "1 to do" in start("--dry-run")
+    start()
+    assert len(asked) == 9 and asked[-1][0] == "eval.knowledge"
+    for change in ("budget={tokens: 9}", "stages=[stage1, knowledge_vqa]"):
+        with pytest.raises(RecipeError, match="knowledge_vqa goes alone"):
+            start(change)

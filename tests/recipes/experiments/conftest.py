@@ -17,6 +17,11 @@ Law = Callable[[StageConfig, int], dict[str, float]]
 def finish(command: list[str], law: Law) -> bool:
     """Leave what the stage of a command leaves: its record, lineage and log."""
     stage = Path(command[1]).stem
+    if stage == "expand_vocabulary":
+        directory = Path(command[4])
+        directory.mkdir(parents=True)
+        (directory / "lineage.json").write_text("{}")
+        return True
     config: StageConfig = parse_command_line(stage, "", command[2:]).config
     directory, total = config.logging.output_dir, config.schedule.total_tokens
     final = directory / "final"

@@ -23,16 +23,29 @@ from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
 from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
-from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.config import KNOWLEDGE, ExperimentConfig
 from recipes.experiments.cost import cost_of
 from recipes.experiments.measures import measure_run, training_seconds
 from recipes.experiments.pairing import check_pairs
-from recipes.experiments.plan import check_ruler, seed_runs, sweep_runs, values_of
+from recipes.experiments.plan import seed_runs, sweep_runs, values_of
 from recipes.experiments.results import best_values
+from recipes.experiments.ruler import check_ruler
 from tests.conftest import SMALL, Program, environment, release_outputs
 
 SHIPPED = sorted((CONFIGS / "experiments").glob("*/*.yaml"))
 Start = Callable[..., str]
+PLACES = {"logging.output_dir", "output_dir"}
+# In what else an arm differs that goes through other stages, or starts elsewhere.
+OTHER_WAY = {
+    "stage",
+    "model.init_from",
+    "model.embedding_std",
+    "data.seed",
+    "growth",
+    "schedule.branch_from",
+    "schedule.total_tokens",
+    "unfreezing",
+}
 
 
 def load(path: Path, *overrides: str) -> ExperimentConfig:
@@ -49,7 +62,7 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Bytes are counted in shards, which are not there.
-    monkeypatch.setattr("recipes.experiments.plan._bytes_per_token", lambda *_: 4.0)
+    monkeypatch.setattr("recipes.experiments.lengths._bytes_per_token", lambda *_: 4.0)
     size, experiment = path.parent.name, load(path)
     assert experiment.output_dir == Path("runs") / size / "experiments" / path.stem
     runs = planned(experiment, size)
@@ -62,17 +75,22 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
         assert len(set(directories)) == len(directories)
     for run in runs:
         base = next(r for r in runs if (r.arm, r.seed) == (experiment.baseline, run.seed))
-        for cell, other in zip(run.cells, base.cells):
+        roads = [experiment.road(r.arm) for r in (run, base)]
+        other_way = set() if roads[0] == roads[1] else OTHER_WAY
+        for cell, other in zip(run.cells, base.cells, strict=True):
             lines = find_differences(
                 other.config.model_dump(mode="json"), cell.config.model_dump(mode="json")
             )
-            changed = {line.partition(":")[0] for line in lines} - {"logging.output_dir"}
-            said = {*experiment.arms[run.arm], *experiment.arms[experiment.baseline]}
-            if experiment.budget.tokens is None:  # arms that cost more are shorter
+            changed = {line.partition(":")[0] for line in lines} - PLACES
+            said = {*experiment.arms[run.arm], *experiment.arms[experiment.baseline], *other_way}
+            if (
+                experiment.budget and experiment.budget.tokens is None
+            ):  # arms that cost more are shorter
                 said.add("schedule.total_tokens")
             assert all(any(f"{key}.".startswith(f"{own}.") for own in said) for key in changed)
             assert bool(changed) == (run is not base)
-            assert cell.config.data.seed == run.seed
+            seed = cell.config.seed if cell.stage == KNOWLEDGE else cell.config.data.seed
+            assert seed % 1000 == run.seed  # what follows a parent: 1,000 more
 
 
 def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path: Path) -> None:
@@ -109,9 +127,9 @@ def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path:
     narrow, wide = planned(flops)[:2]
     assert narrow.tokens > 1.5 * wide.tokens
     # What a run costs is a sum over its stages, of FLOPs as the budget counts them.
-    assert cost_of([narrow]).flops == pytest.approx(1.5e13, rel=0.01)
-    assert cost_of([narrow, wide]).flops == pytest.approx(3e13, rel=0.01)
-    assert cost_of([narrow, wide]).tokens == narrow.tokens + wide.tokens
+    assert cost_of(narrow.cells).flops == pytest.approx(1.5e13, rel=0.01)
+    assert cost_of(narrow.cells + wide.cells).flops == pytest.approx(3e13, rel=0.01)
+    assert cost_of(narrow.cells + wide.cells).tokens == narrow.tokens + wide.tokens
 
 
 def test_a_budget_in_bytes_gives_every_arm_equally_much_text(
@@ -480,7 +498,7 @@ def test_time_is_that_of_all_stages_and_bits_are_the_last_ones(
             {"step": 2, "tokens": 3000, "loss": 1.0},
         ]
         (cell.directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert training_seconds(run) == pytest.approx((10 + 10) + (20 + 20))
+    assert training_seconds(run.cells) == pytest.approx((10 + 10) + (20 + 20))
     assert measure_run(run, ["bits_per_byte"]) == {
         "bits_per_byte/ko": 2.0,
         "bits_per_byte/ko before": 9.0,

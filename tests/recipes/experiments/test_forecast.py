@@ -71,7 +71,7 @@ def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, cal
     for language, own in sealed["prediction"].items():
         assert own["value"] == pytest.approx(actual[language], rel=0.01)
         assert own["low"] <= own["value"] <= own["high"]
-    assert max(cost_of([r]).flops for r in rungs) <= cost_of([target]).flops / 30
+    assert max(cost_of(r.cells).flops for r in rungs) <= cost_of(target.cells).flops / 30
     assert "held" in call(main, *arguments, "--check", sealed["sha256"])
     # What would be right was sealed, too.
     assert "missed" not in call(main, *arguments, "within=1e-9", "--check")
@@ -88,6 +88,13 @@ def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, cal
     changed["sha256"] = _digest(changed)
     (out / "forecast.json").write_text(json.dumps(changed))
     with pytest.raises(RecipeError, match="forecast.sha256 is"):
+        call(main, *arguments, "--check")
+    for text in ("{", "[]"):
+        (out / "forecast.json").write_text(text)
+        with pytest.raises(RecipeError, match="forecast.json: damaged .*; restore it"):
+            call(main, *arguments, "--check")
+    (out / "forecast.json").write_text("{}")
+    with pytest.raises(RecipeError, match="is not the forecast that was sealed: it says None"):
         call(main, *arguments, "--check")
     (out / "forecast.json").write_text(json.dumps(sealed))
     with pytest.raises(RecipeError, match="predicts a target with other settings"):

@@ -17,6 +17,7 @@ from recipes.experiments.mixture import (
     SearchConfig,
     draw_swarm,
     fit,
+    optimum,
     rank_correlation,
     search,
     value_of,
@@ -105,6 +106,36 @@ def path(data_dir: Path, tmp_path: Path) -> Path:
     own["confirm"]["shared"] = shared
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
     return tmp_path / "x.yaml"
+
+
+def test_an_optimum_that_was_not_found_is_no_optimum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import scipy.optimize
+
+    config = SearchConfig.model_validate(given(tmp_path))
+    laws = [np.append(np.log(0.8), own) for own in SLOPES.values()][: len(config.targets)]
+    low, high = np.zeros(4), np.array([0.7, 0.6, 0.5, 0.4])
+    best = optimum(config, laws, low, high)
+    assert best.sum() == pytest.approx(1)
+    minimize = scipy.optimize.minimize
+
+    def gives_up(*args: object, **kwargs: object) -> object:
+        found = minimize(*args, **kwargs | {"options": {"maxiter": 1}})
+        assert not found.success
+        return found
+
+    monkeypatch.setattr("scipy.optimize.minimize", gives_up)
+    with pytest.raises(RecipeError, match=r"no optimum of the laws was found \(Iteration limit"):
+        optimum(config, laws, low, high)
+
+    def says_no(*args: object, **kwargs: object) -> object:
+        found = minimize(*args, **kwargs)
+        found.success = False  # as it does where no step leads lower any more
+        return found
+
+    monkeypatch.setattr("scipy.optimize.minimize", says_no)
+    assert optimum(config, laws, low, high) == pytest.approx(best)
 
 
 @pytest.mark.parametrize("real", [True, False])

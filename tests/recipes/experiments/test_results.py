@@ -1,10 +1,12 @@
 """What made-up runs come to: four verdicts, the page of them, and the published one."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data_recipes.common.errors import RecipeError
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.report import all_results_page, draw, pareto_front, results_page
 from recipes.experiments.results import (
@@ -13,6 +15,7 @@ from recipes.experiments.results import (
     compare_arms,
     known_spread,
     read_negative,
+    read_results,
     records,
 )
 
@@ -114,6 +117,13 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "1.5025 ± 0.0171" in rows["base (baseline)"]
     assert "commit 0123456789ab; abacus, 2 cores" in text and "Nothing about other sizes." in text
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
+
+
+def test_damaged_results_are_named(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"runs": [')
+    with pytest.raises(RecipeError, match="results.json: damaged .*; delete it: it is made again"):
+        read_results(tmp_path / "results.json")
+    assert read_results(tmp_path / "none.json") is None
 
 
 def test_the_front_holds_what_no_other_arm_beats(results: dict[str, Any]) -> None:

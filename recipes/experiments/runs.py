@@ -1,0 +1,150 @@
+"""Runs of an experiment and their stages: whether they are done, and what makes them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from data_recipes.common.run_dir import check_settings
+
+from ..command_line import CONFIGS
+from ..config import StageConfig
+from ..knowledge_config import KnowledgeVqaConfig
+from .config import Overrides
+
+# As engine/handover.py names them, which loads torch: a plan does not.
+FINAL, RECIPE, LINEAGE = "final", "recipe.yaml", "lineage.json"
+# Of a stage whose model is asked when it is trained.
+ANSWERS = Path("answers", "results.json")
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What is done before or after a stage, in one process, whatever starts a stage.
+
+    Attributes:
+        words: of its command line, after the interpreter.
+        makes: file that is there when it is done.
+    """
+
+    words: tuple[str, ...]
+    makes: Path
+
+    def commands(self) -> list[list[str]]:
+        """Build its command line; none if it is done."""
+        return [] if self.makes.is_file() else [[sys.executable, *self.words]]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a run.
+
+    Attributes:
+        stage: its name.
+        recipe: below recipes/configs.
+        overrides: of its command line.
+        config: with them.
+        branched_at: tokens that the run had seen which this one goes on from; 0 for a new one.
+        before: done first.
+        after: done when it is trained.
+    """
+
+    stage: str
+    recipe: str
+    overrides: tuple[str, ...]
+    config: StageConfig | KnowledgeVqaConfig
+    branched_at: int = 0
+    before: Aside | None = None
+    after: Aside | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Its `output_dir`."""
+        if isinstance(self.config, KnowledgeVqaConfig):
+            return self.config.output_dir
+        return self.config.logging.output_dir
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished.
+
+        Raises:
+            RecipeError: it is, and was made with other settings; they are named.
+        """
+        return self._trained and not (self.after and self.after.commands())
+
+    @property
+    def _trained(self) -> bool:
+        record = self.directory / FINAL / RECIPE
+        if not record.is_file():
+            return False
+        check_settings(
+            self.directory,
+            yaml.safe_load(record.read_text(encoding="utf-8")),
+            self.config.model_dump(mode="json"),
+            "undo the change, delete it to train it again, or give the experiment another "
+            "output_dir:",
+            "was trained with other settings than the experiment has now",
+        )
+        return True
+
+    @property
+    def tokens(self) -> int:
+        """What it trains on itself; nothing if it trains on rows."""
+        if isinstance(self.config, KnowledgeVqaConfig):
+            return 0
+        return self.config.schedule.total_tokens - self.branched_at
+
+    def commands(self, launcher: list[str]) -> list[list[str]]:
+        """Build the command lines that are still to be run for it; none if it is finished."""
+        commands = []
+        if not self._trained:
+            script = str(CONFIGS.parent / f"{self.stage}.py")
+            commands = self.before.commands() if self.before else []
+            commands.append([*launcher, script, "--config", self.recipe, *self.overrides])
+        return commands + (self.after.commands() if self.after else [])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one seed.
+
+    Attributes:
+        arm: its name.
+        seed: of initialisation and windows.
+        value: what it tries of the sweep; empty without one.
+        cells: its stages.
+        parent: what the first of them starts from, if that is trained for the experiment.
+    """
+
+    arm: str
+    seed: int
+    value: Overrides
+    cells: tuple[PlannedStage, ...]
+    parent: PlannedStage | None = None
+
+    @property
+    def name(self) -> str:
+        return ", ".join(filter(None, (self.arm, label_of(self.value), f"seed {self.seed}")))
+
+    @property
+    def done(self) -> bool:
+        """Whether all its stages are finished (see `PlannedStage.done`)."""
+        return all(cell.done for cell in self.stages())
+
+    @property
+    def tokens(self) -> int:
+        """What it trains on, its parent left out."""
+        return sum(cell.tokens for cell in self.cells)
+
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """List its stages, that of its parent first."""
+        return (self.parent, *self.cells) if self.parent else self.cells
+
+
+def label_of(value: Overrides) -> str:
+    """Name a value of the sweep: `learning_rate=0.003`."""
+    return " ".join(f"{key.rpartition('.')[2]}={number}" for key, number in value.items())
