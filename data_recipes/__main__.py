@@ -5,14 +5,12 @@ Arguments are declared here, and a command's own module is imported once they ar
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from .common.arguments import Dropped, add_overrides, positive, program_name, refuse_options
-from .common.errors import RecipeError
-from .common.extras import how_to_install
+from .common.extras import run_command
 from .prepare import STEPS
 
 
@@ -338,18 +336,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command; what a user can mend is one line on stderr, and exit status 1."""
-    try:
+
+    def command() -> None:
         args = parse_arguments(argv)
         _COMMANDS[args.command][0](args)
-    except ModuleNotFoundError as error:
-        if (message := how_to_install(error, "data")) is None:
-            raise
-        sys.exit(f"error: {message}")
-    except (RecipeError, RuntimeError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted; run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+
+    run_command(command, "data", RuntimeError)
 
 
 if __name__ == "__main__":

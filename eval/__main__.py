@@ -16,8 +16,8 @@ import yaml
 
 from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.extras import run_command
 
-from .command import run_command
 from .plan import AnswerSampling
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         argv: without the program's name.
     """
     args = parse(sys.argv[1:] if argv is None else argv)
-    run_command(lambda: args.run(args))
+    run_command(lambda: args.run(args), "eval")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_recipes.common.errors import RecipeError
 from data_recipes.common.statistics import Difference
 
 from .compare import compare_rows
 from .published import Match, load_published
-from .run_dir import read_results, read_samples
+from .run_dir import RESULTS, read_results, read_samples
 
 _WRONG_PER_ROW = 3
+# Of a unit, what is shown.
+_UNIT = {"alias": str, "items": int, "metrics": dict, "environment": dict}
 # Characters of a prompt's end: the question itself stands there, after the examples.
 _PROMPT_END = 800
 _ANSWER_START = 1200
@@ -226,6 +229,20 @@ def _failures(run: Path, row: dict[str, Any]) -> list[Failure]:
     return [_failure(unit, record) for unit, record in picked]
 
 
+def _check_shown(run: Path, results: dict[str, Any]) -> None:
+    """Refuse results that hold nothing to be shown, or a unit without what is shown of it."""
+    problems = [] if results["rows"] else ["it has no rows"]
+    for key in (key for row in results["rows"] for key in row["units"]):
+        unit = results["units"][key]
+        known = isinstance(unit, dict) and all(isinstance(unit.get(k), t) for k, t in _UNIT.items())
+        problems += [] if known else [f"unit {key} lacks one of {', '.join(_UNIT)}"]
+    if problems:
+        raise RecipeError(
+            f"{run / RESULTS}: {problems[0]}; delete it and start the evaluation again: finished "
+            "tasks are kept"
+        )
+
+
 def collect(runs: Sequence[Path], main: int = 0) -> Content:
     """Read runs that have ended.
 
@@ -237,6 +254,8 @@ def collect(runs: Sequence[Path], main: int = 0) -> Content:
         RecipeError: a run that has not ended, or whose files are missing or damaged.
     """
     results = [read_results(run) for run in runs]
+    for run, one in zip(runs, results):
+        _check_shown(run, one)
     names = [one["name"] for one in results]
     # Those that two models share get their directory's name, too.
     names = [own if names.count(own) == 1 else f"{own} ({run})" for own, run in zip(names, runs)]

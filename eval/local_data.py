@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
-
-from .command import run_command
+from data_recipes.common.extras import run_command
 
 if TYPE_CHECKING:
     from .task_manager import HubData
@@ -101,4 +100,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,21 @@ def greedy(model: PreTrainedModel, max_tokens: int) -> GenerationConfig:
     )
 
 
-def end_ids(generation: GenerationConfig) -> set[int]:
-    """Ids that end an answer."""
+def generate(
+    model: PreTrainedModel, generation: GenerationConfig, inputs: Mapping[str, Any]
+) -> list[list[int]]:
+    """Answer some prompts; gives the tokens of each answer, without the one that ends it.
+
+    Args:
+        model: answers.
+        generation: of `greedy`.
+        inputs: `input_ids` and `attention_mask` [prompts, tokens], padded on the left.
+    """
+    import torch
+
     ends = generation.eos_token_id
-    return set(ends if isinstance(ends, list) else [ends]) - {None}
+    ends = ends if isinstance(ends, list) else [ends]
+    with torch.inference_mode():
+        output = model.generate(**inputs, generation_config=generation)
+    rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return [row[: next((n for n, i in enumerate(row) if i in ends), len(row))] for row in rows]

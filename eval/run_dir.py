@@ -13,6 +13,7 @@ from data_recipes.common.files import open_staged, write_json_atomically
 from data_recipes.common.run_dir import DirectoryLock, bind_settings, check_settings
 
 from .plan import Unit
+from .published import load_published
 
 RESULTS = "results.json"
 # Of a finished task, what must be as the plan has it.
@@ -99,6 +100,17 @@ def _check(content: Any, keys: Iterable[str], what: str = "") -> None:
         raise ValueError(f"{what}no {', '.join(missing)}")
 
 
+def _check_figures(row: dict[str, Any], what: str) -> None:
+    interval, floor = row.get("interval"), row.get("floor")
+    whole = isinstance(interval, list) and len(interval) == 2
+    if interval is not None and not (whole and all(isinstance(e, int | float) for e in interval)):
+        raise ValueError(f"{what}interval is {interval!r}")
+    if not isinstance(floor, int | float | None):
+        raise ValueError(f"{what}floor is {floor!r}")
+    if row["published"] is not None and row["published"] not in load_published().rows():
+        raise ValueError(f"{what}published is {row['published']!r}, no row of the model card")
+
+
 def _read_json(path: Path, remedy: str, keys: Iterable[str]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
@@ -114,6 +126,7 @@ def _read_json(path: Path, remedy: str, keys: Iterable[str]) -> dict[str, Any]:
             known = list(content["units"])  # no set: a unit may be of any type
             if not row["units"] or any(unit not in known for unit in row["units"]):
                 raise ValueError(f"row {number}: its units are not all in `units`")
+            _check_figures(row, f"row {number}: ")
     except ValueError as error:
         raise RecipeError(f"{path}: damaged ({error}); {remedy}") from error
     return content

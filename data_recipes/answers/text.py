@@ -13,9 +13,10 @@ _WRAPPED = re.compile(
 # Not the line end of a matrix, whose second backslash a blank follows.
 _SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|quad|qquad|[,;:!]|\s)|~")
 _ENDINGS = re.compile(
-    r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|임|이야|이죠|(?:이|가)\s*(?:됩니다|된다|돼요)"
+    r"(?<=\S)\s*(?:입니다|이에요|이예요|예요|에요|이다|입니까|이야|이죠|(?:이|가)\s*(?:됩니다|된다|돼요)"
     r"|이?(?:네요|군요)|이?겠(?:네요|군요|습니다)|(?:으로|로)\s*(?:계산|도출)(?:됩니다|된다|돼요))$"
-    r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠)$"
+    r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠|임)$"
+    r"|(?<=[가-힣]{2})\s*임$"  # not of 게임, 책임, 모임
 )
 _LEADING = re.compile(
     r"^(?:(?:=>?|∴|⇒|→|\\therefore)\s*|(?:총|모두|전부|전체)\s+"
@@ -40,8 +41,13 @@ _UNITS_IN_ANY_CASE = frozenset("mm cm km mg kg ml dl kph usd krw am pm".split())
 _QUOTES = '"`“”‘’「」『』《》*_ \t'
 
 
-def clean(text: str) -> str:
-    """The value as plainly as it can be written, still as text."""
+def clean(text: str, endings: bool = True) -> str:
+    """The value as plainly as it can be written, still as text.
+
+    Args:
+        text: of an answer.
+        endings: leave out verb endings.
+    """
     text = text.strip().translate(_SYMBOLS)
     text = _FRACTION_SIGNS.sub(lambda match: f" {match.group()}", text)
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
@@ -72,11 +78,11 @@ def clean(text: str) -> str:
         text, found = _WRAPPED.subn(r"\1", text)
         if not found:
             break
-    text = _UNIT_IN_BRACKETS.sub(r"\1 \2", strip_ends(" ".join(text.split())))
-    return strip_ends(text)
+    text = _UNIT_IN_BRACKETS.sub(r"\1 \2", strip_ends(" ".join(text.split()), endings))
+    return strip_ends(text, endings)
 
 
-def strip_ends(text: str) -> str:
+def strip_ends(text: str, endings: bool = True) -> str:
     """Without quotes, full stops, verb endings, and words that only lead up to a value."""
     quotes = _QUOTES
     for _ in range(3):
@@ -88,7 +94,7 @@ def strip_ends(text: str) -> str:
         text = re.sub(r"(?<=[^\w)}])!+$|(?<=[가-힣])!+$", "", text)  # 5! is 120
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1]
-        text = _ENDINGS.sub("", text)
+        text = _ENDINGS.sub("", text) if endings else text
         text = _LEADING.sub("", text)
         if text == before:
             break

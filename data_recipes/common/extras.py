@@ -1,4 +1,12 @@
-"""Libraries that only some commands need, and the line that installs them."""
+"""Libraries that only some commands need, and how a command ends that lacks one, or bad input.
+
+Stages of training end in their own way, for they may be one of several ranks.
+"""
+
+import sys
+from collections.abc import Callable
+
+from .errors import RecipeError
 
 # What an extra of setup.cfg alone brings, by the names that are imported.
 ONLY_IN = {
@@ -32,3 +40,24 @@ def how_to_install(error: ModuleNotFoundError, extra: str) -> str | None:
     if alone is None and name not in SHARED:
         return None
     return f"{name} is not installed; get it with\n  pip install 'kormo-recipes[{alone or extra}]'"
+
+
+def run_command(main: Callable[[], None], extra: str, *mended: type[Exception]) -> None:
+    """Run a command; bad input ends in one message and status 1, not in a traceback.
+
+    Args:
+        main: the command.
+        extra: that it belongs to.
+        *mended: what else a user can mend.
+    """
+    try:
+        main()
+    except ModuleNotFoundError as error:
+        if (message := how_to_install(error, extra)) is None:
+            raise
+        sys.exit(f"error: {message}")
+    except (RecipeError, OSError, *mended) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(130)

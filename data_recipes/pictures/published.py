@@ -44,7 +44,7 @@ class _Format:
         question: of its text.
         answer: of what is right, or of a reference.
         kind: of the kind of question.
-        shows: of what the picture shows, in words.
+        shows: of what the picture shows, which the authors' judge reads: a text, or several.
         exact: what the answer is where it alone is right: the letter of an option, yes or no
             (`truth`), or a word.
     """
@@ -128,6 +128,17 @@ def _picture(value: Any) -> bytes:
     return value["bytes"]
 
 
+def _caption(own: _Format, row: dict[str, Any]) -> str | None:
+    """What a picture shows; a judge must not go without it where the set's authors' reads it."""
+    if own.shows is None:
+        return None
+    given = row[own.shows]
+    text = "\n".join(given) if isinstance(given, list) else given.strip()
+    if not text:
+        raise ValueError(f"{own.shows} is empty")
+    return text
+
+
 def _right(own: _Format, row: dict[str, Any], answer: str) -> dict[str, Any]:
     """Say which answers are right, and what is asked for, where that is known exactly."""
     if own.exact is None or own.exact == "letter":
@@ -165,8 +176,7 @@ def convert(form: str, path: Path, out: Path, images: Path | None = None) -> int
                     picture.write_bytes(data)
                     open_picture(picture)
                 question, answer = row[own.question].strip(), row[own.answer].strip()
-                right = _right(own, row, answer)
-                shows = row[own.shows] if own.shows else None
+                right, shows = _right(own, row, answer), _caption(own, row)
             except FileNotFoundError as error:
                 raise RecipeError(
                     f"{where}: no picture {error.filename}; name their directory with --images"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from data_recipes.common.arguments import program_name
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.extras import run_command
 from data_recipes.common.terminal import align
 from data_recipes.decontaminate.config import DecontaminateConfig
 
-from ..command import run_command
 from .corpora import Corpus
 from .items import from_data_dir, sets_of_file, sets_of_suite
 from .lineage import corpora, history
@@ -85,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -18,10 +18,10 @@ from typing import Any
 from data_recipes.ask import Endpoint, Sampling
 from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.extras import run_command
 from data_recipes.common.files import open_staged, write_json_atomically
 from data_recipes.common.run_dir import DirectoryLock
 
-from ..command import run_command
 from .answers import Answering, Answers, get_answers
 from .questions import JudgeQuestion, JudgeSet, load_questions, load_set, published, set_names
 from .report import format_pairwise, format_single, pairwise_report, single_report
@@ -164,4 +164,4 @@ def _keep_answers(path: Path, answers: Answers) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -20,7 +20,7 @@ from data_recipes.read.conversations import read_rows
 
 from ..local_model import (
     check_chat_template,
-    end_ids,
+    generate,
     greedy,
     load_model,
     load_tokenizer,
@@ -210,15 +210,12 @@ def _from_local(how: Answering, questions: list[JudgeQuestion], out: Path) -> An
 
 
 def _generator(how: Answering) -> Callable[[list[list[dict[str, str]]]], list[str]]:
-    import torch
-
     tokenizer = load_tokenizer(how.model)
     check_chat_template(tokenizer, how.model)
     model = load_model(how.model)
     generation = greedy(model, how.max_tokens)
-    ends = end_ids(generation)
 
-    def generate(conversations: list[list[dict[str, str]]]) -> list[str]:
+    def answer(conversations: list[list[dict[str, str]]]) -> list[str]:
         inputs = tokenizer.apply_chat_template(
             conversations,
             add_generation_prompt=True,
@@ -227,15 +224,9 @@ def _generator(how: Answering) -> Callable[[list[list[dict[str, str]]]], list[st
             return_dict=True,
             return_tensors="pt",
         ).to(model.device)
-        with torch.inference_mode():
-            output = model.generate(**inputs, generation_config=generation)
-        texts = []
-        for row in output[:, inputs["input_ids"].shape[1] :].tolist():
-            stop = next((n for n, i in enumerate(row) if i in ends), len(row))
-            # Special tokens stay: `</think>` is one of some tokenizers, and ends the thoughts.
-            text = tokenizer.decode(row[:stop])
-            # Thoughts that were not finished are no answer.
-            texts.append("" if how.thinking and _THOUGHT not in text else text)
-        return texts
+        # Special tokens stay: `</think>` is one of some tokenizers, and ends the thoughts.
+        texts = [tokenizer.decode(row) for row in generate(model, generation, inputs)]
+        # Thoughts that were not finished are no answer.
+        return ["" if how.thinking and _THOUGHT not in text else text for text in texts]
 
-    return generate
+    return answer

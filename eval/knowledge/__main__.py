@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from data_recipes.common.arguments import positive
 from data_recipes.common.errors import RecipeError
-
-from ..command import run_command
+from data_recipes.common.extras import run_command
 
 if TYPE_CHECKING:
     from ..vision.inquiry import Inquiry
@@ -115,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
-
-from ..command import run_command
+from data_recipes.common.extras import run_command
 
 if TYPE_CHECKING:
     from .measure import Grid
@@ -173,4 +172,4 @@ def _print_table(results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -19,7 +19,7 @@ from data_recipes.common.files import write_json_atomically
 from data_recipes.common.run_dir import bind_settings
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
 
-from ..local_model import end_ids, greedy
+from ..local_model import generate, greedy
 from .cases import Case, build_case, chat_form, completion_form
 from .haystack import Haystack, embedded_text, make_haystack
 from .styles import STYLES
@@ -185,15 +185,10 @@ class Needles:
         return [build(random.Random(f"{name}/{n}")) for n in range(grid.trials)]
 
     def _answer(self, generated: list[int]) -> str:
-        ends = end_ids(self._generation)
-        stop = next((n for n, i in enumerate(generated) if i in ends), len(generated))
-        own = generated[:stop]
-        if self._end_of_thinking is not None:
+        if (end := self._end_of_thinking) is not None:
             # An answer that is still being thought about when its tokens run out is none.
-            own = (
-                own[own.index(self._end_of_thinking) + 1 :] if self._end_of_thinking in own else []
-            )
-        text = self.tokenizer.decode(own, skip_special_tokens=True).strip()
+            generated = generated[generated.index(end) + 1 :] if end in generated else []
+        text = self.tokenizer.decode(generated, skip_special_tokens=True).strip()
         # A base model goes on to write something else.
         return text if self.grid.chat else text.partition("\n")[0]
 
@@ -203,14 +198,8 @@ class Needles:
         for start in range(0, len(cases), self.grid.batch):
             ids = [case.ids for case in cases[start : start + self.grid.batch]]
             batch = torch.tensor(ids, device=self.model.device)  # all of one length: no padding
-            with torch.inference_mode():
-                output = self.model.generate(
-                    input_ids=batch,
-                    attention_mask=torch.ones_like(batch),
-                    generation_config=self._generation,
-                )
-            for row in output[:, batch.shape[1] :].tolist():
-                yield self._answer(row)
+            inputs = {"input_ids": batch, "attention_mask": torch.ones_like(batch)}
+            yield from map(self._answer, generate(self.model, self._generation, inputs))
 
     def measure(self) -> list[dict[str, Any]]:
         """Ask what is not asked yet; all cells of the grid, in order."""

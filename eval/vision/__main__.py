@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.arguments import Dropped, positive
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.extras import run_command
 from data_recipes.common.files import sha256_file
-from data_recipes.common.run_dir import DirectoryLock, bind_settings
+from data_recipes.common.run_dir import SETTINGS, DirectoryLock, bind_settings, read_settings
 
-from ..command import run_command
+from ..local_model import model_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,10 +130,13 @@ def main() -> None:
         )
     settings = {
         "model": args.model,
+        "files": model_identity(args.model).get("files"),
         "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
         "limit": args.limit,
         "max_tokens": args.max_tokens,
     }
+    if "files" not in (read_settings(args.out / SETTINGS) or settings):
+        settings["files"] = None  # a run that began when nobody looked at the weights
 
     @cache
     def model() -> Answerer:
@@ -154,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -58,10 +58,19 @@ class PictureQuestion:
         return self.fields.get("entity", self.pictures)
 
 
-def normalise(answer: str) -> str:
-    """Bring answers to one form: no case, article, verb ending or punctuation around."""
-    text = _AROUND.sub("", " ".join(clean(answer).casefold().replace("’", "'").split()))
-    return _ARTICLE.sub("", text)
+def normalise(answer: str, endings: bool = True) -> str:
+    """Bring answers to one form: no case, article or punctuation around, and no verb ending."""
+    text = " ".join(clean(answer, endings).casefold().replace("’", "'").split())
+    return _ARTICLE.sub("", _AROUND.sub("", text))
+
+
+def readings(answer: str) -> set[str]:
+    """Read an answer in all ways: 이 is a part of 고양이예요's noun, and none of 책이에요's."""
+    short, whole = normalise(answer), normalise(answer, endings=False)
+    found = {short, whole}
+    if whole.startswith(f"{short}이"):
+        found.add(f"{short}이")
+    return found
 
 
 def first_word(answer: str) -> str:
@@ -74,10 +83,10 @@ def is_right(item: PictureQuestion, answer: str) -> bool:
 
     Where the letter of an option is asked for (`ask`), the one that the answer begins with does.
     """
-    given = first_word(answer) if item.truth is not None else normalise(answer)
+    given = {first_word(answer)} if item.truth is not None else readings(answer)
     if item.ask == LETTER and (option := _OPTION.match(answer.strip())):
-        given = normalise(option[1])
-    return given in {normalise(right) for right in item.answers}
+        given = {normalise(option[1])}
+    return not given.isdisjoint(normalise(right) for right in item.answers)
 
 
 def _texts(message: dict[str, Any]) -> str:

@@ -70,6 +70,13 @@ def _shares(result: dict[str, Any]) -> Table:
     return Table(columns, rows, "percent right, with 95 % intervals")
 
 
+def _shown(sights: list[str]) -> str:
+    """Say what the model was shown, of what it was shown at all."""
+    if "blank" not in sights:
+        return "seen: with the name of what the picture shows, as this model is shown none;"
+    return "seen: with the picture; blank: with a grey one; swapped: with one of another thing;"
+
+
 def _yes_no(result: dict[str, Any]) -> Table:
     columns = ["language", "shown", "questions>", "accuracy>", "precision>", "recall>"]
     columns += ["says yes>", "is yes>", "neither>"]
@@ -151,14 +158,15 @@ def build_page(
         items: by split.
         answers: by split.
     """
+    sights = _sights(next(iter(results.values())))
     page = Page(f"{inquiry.title}: {model}")
     page.add(
         made(),
         Paragraph(
-            f"Questions of {folder}. seen: with the picture; blank: with a grey one; swapped: with "
-            f"one of another thing; {inquiry.blind_means} An answer is right that equals one that "
-            "the set lists, case, articles and punctuation aside. least lead: how far seeing is "
-            "ahead of the best of the blind. Answers about one thing count as dependent."
+            f"Questions of {folder}. {_shown(sights)} {inquiry.blind_means} An answer is right "
+            "that equals one that the set lists, case, articles, verb endings and punctuation "
+            "aside. least lead: how far seeing is ahead of the best of the blind. Answers about "
+            "one thing count as dependent."
         ),
     )
     for split, result in results.items():

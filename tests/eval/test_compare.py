@@ -133,6 +133,8 @@ def test_a_damaged_result_is_one_line(tmp_path: Path, content: bytes, said: str)
     [
         *(("value", "high"), ("value", None), ("items", None), ("metric", 5)),
         *(("units", ["other"]), ("units", [{}])),
+        *(("interval", [0.5]), ("interval", ["low", "high"]), ("interval", 0.5), ("floor", "low")),
+        ("published", "kmmlu_of_nobody"),
     ],
 )
 def test_a_row_of_a_wrong_type_is_one_line(tmp_path: Path, key: str, value: object) -> None:

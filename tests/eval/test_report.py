@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
 from eval.collect import collect
 from eval.published import load_published
@@ -190,3 +191,24 @@ def test_the_report_and_the_docs_say_how_a_task_differs(whole_run: Path, tmp_pat
     results["units"][results["rows"][0]["units"][0]]["protocol"] = "asked otherwise"
     (run / "results.json").write_text(json.dumps(results))
     assert "kmmlu_mini: asked otherwise" in markdown(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rows": []}, "it has no rows"),
+        ({"units": {}}, "its units are not all"),
+        ({"metrics": None}, "lacks one of alias, items, metrics, environment"),
+        ({"environment": "this machine"}, "lacks one of"),
+    ],
+)
+def test_results_that_cannot_be_shown_are_one_line(
+    whole_run: Path, tmp_path: Path, change: dict, said: str
+) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    results = read_results(run)
+    unit = results["units"][results["rows"][0]["units"][0]]
+    (results if change.keys() <= results.keys() else unit).update(change)
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(RecipeError, match=f"results.json: .*{said}.*start the evaluation again"):
+        collect([run])

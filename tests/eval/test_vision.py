@@ -1,6 +1,7 @@
 """What a model sees is told apart from what it could know without looking."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,6 +181,22 @@ def test_answers_are_compared_as_a_whole_in_any_spelling() -> None:
     assert is_right(item, " a RED star. ") and is_right(item, "“빨간 별”")
     assert is_right(item, "red star") and is_right(item, "빨간 별입니다.")
     assert not is_right(item, "a red star and a cup") and not is_right(item, "")
+    for right, others in (
+        ("게", ("게임", "책임")),
+        ("게임", ("게", "게이다")),
+        ("고양이", ("고양",)),
+        ("책", ("책이", "책임")),
+    ):
+        named = PictureQuestion("a", "s", "a", "object", "ko", (), [], "?", (right,), None)
+        assert not any(is_right(named, other) for other in others), right
+    for right, said in (
+        *(("고양이", end) for end in ("고양이예요.", "고양이입니다", "고양이네요", "고양이")),
+        *(("책", end) for end in ("책이에요", "책입니다.", "책이다", "책이네요")),
+        *(("게임", end) for end in ("게임입니다", "게임이에요", "게임임")),
+        *(("사과", end) for end in ("사과예요", "사과임", "사과입니다")),
+    ):
+        named = PictureQuestion("a", "s", "a", "object", "ko", (), [], "?", (right,), None)
+        assert is_right(named, said), said
     names = PictureQuestion("a", "s", "a", "k", "en", (), [], "?", ("Côte d’Ivoire", "Chad"), None)
     assert is_right(names, "côte d'ivoire") and not is_right(names, "Chad or Mali")
     assert [script_language(t) for t in ("빨간 원", "red", "赤い", "3", "T셔츠 셋")] == [
@@ -225,6 +242,17 @@ def test_a_small_model_that_sees_is_asked(
     monkeypatch.setattr(sys, "argv", [*arguments[:-1], "9"])
     with pytest.raises(RecipeError, match="max_tokens: was 8, is 9"):
         command.main()
+    # Another model at the same place is another model; of an older run nobody knows.
+    monkeypatch.setattr(sys, "argv", arguments)
+    command.main()
+    weights = next((tmp_path / "model").glob("*.safetensors"))
+    os.utime(weights, (1, 1))
+    with pytest.raises(RecipeError, match="files: was"):
+        command.main()
+    settings = json.loads((out / "settings.json").read_text())
+    del settings["files"]
+    (out / "settings.json").write_text(json.dumps(settings))
+    command.main()
 
 
 def test_bad_input_is_named(

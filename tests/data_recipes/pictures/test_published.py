@@ -55,7 +55,7 @@ def test_k_mmstar(tmp_path: Path) -> None:
 def test_questions_about_one_picture_are_about_one_thing(tmp_path: Path) -> None:
     """Else each would count on its own, and the same picture be swapped in for another."""
     rows = [
-        {"question_id": n, "question": "?", "image": _png(colour), "caption": "",
+        {"question_id": n, "question": "?", "image": _png(colour), "caption": "사진",
          "category": "conv", "gpt_answer": "!"}
         for n, colour in enumerate(("red", "blue", "red"))
     ]  # fmt: skip
@@ -105,6 +105,14 @@ def test_llava_bench(tmp_path: Path) -> None:
     _, row = _written("llava_bench", tmp_path / "questions.jsonl", tmp_path / "out")
     assert row.fields == {"id": "1", "kind": "conv", "language": "en", "shows": "All blue."}
     assert row.messages[1]["content"][0]["text"] == "A blue square."
+    # The authors' judge reads the caption, which may be a list of sentences.
+    caption = '{"image": "1.jpg", "caption": ["All blue.", "A square."]}'
+    (tmp_path / "context.jsonl").write_text(caption + "\n" + '{"image": "0.jpg"}\n')
+    with pytest.raises(RecipeError, match=r"questions.jsonl:1: not a row of llava_bench"):
+        convert("llava_bench", tmp_path / "questions.jsonl", tmp_path / "again")
+    (tmp_path / "context.jsonl").write_text(f"{caption}\n{caption.replace('1.jpg', '0.jpg')}\n")
+    rows = _written("llava_bench", tmp_path / "questions.jsonl", tmp_path / "listed")
+    assert [row.fields["shows"] for row in rows] == ["All blue.\nA square."] * 2
     # A question without a reference is named.
     (tmp_path / "answers_gpt4.jsonl").write_text('{"question_id": 0, "text": "A."}\n')
     with pytest.raises(RecipeError, match=r"questions.jsonl:2: not a row of llava_bench"):

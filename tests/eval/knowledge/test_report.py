@@ -1,12 +1,16 @@
 """Who answers without looking, and how questions about a graph are taken together."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from eval.knowledge.__main__ import make_inquiry
+from eval.vision.answers import SIGHTS
 from eval.vision.blind import Commonest, swapped
 from eval.vision.items import PictureQuestion
+from eval.vision.report import build_page
 from eval.vision.scores import score
 
 
@@ -86,6 +90,20 @@ def test_intervals_take_an_entity_as_one_item() -> None:
     apart = _score(items, right)
     ends = [own["groups"]["all"]["all"]["seen"]["interval"] for own in (together, apart)]
     assert ends[0][1] - ends[0][0] > 1.3 * (ends[1][1] - ends[1][0])
+
+
+def test_the_page_says_what_the_model_was_shown(tmp_path: Path) -> None:
+    items, right = _items()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    items = [replace(item, pictures=(tmp_path / "a.png",)) for item in items]
+    found = {"seen": _score(items, right)}
+    answers = {"seen": {"seen": {item.id: "yes" for item in items}}}
+    page = build_page(make_inquiry(), "m", "set", found, {"seen": items}, answers).to_markdown()
+    assert "as this model is shown none" in page and "grey" not in page
+    looked = {sight: {item.id: "yes" for item in items} for sight in SIGHTS}
+    found = {"seen": score(items, looked, {})}
+    page = build_page(make_inquiry(), "m", "set", found, {"seen": items}, {"seen": looked})
+    assert "blank: with a grey one" in page.to_markdown()
 
 
 def test_groups_add_up() -> None:
