@@ -13,11 +13,11 @@ def planted(parameters: float, tokens: float) -> float:
     return FLOOR + 0.4 * (parameters / 3e5) ** -ALPHA + 0.5 * (tokens / 4e5) ** -BETA
 
 
-def ladder(noise: float, seed: int = 0) -> list[Point]:
-    """Five sizes on two seeds, measured four times; a run errs as a whole and at each point."""
+def ladder(noise: float, seed: int = 0, sizes: int = 5, runs: int = 2) -> list[Point]:
+    """Sizes, each a few times, measured four times; a run errs as a whole and at each point."""
     random, points = np.random.default_rng(seed), []
-    for size in (1e5, 2e5, 4e5, 8e5, 1.6e6):
-        for run in range(2):
+    for size in (1e5, 2e5, 4e5, 8e5, 1.6e6)[:sizes]:
+        for run in range(runs):
             own = random.normal() * noise
             for tokens in np.array([1, 2, 4, 8]) * 5e10 / size:
                 loss = planted(size, tokens) * np.exp(own + random.normal() * noise / 2)
@@ -51,3 +51,19 @@ def test_what_lies_far_beyond_the_rungs_is_predicted() -> None:
 def test_too_few_sizes_are_refused() -> None:
     with pytest.raises(RecipeError, match="8 measurements of 1 sizes and 4 lengths"):
         fit_law([p for p in ladder(0.0) if p.parameters == 1e5])
+
+
+def test_few_runs_say_how_little_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four sizes, one run of each hardly says how far runs err; three say nothing of it."""
+    monkeypatch.setattr("recipes.experiments.law._RESAMPLED", 40)
+    size, tokens, held, widths = 2e6, 30 * 4e11 / 2e6, {1: 0, 2: 0}, {1: [], 2: []}
+    for runs in (1, 2):
+        for seed in range(8):
+            _, (value, low, high) = predict(ladder(0.003, seed, 4, runs), size, tokens)
+            held[runs] += low < planted(size, tokens) < high
+            widths[runs].append((high - low) / value)
+    assert held[1] == 8 and held[2] >= 7
+    assert np.median(widths[1]) > 3 * np.median(widths[2])
+    with pytest.raises(RecipeError, match="3 runs, and 3 numbers .* give more sizes, or another"):
+        predict(ladder(0.003, 0, 3, 1), size, tokens)
+    predict(ladder(0.003, 0, 3, 2), size, tokens)

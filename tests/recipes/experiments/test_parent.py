@@ -131,6 +131,7 @@ def test_new_rows_are_made_between_the_parent_and_its_arm(
     }
     given = with_parent(data_dir, tmp_path / "out", stages=["expand"], baseline="old", arms=arms)
     given["shared"]["data.heldout_tokens"] = None
+    given["measures"] = ["bits_per_byte"]
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump(given, sort_keys=False))
     ran = planted(lambda config, tokens: {"en": 2.0 - tokens * 1e-5, "ko": 2.0})
@@ -152,7 +153,7 @@ def test_new_rows_are_made_between_the_parent_and_its_arm(
 
 
 REFUSED = {
-    "no parent": ({"parent": None}, "arms.small.start: is for an experiment with a `parent`"),
+    "no parent": ({"parent": None}, "arms.scratch.start: is for an experiment with a `parent`"),
     "no such start": ({"arms": {"small": {}, "b": {"start": "final"}}}, "arms.b.start: Input"),
     "its folder": ({"arms": {"small": {}, "parent": {}}}, "arms.parent: is the folder"),
     "a stage of nobody": (
