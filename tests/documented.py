@@ -479,7 +479,8 @@ CHAPTERS: dict[str, list[Row]] = {
         ),
         Run("kormo train knowledge_vqa --config tiny/knowledge_vqa.yaml", "steps=4"),
         Run(
-            "kormo train kge shuffle_tails=true output_dir=runs/tiny/kge_shuffled",
+            "kormo train kge --config tiny/kge.yaml shuffle_tails=true "
+            "output_dir=runs/tiny/kge_shuffled",
             "transe.epochs=2 convkb.epochs=1",
         ),
         Cannot("kormo experiment knowledge --size tiny", "half an hour", "--dry-run"),
