@@ -487,6 +487,7 @@ CHAPTERS: dict[str, list[Row]] = {
         Run(
             "kormo eval knowledge --model runs/tiny/knowledge_vqa/final "
             "--data runs/tiny/knowledge/data --out runs/tiny/eval/knowledge",
+            "--limit 4",
         ),
     ],
     "experiments and models behind an API": [

@@ -14,7 +14,6 @@ from data_recipes.prepare.chain import STEPS, folder, is_done, jobs, run_step, s
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.toy import documents
-from tests import processes
 from tests.processes import Program
 
 from ..hand_made import hashes_of, jsonl, rows_of
@@ -150,8 +149,7 @@ def test_killed_in_a_step_and_resumed_with_other_workers(
     done = len(list(stats.glob("*/stats/*.json")))
     total = len(list((load(whole).output_dir / step).glob("*/stats/*.json")))
     assert 0 < done <= total and not is_done(config, step)
-    result = processes.run([*command(path, step), "executor.workers=2"])
-    assert result.returncode == 0, result.stderr
+    run_step(load(path, executor={"workers": 2}), step)
     expected = {
         k: v for k, v in outputs(whole).items() if STEPS.index(k.split("/")[0]) <= STEPS.index(step)
     }
