@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import PartialState
@@ -21,19 +22,9 @@ from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.handover import FINAL
 from .pretrain import StageRules
 
-# What `accelerate launch` sets for its children; a stage started from within one is not its rank.
-_LAUNCHER = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "GROUP_WORLD_SIZE",
-    "ROLE_RANK",
-    "ROLE_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
+# What launchers set for their children begins so; a stage started from within one is not its rank.
+_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_")
+_LAUNCHER += ("ACCELERATE_", "FSDP_", "TORCHELASTIC_")
 
 
 def _missing_data(config: StageConfig) -> list[Path]:
@@ -88,11 +79,7 @@ def run_stage(stage: str, size: str) -> None:
         RecipeError: it failed.
     """
     script = Path(__file__).parent / f"{stage}.py"
-    environment = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in _LAUNCHER and not k.startswith(("ACCELERATE_", "FSDP_", "TORCHELASTIC_"))
-    }
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHER)}
     command = [sys.executable, str(script), "--config", f"{size}/{stage}.yaml"]
     result = subprocess.run(command, env=environment, check=False)
     if result.returncode:
@@ -111,81 +98,75 @@ def _ensure(
     make(config)
 
 
-def check_parent(init_from: str | None, size: str, stage: str) -> bool:
-    """Say whether the model that a stage starts from is still to be trained.
+@dataclass(frozen=True)
+class ParentModel:
+    """The model that a stage starts from; sizes that are made here train it if it is missing.
 
-    Args:
+    Attributes:
         init_from: of the stage.
         size: of the model.
-        stage: the one before.
-
-    Raises:
-        RecipeError: it is missing and nothing here makes it; before anything is made.
+        stage: that makes it.
+        command: that makes it in place of a stage.
     """
-    if init_from is None or Path(init_from).exists() or is_hub_id(init_from):
-        return False
-    name = f"{size}/{stage}.yaml"
-    if size not in SELF_CONTAINED:
-        raise RecipeError(
-            f"{init_from}: parent model missing; make it with\n"
-            f"  kormo train {stage} --config {name}"
+
+    init_from: str | None
+    size: str
+    stage: str
+    command: str | None = None
+
+    def is_to_be_trained(self) -> bool:
+        """Say whether it is missing, before anything is made.
+
+        Raises:
+            RecipeError: it is, and nothing here makes it; the message has the command.
+        """
+        if self.init_from is None or Path(self.init_from).exists() or is_hub_id(self.init_from):
+            return False
+        recipe = f"{self.size}/{self.stage}.yaml"
+        if self.command or self.size not in SELF_CONTAINED:
+            command = self.command or f"kormo train {self.stage} --config {recipe}"
+            raise RecipeError(f"{self.init_from}: parent model missing; make it with\n  {command}")
+        output = load_stage(CONFIGS / recipe, self.stage).logging.output_dir / FINAL
+        if output.resolve() != Path(self.init_from).resolve():
+            raise RecipeError(
+                f"model.init_from {self.init_from}: no such directory, and {recipe}, which would "
+                f"be trained for it, writes to {output}; correct the path, or train its parent "
+                "there first"
+            )
+        return True
+
+    def describe(self) -> str:
+        """Say in a line of a plan, which does without it, whether it is there."""
+        if self.init_from is None:
+            return "random weights"
+        state = "there"
+        if not Path(self.init_from).exists():
+            state = "not on this machine; the Hub's, if it is no directory"
+        try:
+            if self.is_to_be_trained():
+                state = "not there; trained first, as this size is made here"
+        except RecipeError as error:
+            state = "NOT there: " + " ".join(str(error).removeprefix(f"{self.init_from}: ").split())
+        return f"{self.init_from}: {state}"
+
+    def train(self) -> None:
+        """Train it, in a process of its own.
+
+        Raises:
+            RecipeError: that failed.
+        """
+        print(
+            f"{self.init_from} is not there: training the {self.size} {self.stage} now", flush=True
         )
-    output = load_stage(CONFIGS / name, stage).logging.output_dir / FINAL
-    if output.resolve() != Path(init_from).resolve():
-        raise RecipeError(
-            f"model.init_from {init_from}: no such directory, and {name}, which would be trained "
-            f"for it, writes to {output}; correct the path, or train its parent there first"
-        )
-    return True
+        run_stage(self.stage, self.size)
 
 
-def describe_parent(init_from: str | None, is_to_be_made: Callable[[], bool]) -> str:
-    """Say in a line of a plan whether the model that a stage starts from is there.
-
-    Args:
-        init_from: of the stage.
-        is_to_be_made: `check_parent` of it; what it raises is said, as a plan does without a model.
-    """
-    state = "there"
-    if init_from is None:
-        return "random weights"
-    if not Path(init_from).exists():
-        state = "not on this machine; the Hub's, if it is no directory"
-    try:
-        if is_to_be_made():
-            state = "not there; trained first, as this size is made here"
-    except RecipeError as error:
-        state = "NOT there: " + " ".join(str(error).removeprefix(f"{init_from}: ").split())
-    return f"{init_from}: {state}"
-
-
-def make_parent(init_from: str, size: str, stage: str) -> None:
-    """Train the stage before, in a process of its own (see `check_parent`).
-
-    Raises:
-        RecipeError: it failed.
-    """
-    print(f"{init_from} is not there: training the {size} {stage} now", flush=True)
-    run_stage(stage, size)
-
-
-def _parent(config: StageConfig, rules: StageRules) -> tuple[str | None, str, str]:
-    return config.model.init_from, config.size, rules.parent or STAGES[0]
-
-
-def is_parent_to_be_made(config: StageConfig, rules: StageRules) -> bool:
-    """Say whether the model that a stage of pretraining starts from is still to be trained.
-
-    Raises:
-        RecipeError: it is missing and nothing here makes it; the message has the command.
-    """
-    init_from = config.model.init_from
-    if rules.expands and not (Path(init_from).exists() or is_hub_id(init_from)):
-        raise RecipeError(
-            f"{init_from}: model missing; make it with\n"
-            f"  kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
-        )
-    return check_parent(*_parent(config, rules))
+def parent_of(config: StageConfig, rules: StageRules) -> ParentModel:
+    """Return the model that a stage of pretraining starts from."""
+    init_from, command = config.model.init_from, None
+    if rules.expands:
+        command = f"kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
+    return ParentModel(init_from, config.size, rules.parent or STAGES[0], command)
 
 
 def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
@@ -195,7 +176,8 @@ def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
         RecipeError: a stage of real size lacks something; the message has the command.
     """
     with PartialState().main_process_first():
-        train_parent = is_parent_to_be_made(config, rules)
+        parent = parent_of(config, rules)
+        train_parent = parent.is_to_be_trained()
         if missing := _missing_data(config):
             command = f"python -m data_recipes prepare --config {config.data.recipe}"
             _ensure(config, missing[0], "data", _make_data, command)
@@ -206,4 +188,4 @@ def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
             )
             _ensure(config, missing[0], "packing plan", _make_plans, command)
         if train_parent:
-            make_parent(*_parent(config, rules))
+            parent.train()

@@ -100,13 +100,12 @@ def pretrain(rules: StageRules, description: str) -> None:
     from .arguments import check_machine, start_processes, training_arguments
     from .engine.dry_run import plan_report
     from .engine.resume import claim_output, find_checkpoint
-    from .inputs import describe_parent, ensure_inputs, is_parent_to_be_made
+    from .inputs import ensure_inputs, parent_of
 
     if invocation.dry_run:
         build.check_start(config, build.growth_of(config))
         print(plan_report(config, build.trained_shape(config), steps))
-        start = describe_parent(config.model.init_from, lambda: is_parent_to_be_made(config, rules))
-        print(f"starts from           {start}")
+        print(f"starts from           {parent_of(config, rules).describe()}")
         return
 
     # Before anything is made or downloaded: can this machine do it, and is the output free?

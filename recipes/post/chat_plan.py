@@ -12,7 +12,7 @@ from ..command_line import CONFIGS, load_stage
 from ..engine.dry_run import memory_lines
 from ..engine.flops import MemoryEstimate, count_parameters, estimate_memory
 from ..engine.prediction import GPUS_OF_A_NODE
-from ..inputs import check_parent, describe_parent
+from ..inputs import ParentModel
 from .chat_config import ChatStageConfig, DPOStageConfig, SFTStageConfig
 from .stage import PARENTS, split_windows
 
@@ -25,8 +25,8 @@ def data_plan(config: ChatStageConfig) -> list[str]:
     lines = [yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)]
     batch, gpus = config.batch, config.parallelism.gpus
     split, gpu = split_windows(config, gpus), config.parallelism.gpu
-    parent = config.model.init_from, config.size, PARENTS[config.stage]
-    lines.append(f"starts from       {describe_parent(parent[0], lambda: check_parent(*parent))}")
+    parent = ParentModel(config.model.init_from, config.size, PARENTS[config.stage])
+    lines.append(f"starts from       {parent.describe()}")
     lines.append(
         f"tokens per step   {batch.tokens_per_step:,} at most: {gpus} GPUs ({gpu}) x "
         f"{split.micro_batch} windows x {split.accumulation} forward passes x "

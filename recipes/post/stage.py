@@ -23,7 +23,7 @@ from ..engine.handover import read_lineage
 from ..engine.model_setup import stream_dtype
 from ..engine.resume import claim_output, find_newest
 from ..engine.schedule import BatchSplit
-from ..inputs import check_parent, make_parent
+from ..inputs import ParentModel
 from .chat_config import ChatStageConfig
 
 Prepared = TypeVar("Prepared")
@@ -71,11 +71,11 @@ def begin(
 
 def _ensure_inputs(config: Any, paths: list[str], make_data: Callable[[Path], None]) -> None:
     """Have the first rank make what is missing, while the others wait."""
-    parents = [(config.model.init_from, config.size, PARENTS[config.stage])]
+    parents = [ParentModel(config.model.init_from, config.size, PARENTS[config.stage])]
     if tower := getattr(config.model, "tower", None):
-        parents.append((tower, config.size, "vision_tower"))
+        parents.append(ParentModel(tower, config.size, "vision_tower"))
     with PartialState().main_process_first():
-        missing_parents = [parent for parent in parents if check_parent(*parent)]
+        missing_parents = [parent for parent in parents if parent.is_to_be_trained()]
         recipe = config.data.recipe
         if missing := _missing(paths):
             if config.size not in SELF_CONTAINED or recipe is None:
@@ -84,7 +84,7 @@ def _ensure_inputs(config: Any, paths: list[str], make_data: Callable[[Path], No
             if missing := _missing(paths):
                 raise RecipeError(f"data.sources: {recipe} does not make {missing[0]}")
         for parent in missing_parents:
-            make_parent(*parent)
+            parent.train()
 
 
 def _missing(paths: list[str]) -> list[str]:
