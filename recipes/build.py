@@ -24,11 +24,12 @@ from .engine.handover import (
     BASE_USAGE,
     DataFacts,
     Trained,
+    leave,
     read_lineage,
     save_kormo,
     write_final,
 )
-from .engine.metrics import CURVE, Throughput
+from .engine.metrics import Throughput
 from .engine.model_setup import (
     compile_layers,
     empty_model,
@@ -384,9 +385,5 @@ def export(
             views=config.model.views.model_dump() if config.model.views else None,
         )
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
-        final = write_final(config, config.logging.output_dir, save, tokenizer, trained)
-        print(f"model       {final}")
-        print(f"loss curve  {config.logging.output_dir / CURVE}", flush=True)
-    trainer.accelerator.wait_for_everyone()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        torch.distributed.destroy_process_group()
+        write_final(config, save, tokenizer, trained)
+    leave(trainer.accelerator)

@@ -55,7 +55,7 @@ def main() -> None:
     set_length(args, config, len(rows.train))
     trainer.prepare(config)
     train_chat(trainer, config, chat_fingerprint(config, rows.fingerprint))
-    print(f"tower       {save_tower(trainer, config, rows.fingerprint)}", flush=True)
+    save_tower(trainer, config, rows.fingerprint)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 import yaml
-from accelerate import init_empty_weights
+from accelerate import Accelerator, init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.files import staged_folder, write_json_atomically
@@ -20,6 +20,7 @@ from data_recipes.common.run_dir import git_commit
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
+from ..config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
 from .run_inputs import FINAL, RECIPE, REPRODUCE, hash_weights, write_recipe
 
@@ -32,6 +33,7 @@ class NamedStage(Protocol):
 
     stage: str
     size: str
+    logging: RunLoggingConfig
 
     def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
@@ -274,23 +276,19 @@ def save_kormo(
 
 def write_final(
     config: NamedStage,
-    output_dir: Path,
     save_model: Callable[[Path], None],
     tokenizer: PreTrainedTokenizerBase,
     trained: Trained,
-) -> Path:
-    """Write `<output_dir>/final`, whole or not at all. Called on one process.
+) -> None:
+    """Write `<output_dir>/final`, whole or not at all, and say where it is. Called on one process.
 
     Args:
         config: the stage.
-        output_dir: of the run.
         save_model: writes weights and configs into a directory.
         tokenizer: goes along.
         trained: what the stage learned from.
-
-    Returns:
-        The directory.
     """
+    output_dir = config.logging.output_dir
     final = output_dir / FINAL
     with staged_folder(final) as staging:
         save_model(staging)
@@ -324,4 +322,12 @@ def write_final(
             shutil.copy(output_dir / REPRODUCE, staging / REPRODUCE)
         card = _model_card(config, lineage, trained, output_dir)
         (staging / "README.md").write_text(card, encoding="utf-8")
-    return final
+    print(f"model       {final}")
+    print(f"loss curve  {output_dir / CURVE}", flush=True)
+
+
+def leave(accelerator: Accelerator) -> None:
+    """End the processes of a run together, once the first has written what it hands over."""
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        torch.distributed.destroy_process_group()

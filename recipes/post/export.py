@@ -1,7 +1,6 @@
 """The end of a chat stage: `final/`, with adapters merged."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,14 @@ from data_recipes.common.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
 
-from ..engine.handover import CHAT_USAGE, DataFacts, Trained, save_kormo, write_final
-from ..engine.metrics import CURVE
+from ..engine.handover import (
+    CHAT_USAGE,
+    DataFacts,
+    Trained,
+    leave,
+    save_kormo,
+    write_final,
+)
 
 
 def _saver(
@@ -88,9 +93,5 @@ def export_chat(
             usage=usage,
         )
         save = _saver(model, model.generation_config, state)
-        final = write_final(config, output_dir, save, tokenizer, trained)
-        print(f"model       {final}")
-        print(f"loss curve  {output_dir / CURVE}", flush=True)
-    trainer.accelerator.wait_for_everyone()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        torch.distributed.destroy_process_group()
+        write_final(config, save, tokenizer, trained)
+    leave(trainer.accelerator)

@@ -169,7 +169,7 @@ class TowerTrainer(ChatMeasurements, Trainer):
         return {k: words[k] for k in ("input_ids", "attention_mask")}
 
 
-def save_tower(trainer: TowerTrainer, config: VisionTowerConfig, fingerprint: str) -> Path:
+def save_tower(trainer: TowerTrainer, config: VisionTowerConfig, fingerprint: str) -> None:
     """Write `final/`: the tower, without what it was held against."""
     tower, sources = trainer.model.tower, config.data.sources
     trained = Trained(
@@ -181,4 +181,4 @@ def save_tower(trainer: TowerTrainer, config: VisionTowerConfig, fingerprint: st
         usage=TOWER_USAGE,
     )
     pictures = picture_processor(config.model.shape.image_size)
-    return write_final(config, config.logging.output_dir, tower.save_pretrained, pictures, trained)
+    write_final(config, tower.save_pretrained, pictures, trained)
