@@ -80,7 +80,7 @@ def vision_plan(config: AnyVisionConfig) -> str:
         + (f", and an adapter of rank {adapter.rank}" if adapter else ""),
     ]
     for gpus in dict.fromkeys((config.parallelism.gpus, 1)):
-        shards = min(gpus, GPUS_OF_A_NODE)
+        shards = 1 if adapter else min(gpus, GPUS_OF_A_NODE)  # adapters are not sharded
         memory = estimate_memory(
             text,
             config.batch.micro_batch * config.batch.sequence_length,
