@@ -13,6 +13,7 @@ from data_recipes.common.statistics import Difference
 from .compare import compare_rows
 from .published import Match, load_published
 from .run_dir import RESULTS, read_results, read_samples
+from .suites import FLOOR_BITS
 
 _WRONG_PER_ROW = 3
 # Of a unit, what is shown.
@@ -52,6 +53,13 @@ class MeasuredCell:
         return MeasuredCell(
             row["value"], interval and (interval[0], interval[1]), floor=row["floor"]
         )
+
+    @staticmethod
+    def of_unit(unit: dict[str, Any], metric: str) -> MeasuredCell:
+        """Make a cell of a unit of `results.json`, which has the metric."""
+        figures, interval = unit["metrics"], unit.get("intervals", {}).get(metric)
+        floor = figures.get(f"{FLOOR_BITS},none")
+        return MeasuredCell.of_row({"value": figures[metric], "interval": interval, "floor": floor})
 
     def __str__(self) -> str:
         if self.floor is not None:
@@ -111,7 +119,7 @@ class Content:
         results: their `results.json`.
         lines: main table; averages of whole suites come last.
         thinking: run, task, and what thinking adds.
-        wrong: wrong answers of the main run, by label.
+        wrong: wrong answers of the main run, by label; without rows that have none.
     """
 
     names: list[str]
@@ -259,11 +267,12 @@ def collect(runs: Sequence[Path], main: int = 0) -> Content:
     names = [one["name"] for one in results]
     # Those that two models share get their directory's name, too.
     names = [own if names.count(own) == 1 else f"{own} ({run})" for own, run in zip(names, runs)]
+    wrong = ((row["label"], _failures(runs[main], row)) for row in results[main]["rows"])
     return Content(
         names=names,
         main=main,
         results=results,
         lines=[*_lines(results), *_averages(results)],
         thinking=list(_thinking(runs, results)),
-        wrong=[(row["label"], _failures(runs[main], row)) for row in results[main]["rows"]],
+        wrong=[(label, failures) for label, failures in wrong if failures],
     )

@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+# Files of tokenizers, of this project (the first) and of others.
+_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*tekken*")
+
+
+def check_has_tokenizer(directory: Path) -> None:
+    """Refuse a model directory without a tokenizer, as the checkpoints of a training run are.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if not any(path for pattern in _TOKENIZERS for path in directory.glob(pattern)):
+        raise RecipeError(
+            f"{directory}: no tokenizer, as in a checkpoint of a training run; name the run's "
+            f"final/, or make a whole model of it: kormo export --as kormo {directory} OUT"
+        )
+
+
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model.
 
@@ -23,6 +40,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
     import modeling_kormo  # noqa: F401  (registers the model)
 
+    if (Path(name) / "config.json").is_file():
+        check_has_tokenizer(Path(name))
     try:
         return AutoTokenizer.from_pretrained(name, padding_side="left")
     except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from data_recipes.common.files import sha256_file
 from data_recipes.common.references import split_revision
 
 from .backend import MAX_THINK_TOKENS, KORMoLM, ThinkingMixin
+from .local_model import check_has_tokenizer
 from .plan import Unit
 
 Backend = Literal["hf", "vllm"]
@@ -90,6 +91,7 @@ def model_settings(options: ModelOptions) -> dict[str, str]:
     if not (directory / "config.json").is_file():
         final = " (its final/ is)" if (directory / "final").is_dir() else ""
         raise RecipeError(f"--model {directory}: no config.json, so it is no model{final}")
+    check_has_tokenizer(directory)
     files = {p for pattern in _IDENTITY for p in directory.glob(pattern)}
     return settings | {
         f"sha256 of {path.name}": sha256_file(path)

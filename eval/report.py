@@ -98,9 +98,7 @@ def _subject_tables(content: Content) -> Iterator[Heading | Table]:
         for key in row["units"]:
             found = [own.get(key, {"metrics": {}}) for own in units]
             cells = [
-                MeasuredCell.of(one["metrics"][metric], one.get("intervals", {}).get(metric))
-                if metric in one["metrics"]
-                else None
+                MeasuredCell.of_unit(one, metric) if metric in one["metrics"] else None
                 for one in found
             ]
             alias = page.Cell(units[0][key]["alias"], language="ko")
@@ -211,14 +209,15 @@ def build_page(content: Content, *, plot: bool = False) -> Page:
         )
     report.add(*_subject_tables(content))
     report.add(Heading(f"All measurements of {name}"), _measures(results))
-    report.add(
-        Heading(f"Wrong answers of {name}"),
-        Paragraph(
-            "Of choices, those that the model was surest of; of written answers, some from all "
-            "over the data. The end of the prompt is shown.",
-            tone="dim",
-        ),
-    )
+    if content.wrong:
+        report.add(
+            Heading(f"Wrong answers of {name}"),
+            Paragraph(
+                "Of choices, those that the model was surest of; of written answers, some from all "
+                "over the data. The end of the prompt is shown.",
+                tone="dim",
+            ),
+        )
     for number, (label, wrong) in enumerate(content.wrong):
         blocks: list[page.Block] = []
         for one in wrong:

@@ -72,6 +72,24 @@ def test_scores_and_errors_are_those_of_the_run(whole_run: Path) -> None:
     assert commit in html and "lm_eval 0.4" in html
 
 
+def test_bits_of_subjects_are_no_percent(whole_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    results = read_results(run)
+    row = next(r for r in results["rows"] if r["group"] and len(r["units"]) > 1)
+    row |= {"metric": "gold_bits,none", "value": 4.9, "interval": [4.8, 5.0], "floor": 5.9}
+    for key in row["units"]:
+        unit = results["units"][key]
+        unit["metrics"] = {"gold_bits,none": 4.928, "floor_bits,none": 5.913}
+        unit["intervals"] = {"gold_bits,none": [4.8, 5.056]}
+    results["rows"] = [row]
+    (run / "results.json").write_text(json.dumps(results))
+    text = markdown(run)
+    assert text.count("4.928 (4.800 to 5.056), floor 5.913") == len(row["units"])
+    assert "492.8" not in text
+    # Bits are neither right nor wrong.
+    assert "shown" not in text and "Wrong answers" not in text
+
+
 def test_wrong_answers_are_shown_as_they_are(whole_run: Path) -> None:
     content = collect([whole_run])
     wrong = dict(content.wrong)

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
+from eval.local_model import load_tokenizer
 from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
 from eval.task_manager import LocalTaskManager
@@ -139,7 +140,7 @@ def test_changed_model_or_settings_are_refused(
 
 
 def test_names_that_do_not_exist_are_refused_with_a_suggestion(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "did you mean 'quick'" in fails(f"--model={model}", "--suite=quik")
     # Ours are enough to choose from; reading those of lm-eval takes ten seconds.
@@ -149,6 +150,13 @@ def test_names_that_do_not_exist_are_refused_with_a_suggestion(
     assert "no config.json" in fails("--model", model.parent, "--suite=quick")
     assert "final/ is" in fails("--model", model.parent, "--suite=quick")
     assert "neither a directory" in fails("--model=no/such-model", "--suite=quick")
+    checkpoint = tmp_path / "checkpoint-320"
+    checkpoint.mkdir()
+    shutil.copy(model / "config.json", checkpoint)
+    message = fails("--model", checkpoint, "--suite=quick")
+    assert f"kormo export --as kormo {checkpoint} OUT" in message and "final/" in message
+    with pytest.raises(RecipeError, match="no tokenizer, as in a checkpoint"):
+        load_tokenizer(str(checkpoint))
     assert "--batch-size 0" in fails("--model", model, "--task=mmlu_mini", "--batch-size=0")
 
 
