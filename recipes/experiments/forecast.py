@@ -59,7 +59,7 @@ class ForecastConfig(Strict):
     question: str = Field(min_length=1)
     stage: PretrainingStage
     output_dir: Path
-    rungs: dict[str, RungConfig] = Field(min_length=3)
+    rungs: dict[str, RungConfig] = Field(min_length=4)
     target: RungConfig
     seeds: list[int] = Field(min_length=1)
     shared: Overrides = {}

@@ -64,6 +64,5 @@ def test_few_runs_say_how_little_they_know(monkeypatch: pytest.MonkeyPatch) -> N
             widths[runs].append((high - low) / value)
     assert held[1] == 8 and held[2] >= 7
     assert np.median(widths[1]) > 3 * np.median(widths[2])
-    with pytest.raises(RecipeError, match="3 runs, and 3 numbers .* give more sizes, or another"):
-        predict(ladder(0.003, 0, 3, 1), size, tokens)
-    predict(ladder(0.003, 0, 3, 2), size, tokens)
+    with pytest.raises(RecipeError, match="of 3 sizes and 6 lengths .* at least 4 sizes"):
+        predict(ladder(0.003, 0, 3, 2), size, tokens)
