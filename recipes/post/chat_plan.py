@@ -76,9 +76,10 @@ def chat_memory(config: SFTStageConfig | DPOStageConfig, shape: KORMoConfig) -> 
 
     A pair of preference tuning is two windows, and its reference a second model in fp32, gathered
     as the first is. An adapter is not sharded: each GPU holds all frozen weights, of which autocast
-    makes bf16 copies that live as long as their layer's activations, and states of the adapter
-    alone. TRL's log-probabilities (DPO, adapters) hold a few tiles of logits, which are not
-    counted, and the gradients of states and head in fp32.
+    makes bf16 copies that live as long as their layer's activations (of quantized ones,
+    bitsandbytes keeps none, but makes them again), and states of the adapter alone. TRL's
+    log-probabilities (DPO, adapters) hold a few tiles of logits, which are not counted, and the
+    gradients of states and head in fp32; peft puts the rows that it trains into a copy of the head.
     """
     batch, model = config.batch, config.model
     pairs, adapter = config.stage == "dpo", model.adapter
@@ -99,16 +100,15 @@ def chat_memory(config: SFTStageConfig | DPOStageConfig, shape: KORMoConfig) -> 
     if adapter:
         embeddings = embedding * (1 if shape.tie_word_embeddings else 2)
         layers, trained = own - embeddings, _adapter_parameters(shape, adapter.rank)
-        copies = 1 if model.activation_checkpointing else shape.num_hidden_layers
+        one = model.activation_checkpointing or adapter.quantize
+        copies = 1 if one else shape.num_hidden_layers
+        loaded = 2 if adapter.quantize else 4  # embedding and head stay so, quantized or not
         return replace(
             memory,
-            # Embedding and head stay as they are loaded, quantized or not.
-            states=_FROZEN[adapter.quantize] * layers
-            + (2 if adapter.quantize else 4) * embeddings
-            + 16 * trained,
+            states=_FROZEN[adapter.quantize] * layers + loaded * embeddings + 16 * trained,
             gathered=2 * copies * layers / shape.num_hidden_layers,
             gradients=4 * trained,
-            loss=states,
+            loss=states + (loaded + 4) * embedding,
         )
     if pairs:
         return replace(

@@ -50,6 +50,18 @@ def test_an_adapter_is_its_own_reference_over_frozen_weights() -> None:
     assert quantized.states == pytest.approx(0.516 * layers + 2 * 2 * EMBEDDING + 16 * own)
 
 
+def test_an_adapter_copies_the_head_and_frozen_weights_that_are_not_quantized() -> None:
+    layers, whole = N - 2 * EMBEDDING, "model.activation_checkpointing=false"
+    four_bits = "model.adapter={rank: 16, alpha: 32, quantize: nf4}"
+    # Of every layer until its backward pass; bitsandbytes makes a layer's anew there.
+    assert memory("sft", ADAPTER, whole).gathered == 2 * layers
+    assert memory("sft", four_bits, whole).gathered == 2 * layers / 16
+    assert memory("sft", ADAPTER).gathered == 2 * layers / 16
+    # The turn tokens' rows stand in a copy of the head, whose gradient is fp32 and as large.
+    assert memory("sft", ADAPTER).loss == 20_480 * HEAD_INPUT + (4 + 4) * EMBEDDING
+    assert memory("sft", four_bits).loss == 20_480 * HEAD_INPUT + (2 + 4) * EMBEDDING
+
+
 def test_a_plan_says_whose_shape_it_counts(tmp_path: Path) -> None:
     config = load_stage(CONFIGS / "10b" / "dpo.yaml", "dpo")
     plan = chat_plan(config)
