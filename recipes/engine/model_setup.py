@@ -72,7 +72,7 @@ def stream_in_compute_dtype(model: nn.Module) -> None:
 
     Autocast leaves an embedding in fp32, and with it the sum that all layers add to: half as fast
     to move again as bf16, and another model than the one that many GPUs train. The layers' sums are
-    rounded to bf16 instead; docs/performance.md says how little is known of what that costs.
+    rounded to bf16 instead; docs/performance.md says what that costs at tiny.
 
     Args:
         model: with fp32 weights.
