@@ -17,6 +17,7 @@ _ENDINGS = re.compile(
     r"|이?(?:네요|군요)|이?겠(?:네요|군요|습니다)|(?:으로|로)\s*(?:계산|도출)(?:됩니다|된다|돼요))$"
     r"|(?<=[\dA-Za-z%)\]}$①-⑩])\s*(?:다|야|요|죠|임)$"
     r"|(?<=[가-힣]{2})\s*임$"  # not of 게임, 책임, 모임
+    r"|(?<=\d[개명원번도살세회배점권대쪽년월일시분초])\s*임$"
 )
 _LEADING = re.compile(
     r"^(?:(?:=>?|∴|⇒|→|\\therefore)\s*|(?:총|모두|전부|전체)\s+"
@@ -36,7 +37,8 @@ _ARTICLE = re.compile(
 _LETTERS = re.compile(r"[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]{3}|[가-힣]{2}")
 _IN_FORMULA = re.compile(r"[\d+*/^=<>\\|!(\[{_]|-(?![A-Za-z]{3})")
-_GENES = re.compile(r"(?:([A-Za-z])(?i:\1))+")
+_BEFORE_NUMBER = re.compile(r"(?<=[a-z])\s+(?=\d)")  # pH 7, and pH7
+_GENES = re.compile(r"(?:([A-HJ-Za-hj-z])(?i:\1))+")  # II is a number
 _UNITS_IN_ANY_CASE = frozenset("mm cm km mg kg ml dl kph usd krw am pm".split())
 _QUOTES = '"`“”‘’「」『』《》*_ \t'
 
@@ -130,7 +132,7 @@ def words(text: str) -> str:
     """Words in the form in which they are compared: no case, articles or outer punctuation."""
     text = _POINTS.sub("", text.casefold()).rstrip(" .,?")
     text = _ARTICLE.sub("", text)
-    text = _SUBSCRIPT.sub(r"\1\2", text)
+    text = _BEFORE_NUMBER.sub("", _SUBSCRIPT.sub(r"\1\2", text))
     if re.fullmatch(r"\([^(),]*\)", text):
         text = text[1:-1]
     # Korean spacing is loose: 서울 특별시 is 서울특별시.
