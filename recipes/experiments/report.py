@@ -124,6 +124,14 @@ def _minutes(results: dict[str, Any]) -> str:
     return f"{seconds / 60:,.0f}"
 
 
+def _unfinished(results: dict[str, Any]) -> list[tuple[str, int]]:
+    """Arm and seed of each run that is planned and not among the results."""
+    there = {(run["arm"], run["seed"]) for run in results["runs"]}
+    experiment = results["experiment"]
+    planned = [(arm, seed) for arm in experiment["arms"] for seed in experiment["seeds"]]
+    return [run for run in planned if run not in there]
+
+
 def _conditions(results: dict[str, Any]) -> str:
     experiment, machine = results["experiment"], dict(results["machine"])
     commits = sorted({run["commit"] or "not in git" for run in results["runs"]})
@@ -173,6 +181,9 @@ def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
         Bullets(pairing),
         Paragraph(_conditions(results), "dim"),
     ]
+    if left_out := _unfinished(results):
+        named = "; ".join(f"{arm}, seed {seed}" for arm, seed in left_out)
+        blocks.append(Paragraph(f"Not finished, and left out of all figures: {named}."))
     if experiment["note"]:
         blocks.append(Paragraph(experiment["note"]))
     return blocks
@@ -191,11 +202,13 @@ def _overview(results: dict[str, Any]) -> list[str]:
         f"{c['verdict']}"
         for c in found
     ]
+    seeds = len(experiment["seeds"])
+    whole = seeds - len({seed for _, seed in _unfinished(results)})
     return [
         f"{results['name']}, {results['size']}",
         experiment["question"],
         f"{', '.join(experiment['arms'])}; baseline {experiment['baseline']}",
-        str(len(experiment["seeds"])),
+        str(seeds) if whole == seeds else f"{whole} of {seeds} for all arms",
         "; ".join(answers),
         _minutes(results),
     ]

@@ -119,6 +119,22 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
 
 
+def test_what_is_not_finished_is_said(
+    results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recipes.experiments.report.records", lambda: [results])
+    assert "Not finished" not in all_results_page().to_markdown()
+    gone = [("good", 4), *(("bad", seed) for seed in (2, 3, 4))]
+    results["runs"] = [r for r in runs() if (r["arm"], r["seed"]) not in gone]
+    experiment = ExperimentConfig.model_validate(SETTINGS)
+    # An arm of one seed is compared with nothing, and has no row.
+    results["comparisons"] = compare_arms(experiment, results["runs"])
+    text = all_results_page().to_markdown()
+    named = "good, seed 4; bad, seed 2; bad, seed 3; bad, seed 4"
+    assert f"Not finished, and left out of all figures: {named}." in text
+    assert "| 1 of 4 for all arms |" in text
+
+
 def test_damaged_results_are_named(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"runs": [')
     with pytest.raises(RecipeError, match="results.json: damaged .*; delete it: it is made again"):
