@@ -83,14 +83,14 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
             )
             changed = {line.partition(":")[0] for line in lines} - PLACES
             said = {*experiment.arms[run.arm], *experiment.arms[experiment.baseline], *other_way}
-            if (
-                experiment.budget and experiment.budget.tokens is None
-            ):  # arms that cost more are shorter
+            budget = experiment.budget  # by FLOPs or bytes, arms that cost more are shorter
+            if budget and budget.tokens is None:
                 said.add("schedule.total_tokens")
             assert all(any(f"{key}.".startswith(f"{own}.") for own in said) for key in changed)
             assert bool(changed) == (run is not base)
             seed = cell.config.seed if cell.stage == KNOWLEDGE else cell.config.data.seed
-            assert seed % 1000 == run.seed  # what follows a parent: 1,000 more
+            follows = run.parent is not None and cell.branched_at == 0
+            assert seed == run.seed + 1000 * follows  # other windows than the parent's
 
 
 def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path: Path) -> None:
