@@ -32,9 +32,6 @@ from ..text.words import (
 _HANGUL_LEADS = 0xEA, 0xED
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-_ODD = re.compile("[^\x00-\x7f\uac00-\ud7a3]+")
-# So many runs of other characters at the head of a text make it no quicker to take them one by one.
-_SAMPLE, _FEW = 1000, 40
 # Share of Hangul among the visible characters of an evaluation text from which on it is Korean. Our
 # choice: a question about a formula has few words besides it, a name in English text has less.
 _KOREAN_SHARE = 0.2
@@ -67,38 +64,14 @@ class Compared:
         return " ".join(self.data[start:end].tobytes().decode().split())
 
 
-def _normalise(text: str) -> bytes:
-    """Normalise a text, as UTF-8."""
-    if "&" in text:
-        text = html.unescape(text)
-    if text.isascii():
-        return text.encode().lower()
-    text = _lower(text)
+def _normalise(text: str) -> str:
+    if text.isascii() and "&" not in text:
+        return text.lower()
+    text = unicodedata.normalize("NFKC", html.unescape(text))
     # Each is looked for at the speed of memory; a pattern would ask every character.
     for character in _INVISIBLE:
         text = text.replace(character, "")
-    return text.replace("\u2019", "'").encode().lower()
-
-
-def _lower(text: str) -> str:
-    """Compose a text and make it lower case, but for the letters of ASCII.
-
-    Both take most of the time that Korean costs if they are done on all of it, for the sake of a
-    few signs (`…`, `①`, `㎡`). ASCII and Hangul syllables stay as they are, whatever stands before
-    them; what stands behind them may be a part of them.
-    """
-    if len(_ODD.findall(text, 0, _SAMPLE)) > _FEW:
-        return unicodedata.normalize("NFKC", text).lower()
-    parts, last = [], 0
-    for match in _ODD.finditer(text):
-        first = max(0, match.start() - 1)
-        own = unicodedata.normalize("NFKC", text[first : match.end()])
-        if "Σ" in own:  # at the end of a word its lower case is another
-            return unicodedata.normalize("NFKC", text).lower()
-        parts += text[last:first], own.lower()
-        last = match.end()
-    parts.append(text[last:])
-    return "".join(parts)
+    return text.lower().replace("\u2019", "'")
 
 
 def is_korean(text: str) -> bool:
