@@ -26,6 +26,8 @@ _LINE_END = re.compile("\r\n|[" + "".join(_LINE_ENDS) + "]")
 _INVISIBLE = ("\ufeff", "\u200b", "\u2060")
 _BLANKS = " \t\u00a0\u3000"
 _TRAILING = re.compile(f"[{_BLANKS}]+(?=\n|\\Z)")
+_LAST_BLANKS = tuple(_BLANKS)
+_WIDE_BLANKS = ("\u00a0\n", "\u3000\n")
 
 # Names under which changes are counted, in the order in which they are made.
 CHANGES = ("line_ends", "invisible", "trailing_blanks", "decomposed")
@@ -112,23 +114,34 @@ def to_row(
     return SetAside(place, length, *flaw, shown)
 
 
+def _has(signs: tuple[str, ...], text: str) -> bool:
+    return any(sign in text for sign in signs)
+
+
 def normalise(text: str) -> tuple[str, tuple[str, ...]]:
     """Return a text with "\\n" at the end of lines, nothing invisible, and composed (NFC).
 
     Returns:
         The text, and which of `CHANGES` were made; the same object if there were none.
     """
-    changes = []
-    if any(end in text for end in _LINE_ENDS):
+    # Written out, and less of it for ASCII: texts are short, and each is looked at.
+    plain, changes = text.isascii(), []
+    if "\r" in text or "\f" in text or "\v" in text or not plain and _has(_LINE_ENDS, text):
         text = _LINE_END.sub("\n", text)
         changes.append("line_ends")
-    if any(character in text for character in _INVISIBLE):
+    if not plain and _has(_INVISIBLE, text):
         text = text.translate(dict.fromkeys(map(ord, _INVISIBLE)))
         changes.append("invisible")
-    if text[-1:] in tuple(_BLANKS) or any(blank + "\n" in text for blank in _BLANKS):
+    if (
+        " \n" in text
+        or "\t\n" in text
+        or text[-1:] in _LAST_BLANKS
+        or not plain
+        and _has(_WIDE_BLANKS, text)
+    ):
         text = _TRAILING.sub("", text)
         changes.append("trailing_blanks")
-    if not unicodedata.is_normalized("NFC", text):
+    if not plain and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
         changes.append("decomposed")
     return text, tuple(changes)
