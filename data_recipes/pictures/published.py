@@ -144,7 +144,7 @@ def _right(own: _Format, row: dict[str, Any], answer: str) -> dict[str, Any]:
     if own.exact is None or own.exact == "letter":
         exact = {"ask": "letter", "answers": [answer]} if own.exact else {}
         return {"kind": str(row[own.kind]), **exact}
-    if own.exact == "word" and answer not in _YES_NO:
+    if own.exact == "word" and answer.lower() not in _YES_NO:
         return {"kind": "question", "answers": [answer]}
     truth, answers = _YES_NO[answer.lower()]
     return {"kind": "yes_no", "answers": answers, "truth": truth}

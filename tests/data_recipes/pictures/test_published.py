@@ -150,7 +150,7 @@ def test_gqa(tmp_path: Path) -> None:
     images = _pictures(tmp_path / "jpg", "n1.jpg", "n2.jpg")
     rows = {
         "07": {"imageId": "n1", "question": "What is it?", "answer": "cup", "types": {}},
-        "08": {"imageId": "n2", "question": "Is it a cup?", "answer": "no", "types": {}},
+        "08": {"imageId": "n2", "question": "Is it a cup?", "answer": "No", "types": {}},
     }
     path = tmp_path / "gqa.json"
     path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
