@@ -56,7 +56,7 @@ def describe_run(experiment: ExperimentConfig, run: Run) -> dict[str, Any]:
         "value": label_of(run.value),
         "seed": run.seed,
         "tokens": run.tokens,
-        "seconds": round(training_seconds(run.cells), 1),
+        "seconds": round(training_seconds(run.cells), 3),
         "commit": lineage["commit"],
         "measures": _measure(experiment, run),
         "curve": curve_of(run),
