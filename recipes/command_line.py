@@ -20,6 +20,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.extras import how_to_install
 
 from .config import StageConfig
+from .knowledge_config import KnowledgeVqaConfig
 from .post.chat_config import DPOStageConfig, SFTStageConfig
 from .post.grpo_config import GRPOStageConfig
 from .post.vision_config import VisionAlignConfig, VisionSFTConfig, VisionTowerConfig
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "vision_tower": VisionTowerConfig,
     "vision_align": VisionAlignConfig,
     "vision_sft": VisionSFTConfig,
+    "knowledge_vqa": KnowledgeVqaConfig,
 }
 # How long a failing rank waits for the first one's message, to be silent if it is the same.
 _PATIENCE = timedelta(seconds=10)

@@ -73,22 +73,23 @@ def _chats(config: SFTStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[To
     """Return the tokenizer, and what is learned of conversations, or why one is left out."""
     from data_recipes.read.conversations import read_rows, to_conversation
 
-    from .post.masks import ChatTokenizer
+    from .post.masks import ChatTokenizer, empty_thinking_learned
     from .post.model import load_chat_tokenizer
 
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
 
     def rows() -> Iterator[Tokens | str]:
-        for source in config.data.sources:
-            for where, row in itertools.islice(read_rows(source.path), config.data.audit_rows):
-                conversation = to_conversation(row, where)
-                found = tokenize.samples(conversation)
-                yield from (
-                    [found]
-                    if isinstance(found, str)
-                    else (tokenize.render(conversation, end) for end in found)
-                )
+        with empty_thinking_learned(tokenizer, config.data.learn_empty_thinking):
+            for source in config.data.sources:
+                for where, row in itertools.islice(read_rows(source.path), config.data.audit_rows):
+                    conversation = to_conversation(row, where)
+                    found = tokenize.samples(conversation)
+                    yield from (
+                        [found]
+                        if isinstance(found, str)
+                        else (tokenize.render(conversation, end) for end in found)
+                    )
 
     return tokenizer, rows()
 
@@ -161,7 +162,8 @@ def main() -> None:
     for tokens in Random(args.seed).sample(rows, min(args.n, len(rows))):
         terminal.print(terminal.marked(f"── {tokens.where}", "heading"))
         terminal.print(*coloured(terminal, tokenizer, tokens))
-    audit = MaskAudit(tokenizer)(rows, left_out)
+    learned = not sees and config.data.learn_empty_thinking
+    audit = MaskAudit(tokenizer, learned)(rows, left_out)
     print(audit.table())
     audit.check()
 

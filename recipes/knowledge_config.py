@@ -137,6 +137,11 @@ class KnowledgeVqaConfig(Strict):
     log_every: int = Field(default=20, gt=0)
     seed: int = 0
 
+    @property
+    def stage(self) -> str:
+        """Its name, which other recipes have in their YAML."""
+        return "knowledge_vqa"
+
     @model_validator(mode="after")
     def _one_start(self) -> "KnowledgeVqaConfig":
         if (self.init_from is None) == (self.random is None):

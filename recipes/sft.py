@@ -26,7 +26,7 @@ def main() -> None:
     from recipes.post.chat_trainer import build_trainer, sft_arguments
     from recipes.post.chats import build_chats, unpack
     from recipes.post.export import export_chat
-    from recipes.post.masks import MaskAudit
+    from recipes.post.masks import MaskAudit, empty_thinking_learned
     from recipes.post.model import load_chat_tokenizer
     from recipes.post.stage import begin, chat_fingerprint, train_chat
 
@@ -37,13 +37,14 @@ def main() -> None:
     args = begin(config, [s.path for s in config.data.sources], sft_arguments)
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     data = config.logging.output_dir / "data"
-    with disk_full_is_an_error(data):
+    learned = config.data.learn_empty_thinking
+    with disk_full_is_an_error(data), empty_thinking_learned(tokenizer, learned):
         chats = build_chats(config.data, tokenizer, config.batch.sequence_length, data)
         trainer = build_trainer(config, args, tokenizer, chats)
 
     # What is learned, before anything is.
     first = unpack(trainer.train_dataset, config.data.audit_rows)
-    audit = MaskAudit(tokenizer)(first, chats.left_out)
+    audit = MaskAudit(tokenizer, learned)(first, chats.left_out)
     if trainer.is_world_process_zero():
         print(audit.table(), flush=True)
     audit.check()

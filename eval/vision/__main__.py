@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument("--split", action="append", help="only this one; may be repeated")
+    parser.add_argument("--kind", action="append", help="only these questions; may be repeated")
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="questions of each kind in each split"
     )
@@ -64,7 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _read(
-    path: Path, splits: list[str] | None, limit: int | None
+    path: Path, splits: list[str] | None, kinds: list[str] | None, limit: int | None
 ) -> dict[str, list[PictureQuestion]]:
     from .items import read_items, splits_of
 
@@ -72,6 +73,11 @@ def _read(
     if unknown := [split for split in splits or [] if split not in known]:
         raise RecipeError(f"--split {unknown[0]}: {path} has {', '.join(known)}")
     items = {split: read_items(path, split, limit) for split in splits or known}
+    if kinds:
+        there = sorted({item.kind for own in items.values() for item in own})
+        if unknown := [kind for kind in kinds if kind not in there]:
+            raise RecipeError(f"--kind {unknown[0]}: {path} has {', '.join(there)}")
+        items = {split: [i for i in own if i.kind in kinds] for split, own in items.items()}
     if empty := [split for split, own in items.items() if not own]:
         raise RecipeError(f"{path / empty[0]}.jsonl: no question about a picture in it")
     return items
@@ -84,6 +90,7 @@ def evaluate(
     name: str,
     *,
     splits: list[str] | None = None,
+    kinds: list[str] | None = None,
     limit: int | None = None,
     batch: int = 16,
 ) -> dict[str, Any]:
@@ -95,6 +102,7 @@ def evaluate(
         model: loads the model, once there is something to ask.
         name: of the model.
         splits: by default all but that of training.
+        kinds: of questions, by default all.
         limit: questions of each kind in each split.
         batch: questions at a time.
 
@@ -106,7 +114,7 @@ def evaluate(
     from .inquiry import Inquiry, inquire
     from .items import TRAIN, read_split
 
-    items = _read(folder, splits, limit)
+    items = _read(folder, splits, kinds, limit)
     seen = folder / f"{TRAIN}.jsonl"
     trained = list(read_split(folder, TRAIN)) if seen.is_file() else []
     inquiry = Inquiry(
@@ -132,6 +140,7 @@ def main() -> None:
         "model": args.model,
         "files": model_identity(args.model).get("files"),
         "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
+        "kinds": args.kind,
         "limit": args.limit,
         "max_tokens": args.max_tokens,
     }
@@ -152,6 +161,7 @@ def main() -> None:
             model,
             args.model,
             splits=args.split,
+            kinds=args.kind,
             limit=args.limit,
             batch=args.batch,
         )

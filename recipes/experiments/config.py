@@ -9,12 +9,15 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 from data_recipes.common.config_files import Strict
 
 from ..config import STAGES, PretrainingStage
+from .evaluations import SOURCES, EvaluationsConfig
 
 Overrides = dict[str, Any]
 Initialisation = Literal["mean", "random", "default", "eeve"]  # of new rows
-KNOWLEDGE = "knowledge_vqa"
-AnyStage = PretrainingStage | Literal["knowledge_vqa"]
-_ORDER = (*STAGES, "grow", "expand", KNOWLEDGE)
+# Stages that train on rows, so long as their recipe says, and on no budget of text.
+RowStage = Literal["sft", "dpo", "vision_align", "vision_sft", "knowledge_vqa"]
+ROW_STAGES: tuple[str, ...] = get_args(RowStage)
+AnyStage = PretrainingStage | RowStage
+_ORDER = (*STAGES, "grow", "expand", *ROW_STAGES)
 _MEASURES = Literal[
     "bits_per_byte",
     "averaged",
@@ -25,12 +28,16 @@ _MEASURES = Literal[
     "compression",
     "proxy",
     "quick",
+    "heldout",
+    "suite",
+    "mode",
+    "vision",
     "answers",
 ]
 
 
 class BudgetConfig(Strict):
-    """What every run may spend, over all its stages in proportion to their recipes' own length.
+    """What every run may spend on pretraining, in proportion to its stages' own length.
 
     Attributes:
         tokens: to train on.
@@ -76,10 +83,10 @@ class Road(Strict):
 
     Attributes:
         stages: in place of the experiment's.
-        start: where the first one begins: at the parent's `final/`; there with rows for the arm's
-            larger tokenizer, initialised in one of four ways (`kormo expand-vocabulary`); at its
-            last checkpoint, whose optimizer and windows go on; or from scratch, with the parent's
-            budget as well.
+        start: where the first one begins: at the parent's `final/`; of pretraining also there with
+            rows for the arm's larger tokenizer, initialised in one of four ways (`kormo
+            expand-vocabulary`); at its last checkpoint, whose optimizer and windows go on; or from
+            scratch, with the parent's budget as well.
     """
 
     stages: list[AnyStage] = Field(default=[], min_length=1)
@@ -106,9 +113,10 @@ class ExperimentConfig(Strict):
             goes on with its own best.
         sweep_seed: none of `seeds`, or the best of the sweep would also be lucky there.
         seeds: of initialisation and order of windows, shared by all arms.
-        budget: of one run, after its parent; what its recipes say by default.
+        budget: of one run's pretraining, after its parent; what its recipes say by default.
         shared: settings of all runs, as in `arms`.
         measures: of a finished run (recipes/experiments/measures.py).
+        evaluate: what its model is asked, where a measure is made of answers.
         decide: measures that the verdict rests on, each with the smallest difference that would
             matter.
         note: what the result cannot say.
@@ -126,6 +134,7 @@ class ExperimentConfig(Strict):
     budget: BudgetConfig | None = None
     shared: Overrides = {}
     measures: list[_MEASURES] = Field(min_length=1)
+    evaluate: EvaluationsConfig = EvaluationsConfig()
     decide: dict[str, float] = Field(min_length=1)
     note: str = ""
 
@@ -152,6 +161,10 @@ class ExperimentConfig(Strict):
                 raise ValueError(f"decide.{name}: the smallest difference that matters is above 0")
             if name.partition("/")[0] not in self.measures:
                 raise ValueError(f"decide.{name}: belongs to none of `measures`")
+        for name in self.measures:
+            if (source := SOURCES.get(name, "answers")) != "answers":
+                if getattr(self.evaluate, source) is None:
+                    raise ValueError(f"evaluate.{source}: needed for the measure {name!r}")
         return self
 
     @model_validator(mode="after")
@@ -172,17 +185,23 @@ class ExperimentConfig(Strict):
                     raise ValueError(
                         f"{where}: {own.pop()} would make runs of one seed incomparable"
                     )
-        if self.budget is None and self.parent:
+        pretrains = not {*everywhere} <= {*ROW_STAGES}
+        if self.budget is None and self.parent and pretrains:
             raise ValueError("budget: needed where there is a `parent`")
-        if KNOWLEDGE in everywhere and ({*everywhere} != {KNOWLEDGE} or self.budget):
+        if self.budget and not pretrains:
             raise ValueError(
-                f"stages: {KNOWLEDGE} goes alone, and its `steps` take the place of a budget"
+                "budget: is of pretraining, and no arm goes through it; how long other stages are "
+                "their `steps` say"
             )
+        if "answers" in self.measures and {s[-1] for s in known.values()} != {"knowledge_vqa"}:
+            raise ValueError("measures: 'answers' are those of knowledge_vqa as the last stage")
         for arm, stages in known.items():
             if stages != [stage for stage in _ORDER if stage in stages]:
                 raise ValueError("stages: each once, in the order of the ladder")
             if self.parent is None and self.road(arm).start != "parent":
                 raise ValueError(f"arms.{arm}.start: is for an experiment with a `parent`")
+            if stages[0] in ROW_STAGES and self.road(arm).start != "parent":
+                raise ValueError(f"arms.{arm}.start: is of pretraining, and {stages[0]} is none")
         return self
 
     def road(self, arm: str) -> Road:

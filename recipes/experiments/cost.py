@@ -8,7 +8,7 @@ from typing import Any
 
 from data_recipes.common.statistics import detectable_effect
 
-from .config import KNOWLEDGE, ExperimentConfig
+from .config import ROW_STAGES, ExperimentConfig
 from .measures import training_seconds
 from .results import known_spread
 from .runs import PlannedStage, Run
@@ -33,7 +33,7 @@ class Cost:
 
 
 def cost_of(cells: Iterable[PlannedStage]) -> Cost:
-    """Add up what stages cost from their shapes and lengths, each once."""
+    """Add up what stages of pretraining cost from their shapes and lengths, each once."""
     from ..build import trained_shape  # loads torch
     from ..engine.flops import count_parameters, count_view_parameters, flops_per_token
 
@@ -58,20 +58,48 @@ def _cells(left: list[Run]) -> list[PlannedStage]:
     return cells + [run.parent for run in left if run.parent and not run.parent.done]
 
 
-def _hours(left: list[Run], done: list[Run], published: list[dict[str, Any]], size: str) -> str:
-    """Time of training proper, from the nearest thing that was measured."""
-    cost, rate = cost_of(_cells(left)), None
-    if seconds := training_seconds(cell for run in done for cell in run.cells):
+def _row_lines(left: list[Run], done: list[Run]) -> list[str]:
+    """How long the stages are that train on rows, and what a run of them took."""
+    cells = [cell for run in left for cell in run.cells if cell.on_rows]
+    lines = []
+    for stage in dict.fromkeys(cell.stage for cell in cells):
+        own = [cell for cell in cells if cell.stage == stage]
+        # None says it where rows do.
+        steps = sum(cell.steps or 0 for cell in own) if all(cell.steps for cell in own) else None
+        if steps is None:
+            lines.append(f"{stage:<22}{len(own)} times the epochs of its rows")
+            continue
+        size = getattr(own[0].config.batch, "tokens_per_step", None)
+        tokens = f", {size:,} tokens each at most" if size else ""
+        lines.append(f"{stage:<22}{steps:,} steps in {len(own)} runs{tokens}")
+    if cells and (seconds := training_seconds(cell for run in done for cell in run.cells)):
+        hours = seconds / len(done) * len(left) / 3600
+        lines.append(f"time, with these      {hours:.2f} hours of training, as the finished runs")
+    return lines
+
+
+def _hours(
+    left: list[PlannedStage],
+    cost: Cost,
+    done: list[Run],
+    published: list[dict[str, Any]],
+    size: str,
+) -> str:
+    """Time of pretraining proper, from the nearest thing that was measured."""
+    rate = None
+    if seconds := training_seconds(c for run in done for c in run.cells if not c.on_rows):
         rate, source = sum(run.tokens for run in done) / seconds, "as the finished runs"
     else:
         for results in published:
             own = results["runs"]
-            if results["size"] == size and (seconds := sum(run["seconds"] for run in own)):
+            if results["size"] != size or {*results["experiment"]["stages"]} & {*ROW_STAGES}:
+                continue
+            if seconds := sum(run["seconds"] for run in own):
                 rate = sum(run["tokens"] for run in own) / seconds
                 source = f"as {results['name']} on {results['machine']['processor']}"
                 break
     if rate is None:
-        parallelism = left[0].cells[-1].config.parallelism
+        parallelism = left[0].config.parallelism
         from ..engine.flops import peak_flops
 
         peak = peak_flops(parallelism.gpu) if parallelism.require_gpu else None
@@ -87,17 +115,15 @@ def cost_lines(
 ) -> list[str]:
     """Say what is left to do and what it costs (`cost_report`)."""
     lines = [f"runs                  {len(left)} to do, {len(done)} finished"]
-    if left and left[0].cells[0].stage == KNOWLEDGE:
-        lines.append(f"steps                 {sum(run.cells[0].config.steps for run in left):,}")
-    elif left:
-        cost = cost_of(_cells(left))
+    if cells := [cell for cell in _cells(left) if not cell.on_rows]:
+        cost = cost_of(cells)
         lines += [
             f"tokens                {cost.tokens:,}",
             f"FLOPs                 {cost.flops:.3g}",
-            f"time                  {_hours(left, done, published, size)}",
+            f"time                  {_hours(cells, cost, done, published, size)}",
             f"disk                  {cost.gigabytes:.1f} GB",
         ]
-    return lines
+    return lines + _row_lines(left, done)
 
 
 def cost_report(
@@ -127,7 +153,7 @@ def cost_report(
             effect = detectable_effect(pairs, spread)
             found = f"{effect:.3f}, as paired differences have a standard deviation of {spread:.4f}"
         lines.append(
-            f"{measure:<22}{smallest:g} would matter; what {pairs} seeds find four times in five: "
+            f"{measure:<21} {smallest:g} would matter; what {pairs} seeds find four times in five: "
             f"{found}"
         )
     return "\n".join(lines)

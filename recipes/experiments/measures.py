@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,12 +12,13 @@ from data_recipes.tokens.mixture import Mixture
 from ..engine.metrics import read_metrics
 from ..engine.schedule import plan_steps
 from .lengths import bytes_per_token
-from .runs import ANSWERS, PlannedStage, Run
+from .runs import PlannedStage, Run
 
 Lines = list[dict[str, Any]]
 # All others are better the lower they are.
-_HIGHER_IS_BETTER = ("quick/", "answers/")
+_HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/")
 _BITS = "bits_per_byte/"
+_HELDOUT = "heldout_"
 
 
 def higher_is_better(name: str) -> bool:
@@ -101,12 +101,51 @@ def _compression(run: Run, lines: Lines) -> dict[str, float]:
 
 def _answers(run: Run, lines: Lines) -> dict[str, float]:
     """Share of right answers by split, and of who reads the question alone (eval/knowledge)."""
-    text = (run.cells[-1].directory / ANSWERS).read_text(encoding="utf-8")
     found = {}
-    for split, own in json.loads(text)["splits"].items():
+    for split, own in run.cells[-1].answers("answers")["splits"].items():
         shares = own["groups"]["all"]["all"]
         found[f"answers/{split}"] = shares["seen"]["share"]
         found[f"{split}, question only"] = shares["question only"]["share"]
+    return found
+
+
+def _heldout(run: Run, lines: Lines) -> dict[str, float]:
+    """What a stage on rows measures on those it holds out, at the end and before the first step."""
+    first = next((line for line in lines if any(key.startswith(_HELDOUT) for key in line)), {})
+    before = {f"{k} before": v for k, v in first.items() if k.startswith(_HELDOUT)}
+    found = _last(lines, _HELDOUT) | before
+    return {key.replace("_", "/", 1): value for key, value in found.items()}
+
+
+def _suite(run: Run, lines: Lines) -> dict[str, float]:
+    """Scores from 0 to 1; what is measured in bits per byte is named so, and is better if low."""
+    found = {}
+    for row in run.cells[-1].answers("suite")["rows"]:
+        bits = "bits" in row["metric"]
+        found[f"{'bits' if bits else 'suite'}/{row['label']}"] = row["value"]
+    return found
+
+
+def _mode(run: Run, lines: Lines) -> dict[str, float]:
+    """Share of answers with a think block that has content where it was asked for, else without."""
+    results = run.cells[-1].answers("suite")
+    found = {}
+    for row in results["rows"]:
+        shares = [results["units"][key]["metrics"].get("as_asked,none") for key in row["units"]]
+        if None not in shares:
+            found[f"mode/{row['label']}"] = statistics.fmean(shares)
+    return found
+
+
+def _vision(run: Run, lines: Lines) -> dict[str, float]:
+    """Share of right answers by language and split, and the lead over the best of the blind."""
+    found = {}
+    for split, results in run.cells[-1].answers("vision")["splits"].items():
+        for language, own in results["languages"].items():
+            shares = {k: v["share"] for k, v in own["all"].items() if isinstance(v, dict)}
+            seen = shares.pop("seen")
+            found[f"vision/{language} {split}"] = seen
+            found[f"vision/{language} {split}, lead"] = seen - max(shares.values())
     return found
 
 
@@ -120,6 +159,10 @@ _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "compression": _compression,
     "proxy": _logged("proxy"),
     "quick": _logged("quick"),
+    "heldout": _heldout,
+    "suite": _suite,
+    "mode": _mode,
+    "vision": _vision,
     "answers": _answers,
 }
 
@@ -140,7 +183,7 @@ def measure_run(run: Run, names: list[str]) -> dict[str, float]:
         if not values:
             raise RecipeError(
                 f"{run.cells[-1].directory}: its log has nothing for the measure {name!r}; ask for "
-                "it in `shared` (logging.quick_eval_every_tokens), or train longer"
+                "it in `shared` (logging.quick_eval_every_tokens) or in `evaluate`, or train longer"
             )
         found |= values
     return found
@@ -152,7 +195,7 @@ def curve_of(run: Run) -> dict[str, list[tuple[int, float]]]:
     cell = run.cells[-1]
     for line in read_metrics(cell.directory):
         for key, value in line.items():
-            if key == "loss" or key.startswith(_BITS):
+            if key in ("loss", "heldout_loss") or key.startswith(_BITS):
                 curve.setdefault(key, []).append((line["tokens"] - cell.branched_at, value))
     return curve
 

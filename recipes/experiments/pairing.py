@@ -17,8 +17,11 @@ _WINDOWS = ("data.mixture", "data.packing", "data.recipe", "data.shards", "data.
 _WINDOWS += ("batch.sequence_length", "data.seed", "schedule.branch_from")
 # Of arms that know, some read names of vectors in place of questions.
 _WINDOWS += ("arm", "graph")
+_WINDOWS += ("data.sources", "data.thinking_share", "data.balance", "data.overlong")
+_WINDOWS += ("data.heldout_rows", "data.learn_empty_thinking", "model.chat_template")
 # ... or the weights before the first step.
 _WEIGHTS = ("model.shape", "model.norm_placement", "model.mix_ln_alpha", "arm", "graph")
+_WEIGHTS += ("model.tower", "model.kind")
 _EMBEDDING = ("model.embedding_std",)
 
 

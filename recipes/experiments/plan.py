@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,24 @@ import yaml
 
 from data_recipes.common.errors import RecipeError
 
-from ..command_line import CONFIGS, parse_command_line, parse_recipe
+from ..command_line import CONFIGS, parse_command_line
 from ..config import StageConfig
-from ..knowledge_config import KnowledgeVqaConfig
-from .config import KNOWLEDGE, BudgetConfig, ExperimentConfig, Overrides, Road, settings_of
+from .config import (
+    ROW_STAGES,
+    BudgetConfig,
+    ExperimentConfig,
+    Overrides,
+    Road,
+    settings_of,
+)
+from .evaluations import FINAL, SOURCES, evaluation
 from .lengths import cost_of_tokens, mixture_of, stage_lengths
-from .runs import ANSWERS, FINAL, LINEAGE, Aside, PlannedStage, Run, label_of
+from .runs import LINEAGE, Aside, PlannedStage, Run, label_of
 
-# What a plan sets itself.
+# What a plan sets itself; the last two where a recipe has no sections.
 _OWN = ("data.seed", "growth.seed", "logging.output_dir", "schedule.total_tokens")
 _OWN += ("seed", "output_dir")
+_WITHOUT_SECTIONS = ("knowledge_vqa",)
 # Added to the seed of what follows a parent, so that it does not read the same windows again.
 _FOLLOWS = 1000
 
@@ -40,16 +48,24 @@ def _recipe(size: str, stage: str) -> str:
 def _load(size: str, stage: str, settings: Overrides) -> tuple[tuple[str, ...], Any]:
     overrides = tuple(_as_override(key, value) for key, value in settings.items())
     argv = ["--config", _recipe(size, stage), *overrides]
-    if stage == KNOWLEDGE:
-        return overrides, parse_recipe(stage, KnowledgeVqaConfig, "", "", argv).config
     return overrides, parse_command_line(stage, "", argv).config
 
 
-def _answers(config: KnowledgeVqaConfig) -> Aside:
-    """The evaluation of a knowledge model, without which its log says nothing of its answers."""
-    model, out = config.output_dir / FINAL, config.output_dir / ANSWERS
-    words = ("--model", str(model), "--data", str(config.data), "--out", str(out.parent))
-    return Aside(("-m", "eval.knowledge", *words), out)
+def _own(stage: str, settings: Overrides) -> Overrides:
+    """Name settings as the recipe of a stage does."""
+    if stage not in _WITHOUT_SECTIONS:
+        return settings
+    return {key.rpartition(".")[2]: value for key, value in settings.items()}
+
+
+def _asked(experiment: ExperimentConfig, cell: PlannedStage) -> PlannedStage:
+    """Have the model of a run's last stage asked what measures want to know that its log lacks."""
+    after = {}
+    for name in dict.fromkeys(SOURCES[m] for m in experiment.measures if m in SOURCES):
+        data = getattr(cell.config, "data", None)
+        words, makes = evaluation(name, experiment.evaluate, cell.directory, data)
+        after[name] = Aside(tuple(words), makes)
+    return replace(cell, after=after)
 
 
 @dataclass(frozen=True)
@@ -127,7 +143,8 @@ def plan_run(
         place: its directory, with a folder per stage.
         stages: of the size's recipes, each from the last one's `final/`.
         layers: settings, later ones over earlier ones.
-        budget: of all stages together; `None` leaves them as long as their recipes say.
+        budget: of all stages of pretraining together; `None` leaves them as long as their recipes
+            say.
         value: what it tries of a sweep.
         start: of the first stage; as its recipe says by default.
 
@@ -139,18 +156,23 @@ def plan_run(
     for number, stage in enumerate(stages):
         settings = _settings(layers, stage, seed, place / stage)
         if number:
-            settings["model.init_from"] = str(place / stages[number - 1] / FINAL)
+            parent = {"model.init_from": str(place / stages[number - 1] / FINAL)}
+            settings |= _own(stage, parent)
         elif start is not None:
-            settings |= start.settings(seed, place)
-        if budget is not None and isinstance(budget.bytes, dict):
+            settings |= _own(stage, start.settings(seed, place))
+        own_mixture = budget is not None and isinstance(budget.bytes, dict)
+        if own_mixture and stage not in ROW_STAGES:
             draft = _load(size, stage, settings | {"data.mixture": budget.bytes})[1]
             settings["data.mixture"] = mixture_of(budget.bytes, draft)
         wanted.append((stage, settings))
     drafts = [_load(size, stage, settings)[1] for stage, settings in wanted]
-    lengths: Sequence[int | None] = [None] * len(drafts)
+    lengths: list[int | None] = [None] * len(drafts)
     if budget is not None:
         inherited = start.inherited(budget) if start else 0.0
-        lengths = stage_lengths(budget, budget.limit + inherited, drafts)
+        counted = [i for i, stage in enumerate(stages) if stage not in ROW_STAGES]
+        own = stage_lengths(budget, budget.limit + inherited, [drafts[i] for i in counted])
+        for i, tokens in zip(counted, own):
+            lengths[i] = tokens
     cells: list[PlannedStage] = []
     for (stage, settings), tokens in zip(wanted, lengths):
         branched_at = start.branched_at if start and not cells else 0
@@ -160,9 +182,8 @@ def plan_run(
             settings["schedule.total_tokens"] = tokens + branched_at
         overrides, config = _load(size, stage, settings)
         before = start.expansion(seed, place, config) if start and not cells else None
-        after = _answers(config) if stage == KNOWLEDGE else None
         recipe = _recipe(size, stage)
-        cells.append(PlannedStage(stage, recipe, overrides, config, branched_at, before, after))
+        cells.append(PlannedStage(stage, recipe, overrides, config, branched_at, before))
     return Run(arm, seed, value or {}, tuple(cells), start.needed if start else None)
 
 
@@ -172,9 +193,7 @@ def _settings(layers: Sequence[Overrides], stage: str, seed: int, place: Path) -
         settings |= settings_of(layer, stage)
     if taken := settings.keys() & set(_OWN):
         raise RecipeError(f"{min(taken)}: is set for every run by itself; take it out")
-    if stage == KNOWLEDGE:
-        return settings | {"seed": seed, "output_dir": str(place)}
-    settings |= {"data.seed": seed, "logging.output_dir": str(place)}
+    settings |= _own(stage, {"data.seed": seed, "logging.output_dir": str(place)})
     return settings | {"growth.seed": seed} if stage == "grow" else settings
 
 
@@ -198,7 +217,8 @@ def _run(
     place = experiment.output_dir / arm / re.sub(r"[^\w=.-]+", "_", label_of(value)) / str(seed)
     layers, road = [experiment.shared, value, experiment.arms[arm]], experiment.road(arm)
     start, budget = Start(parent, road) if parent else None, experiment.budget
-    return plan_run(size, arm, seed, place, road.stages, layers, budget, value, start)
+    run = plan_run(size, arm, seed, place, road.stages, layers, budget, value, start)
+    return replace(run, cells=(*run.cells[:-1], _asked(experiment, run.cells[-1])))
 
 
 def values_of(experiment: ExperimentConfig) -> list[Overrides]:

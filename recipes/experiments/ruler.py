@@ -9,15 +9,29 @@ from data_recipes.common.run_dir import check_settings
 from data_recipes.tokens.manifest import read_manifest
 
 from ..config import StageConfig
-from ..knowledge_config import KnowledgeVqaConfig
 from .config import ExperimentConfig
 from .runs import Run
 
 
-def _ruler(config: StageConfig | KnowledgeVqaConfig) -> dict[str, Any]:
+def _of_rows(run: Run, measures: list[str]) -> dict[str, Any]:
+    """Of a stage on rows: what its model is asked is the same for all; what it holds out is not."""
+    config = run.cells[-1].config.model_dump(mode="json")
+    if "answers" in measures:
+        return {"data": config["data"]}
+    if "heldout" not in measures:
+        return {}
+    first = run.cells[0].config  # has the tokenizer, in whose tokens a loss is counted
+    tokenizer = str(first.data.tokenizer) if isinstance(first, StageConfig) else None
+    ruler = {"data": config["data"], "data.tokenizer": tokenizer}
+    ruler["batch.sequence_length"] = config["batch"]["sequence_length"]
+    return ruler | {"model.chat_template": config["model"]["chat_template"]}
+
+
+def _ruler(run: Run, measures: list[str]) -> dict[str, Any]:
     """What a measurement is made of: in other windows, or of other text, it is another one."""
-    if isinstance(config, KnowledgeVqaConfig):
-        return {"data": str(config.data)}
+    if run.cells[-1].on_rows:
+        return _of_rows(run, measures)
+    config: StageConfig = run.cells[-1].config
     data = config.data
     names, shards = sorted(data.heldout or data.mixture), data.heldout_shards or data.shards
     ruler = {"data.heldout": names, "batch.sequence_length": config.batch.sequence_length}
@@ -32,12 +46,12 @@ def _ruler(config: StageConfig | KnowledgeVqaConfig) -> dict[str, Any]:
 
 
 def check_ruler(experiment: ExperimentConfig, runs: list[Run]) -> None:
-    """Refuse arms whose bits per byte would be measured in other windows or on other text.
+    """Refuse arms that would be measured in other windows, or on other text or rows.
 
     Raises:
         RecipeError: names the arm and what differs.
     """
-    rulers = {run.arm: _ruler(run.cells[-1].config) for run in runs}
+    rulers = {run.arm: _ruler(run, list(experiment.measures)) for run in runs}
     base = rulers[experiment.baseline]
     for arm, ruler in rulers.items():
         # Of shards that are still to be made, nobody knows how many documents they hold out.

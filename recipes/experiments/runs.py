@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,13 +15,11 @@ from data_recipes.common.run_dir import check_settings
 
 from ..command_line import CONFIGS
 from ..config import StageConfig
-from ..knowledge_config import KnowledgeVqaConfig
 from .config import Overrides
+from .evaluations import FINAL
 
 # As engine/handover.py names them, which loads torch: a plan does not.
-FINAL, RECIPE, LINEAGE = "final", "recipe.yaml", "lineage.json"
-# Of a stage whose model is asked when it is trained.
-ANSWERS = Path("answers", "results.json")
+RECIPE, LINEAGE = "recipe.yaml", "lineage.json"
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,21 @@ class PlannedStage:
         config: with them.
         branched_at: tokens that the run had seen which this one goes on from; 0 for a new one.
         before: done first.
-        after: done when it is trained.
+        after: done when it is trained: what its model is asked, by name of the evaluation.
     """
 
     stage: str
     recipe: str
     overrides: tuple[str, ...]
-    config: StageConfig | KnowledgeVqaConfig
+    config: Any
     branched_at: int = 0
     before: Aside | None = None
-    after: Aside | None = None
+    after: Mapping[str, Aside] = field(default_factory=dict)
 
     @property
     def directory(self) -> Path:
         """Its `output_dir`."""
-        if isinstance(self.config, KnowledgeVqaConfig):
-            return self.config.output_dir
-        return self.config.logging.output_dir
+        return getattr(self.config, "logging", self.config).output_dir
 
     @property
     def done(self) -> bool:
@@ -74,7 +73,7 @@ class PlannedStage:
         Raises:
             RecipeError: it is, and was made with other settings; they are named.
         """
-        return self._trained and not (self.after and self.after.commands())
+        return self._trained and not self._questions()
 
     @property
     def _trained(self) -> bool:
@@ -91,12 +90,27 @@ class PlannedStage:
         )
         return True
 
+    def _questions(self) -> list[list[str]]:
+        return [command for aside in self.after.values() for command in aside.commands()]
+
+    @property
+    def on_rows(self) -> bool:
+        """Whether it trains on rows, and not on a budget of text."""
+        return not isinstance(self.config, StageConfig)
+
     @property
     def tokens(self) -> int:
         """What it trains on itself; nothing if it trains on rows."""
-        if isinstance(self.config, KnowledgeVqaConfig):
-            return 0
-        return self.config.schedule.total_tokens - self.branched_at
+        return 0 if self.on_rows else self.config.schedule.total_tokens - self.branched_at
+
+    @property
+    def steps(self) -> int | None:
+        """Of a stage on rows; `None` if their number decides."""
+        return getattr(self.config, "schedule", self.config).steps
+
+    def answers(self, name: str) -> dict[str, Any]:
+        """Read the results of an evaluation of its model."""
+        return json.loads(self.after[name].makes.read_text(encoding="utf-8"))
 
     def commands(self, launcher: list[str]) -> list[list[str]]:
         """Build the command lines that are still to be run for it; none if it is finished."""
@@ -105,7 +119,7 @@ class PlannedStage:
             script = str(CONFIGS.parent / f"{self.stage}.py")
             commands = self.before.commands() if self.before else []
             commands.append([*launcher, script, "--config", self.recipe, *self.overrides])
-        return commands + (self.after.commands() if self.after else [])
+        return commands + self._questions()
 
 
 @dataclass(frozen=True)

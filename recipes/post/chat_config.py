@@ -91,6 +91,8 @@ class ChatDataConfig(Strict):
             `drop` it.
         heldout_rows: conversations kept apart to measure on.
         audit_rows: conversations whose loss mask is checked at the start.
+        learn_empty_thinking: let the empty think block of an answer without reasoning carry loss,
+            to see what that does; KORMo's template alone.
         recipe: data recipe that makes the sources at `tiny`.
         seed: order, choice and held-out split.
     """
@@ -101,6 +103,7 @@ class ChatDataConfig(Strict):
     overlong: Literal["cut", "drop"] = "cut"
     heldout_rows: int = Field(gt=0)
     audit_rows: int = Field(default=1000, gt=0)
+    learn_empty_thinking: bool = False
     recipe: Path | None = None
     seed: int = 42
 
@@ -110,12 +113,14 @@ class ChatScheduleConfig(Strict):
 
     Attributes:
         epochs: passes over the data.
+        steps: in their place, so that runs on other data are equally long.
         warmup_fraction: share of the steps that the learning rate rises over.
         decay_type: shape of the fall from there to the end; `none` stays at the peak.
         min_lr_ratio: where warm-up starts and decay ends, as a share of the peak.
     """
 
     epochs: float = Field(gt=0)
+    steps: int | None = Field(default=None, gt=0)
     warmup_fraction: float = Field(default=0.03, ge=0, lt=1)
     decay_type: Literal["linear", "cosine", "none"] = "cosine"
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1)

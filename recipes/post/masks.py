@@ -6,7 +6,8 @@ roles and earlier answers are not.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,9 @@ from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 _TURN = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
 _SHOWN = 3  # violations quoted
+# In KORMo's template, what stands before an answer without reasoning; and with its block learned.
+_EMPTY = "{{- '<think>\\n\\n</think>\\n\\n' -}}\n            {%- generation -%}{{- answer -}}"
+_LEARNED = "{{- '<think>' -}}{%- generation -%}{{- '\\n\\n</think>\\n\\n' ~ answer -}}"
 
 
 def turn_rows(tokenizer: PreTrainedTokenizerBase) -> list[int] | None:
@@ -60,6 +64,32 @@ def training_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
             "the assistant's words and the end of turn), and TRL knows no marked version; give "
             "one with model.chat_template"
         ) from error
+
+
+@contextmanager
+def empty_thinking_learned(tokenizer: PreTrainedTokenizerBase, learned: bool) -> Iterator[None]:
+    """Have the template mark empty think blocks as learned, if asked to; it renders the same.
+
+    Only meanwhile: a model that was trained so leaves with the template of all others.
+
+    Args:
+        tokenizer: with the template that `training_template` gave.
+        learned: false changes nothing.
+
+    Raises:
+        RecipeError: another template than KORMo's.
+    """
+    own = tokenizer.chat_template
+    if learned and own.count(_EMPTY) != 1:
+        raise RecipeError(
+            "data.learn_empty_thinking: the chat template is not KORMo's, and where another puts "
+            "an empty think block is not known; set it to false"
+        )
+    tokenizer.chat_template = own.replace(_EMPTY, _LEARNED) if learned else own
+    try:
+        yield
+    finally:
+        tokenizer.chat_template = own
 
 
 @dataclass(frozen=True)
@@ -230,10 +260,12 @@ class MaskAudit:
     Args:
         tokenizer: if its chat template is of another format than KORMo's, only what holds for any
             format is checked.
+        empty_learned: whether an empty think block carries loss (`empty_thinking_learned`).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, empty_learned: bool = False) -> None:
         self.tokenizer = tokenizer
+        self.empty_learned = empty_learned
         self.image = getattr(tokenizer, "image_token_id", None)
         self.kormo = bool(rows := turn_rows(tokenizer))
         if self.kormo:
@@ -317,7 +349,7 @@ class MaskAudit:
                     if ids[start] == self.end:
                         # The block was empty: its end, and the blank line, are not learned either.
                         counts.update(empty=1, end=1)
-                        start += 2
+                        start += -1 if self.empty_learned else 2
                     else:
                         thinking = True
                         counts["end"] += self.end in ids[start:stop]

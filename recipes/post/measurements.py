@@ -30,7 +30,8 @@ from ..engine.trainer import decayed_parameters
 # TRL reads the old names of these, transformers warns of them.
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
-_LEFT_OUT = ("_runtime", "_per_second", "num_tokens", "num_input_tokens_seen")
+_LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "num_tokens")
+_LEFT_OUT += ("num_input_tokens_seen",)
 
 
 def shard_reference(model: nn.Module, accelerator: Accelerator) -> nn.Module:

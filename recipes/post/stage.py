@@ -156,7 +156,7 @@ def set_length(args: TrainingArguments, config: ChatStageConfig, rows: int) -> N
         RecipeError: less than one step.
     """
     schedule, per_step = config.schedule, config.batch.windows_per_step
-    total = int(schedule.epochs * rows / per_step)
+    total = schedule.steps or int(schedule.epochs * rows / per_step)
     if total == 0:
         raise RecipeError(
             f"{schedule.epochs:g} epochs of {rows:,} windows are less than one step of "

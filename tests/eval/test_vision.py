@@ -127,6 +127,15 @@ def test_answers_are_kept(folder: Path, tmp_path: Path) -> None:
     assert oracle.calls == len(read_items(folder, "heldout_objects", None))
 
 
+def test_kinds_are_chosen_after_the_limit(folder: Path, tmp_path: Path) -> None:
+    split, kinds = "heldout_scenes", ["object", "atmosphere"]
+    results = evaluate(folder, tmp_path, Guesser(folder), splits=[split], kinds=kinds, limit=2)
+    for own in results[split]["languages"].values():
+        assert [(kind, one["questions"]) for kind, one in own["kinds"].items()] == [
+            ("atmosphere", 2), ("object", 2)
+        ]  # fmt: skip
+
+
 def test_another_picture_takes_the_place(folder: Path) -> None:
     items = read_items(folder, "heldout_scenes", None)
     others = swapped(items)
@@ -271,6 +280,7 @@ def test_bad_input_is_named(
         (str(tmp_path / "m"), folder, [], "m: no such model directory"),
         (str(text_only), folder, [], "text: not a model that sees"),
         ("m", folder, ["--split", "test"], "--split test: .* has heldout_combinations"),
+        ("m", folder, ["--kind", "sound"], "--kind sound: .* has atmosphere, conversation"),
     ):
         out = tmp_path / "out"
         monkeypatch.setattr(sys, "argv", ["x", model, str(given), "--out", str(out), *more])

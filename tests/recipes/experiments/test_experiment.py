@@ -23,7 +23,7 @@ from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
 from recipes.engine.metrics import read_metrics
 from recipes.experiment import main
-from recipes.experiments.config import KNOWLEDGE, ExperimentConfig
+from recipes.experiments.config import ExperimentConfig, settings_of
 from recipes.experiments.cost import cost_of
 from recipes.experiments.measures import measure_run, training_seconds
 from recipes.experiments.pairing import check_pairs
@@ -77,19 +77,21 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
         base = next(r for r in runs if (r.arm, r.seed) == (experiment.baseline, run.seed))
         roads = [experiment.road(r.arm) for r in (run, base)]
         other_way = set() if roads[0] == roads[1] else OTHER_WAY
-        for cell, other in zip(run.cells, base.cells, strict=True):
+        for number, (cell, other) in enumerate(zip(run.cells, base.cells, strict=True)):
             lines = find_differences(
                 other.config.model_dump(mode="json"), cell.config.model_dump(mode="json")
             )
             changed = {line.partition(":")[0] for line in lines} - PLACES
-            said = {*experiment.arms[run.arm], *experiment.arms[experiment.baseline], *other_way}
+            own = [experiment.arms[arm] for arm in (run.arm, experiment.baseline)]
+            said = {key for arm in own for key in settings_of(arm, cell.stage)} | other_way
+            said |= {"model.init_from"} if number else set()  # its own stage before
             budget = experiment.budget  # by FLOPs or bytes, arms that cost more are shorter
             if budget and budget.tokens is None:
                 said.add("schedule.total_tokens")
             assert all(any(f"{key}.".startswith(f"{own}.") for own in said) for key in changed)
             assert bool(changed) == (run is not base)
-            seed = cell.config.seed if cell.stage == KNOWLEDGE else cell.config.data.seed
-            follows = run.parent is not None and cell.branched_at == 0
+            seed = getattr(cell.config.data, "seed", None) or cell.config.seed
+            follows = run.parent is not None and cell.branched_at == 0 and not number
             assert seed == run.seed + 1000 * follows  # other windows than the parent's
 
 
@@ -245,13 +247,15 @@ def test_tokenizers_are_measured_on_all_of_one_text(data_dir: Path, tmp_path: Pa
 
 
 def run_here(command: list[str]) -> bool:
-    """Run a stage in this process, which has loaded torch already."""
+    """Run a stage, or an evaluation, in this process, which has loaded torch already."""
     if command[0] == "false":
         return False
-    script = Path(command[1])
+    module, words = f"recipes.{Path(command[1]).stem}", command[1:]
+    if command[1] == "-m":
+        module, words = f"{command[2]}.__main__", command[2:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", command[1:])
-        importlib.import_module(f"recipes.{script.stem}").main()
+        patch.setattr(sys, "argv", words)
+        importlib.import_module(module).main()
     release_outputs()
     return True
 

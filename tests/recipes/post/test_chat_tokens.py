@@ -16,7 +16,12 @@ from data_recipes.read.conversations import read_rows, split_reasoning, to_conve
 from modeling_kormo import CHAT_TEMPLATE
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 from recipes.post.chats import select
-from recipes.post.masks import ChatTokenizer, MaskAudit, training_template
+from recipes.post.masks import (
+    ChatTokenizer,
+    MaskAudit,
+    empty_thinking_learned,
+    training_template,
+)
 
 from .chat_cases import CASES, MISTAKES, Golden, conversation, says, user
 
@@ -51,6 +56,34 @@ def test_masks_are_those_written_by_hand(tokenizer: PreTrainedTokenizerBase, nam
     if name.startswith("Korean"):
         pieces = [tokenizer.decode([i]) for i in tokens.input_ids]
         assert sum("\ufffd" in piece for piece in pieces) > 10  # syllables are really cut
+
+
+def test_an_empty_block_is_learned_if_it_is_asked_for(tokenizer: PreTrainedTokenizerBase) -> None:
+    own, _ = CASES["not thinking"]
+    template = tokenizer.chat_template
+    with empty_thinking_learned(tokenizer, False):
+        assert tokenizer.chat_template == template
+    with empty_thinking_learned(tokenizer, True):
+        learned = ChatTokenizer(tokenizer, 2000)(own)
+        thinking = ChatTokenizer(tokenizer, 2000)(CASES["thinking"][0])
+    golden = [
+        ("<|BOT|>user\n1+2?<|EOT|>\n<|BOT|>assistant\n<think>", False),
+        ("\n\n</think>\n\nIt is 3.<|EOT|>", True),
+        ("\n", False),
+    ]
+    assert (learned.input_ids, learned.labels) == golden_labels(tokenizer, golden)
+    # It renders the same, reasoning is learned as before, and the template is back in place.
+    assert tokenizer.chat_template == template
+    assert learned.input_ids == ChatTokenizer(tokenizer, 2000)(own).input_ids
+    assert thinking == ChatTokenizer(tokenizer, 2000)(CASES["thinking"][0])
+    # The audit knows which of the two was asked for.
+    for asked, violated in ((True, False), (False, True)):
+        audit = MaskAudit(tokenizer, asked)([learned], Counter())
+        assert bool(audit.violations) == violated and audit.counts["empty"] == 1
+    with pytest.raises(RecipeError, match="learn_empty_thinking: the chat template is not KORMo's"):
+        tokenizer.chat_template = "{% generation %}{{ messages[-1].content }}{% endgeneration %}"
+        with empty_thinking_learned(tokenizer, True):
+            pass
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -1,0 +1,102 @@
+"""What a trained model is asked when its run is over, and where the answers are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from data_recipes.common.config_files import Strict
+
+# As engine/handover.py and the evaluations name them, which load torch: a plan does not.
+FINAL, RESULTS = "final", "results.json"
+# The evaluation that a measure is read from, where it is not read from the log.
+SOURCES = {"suite": "suite", "mode": "suite", "vision": "vision", "answers": "answers"}
+
+
+class SuiteConfig(Strict):
+    """Questions in text, of `kormo eval`.
+
+    Attributes:
+        suites: names, or paths of YAML files.
+        tasks: single ones.
+        limit: questions of each, at most.
+        think: in place of what the suites say.
+    """
+
+    suites: list[str] = []
+    tasks: list[str] = []
+    limit: PositiveInt | None = None
+    think: Literal["off", "on", "both"] | None = None
+
+    @model_validator(mode="after")
+    def _asks(self) -> SuiteConfig:
+        if not self.suites and not self.tasks:
+            raise ValueError("name suites or tasks")
+        return self
+
+
+class PicturesConfig(Strict):
+    """Questions about pictures, of `kormo eval vision`.
+
+    Attributes:
+        set: directory of a picture set.
+        splits: of it; all that training does not see by default.
+        kinds: of questions; all by default.
+        limit: questions of each kind in each split, at most.
+    """
+
+    set: Path
+    splits: list[str] = []
+    kinds: list[str] = []
+    limit: PositiveInt | None = None
+
+
+class EvaluationsConfig(Strict):
+    """What the models of all arms are asked.
+
+    Attributes:
+        suite: for the measures `suite` and `mode`.
+        vision: for `vision`.
+    """
+
+    suite: SuiteConfig | None = Field(default=None)
+    vision: PicturesConfig | None = Field(default=None)
+
+
+def _options(name: str, values: list[str]) -> list[str]:
+    return [word for value in values for word in (name, value)]
+
+
+def evaluation(
+    name: str, asked: EvaluationsConfig, directory: Path, data: Path | None
+) -> tuple[list[str], Path]:
+    """Say how the model of a finished stage is asked.
+
+    Args:
+        name: of the evaluation.
+        asked: settings.
+        directory: of the stage, below which the results are. Asked otherwise, they are elsewhere.
+        data: of a knowledge model, which is asked about it.
+
+    Returns:
+        The words after the interpreter, and the file with the results.
+    """
+    model = str(directory / FINAL)
+    if name == "answers":
+        words, folder = ["-m", "eval.knowledge", "--model", model, "--data", str(data)], name
+        return [*words, "--out", str(directory / folder)], directory / folder / RESULTS
+    if name == "suite":
+        own = asked.suite
+        words = ["-m", "eval", "--model", model, *_options("--suite", own.suites)]
+        words += _options("--task", own.tasks) + (["--think", own.think] if own.think else [])
+    else:
+        own = asked.vision
+        words = ["-m", "eval.vision", model, str(own.set), *_options("--split", own.splits)]
+        words += _options("--kind", own.kinds)
+    words += ["--limit", str(own.limit)] if own.limit else []
+    digest = hashlib.sha256(own.model_dump_json().encode()).hexdigest()[:8]
+    place = directory / f"{name}_{digest}"
+    return [*words, "--out", str(place)], place / RESULTS

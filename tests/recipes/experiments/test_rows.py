@@ -1,0 +1,230 @@
+"""Experiments over stages that train on rows: fine-tuning, and learning to see."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from data_recipes.common.config_files import load_config
+from data_recipes.common.errors import RecipeError
+from recipes.command_line import CONFIGS, parse_command_line
+from recipes.engine.handover import read_lineage
+from recipes.engine.metrics import read_metrics
+from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.cost import cost_lines
+from recipes.experiments.measures import higher_is_better, measure_run
+from recipes.experiments.plan import seed_runs
+from recipes.experiments.ruler import check_ruler
+from recipes.experiments.runs import Run
+from recipes.post.seeing import load_seeing
+from tests.recipes.experiments.test_experiment import Start, start
+from tests.recipes.post.test_seeing import align, inputs, overrides
+
+__all__ = ["inputs", "start"]  # fixtures
+
+
+def planned(experiment: ExperimentConfig) -> list[Run]:
+    return seed_runs(experiment, "tiny", dict.fromkeys(experiment.arms, {}))
+
+
+def seeing(inputs: Path, output: Path, **changes: object) -> dict:
+    """An experiment of two arms on two seeds: one aligns on both languages, one on English."""
+    own = dict(item.split("=", 1) for item in overrides(inputs, output) if "sources" not in item)
+    shared = {key: yaml.safe_load(value) for key, value in own.items() if "output_dir" not in key}
+    source = {"path": f"{inputs}/pictures/train.jsonl", "licence": "CC0"}
+    both, one = ([source | {"languages": codes}] for codes in (["en", "ko"], ["en"]))
+    first = dict(item.split("=", 1) for item in align(inputs, output).overrides)
+    models = {k: yaml.safe_load(first[k]) for k in first if k.startswith("model.")}
+    return {
+        "question": "Does it?",
+        "stages": ["vision_align", "vision_sft"],
+        "output_dir": str(output),
+        "baseline": "one",
+        "arms": {
+            "one": {"vision_align": {"data.sources": one}},
+            "both": {"vision_align": {"data.sources": both}},
+        },
+        "seeds": [1, 2],
+        "shared": shared | {"vision_align": models, "schedule.steps": 2, "data.sources": both},
+        "measures": ["vision", "heldout"],
+        "evaluate": {"vision": {"set": f"{inputs}/pictures", "kinds": ["object"], "limit": 3}},
+        "decide": {"vision/en heldout_objects": 0.05},
+    } | changes
+
+
+def test_arms_that_learn_to_see_are_trained_and_asked(
+    inputs: Path, tmp_path: Path, start: Start
+) -> None:
+    output, path = tmp_path / "out", tmp_path / "x.yaml"
+    given = seeing(inputs, output)
+    path.write_text(yaml.safe_dump(given))
+    plan = start(path, "--dry-run")
+    assert [plan.count(f"/{name}.py") for name in given["stages"]] == [4, 4]
+    assert plan.count("-m eval.vision") == 4 and "FLOPs" not in plan
+    assert "vision_sft            8 steps in 4 runs, 512 tokens each at most" in plan
+    assert not output.exists()
+    start(path)
+    results = json.loads((output / "results.json").read_text())
+    assert results["pairing"]["both"]["windows"].startswith("no: data.sources")
+    assert results["pairing"]["both"]["weights"] == "yes"
+    (record,) = results["comparisons"]
+    assert record["pairs"] == 2 and record["measure"] == "vision/en heldout_objects"
+    for run in results["runs"]:
+        found = run["measures"]
+        assert 0 <= found["vision/en heldout_objects"] <= 1 and run["seconds"] > 0
+        assert found["vision/ko heldout_objects, lead"] <= found["vision/ko heldout_objects"]
+        assert found["heldout/loss"] != found["heldout/loss before"]
+
+    runs = {(run.arm, run.seed): run for run in planned(load_config(path, ExperimentConfig, []))}
+    for run in runs.values():
+        first, second = run.cells
+        assert second.config.model.init_from == str(first.directory / "final")
+        assert max(line["step"] for line in read_metrics(second.directory)) == 2
+    # Another seed is another order of other rows; the arms of one seed share what they have alike.
+    read = {
+        key: [read_lineage(str(c.directory / "final"))["data_fingerprint"] for c in run.cells]
+        for key, run in runs.items()
+    }
+    assert read["one", 1][1] == read["both", 1][1] != read["one", 2][1]
+    assert read["one", 1][0] != read["both", 1][0]
+
+    # Asked otherwise, models are asked again and nothing is trained again.
+    given["evaluate"]["vision"]["limit"] = 1
+    path.write_text(yaml.safe_dump(given))
+    plan = start(path, "--dry-run")
+    assert plan.count("-m eval.vision") == 4 and ".py" not in plan.partition("\n\n")[0]
+
+
+def test_a_seed_draws_the_projector(inputs: Path, tmp_path: Path) -> None:
+    experiment = ExperimentConfig.model_validate(seeing(inputs, tmp_path))
+    states: list[dict[str, torch.Tensor]] = []
+    for run in planned(experiment):
+        if run.arm == "one":
+            argv = ["--config", run.cells[0].recipe, *run.cells[0].overrides]
+            model = load_seeing(parse_command_line("vision_align", "", argv).config)[0]
+            states.append(dict(model.state_dict()))
+    differ = {name for name, value in states[0].items() if not torch.equal(value, states[1][name])}
+    assert differ and all("multi_modal_projector" in name for name in differ)
+    weights = [name for name in states[0] if "multi_modal_projector" in name and "weight" in name]
+    assert {*weights} <= differ
+
+
+def toggle(output: Path, **changes: object) -> dict:
+    given = yaml.safe_load((CONFIGS / "experiments/tiny/toggle.yaml").read_text())
+    return given | {"output_dir": str(output)} | changes
+
+
+def finish(run: Run, results: dict[str, Any]) -> None:
+    """Leave what a run leaves that `measure_run` reads."""
+    (cell,) = run.cells
+    (aside,) = cell.after.values()
+    aside.makes.parent.mkdir(parents=True)
+    aside.makes.write_text(json.dumps(results))
+    lines = [{"step": 0, "tokens": 0, "heldout_loss": 3.0}, {"step": 9, "heldout_loss": 2.5}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (cell.directory / "metrics.jsonl").write_text(text)
+
+
+def test_answers_in_text_are_scored_by_task_and_by_mode(tmp_path: Path) -> None:
+    experiment = ExperimentConfig.model_validate(toggle(tmp_path))
+    run = planned(experiment)[0]
+
+    def row(task: str, think: bool, value: float, metric: str = "right,none") -> dict[str, Any]:
+        label = f"{task} (thinking)" if think else task
+        unit = f"{task}-think" if think else task
+        return {"label": label, "metric": metric, "value": value, "units": [unit]}
+
+    rows = [row("a", False, 0.5), row("a", True, 0.25), row("b_gold", False, 1.5, "gold_bits,none")]
+    units = {
+        "a": {"metrics": {"as_asked,none": 1.0}},
+        "a-think": {"metrics": {"as_asked,none": 0.75}},
+        "b_gold": {"metrics": {}},
+    }
+    finish(run, {"rows": rows, "units": units})
+    found = measure_run(run, ["suite", "mode", "heldout"])
+    assert found == {
+        "suite/a": 0.5,
+        "suite/a (thinking)": 0.25,
+        "bits/b_gold": 1.5,
+        "mode/a": 1.0,
+        "mode/a (thinking)": 0.75,
+        "heldout/loss": 2.5,
+        "heldout/loss before": 3.0,
+    }
+    better = {name for name in found if higher_is_better(name)}
+    assert better == {"suite/a", "suite/a (thinking)", "mode/a", "mode/a (thinking)"}
+
+
+def test_a_run_is_asked_what_its_measures_are_made_of(tmp_path: Path) -> None:
+    commands = {}
+    for measures in (["suite", "mode"], ["heldout"]):
+        given = toggle(tmp_path, measures=measures, decide={f"{measures[0]}/x": 0.1})
+        run = planned(ExperimentConfig.model_validate(given))[0]
+        commands[measures[0]] = run.cells[0].commands(["python"])
+    assert [len(own) for own in commands.values()] == [2, 1]
+    words = commands["suite"][1]
+    assert words[1:3] == ["-m", "eval"] and words[-1].startswith(str(tmp_path))
+    assert words[words.index("--limit") + 1] == "100" and words.count("--task") == 2
+
+
+def test_stages_of_rows_follow_those_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = toggle(
+        Path("runs/x"),
+        stages=["stage2", "sft"],
+        parent={"stage": "stage1", "tokens": 8192},
+        budget={"tokens": 20_480},
+        shared={"sft": {"schedule.steps": 3}, "stage2": {"data.heldout": ["web_ko"]}},
+    )
+    given["arms"] = {"toggle": {}, "plain": {"sft": {"data.thinking_share": 0.0}}}
+    run = planned(ExperimentConfig.model_validate(given))[0]
+    text, rows = run.cells
+    assert text.config.model.init_from == str(run.parent.directory / "final")
+    assert rows.config.model.init_from == str(text.directory / "final")
+    assert (text.tokens, rows.tokens, rows.steps, run.tokens) == (20_480, 0, 3, 20_480)
+    assert not text.after and [*rows.after] == ["suite"]
+    lines = cost_lines("tiny", [run], [], [])
+    assert lines[1] == "tokens                28,672"
+    assert lines[-1] == "sft                   3 steps in 1 runs, 2,048 tokens each at most"
+
+
+MISTAKES: dict[str, tuple[dict[str, object], str]] = {
+    "a budget of rows": ({"budget": {"tokens": 9999}}, "budget: is of pretraining"),
+    "a start of rows": (
+        {
+            "parent": {"stage": "stage1", "tokens": 8192},
+            "arms": {"toggle": {}, "b": {"start": "mean"}},
+        },
+        "arms.b.start: is of pretraining, and sft is none",
+    ),
+    "nothing asked": ({"evaluate": {}}, "evaluate.suite: needed for the measure 'suite'"),
+    "nothing to ask": ({"evaluate": {"suite": {"limit": 3}}}, "name suites or tasks"),
+    "answers of no graph": (
+        {"measures": ["answers"], "decide": {"answers/x": 0.1}},
+        "'answers' are those of knowledge_vqa",
+    ),
+    "rows held out of other data": (
+        {"measures": ["heldout"], "decide": {"heldout/loss": 0.1}},
+        "arms.plain: would be measured by another ruler.*data.thinking_share: was 0.5, is 0.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_what_compares_nothing_is_refused(tmp_path: Path, case: str) -> None:
+    changes, message = MISTAKES[case]
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(toggle(tmp_path / "out", **changes)))
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        experiment = load_config(path, ExperimentConfig, [])
+        check_ruler(experiment, planned(experiment))
+
+
+def test_the_same_rows_are_a_ruler(tmp_path: Path) -> None:
+    arms: dict[str, Callable | dict] = {"toggle": {}, "b": {"optimizer.learning_rate": 1e-4}}
+    given = toggle(tmp_path, arms=arms, measures=["heldout"], decide={"heldout/loss": 0.1})
+    experiment = ExperimentConfig.model_validate(given)
+    check_ruler(experiment, planned(experiment))
