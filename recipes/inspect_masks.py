@@ -71,8 +71,9 @@ def coloured(
 
 def _chats(config: SFTStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[Tokens | str]]:
     """Return the tokenizer, and what is learned of conversations, or why one is left out."""
-    from data_recipes.read.conversations import read_rows, to_conversation
+    from data_recipes.read.conversations import to_conversation
 
+    from .post.chat_files import source_rows
     from .post.masks import ChatTokenizer, empty_thinking_learned
     from .post.model import load_chat_tokenizer
 
@@ -82,7 +83,8 @@ def _chats(config: SFTStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[To
     def rows() -> Iterator[Tokens | str]:
         with empty_thinking_learned(tokenizer, config.data.learn_empty_thinking):
             for source in config.data.sources:
-                for where, row in itertools.islice(read_rows(source.path), config.data.audit_rows):
+                own = source_rows(source, "conversations")
+                for where, row in itertools.islice(own, config.data.audit_rows):
                     conversation = to_conversation(row, where)
                     found = tokenize.samples(conversation)
                     yield from (

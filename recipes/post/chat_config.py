@@ -69,12 +69,15 @@ class ChatSource(Strict):
             `hub://owner/name[@revision][:config[:split]]`.
         language: code.
         licence: for the model card.
-        max_rows: rows to take from its start, at most.
+        where: columns and the values that a row may have there, such as levels of difficulty; all
+            rows by default.
+        max_rows: rows to take from the start of those, at most.
     """
 
     path: str
     language: str
     licence: Licence
+    where: dict[str, list[str | int | bool]] = {}
     max_rows: int | None = Field(default=None, gt=0)
 
 

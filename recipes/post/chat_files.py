@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +18,11 @@ from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import staged_folder, write_json_atomically
+from data_recipes.read.conversations import read_rows
 from data_recipes.read.files import resolve_files
 from data_recipes.read.hub import HUB
 
-from .chat_config import ChatDataConfig
+from .chat_config import ChatDataConfig, ChatSource
 
 _RECORD = "record.json"
 _WINDOWS = "windows"
@@ -57,6 +58,34 @@ def workers(rows: int) -> int | None:
     """Processes to tokenise so many rows with; `None` for this one."""
     count = min(_WORKERS, rows // _ROWS_OF_A_WORKER)
     return count if count > 1 else None
+
+
+def source_rows(source: ChatSource, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the rows of a source that a run takes, with where they stand.
+
+    Args:
+        source: the source.
+        what: the rows are, for messages.
+
+    Raises:
+        RecipeError: a file that cannot be read, a row without a column of `where`, or no row.
+    """
+    taken = 0
+    for where, row in read_rows(source.path):
+        if missing := source.where.keys() - row.keys():
+            raise RecipeError(
+                f"data.sources: {where} has no column {min(missing)!r}, which `where` asks for; "
+                f"there are {', '.join(sorted(row))}"
+            )
+        if any(row[column] not in values for column, values in source.where.items()):
+            continue
+        if taken == source.max_rows:
+            return
+        taken += 1
+        yield where, row
+    if not taken:
+        found = f"has no row where {source.where}" if source.where else "is empty"
+        raise RecipeError(f"data.sources: {source.path} {found}; name one with {what}")
 
 
 def preparation_key(config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int) -> str:

@@ -19,7 +19,7 @@ from datasets import Dataset, Features, Json, List, Value, disable_progress_bars
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import read_rows, to_conversation
+from data_recipes.read.conversations import to_conversation
 
 from .chat_config import ChatDataConfig, ChatSource
 from .chat_files import (
@@ -29,6 +29,7 @@ from .chat_files import (
     preparation_key,
     read_chats,
     read_record,
+    source_rows,
     split,
     split_key,
     take_fitting,
@@ -125,14 +126,9 @@ def _read(
 def _raw_rows(sources: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
     """Rows as JSON, which is read quickly by one process and dealt out to several."""
     for source in map(ChatSource.model_validate, sources):
-        number = -1
-        for number, (where, row) in enumerate(read_rows(source.path)):
-            if number == source.max_rows:
-                break
+        for where, row in source_rows(source, "conversations"):
             text = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
             yield {"where": where, "row": text.decode()}
-        if number < 0:
-            raise RecipeError(f"data.sources: {source.path} is empty; name one with conversations")
 
 
 def _samples(

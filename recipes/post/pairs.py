@@ -17,12 +17,12 @@ from data_recipes.read.conversations import (
     as_messages,
     clean_messages,
     named,
-    read_rows,
     read_tools,
 )
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .chat_config import ChatSource
+from .chat_files import source_rows
 from .masks import ChatTokenizer, MaskAudit, Tokens
 
 SIDES = ("chosen", "rejected")
@@ -138,9 +138,7 @@ def _pairs(
     sources: list[ChatSource], tokenize: PairTokenizer, left_out: Counter[str]
 ) -> Iterator[dict[str, Tokens]]:
     for source in sources:
-        for number, (where, row) in enumerate(read_rows(source.path)):
-            if number == source.max_rows:
-                break
+        for where, row in source_rows(source, "pairs"):
             found = tokenize(row, where)
             if isinstance(found, str):
                 left_out[found] += 1

@@ -83,7 +83,10 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
             )
             changed = {line.partition(":")[0] for line in lines} - PLACES
             own = [experiment.arms[arm] for arm in (run.arm, experiment.baseline)]
-            said = {key for arm in own for key in settings_of(arm, cell.stage)} | other_way
+            if cell.stage != other.stage:
+                own.append(experiment.shared)  # says other things of other stages
+            said = {k for o in own for c in (cell, other) for k in settings_of(o, c.stage)}
+            said |= other_way
             said |= {"model.init_from"} if number else set()  # its own stage before
             budget = experiment.budget  # by FLOPs or bytes, arms that cost more are shorter
             if budget and budget.tokens is None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from data_recipes.read.conversations import Conversation
+from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import Conversation, read_rows
 from recipes.post.chat_config import ChatSource
-from recipes.post.chat_files import preparation_key
+from recipes.post.chat_files import preparation_key, source_rows
 from recipes.post.chats import build_chats, unpack
 from recipes.post.masks import ChatTokenizer
 from recipes.post.model import load_chat_tokenizer
@@ -43,6 +44,24 @@ def test_trl_prepares_what_the_audit_and_the_labels_are_made_of(
     assert (batch["position_ids"] == 0).sum() == len(lengths)
     learned = sum(label >= 0 for n in (0, 1) for label in windows[n]["labels"])
     assert (batch["labels"] >= 0).sum() == learned
+
+
+def test_rows_are_chosen_by_their_columns_and_then_counted(sources: Path) -> None:
+    path = str(sources / "chats.jsonl")
+
+    def taken(**own: object) -> list[dict]:
+        source = ChatSource(path=path, language="ko", licence="CC0-1.0", **own)
+        return [row for _, row in source_rows(source, "conversations")]
+
+    everything = [row for _, row in read_rows(path)]
+    hard = [row for row in everything if row["level"] == 3 and row["kind"] in ("dates", "logic")]
+    where = {"level": [3], "kind": ["dates", "logic"]}
+    assert taken() == everything and taken(where=where) == hard
+    assert taken(where=where, max_rows=2) == hard[:2] != everything[:2]
+    with pytest.raises(RecipeError, match="no column 'colour', which `where` asks for; there are"):
+        taken(where={"colour": ["red"]})
+    with pytest.raises(RecipeError, match="chats.jsonl has no row where {'level': ."):
+        taken(where={"level": [9]})
 
 
 def test_what_decides_the_tokens_makes_them_anew(base: Path, sources: Path, tmp_path: Path) -> None:
