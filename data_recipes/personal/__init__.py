@@ -1,6 +1,6 @@
 """Personal data in text, found by its form and masked where it stands; only counts leave the room.
 
-E-mail and street addresses, numbers of telephones, residents, aliens, businesses, cards and
+E-mail, street and IP addresses, numbers of telephones, residents, aliens, businesses, cards and
 accounts, in Korean and English. Where a number has a check digit it decides; where it has none,
 what stands beside it does.
 """
@@ -20,6 +20,7 @@ Kind = Literal[
     "account",
     "telephone",
     "address",
+    "IP address",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

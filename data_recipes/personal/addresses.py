@@ -51,17 +51,19 @@ _DETAIL = (
 _NUMBER = r"(?:지하[ ]?|산[ ]?)?[1-9][0-9]{0,4}(?:[ ]?[-－–][ ]?[1-9][0-9]{0,3})?"
 # Amounts that follow the particles 로, 가, 면 and are no house.
 _UNITS = (
-    "개|번(?!지|길)|년|월|일|명|원|%|퍼센트|회|번째|차|시간|시\\b|분|초|배|위|대\\b|종|권|건|점|세\\b|살"
+    "개|번(?!지|길)|년|월|일|명|원|%|퍼센트|회|번째|차|시간|시\\b|분|초|배|위|종|권|건|점|세\\b"
+    "|대\\b(?![ ][0-9,.]+[ ]?(?:㎡|m²))|살(?![다았고며던])"
     "|만|억|천|백|주일|주\\b|주년|단계|가지|곳|쪽|페이지|장\\b|절|킬로|미터|km|kg|m\\b|cm|GB|MB|여"
 )
 # Nor is the number in the name of a quarter, where a lot follows: 학동2동 180.
 _NO_AMOUNT = (
-    rf"(?![0-9.,]*[ ]?(?:{_UNITS}))(?![0-9A-Za-z])"
+    rf"(?![0-9.,]*[ ]?(?:{_UNITS}))(?![-－–]?[0-9A-Za-z]|번?길|(?<![0-9-][0-9])가(?![가-힣]))"
     r"(?!동[ ](?:산[ ]?)?[1-9][0-9]*(?:-[0-9]+)?(?:번지)?(?![0-9호동층-]))"
 )
-_SIDE = r"(?:[ ]?[0-9]{1,4}[가-힣]?(?:번)?길)?"
+_SIDE = r"(?:[ ]?[0-9]{1,4}(?:-[0-9]{1,3})?[가-힣]?(?:번)?길)?"
 _PLACE = (
-    rf"(?:(?:{'|'.join(PROVINCES)})[ ]?(?:[가-힣]{{1,5}}[시군구][ ]?){{0,2}}"
+    rf"(?:(?:{'|'.join(PROVINCES)})[ ]?"
+    rf"(?:(?:{'|'.join(DISTRICTS)})[ ]?|[가-힣]{{1,5}}[시군구][ ]){{0,2}}"
     rf"|(?:(?:{'|'.join(DISTRICTS)})[ ]?){{1,2}})"
 )
 _QUARTER = r"(?:[가-힣]{1,6}[0-9]?동[ ])?"
@@ -72,8 +74,11 @@ _SAYS = (
 )
 _KOREAN = re.compile(
     rf"(?:(?:\(?[0-9]{{5}}\)?[ ])?{_PLACE}{_QUARTER}|{_SAYS}(?:[가-힣]{{1,6}}[시군구도동][ ])*)"
-    rf"(?P<road>{_TOWN}[가-힣][가-힣0-9·.]{{0,12}}?)"
+    rf"(?:(?P<road>{_TOWN}(?:[가-힣][가-힣0-9·.]{{0,12}}?|(?=[0-9·.]{{3,5}}대?로)[0-9·.]+?))"
     rf"(?:(?:대로|로|길){_SIDE}|[0-9]?동(?:[0-9]가)?|리|[0-9]가)[ ]?{_NUMBER}{_NO_AMOUNT}{_DETAIL}"
+    # A house by its name, and flat, without a lot
+    rf"|{_TOWN}(?:[가-힣]{{1,6}}[0-9]?(?:동|리|[0-9]가)[ ])?"
+    rf"(?P<house>[가-힣A-Za-z][가-힣A-Za-z0-9]{{1,19}}[ ][0-9]{{1,4}}동[ ]?[0-9]{{1,5}}호))"
 )
 _ANYWHERE = re.compile("|".join(map(re.escape, (*PROVINCES, *DISTRICTS))) + f"|{_SAYS}", re.I)
 
@@ -82,17 +87,23 @@ STREETS = (
     "|Parkway|Pkwy|Square|Sq|Highway|Hwy|Crescent|Cres|Close|Way|Circle|Cir|Trail|Mews|Gardens"
     "|Grove|Row|Hill"
 )
-_UNIT = r"(?:,?[ ](?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|#)\.?[ ]?#?[0-9A-Za-z-]{1,6})?"
+_UNIT = (
+    r"(?:,?[ ](?:(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|#)\.?[ ]?#?[0-9A-Za-z-]{1,6}"
+    r"|[0-9]{1,3}F(?![0-9A-Za-z])))?"
+)
 # The trigger of an English address, and what it can be: a house and a street, or a romanised road.
 _HOUSE = re.compile(
     r"[1-9](?<![0-9A-Za-z_.:/-][1-9])[0-9]{0,5}[A-Za-z]?(?:-[0-9]{1,4})?(?=,?[ ][A-Z0-9])"
 )
 _ENGLISH = re.compile(
     r"[0-9]+[A-Za-z]?(?:-[0-9]+)?,?[ ](?:"
-    r"(?:(?:[NSEW]|North|South|East|West)\.?[ ])?"
-    r"(?!(?:The|This|That|An?|In|If|No|One)[ ])"
-    r"(?:[A-Z][a-z']+\.?[ ]|[0-9]{1,3}(?:st|nd|rd|th)[ ]){1,3}"
+    r"(?:(?:[NSEW]|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
+    r"(?!(?:The|This|That|An?|In|If|No|One|Hour|Minute|Week|Month|Year)[ ])"
+    # O'Connell, McKinley, DeKalb, John F., King Jr.
+    r"(?:(?:[A-Z]['’])?[A-Z][a-z]+(?:[A-Z][a-z]+|['’]s?)?\.?[ ](?:[A-Z]\.[ ])?"
+    r"|[0-9]{1,3}(?:st|nd|rd|th)[ ]){1,4}"
     rf"(?:{STREETS})(?![0-9A-Za-z_À-ž])(?:\.(?=[ ,\n]))?(?:[ ](?:[NSEW]|NE|NW|SE|SW)(?![A-Za-z]))?"
+    r"|(?:Broadway|Bowery|Piccadilly|Whitehall|Avenue of the Americas)(?=,[ ][A-Z]|[ ]*(?:\n|\Z))"
     rf"|[A-Z][a-z]{{1,20}}[0-9]{{0,2}}(?:-(?:ro|gil)|-?daero)(?![A-Za-z])"
     rf"(?:[ ]?[0-9]{{1,3}}(?:beon)?-?gil)?){_UNIT}"
 )
@@ -107,8 +118,16 @@ _ROAD_FIRST = re.compile(
     rf"(?:-ro|-daero|-gil)(?:[ ][0-9]{{1,3}}(?:beon)?-?gil)?[ ][1-9][0-9]{{0,4}}"
     rf"(?:-[0-9]{{1,4}})?{_UNIT}"
 )
+_YEAR = re.compile("(?:19|20)[0-9]{2}(,?)[ ]")
+_GOES_ON = re.compile("[ ][a-z]")
 _WORD = re.compile(r"[A-Z][a-z]{1,20}\Z")
 _BOX = re.compile(r"P\.?[ ]?O\.?[ ]Box[ ][1-9][0-9]{0,6}")
+
+
+def _in_year(found: re.Match[str]) -> bool:
+    """Whether a year stands where a house would, before a sentence that goes on."""
+    year = _YEAR.match(found[0])
+    return bool(year and (year[1] or _GOES_ON.match(found.string, found.end())))
 
 
 def find_addresses(text: str) -> Iterator[tuple[int, int]]:
@@ -127,10 +146,10 @@ def find_addresses(text: str) -> Iterator[tuple[int, int]]:
         found = _KOREAN.search(text, line, end.end() + _BEFORE)
         if found is not None and found.start() < end.start():
             last = found.end()
-            yield found.start("road"), last
+            yield max(found.start("road"), found.start("house")), last
     for house in _HOUSE.finditer(text):
         found = _ENGLISH.match(text, house.start())
-        if found is not None:
+        if found is not None and not _in_year(found):
             flat = _FLAT.search(text, max(0, found.start() - 24), found.start())
             yield (flat or found).start(), found.end()
     for found in _ROAD_FIRST.finditer(text):

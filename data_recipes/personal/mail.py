@@ -22,6 +22,12 @@ _NO_DOMAINS = frozenset(
     "webp html htm js json css py pyc md txt rst xml yaml yml toml conf cfg ini tar gz xz zip deb "
     "po pot mo header sed rpm patch diff log lock tmp bak".split()
 )
+# With blanks around "@" a word and a site are more often "at" it: the word has to look like a name
+# of a mailbox, or the site be one of mailboxes, or a word say that it is mail.
+_COMMON = frozenset("com net org edu gov kr uk de fr jp cn ca au eu us".split())
+_MAILBOX = re.compile(r".*[0-9._+-]")
+_PROVIDERS = re.compile(r"(?:naver|daum|hanmail|nate|kakao|gmail|hotmail|outlook|yahoo|icloud)\.")
+_SAYS_MAIL = re.compile(r"(?:메일|e-?mail|mailto)[^\n]{0,8}\Z", re.IGNORECASE)
 # Who logs in where a repository is read, not who writes.
 _LOGINS = ("git", "hg", "svn")
 
@@ -37,14 +43,15 @@ def find_mail(text: str) -> Iterator[tuple[int, int]]:
     last = 0
     for at in (_SPELT if spelt else _SIGN).finditer(text):
         sign = at.start()
-        if at[0] not in "@＠" and text[sign - 1 : sign] == " ":
+        apart = text[sign - 1 : sign + 2] == " @ "
+        if apart or at[0] not in "@＠" and text[sign - 1 : sign] == " ":
             sign -= 1
         floor = max(last, sign - _LONGEST)
         start = floor + len(text[floor:sign].rstrip(_LOCAL))
         while start < sign and text[start] in ".'-":
             start += 1
         local = text[start:sign].rstrip("'")
-        domain = _DOMAIN.match(text, at.end())
+        domain = _DOMAIN.match(text, at.end() + apart)
         if not local or local == "." or domain is None or text[start - 2 : start] == "//":
             continue
         ends = list(_LAST.finditer(text, domain.start(), domain.end()))
@@ -55,6 +62,14 @@ def find_mail(text: str) -> Iterator[tuple[int, int]]:
             continue
         end = ends[-1].end()
         if local in _LOGINS and text[end : end + 1] in (":", "/"):
+            continue
+        if apart and (
+            ends[-1][1] not in _COMMON
+            or text[end : end + 1] == "/"
+            or not _MAILBOX.match(local)
+            and not _PROVIDERS.match(text, domain.start())
+            and not _SAYS_MAIL.search(text[max(0, start - 16) : start])
+        ):
             continue
         if text[end : end + 2] in (":/", ":~"):
             continue  # a file on another machine, as scp and rsync write it

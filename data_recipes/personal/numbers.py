@@ -1,20 +1,26 @@
 """Numbers of persons: shapes, the checks on their digits, and the words beside them."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from . import Kind
 from .beside import (
+    BANK_BEFORE,
     BANK_BEHIND,
+    BUSINESS_BEHIND,
     SAYS_ACCOUNT,
     SAYS_ALIEN,
     SAYS_BUSINESS,
+    SAYS_CARD,
     SAYS_CODE,
     SAYS_COMPANY,
     SAYS_DESK,
+    SAYS_IP,
     SAYS_RESIDENT,
     SAYS_TELEPHONE,
+    SAYS_VERSION,
     before,
     says,
 )
@@ -37,9 +43,19 @@ RUN = re.compile(rf"[0-9](?:[{_DASH} \u00a0.()/·~]{{0,3}}[0-9]){{6,}}")
 # The run that most text has most of, and that is none of them.
 _DATE = re.compile("(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
+# Version 4, and version 6, which begins at one of its colons.
+_IP = re.compile(rf"{_START}(?:(?:0|[1-9][0-9]{{0,2}})\.){{3}}(?:0|[1-9][0-9]{{0,2}}){_END}")
+_COLONS = re.compile(":(?=[0-9A-Fa-f]{0,4}:)")
+_IPV6 = re.compile(
+    r"(?<![0-9A-Za-z.])(?<![0-9A-Fa-f]:)[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}"
+    r"[0-9A-Fa-f]{1,4}(?![0-9A-Za-z:])"
+)
 _RESIDENT = re.compile(rf"{_START}[0-9]{{6}}(?P<s>{_D}|[ ]?)[0-9]{{7}}{_END}")
 _CARD = re.compile(
-    rf"{_START}(?:[0-9]{{4}}(?P<s>{_D}|[ .])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)[0-9]{{2,7}}"
+    # Not of a row of more such groups, unless the next is a card's last month, and three digits.
+    rf"{_START}(?<![0-9]{{4}}[ ])(?:[0-9]{{4}}(?P<s>{_D}|[ .])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)"
+    rf"[0-9]{{2,7}}(?:(?=[ ](?:0[1-9]|1[0-2])[0-9]{{2}}(?:[ ][0-9]{{3}})?(?![ ]?[0-9]))"
+    r"|(?![ ][0-9]{4}(?:\s|\Z)))"
     rf"|[0-9]{{4}}(?P<t>{_D}|[ .])[0-9]{{6}}(?P=t)[0-9]{{4,5}}|[0-9]{{14,19}}){_END}"
 )
 _BUSINESS = re.compile(rf"{_START}[0-9]{{3}}(?P<s>{_D}|[ .]?)[0-9]{{2}}(?P=s)[0-9]{{5}}{_END}")
@@ -53,6 +69,8 @@ _TELEPHONE = re.compile(
     # The same with the country's code
     rf"|(?:(?<![0-9A-Za-z_+])\+|(?<![0-9])00[127]?(?:{_D}|[ ])?)82(?:{_S})?(?:\(0\)[ ]?)?\(?0?"
     rf"(?:1[016789]|{_AREA})\)?(?:{_S})?[0-9]{{3,4}}(?:{_S})?[0-9]{{4}}{_END}"
+    # The same without its plus, mobile
+    rf"|{_START}(?<!\+)82(?P<k>{_D})0?1[016789](?P=k)[0-9]{{3,4}}(?P=k)[0-9]{{4}}{_END}"
     # International: a plus, a country, groups
     rf"|(?<![0-9A-Za-z_)+])\+(?:[1-9][0-9]{{7,14}}|1(?:{_S})?\(?[2-9][0-9]{{2}}\)?(?:{_S})?[0-9]{{3}}"
     rf"(?:{_S})?[0-9]{{4}}){_END}"
@@ -63,24 +81,54 @@ _TELEPHONE = re.compile(
     rf"|(?<![0-9A-Za-z_)+])\+[1-9][0-9]{{0,2}}(?:(?:{_S})?{_NO_YEAR}\(?[0-9]{{1,5}}\)?){{0,5}}"
     rf"(?:{_S}){_NO_YEAR}[0-9]{{2,5}}{_END}"
     # North America
-    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])(?:\+?1(?:{_D}|[ .]))?(?:\([2-9][0-9]{{2}}\) ?|"
-    rf"[2-9][0-9]{{2}}(?P<u>{_D}|[ ./]|))[2-9][0-9]{{2}}(?P<v>{_D}|[ .]|)[0-9]{{4}}{_END}"
+    rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])(?:\+?1(?:{_D}|[ .]|(?=[0-9]{{10}}(?![0-9]))))?"
+    rf"(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}(?P<u>{_D}|[ ./]|))[2-9][0-9]{{2}}"
+    rf"(?P<v>{_D}|[ .]|)[0-9]{{4}}(?:(?=[xX][0-9])|{_END})"
     # The United Kingdom
     rf"|(?<![0-9A-Za-z_])(?<![0-9][{_DASH}.:])\(?0(?:20\)?[ -]?[378][0-9]{{3}}[ -]?[0-9]{{4}}"
-    rf"|20\)?[ -][2-9][0-9]{{3}}[ -][0-9]{{4}}"
+    rf"|20\)?[ -][2-9][0-9]{{3}}[ -][0-9]{{4}}|20[378][ -]?[0-9]{{3}}[ -][0-9]{{4}}"
     rf"|7[0-9]{{3}}[ -]?[0-9]{{3}}[ -]?[0-9]{{3}}|1[0-9]{{2}}\)?[ -][0-9]{{3}}[ -][0-9]{{4}}"
     rf"|1[0-9]{{3}}\)?[ -][0-9]{{5,6}}){_END}"
     # Abroad from Korea
-    rf"|(?<![0-9A-Za-z_.-])00[1-9][0-9]{{0,2}}(?:{_D}|[ ])[0-9]{{1,4}}"
-    rf"(?:(?:{_D}|[ ])[0-9]{{2,5}}){{2,4}}{_END}"
+    rf"|(?<![0-9A-Za-z_.-])00[1-9][0-9]{{0,2}}(?P<w>{_D}|[ ])[0-9]{{1,4}}"
+    rf"(?:(?P=w)[0-9]{{2,5}}){{2,4}}{_END}"
 )
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _ACCOUNT_WORD = re.compile("account|acct|a/c|계좌", re.IGNORECASE)
 _GROUP = re.compile(r"[0-9]{3,6}[ ]\Z")
-_BEHIND = 24
+_BEHIND = 48
 # A path, query or assignment goes on with digits that are nobody's number.
 _IN_ADDRESS = tuple("/=?&#_")
+_PREFIX = re.compile("/(?!32|128)[0-9]{1,3}(?![0-9A-Za-z])")
+_DAY = re.compile("(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]")
+
+
+def _in_address(near: str, words: re.Pattern[str]) -> bool:
+    """Whether digits go on with a path or query, and no key with one of the words says what is."""
+    return near.endswith(_IN_ADDRESS) and not (near.endswith("=") and words.search(near))
+
+
+def _is_line(text: str, found: re.Match[str]) -> bool:
+    """Whether an address is one of the open internet and no network's: perhaps a person's line."""
+    start, end = found.span()
+    network = _PREFIX.match(text, end) and text[start - 2 : start] != "//"
+    if network or found[0].endswith((".0", ":0")):
+        return False
+    try:
+        ip = ipaddress.ip_address(found[0])
+    except ValueError:
+        return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _ip(text: str, found: re.Match[str], digits: str) -> Kind | None:
+    near = before(text, found)
+    if SAYS_VERSION.search(near) or not _is_line(text, found):
+        return None
+    # A short one is a version or a section sooner, and 1.3 begins identifiers of objects.
+    right = len(digits) >= 8 and not found[0].startswith("1.3.") or says(SAYS_IP, text, found)
+    return "IP address" if right else None
 
 
 def _resident(text: str, found: re.Match[str], digits: str) -> Kind | None:
@@ -88,7 +136,7 @@ def _resident(text: str, found: re.Match[str], digits: str) -> Kind | None:
         return None
     near = before(text, found)
     parted = bool(found["s"])
-    if not parted and (near.endswith(_IN_ADDRESS) or digits[:2] == "88" and is_ean(digits)):
+    if not parted and (_in_address(near, SAYS_RESIDENT) or digits[:2] == "88" and is_ean(digits)):
         return None
     # Without dash and check digit it is an article's number sooner.
     article = not parted and born >= NO_CHECK_DIGIT and is_ean(digits)
@@ -106,8 +154,7 @@ def _resident(text: str, found: re.Match[str], digits: str) -> Kind | None:
 
 
 def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
-    parted = found["s"] or found["t"]
-    if not parted and text[max(0, found.start() - 1) : found.start()] in _IN_ADDRESS:
+    if not (found["s"] or found["t"]) and _in_address(before(text, found), SAYS_CARD):
         return None
     return "card" if is_card(digits) else None
 
@@ -115,36 +162,46 @@ def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
 def _business(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not is_business(digits):
         return None
-    dashed = found["s"].strip() not in ("", ".")
-    return "business number" if dashed or says(SAYS_BUSINESS, text, found) else None
+    right = found["s"].strip() not in ("", ".") or says(SAYS_BUSINESS, text, found)
+    right = right or bool(BUSINESS_BEHIND.match(text, found.end(), found.end() + _BEHIND))
+    return "business number" if right else None
 
 
 def _account(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not 8 <= len(digits) <= 16 or not digits.strip("0"):
         return None
-    if len(digits) >= 10 or _ACCOUNT_WORD.search(before(text, found)):
-        if says(SAYS_ACCOUNT, text, found):
-            return "account"
-    if len(digits) >= 10 and BANK_BEHIND.match(text, found.end(), found.end() + _BEHIND):
-        return "account"
-    return None
+    near = before(text, found)
+    if len(digits) >= 10:
+        right = bool(BANK_BEHIND.match(text, found.end(), found.end() + _BEHIND))
+    else:
+        right = found[0].isdigit() and bool(BANK_BEFORE.search(near)) and not _DAY.fullmatch(digits)
+    if not right and (len(digits) >= 10 or _ACCOUNT_WORD.search(near)):
+        right = says(SAYS_ACCOUNT, text, found)
+    return "account" if right else None
 
 
 def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
     number = found[0]
     near = before(text, found)
     whole = number.isdigit()
-    if whole and near.endswith(_IN_ADDRESS):
+    if whole and _in_address(near, SAYS_TELEPHONE):
         return None
     if number.startswith("+"):
         # Between the shortest of small countries and E.164's longest.
         return "telephone" if 9 <= len(digits) <= 15 else None
     if number[0] == "0" or number[:2] == "(0":
+        if near.endswith("/") and "/" in number:
+            return None  # a day
         # Not the rest of an account whose groups are parted by blanks.
         group = _GROUP.search(near)
         return None if group and SAYS_ACCOUNT.search(near[: group.start()]) else "telephone"
+    if found["k"]:
+        return "telephone"
+    if text[found.end() : found.end() + 2].lstrip()[:1] == "=":
+        return None  # a sum
     # Without a leading zero or plus: only North American ones, or a Korean one that lost its zero.
-    sure = "(" in number or found["u"] == found["v"] and (found["u"] or "").strip()
+    same = found["u"] == found["v"] or found["u"] == "/" and found["v"]
+    sure = "(" in number or same and (found["u"] or "").strip()
     if sure or says(SAYS_TELEPHONE, text, found):
         return "telephone"
     return "telephone" if not whole and SAYS_DESK.search(near) else None
@@ -153,6 +210,7 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
 _Decide = Callable[[str, re.Match[str], str], Kind | None]
 # In this order: of two that overlap, the first stays. Behind each, how many digits it has.
 _SHAPES: tuple[tuple[re.Pattern[str], _Decide, tuple[Kind, ...], range], ...] = (
+    (_IP, _ip, ("IP address",), range(0)),
     (_RESIDENT, _resident, ("resident number", "alien number"), range(13, 14)),
     (_CARD, _card, ("card",), range(14, 20)),
     (_BUSINESS, _business, ("business number",), range(10, 11)),
@@ -205,3 +263,8 @@ def find_numbers(text: str, kinds: frozenset[Kind]) -> Iterator[tuple[int, int, 
                     taken.append((start, end))
                     yield start, end, kind
                     at = end
+    if "IP address" in kinds:
+        for colon in _COLONS.finditer(text):
+            found = _IPV6.match(text, max(0, colon.start() - 4))
+            if found and _is_line(text, found):
+                yield *found.span(), "IP address"

@@ -57,9 +57,13 @@ def _date(rng: Random) -> str:
 
 
 def _ip(rng: Random) -> str:
-    four = ".".join(str(rng.randrange(256)) for _ in range(4))
+    """An address of nobody's line: private, of documentation, or a network's."""
+    four = fill(
+        rng, "10.&0.&#.1##|192.168.&#.1##|172.16.&.&#|198.51.100.1##|203.0.113.&#|127.0.0.1"
+    )
+    four = rng.choice(four.split("|"))
     six = fill(rng, "2001:db8:¤¤¤¤:¤¤¤¤::¤¤¤¤")
-    return rng.choice([four, four, f"{four}:80{fill(rng, '##')}", f"{four}/24", six])
+    return rng.choice([four, four, f"{four}:80{fill(rng, '##')}", fill(rng, "8&.1##.&0.0/24"), six])
 
 
 # Patterns as `fill` reads them, or a maker.

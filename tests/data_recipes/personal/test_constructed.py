@@ -3,6 +3,7 @@
 from collections import Counter
 
 from data_recipes.personal.mask import find
+from tests.data_recipes import personal_texts
 from tests.data_recipes.personal_numbers import Item, negatives, positives
 
 _SEED, _N = 3, 2_000
@@ -24,6 +25,19 @@ def test_the_constructed_numbers_are_found_in_every_kind() -> None:
 def test_the_look_alikes_are_left() -> None:
     taken = Counter(item.kind for item in negatives(_SEED, _N) if find(item.text))
     assert taken.total() <= 0.005 * _N, taken
+
+
+def test_personal_data_in_sentences_are_found_and_their_look_alikes_left() -> None:
+    # Measured 99.8 %, 0.0 %; what is missed is told apart by no word near it.
+    missed, taken = Counter[str](), Counter[str]()
+    for text, secret, kind in personal_texts.positives(_SEED, _N):
+        start, masked = text.index(secret), {i for a, b, _ in find(text) for i in range(a, b)}
+        places = range(start, start + len(secret))
+        missed[kind] += not all(i in masked for i in places if text[i].isalnum())
+    assert missed.total() <= 0.005 * _N, missed
+    for text in personal_texts.negatives(_SEED, _N):
+        taken[text] += bool(find(text))
+    assert taken.total() <= 0.002 * _N, +taken
 
 
 def test_a_word_in_the_heading_of_a_column_is_beside_its_numbers() -> None:
