@@ -38,7 +38,7 @@ class SuiteConfig(Strict):
         return self
 
 
-class PicturesConfig(Strict):
+class PictureQuestionsConfig(Strict):
     """Questions about pictures, of `kormo eval vision`.
 
     Attributes:
@@ -63,7 +63,7 @@ class EvaluationsConfig(Strict):
     """
 
     suite: SuiteConfig | None = Field(default=None)
-    vision: PicturesConfig | None = Field(default=None)
+    vision: PictureQuestionsConfig | None = Field(default=None)
 
 
 def _options(name: str, values: list[str]) -> list[str]:
