@@ -31,7 +31,7 @@ from ..engine.trainer import decayed_parameters
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")
 # Rates of evaluation, which nobody compares, and counts that TRL starts again in a resumed run.
 _LEFT_OUT = ("_runtime", "samples_per_second", "steps_per_second", "num_tokens")
-_LEFT_OUT += ("num_input_tokens_seen",)
+_LEFT_OUT += ("num_input_tokens_seen", "train_tokens_per_second")
 
 
 def shard_reference(model: nn.Module, accelerator: Accelerator) -> nn.Module:
