@@ -20,8 +20,7 @@ from typing import Any
 import torch
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import git_commit, processor
+from data_recipes.common.files import git_commit, processor, write_json_atomically
 
 from .measure import describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import open_staged, write_json_atomically
-from data_recipes.common.run_dir import DirectoryLock, bind_settings, check_settings
+from data_recipes.common.files import (
+    DirectoryLock,
+    bind_settings,
+    check_settings,
+    open_staged,
+    write_json_atomically,
+)
 
 from .plan import Unit
 from .published import load_published

@@ -22,8 +22,7 @@ import yaml
 
 from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
-from data_recipes.common.files import sha256_file, write_json_atomically
-from data_recipes.common.run_dir import git_commit
+from data_recipes.common.files import git_commit, sha256_file, write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.engine.run_inputs import hash_weights
 from recipes.model_files import check_new, find_model, new_model

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from data_recipes.common.arguments import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import git_commit
+from data_recipes.common.files import git_commit, write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.engine.run_inputs import hash_weights
 from recipes.model_files import check_new, find_model, inherited_lineage, new_model

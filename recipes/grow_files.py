@@ -161,7 +161,7 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 
 
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
-    from data_recipes.common.run_dir import git_commit
+    from data_recipes.common.files import git_commit
     from recipes.engine.flops import count_parameters
 
     return inherited_lineage(directory, args.model, "growth") | {

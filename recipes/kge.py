@@ -18,8 +18,14 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
-from data_recipes.common.run_dir import DirectoryLock, bind_settings, git_commit
+from data_recipes.common.files import (
+    DirectoryLock,
+    bind_settings,
+    git_commit,
+    sha256_file,
+    staged_folder,
+    write_json_atomically,
+)
 from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_triples
 
 from .command_line import exit_on_error, parse_recipe

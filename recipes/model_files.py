@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import staged_folder
+from data_recipes.common.files import DirectoryLock, staged_folder
 from data_recipes.common.references import is_hub_id, split_revision
-from data_recipes.common.run_dir import DirectoryLock
 
 
 def find_model(name: str, weights: bool) -> Path:

@@ -26,7 +26,7 @@ from typing import Any
 
 from data_recipes.common.arguments import documented_parser, positive
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.run_dir import find_differences
+from data_recipes.common.files import find_differences
 
 from .command_line import exit_on_error
 from .engine.run_inputs import OTHER_BYTES, REPRODUCE, find_changes, read_reproduce

@@ -35,7 +35,7 @@ from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.word_tokenizers import WordTokenizer
 from loguru import logger
 
-from data_recipes.common.run_dir import git_commit, processor
+from data_recipes.common.files import git_commit, processor
 from data_recipes.engine.documents import read_batches, text_buffers
 from data_recipes.engine.steps import StepFolder
 from data_recipes.filter.statistics import Lists, measure

@@ -48,8 +48,7 @@ from transformers.utils import is_liger_kernel_available
 from data_recipes.common.arguments import add_overrides, positive, refuse_options
 from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, write_json_atomically
-from data_recipes.common.run_dir import git_commit, processor
+from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
 from data_recipes.common.terminal import align
 from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
 from data_recipes.tokens.mixture import Mixture

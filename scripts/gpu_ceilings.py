@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import git_commit
+from data_recipes.common.files import git_commit, write_json_atomically
 from modeling_kormo.loss_kormo import linear_cross_entropy
 from recipes.command_line import exit_on_error
 

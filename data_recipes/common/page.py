@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .files import open_staged
-from .run_dir import git_commit
+from .files import git_commit, open_staged
 from .terminal import visible
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..common.errors import RecipeError
-from ..common.files import staged_folder, write_json_atomically
-from ..common.run_dir import check_settings
+from ..common.files import check_settings, staged_folder, write_json_atomically
 from ..engine.documents import BATCH_BYTES
 from ..read.files import contents_of
 from ..text.kernels import kernel

@@ -4,8 +4,7 @@ import argparse
 
 from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
-from ..common.files import sha256_file
-from ..common.run_dir import DirectoryLock
+from ..common.files import DirectoryLock, sha256_file
 from ..engine.steps import claim
 from .config import CONFIGS, DifficultyConfig
 from .items import take_census

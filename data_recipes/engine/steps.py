@@ -21,9 +21,8 @@ import pyarrow as pa
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from ..common.files import write_json_atomically
+from ..common.files import bind_settings, write_json_atomically
 from ..common.progress import Progress
-from ..common.run_dir import bind_settings
 from ..text.histograms import histogram
 from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
 

@@ -13,8 +13,15 @@ from tqdm import tqdm
 
 from ..common.config_files import CONFIGS, Strict, find_recipe, load_config
 from ..common.errors import RecipeError
-from ..common.files import open_staged, sha256_file, staged_folder, write_json_atomically
-from ..common.run_dir import DirectoryLock, bind_settings, git_commit
+from ..common.files import (
+    DirectoryLock,
+    bind_settings,
+    git_commit,
+    open_staged,
+    sha256_file,
+    staged_folder,
+    write_json_atomically,
+)
 from .bokvqa import BokVqaConfig, read_bokvqa
 from .questions import SPLITS, ask_all, deal, leaks, pictured
 from .triples import Graph, join, write_triples

@@ -15,6 +15,7 @@ import yaml
 
 from ..common.config_files import CONFIGS, find_recipe, load_config
 from ..common.errors import RecipeError
+from ..common.files import SETTINGS
 from ..common.page import (
     Block,
     Bullets,
@@ -28,7 +29,6 @@ from ..common.page import (
     Table,
     made,
 )
-from ..common.run_dir import SETTINGS
 from ..engine.steps import Tally
 from ..prepare.chain import steps_of
 from ..prepare.config import DataConfig

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
-from ..common.run_dir import DirectoryLock, bind_settings
+from ..common.files import DirectoryLock, bind_settings
 from ..common.terminal import align
 from .config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from .language import Language, LanguageTable, check_names, load_table

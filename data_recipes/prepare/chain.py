@@ -11,9 +11,8 @@ from typing import Any
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
-from ..common.files import sha256_file, write_json_atomically
+from ..common.files import SETTINGS, sha256_file, write_json_atomically
 from ..common.progress import show_progress
-from ..common.run_dir import SETTINGS
 from ..decontaminate.index import build_index
 from ..decontaminate.step import DecontaminateStep, write_report
 from ..deduplicate.config import DedupConfig

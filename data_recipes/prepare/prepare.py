@@ -7,8 +7,14 @@ from pathlib import Path
 
 from ..common.config_files import CONFIGS, find_recipe
 from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, staged_folder, write_json_atomically
-from ..common.run_dir import DirectoryLock, check_settings, read_settings
+from ..common.files import (
+    DirectoryLock,
+    check_settings,
+    disk_full_is_an_error,
+    read_settings,
+    staged_folder,
+    write_json_atomically,
+)
 from ..engine.executor_config import ExecutorConfig, load_recipe
 from ..engine.executors import Call, Job
 from ..engine.slurm import submit

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import RecipeError
-from ..common.files import sha256_file, staged_folder, write_json_atomically
-from ..common.run_dir import check_settings
+from ..common.files import check_settings, sha256_file, staged_folder, write_json_atomically
 from ..engine.steps import StepFolder, Tally
 from ..read.files import contents_of
 from .classifier import (

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
-from ..common.files import sha256_file, staged_folder, write_json_atomically
-from ..common.run_dir import DirectoryLock
+from ..common.files import DirectoryLock, sha256_file, staged_folder, write_json_atomically
 from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest
 from .windows import TokenSource, Window
 

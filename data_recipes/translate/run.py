@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from ..common.config_files import find_recipe, load_config
-from ..common.files import sha256_file
-from ..common.run_dir import DirectoryLock
+from ..common.files import DirectoryLock, sha256_file
 from ..engine.steps import claim
 from .config import CONFIGS, TranslateConfig
 from .output import table, write_rows

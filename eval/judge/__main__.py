@@ -19,8 +19,7 @@ from data_recipes.ask import Endpoint, Sampling
 from data_recipes.common.arguments import positive, program_name
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.extras import run_command
-from data_recipes.common.files import open_staged, write_json_atomically
-from data_recipes.common.run_dir import DirectoryLock
+from data_recipes.common.files import DirectoryLock, open_staged, write_json_atomically
 
 from .answers import Answering, Answers, get_answers
 from .questions import JudgeQuestion, JudgeSet, load_questions, load_set, published, set_names

@@ -79,8 +79,7 @@ def make_inquiry() -> Inquiry:
 def main() -> None:
     """Evaluate a model by its arguments on the command line."""
     args = _arguments()
-    from data_recipes.common.files import sha256_file
-    from data_recipes.common.run_dir import DirectoryLock, bind_settings
+    from data_recipes.common.files import DirectoryLock, bind_settings, sha256_file
 
     from ..local_model import model_identity
     from ..vision.answers import SIGHTS

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import bind_settings
+from data_recipes.common.files import bind_settings, write_json_atomically
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
 
 from ..local_model import generate, greedy

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any
 from data_recipes.common.arguments import Dropped, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.extras import run_command
-from data_recipes.common.files import sha256_file
-from data_recipes.common.run_dir import SETTINGS, DirectoryLock, bind_settings, read_settings
+from data_recipes.common.files import (
+    SETTINGS,
+    DirectoryLock,
+    bind_settings,
+    read_settings,
+    sha256_file,
+)
 
 from ..local_model import model_identity
 

@@ -14,9 +14,8 @@ import yaml
 from accelerate import Accelerator, init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data_recipes.common.files import staged_folder, write_json_atomically
+from data_recipes.common.files import git_commit, staged_folder, write_json_atomically
 from data_recipes.common.references import is_hub_id
-from data_recipes.common.run_dir import git_commit
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 

@@ -20,8 +20,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from data_recipes.common.files import sha256_file, write_json_atomically
-from data_recipes.common.run_dir import git_commit, processor
+from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
 from modeling_kormo.views_kormo import PREFIX
 
 from .run_inputs import REPRODUCE, Inputs, read_reproduce

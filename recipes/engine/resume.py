@@ -7,8 +7,12 @@ from typing import Any
 from accelerate import PartialState
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import DirectoryLock, check_settings, read_settings
+from data_recipes.common.files import (
+    DirectoryLock,
+    check_settings,
+    read_settings,
+    write_json_atomically,
+)
 from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 

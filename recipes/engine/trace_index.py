@@ -15,8 +15,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import sha256_file, staged_folder, write_json_atomically
-from data_recipes.common.run_dir import DirectoryLock
+from data_recipes.common.files import (
+    DirectoryLock,
+    sha256_file,
+    staged_folder,
+    write_json_atomically,
+)
 from data_recipes.text.suffixes import find_range, longest_matches, sort_suffixes
 from data_recipes.tokens.manifest import Manifest
 from data_recipes.tokens.windows import TokenSource

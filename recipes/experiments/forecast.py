@@ -12,9 +12,13 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
+from data_recipes.common.files import (
+    check_settings,
+    git_commit,
+    read_settings,
+    write_json_atomically,
+)
 from data_recipes.common.page import Block, Heading, Page, Paragraph, Span, Table, made
-from data_recipes.common.run_dir import check_settings, git_commit, read_settings
 
 from ..config import PretrainingStage
 from .config import BudgetConfig, Overrides

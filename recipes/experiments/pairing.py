@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.run_dir import find_differences
+from data_recipes.common.files import find_differences
 
 from ..engine.handover import FINAL, read_lineage
 from .config import ExperimentConfig

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.run_dir import processor, read_settings
+from data_recipes.common.files import processor, read_settings
 from data_recipes.common.statistics import (
     compare_pairs,
     detectable_effect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data_recipes.common.run_dir import check_settings
+from data_recipes.common.files import check_settings
 from data_recipes.tokens.manifest import read_manifest
 
 from ..config import StageConfig

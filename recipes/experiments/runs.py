@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.run_dir import check_settings
+from data_recipes.common.files import check_settings
 
 from ..command_line import CONFIGS
 from ..config import StageConfig

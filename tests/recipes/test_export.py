@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.run_dir import DirectoryLock
+from data_recipes.common.files import DirectoryLock
 from modeling_kormo.export import save_portable
 from recipes.export import export_command
 from tests import processes

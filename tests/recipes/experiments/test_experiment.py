@@ -15,8 +15,7 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import write_json_atomically
-from data_recipes.common.run_dir import find_differences
+from data_recipes.common.files import find_differences, write_json_atomically
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.windows import TokenSource
 from recipes.command_line import CONFIGS, load_stage

@@ -15,18 +15,20 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
+    DirectoryLock,
+    bind_settings,
+    check_settings,
     disk_full_is_an_error,
     open_staged,
     staged_file,
     staged_folder,
     write_json_atomically,
 )
-from data_recipes.common.run_dir import DirectoryLock, bind_settings, check_settings
 
 _HOLD = """
 import sys
 from pathlib import Path
-from data_recipes.common.run_dir import DirectoryLock
+from data_recipes.common.files import DirectoryLock
 with DirectoryLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
