@@ -9,8 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from .common.arguments import Dropped, add_overrides, positive, program_name, refuse_options
-from .common.extras import run_command
+from .common.config_files import Dropped, add_overrides, positive, program_name, refuse_options
+from .common.terminal import run_command
 from .prepare import STEPS
 
 

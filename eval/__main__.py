@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from data_recipes.common.arguments import positive, program_name
+from data_recipes.common.config_files import positive, program_name
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
+from data_recipes.common.terminal import run_command
 
 from .plan import AnswerSampling
 

@@ -12,7 +12,7 @@ recipes/stage2.py`, or `torchrun --nproc_per_node 2 -m recipes train stage2`.
 import runpy
 import sys
 
-from data_recipes.common.extras import how_to_install
+from data_recipes.common.terminal import how_to_install
 
 # Words of a command, the module that it runs, and what it is for.
 COMMANDS = {

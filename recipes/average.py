@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import git_commit, sha256_file, write_json_atomically
 from recipes.command_line import exit_on_error

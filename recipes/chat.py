@@ -11,7 +11,7 @@ prompt it quits.
 import sys
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error

@@ -14,10 +14,16 @@ from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
-from data_recipes.common.arguments import add_overrides, documented_parser, refuse_options
-from data_recipes.common.config_files import Strict, find_config, load_config
+from data_recipes.common.config_files import (
+    Strict,
+    add_overrides,
+    documented_parser,
+    find_config,
+    load_config,
+    refuse_options,
+)
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import how_to_install
+from data_recipes.common.terminal import how_to_install
 
 from .config import StageConfig
 from .knowledge_config import KnowledgeVqaConfig

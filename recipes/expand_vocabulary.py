@@ -10,7 +10,7 @@ multiple of 256. `kormo train expand` then teaches them.
 
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import git_commit, write_json_atomically
 from recipes.command_line import exit_on_error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.files import write_json_atomically
 
 from .command_line import exit_on_error

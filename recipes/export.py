@@ -12,7 +12,7 @@ not installed. A checkpoint of a run is put together first if FSDP2 has sharded 
 
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import errors_about
 from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error

@@ -11,7 +11,7 @@ of your own.
 
 from __future__ import annotations
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 
 from .command_line import exit_on_error

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error

@@ -19,8 +19,13 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import find_config, load_config, read_yaml
+from data_recipes.common.config_files import (
+    add_overrides,
+    find_config,
+    load_config,
+    read_yaml,
+    refuse_options,
+)
 from data_recipes.common.errors import RecipeError
 
 from .command_line import CONFIGS, SCHEMAS, exit_on_error

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
 

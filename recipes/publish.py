@@ -12,7 +12,7 @@ directory, use `kormo push`.
 
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.terminal import align
 
 from .command_line import exit_on_error

@@ -15,7 +15,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import visible
 

@@ -13,7 +13,7 @@ take milliseconds.
 import sys
 from pathlib import Path
 
-from data_recipes.common.arguments import documented_parser, positive
+from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 
 from .command_line import exit_on_error

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.common.arguments import documented_parser, positive
+from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences
 

@@ -45,8 +45,13 @@ from transformers import (
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from transformers.utils import is_liger_kernel_available
 
-from data_recipes.common.arguments import add_overrides, positive, refuse_options
-from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.config_files import (
+    add_overrides,
+    find_config,
+    load_config,
+    positive,
+    refuse_options,
+)
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
 from data_recipes.common.terminal import align

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from data_recipes.common.extras import ONLY_IN, SHARED
+from data_recipes.common.terminal import ONLY_IN, SHARED
 from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, Once, environment
 from tests.forks import Start, start_each

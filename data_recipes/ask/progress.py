@@ -12,7 +12,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from ..common.progress import TaskFile, follow_tasks
+from ..common.terminal import TaskFile, follow_tasks
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Files and run directories that are whole or absent, one run at a time, its settings, what made it."""
+"""Files and run directories: whole or absent, one run at a time, its settings, and what made it."""
 
 import errno
 import fcntl

@@ -13,7 +13,7 @@ from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
 from ..common.errors import RecipeError
-from ..common.progress import Progress
+from ..common.terminal import Progress
 from ..engine.documents import REJECTION, read_batches, shard_schema, text_buffers
 from ..engine.steps import ShardOutput, StepFolder
 from ..text.kernels import compile_once

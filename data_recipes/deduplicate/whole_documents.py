@@ -23,7 +23,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.dedup import exact_dedup, minhash
 from datatrove.utils.word_tokenizers import WhitespaceTokenizer
 
-from ..common.progress import Progress
+from ..common.terminal import Progress
 from ..engine.documents import read_batches, text_bytes
 from ..engine.executors import Call
 from ..engine.steps import Outcome, ShardStep, StepFolder, Tally, decide

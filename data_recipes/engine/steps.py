@@ -22,7 +22,7 @@ from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
 from ..common.files import bind_settings, write_json_atomically
-from ..common.progress import Progress
+from ..common.terminal import Progress
 from ..text.histograms import histogram
 from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
 

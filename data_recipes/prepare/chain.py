@@ -12,7 +12,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
 from ..common.files import SETTINGS, sha256_file, write_json_atomically
-from ..common.progress import show_progress
+from ..common.terminal import show_progress
 from ..decontaminate.index import build_index
 from ..decontaminate.step import DecontaminateStep, write_report
 from ..deduplicate.config import DedupConfig

@@ -12,7 +12,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
-from ..common.progress import Progress
+from ..common.terminal import Progress
 from ..engine.documents import BATCH_BYTES, SCHEMA, text_bytes
 from ..engine.steps import ShardOutput, StepFolder, Tally, add_counts
 from ..text.histograms import histogram

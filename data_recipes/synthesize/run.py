@@ -9,7 +9,7 @@ from ..ask.progress import show_tasks
 from ..common.config_files import find_recipe
 from ..common.errors import RecipeError
 from ..common.files import SETTINGS, DirectoryLock, sha256_file
-from ..common.progress import show_progress
+from ..common.terminal import show_progress
 from ..engine.executor_config import load_recipe
 from ..engine.executors import Call, Job, execute
 from ..engine.slurm import submit

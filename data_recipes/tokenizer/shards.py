@@ -21,7 +21,7 @@ from tokenizers.processors import TemplateProcessing
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..common.files import sha256_file, write_json_atomically
-from ..common.progress import Progress, show_progress
+from ..common.terminal import Progress, show_progress
 from ..engine.documents import read_batches, text_bytes
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute

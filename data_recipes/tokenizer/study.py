@@ -20,7 +20,7 @@ from ..common.config_files import CONFIGS, Strict, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import check_settings, read_settings, staged_folder, write_json_atomically
 from ..common.page import Cell, Page, Paragraph, Picture, Table
-from ..common.progress import show_progress
+from ..common.terminal import show_progress
 from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, claim

@@ -12,10 +12,9 @@ missing.
 import argparse
 from pathlib import Path
 
-from data_recipes.common.arguments import program_name
+from data_recipes.common.config_files import program_name
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
-from data_recipes.common.terminal import align
+from data_recipes.common.terminal import align, run_command
 from data_recipes.decontaminate.config import DecontaminateConfig
 
 from .corpora import Corpus

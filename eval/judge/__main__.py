@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
-from data_recipes.common.arguments import positive, program_name
+from data_recipes.common.config_files import positive, program_name
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
 from data_recipes.common.files import DirectoryLock, open_staged, write_json_atomically
+from data_recipes.common.terminal import run_command
 
 from .answers import Answering, Answers, get_answers
 from .questions import JudgeQuestion, JudgeSet, load_questions, load_set, published, set_names

@@ -14,9 +14,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_recipes.common.arguments import positive
+from data_recipes.common.config_files import positive
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
+from data_recipes.common.terminal import run_command
 
 if TYPE_CHECKING:
     from ..vision.inquiry import Inquiry

@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.arguments import positive, program_name
+from data_recipes.common.config_files import positive, program_name
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
+from data_recipes.common.terminal import run_command
 
 if TYPE_CHECKING:
     from .measure import Grid

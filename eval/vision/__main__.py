@@ -13,9 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.arguments import Dropped, positive
+from data_recipes.common.config_files import Dropped, positive
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.extras import run_command
 from data_recipes.common.files import (
     SETTINGS,
     DirectoryLock,
@@ -23,6 +22,7 @@ from data_recipes.common.files import (
     read_settings,
     sha256_file,
 )
+from data_recipes.common.terminal import run_command
 
 from ..local_model import model_identity
 

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_recipes.common.arguments import add_overrides, refuse_options
-from data_recipes.common.config_files import Strict, find_recipe, load_config
+from data_recipes.common.config_files import (
+    Strict,
+    add_overrides,
+    find_recipe,
+    load_config,
+    refuse_options,
+)
 from data_recipes.common.errors import RecipeError
 
 from ..command_line import CONFIGS

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from data_recipes.common.arguments import add_overrides, refuse_options
 from data_recipes.common.config_files import (
     Licence,
     Strict,
+    add_overrides,
     apply_override,
     load_config,
     read_yaml,
+    refuse_options,
 )
 from data_recipes.common.errors import RecipeError
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from data_recipes.common.progress import show_progress
+from data_recipes.common.terminal import show_progress
 from data_recipes.engine.executor_config import ExecutorConfig
 from data_recipes.engine.executors import execute
 
