@@ -17,7 +17,7 @@ from ..common.page import (
     Table,
     made,
 )
-from ..text.histograms import SCALES
+from ..engine.documents import SCALES
 from .config import MEASURES, DiversityConfig
 from .report import Breach, Measured
 

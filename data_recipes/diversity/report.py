@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..common.errors import RecipeError
-from ..text.histograms import histogram
+from ..engine.documents import histogram
 from .config import DiversityConfig, DiversityLimit
 from .measures import distinct, near_duplicates, overlap_with_seeds, overlaps, self_bleu
 from .sample import TOGETHER, TextSample, mixture_of

@@ -23,8 +23,15 @@ from datatrove.pipeline.base import PipelineStep
 
 from ..common.files import bind_settings, write_json_atomically
 from ..common.terminal import Progress
-from ..text.histograms import histogram
-from .documents import REJECTION, ShardWriter, read_batches, reject, shard_schema, text_bytes
+from .documents import (
+    REJECTION,
+    ShardWriter,
+    histogram,
+    read_batches,
+    reject,
+    shard_schema,
+    text_bytes,
+)
 
 # What a finished piece of work leaves: of a step, of a helper of it, of tokenisation.
 _FINISHED = ("*/stats/*", "done/**/*", "*/manifest.json")

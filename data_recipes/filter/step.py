@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..engine.documents import SCHEMA, text_buffers
+from ..engine.documents import SCHEMA, by_outcome, text_buffers
 from ..engine.steps import Outcome, ShardStep, add_counts, decide
-from ..text.histograms import by_outcome
 from ..text.kernels import compile_once
 from .kiwi import KiwiWords
 from .language_id import LangidDetector, load_detector

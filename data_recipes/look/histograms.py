@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..common.page import Picture
-from ..text.histograms import SCALES
+from ..engine.documents import SCALES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

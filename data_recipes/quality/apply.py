@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..engine.documents import by_outcome
 from ..engine.steps import Outcome, ShardStep, decide
-from ..text.histograms import by_outcome
 from .classifier import REPORT, Classifier
 from .config import QualityConfig
 from .train import model_dir
@@ -20,7 +20,7 @@ class QualityStep(ShardStep):
     """Keeps documents with a score from the threshold of their language on.
 
     Kept rows gain the column `quality`, float32; null in languages that pass without a score.
-    Counted: a histogram of the scores per language (`histograms.py`), and documents that `passed`
+    Counted: a histogram of the scores per language (`engine/documents.py`), and documents that `passed`
     without a score.
 
     Args:

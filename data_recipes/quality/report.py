@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..common.errors import RecipeError
-from ..text.histograms import SCALES, histogram
+from ..engine.documents import SCALES, histogram
 from .classifier import Classifier
 from .config import QualityConfig, ThresholdConfig
 from .sample import OVERSAMPLING, LineSample, read_incoming

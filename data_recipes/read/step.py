@@ -13,9 +13,8 @@ from datatrove.pipeline.base import PipelineStep
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, write_json_atomically
 from ..common.terminal import Progress
-from ..engine.documents import BATCH_BYTES, SCHEMA, text_bytes
+from ..engine.documents import BATCH_BYTES, SCHEMA, histogram, text_bytes
 from ..engine.steps import ShardOutput, StepFolder, Tally, add_counts
-from ..text.histograms import histogram
 from .files import can_be_split, check_column, read_file, resolve_files
 from .hub import read_hub
 from .rows import Reading, Row, SetAside, normalised

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.engine.documents import SCALES
 from data_recipes.engine.executors import ExecutorConfig, execute
 from data_recipes.filter.profiles import FilterConfig, load_profile
 from data_recipes.filter.step import DocumentFilter, FilterStep
-from data_recipes.text.histograms import SCALES
 from data_recipes.toy import documents
 from scripts.tune_filters import (
     keep_table,

@@ -8,9 +8,9 @@ import pytest
 
 from data_recipes.common.config_files import CONFIGS, load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.prepare.card import PERSONAL
 from data_recipes.prepare.chain import clean, folder, settings_of, steps_of
 from data_recipes.prepare.config import DataConfig
+from data_recipes.prepare.prepare import PERSONAL
 
 from ..hand_made import rows_of, some_texts
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard
 
-from data_recipes.prepare.card import size_category, write_card
 from data_recipes.prepare.config import DataConfig
-from data_recipes.prepare.prepare import prepare
+from data_recipes.prepare.prepare import prepare, size_category, write_card
 from data_recipes.tokens.manifest import read_manifest
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from data_recipes.engine.documents import SCALES, by_outcome, histogram
 from data_recipes.engine.steps import add_counts
-from data_recipes.text.histograms import SCALES, by_outcome, histogram
 
 
 @pytest.mark.parametrize("scale", sorted(SCALES))
