@@ -1,4 +1,4 @@
-"""The chain from text to shards (corpus, cleaning, tokenizer, shards by source), and its data card."""
+"""The chain from text to shards: corpus, cleaning, tokenizer, a shard set per source, data card."""
 
 import argparse
 from collections import defaultdict

@@ -20,8 +20,8 @@ class QualityStep(ShardStep):
     """Keeps documents with a score from the threshold of their language on.
 
     Kept rows gain the column `quality`, float32; null in languages that pass without a score.
-    Counted: a histogram of the scores per language (`engine/documents.py`), and documents that `passed`
-    without a score.
+    Counted: a histogram of the scores per language (`engine/documents.py`), and documents that
+    `passed` without a score.
 
     Args:
         inputs: folder of the step before, by source name.
