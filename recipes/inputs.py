@@ -14,8 +14,7 @@ from data_recipes.common.config_files import find_config, load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.references import is_hub_id
 from data_recipes.tokens.best_fit import make_plan, plan_dir, read_record
-from data_recipes.tokens.manifest import MANIFEST
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import MANIFEST, TokenSource
 
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, STAGES, StageConfig

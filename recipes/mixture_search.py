@@ -39,7 +39,7 @@ MIXTURE, RESULTS = "mixture.yaml", "search.json"
 
 def _write_mixture(config: SearchConfig, shards: Any, mixture: dict[str, float], said: str) -> None:
     """Write the mixture as a stage reads it, with what the shards say of its sources."""
-    from data_recipes.tokens.manifest import read_manifest
+    from data_recipes.tokens.shards import read_manifest
 
     sources = []
     for name, share in mixture.items():

@@ -55,8 +55,8 @@ from data_recipes.common.config_files import (
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
 from data_recipes.common.terminal import align
-from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
 from data_recipes.tokens.mixture import Mixture
+from data_recipes.tokens.shards import MANIFEST, Manifest, ShardFile
 from recipes.arguments import shared_arguments, training_arguments
 from recipes.build import build_model, model_config
 from recipes.command_line import CONFIGS, exit_on_error

@@ -10,7 +10,7 @@ from ..engine.steps import StepFolder, Tally
 from ..prepare.chain import folder, step_before
 from ..prepare.config import DataConfig
 from ..tokenizer.shards import SPLITS
-from ..tokens.manifest import MANIFEST, read_manifest
+from ..tokens.shards import MANIFEST, read_manifest
 
 
 @dataclass

@@ -11,7 +11,7 @@ from ..common.terminal import Terminal, visible
 from ..tokenizer.load import load_tokenizer, token_bytes, tokenizer_hash
 from ..tokens.best_fit import BestFitSource
 from ..tokens.mixture import Packing
-from ..tokens.windows import TokenSource, Window
+from ..tokens.shards import TokenSource, Window
 
 # Neighbouring tokens differ in background, so that their ends show.
 _ALTERNATE = ("black on bright_cyan", "black on bright_white")

@@ -14,8 +14,7 @@ import numpy as np
 from ..common.errors import RecipeError
 from ..common.terminal import align
 from ..tokens.best_fit import BLOCK_DOCUMENTS, make_plan
-from ..tokens.manifest import MANIFEST
-from ..tokens.windows import TokenSource
+from ..tokens.shards import MANIFEST, TokenSource
 
 
 @dataclass(frozen=True)

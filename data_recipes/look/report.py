@@ -33,7 +33,7 @@ from ..engine.steps import Tally
 from ..prepare.chain import steps_of
 from ..prepare.config import DataConfig
 from ..quality.classifier import REPORT, fasttext_version
-from ..tokens.manifest import read_manifest
+from ..tokens.shards import read_manifest
 from .examples import draw_examples
 from .funnel import FunnelRow, ShardFunnel
 from .histograms import Panel, draw_histograms

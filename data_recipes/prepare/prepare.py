@@ -34,7 +34,7 @@ from ..tokenizer.load import (
 from ..tokenizer.script_bytes import ScriptBytes
 from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import mixed_texts, train_tokenizer
-from ..tokens.manifest import Manifest, read_manifest, verify_files
+from ..tokens.shards import Manifest, read_manifest, verify_files
 from ..toy import generate_corpus
 from .chain import SUMMARY, clean, cleaned, folder, jobs, run_step, settings_of, steps_of
 from .config import DataConfig

@@ -27,7 +27,7 @@ from ..engine.executor_config import ExecutorConfig
 from ..engine.executors import execute
 from ..engine.steps import StepFolder, Tally, claim
 from ..read.source import BETWEEN, SourceConfig
-from ..tokens.manifest import MANIFEST, Manifest, ShardFile, read_manifest
+from ..tokens.shards import MANIFEST, Manifest, ShardFile, read_manifest
 from .load import load_tokenizer, tokenizer_hash
 
 SPLITS = ("train", "heldout")

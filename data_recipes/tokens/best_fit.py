@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
 from ..common.files import DirectoryLock, sha256_file, staged_folder, write_json_atomically
-from .manifest import VERIFY_ON_OPEN_BYTES, read_manifest
-from .windows import TokenSource, Window
+from .shards import VERIFY_ON_OPEN_BYTES, TokenSource, Window, read_manifest
 
 RECORD = "plan.json"
 # Documents that are packed together. Blocks bound the memory (about 200 bytes a document) and cost

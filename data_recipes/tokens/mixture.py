@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from ..common.errors import RecipeError
 from .best_fit import BestFitSource
-from .windows import TokenSource, Window, permute, unpermute
+from .shards import TokenSource, Window, permute, unpermute
 
 # Windows in one cycle. Each cycle holds every source in exact proportion, so shares hold over any
 # stretch of training, and a source's place in it is found without knowing what came before.

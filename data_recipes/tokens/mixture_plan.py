@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from ..common.config_files import CONFIGS, Strict, find_config, load_config
 from ..common.errors import RecipeError
-from .manifest import read_manifest
 from .mixture import check_synthesizers, cycle_counts
+from .shards import read_manifest
 
 MIXTURES = CONFIGS / "mixtures"
 KOREAN = "ko"

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from data_recipes.read.conversations import read_rows
 from data_recipes.read.files import resolve_files
 from data_recipes.read.hub import HUB
-from data_recipes.tokens.manifest import read_manifest
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource, read_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

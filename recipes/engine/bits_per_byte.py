@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.load import token_byte_lengths
-from data_recipes.tokens.windows import TokenSource, Window
+from data_recipes.tokens.shards import TokenSource, Window
 
 from .windows_data import PackedCollator
 

@@ -22,8 +22,7 @@ from data_recipes.common.files import (
     write_json_atomically,
 )
 from data_recipes.text.suffixes import find_range, longest_matches, sort_suffixes
-from data_recipes.tokens.manifest import Manifest
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import Manifest, TokenSource
 
 from ..read_order import Spelling
 

@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import visible
 from data_recipes.tokenizer.load import load_tokenizer, token_bytes, tokenizer_hash
-from data_recipes.tokens.manifest import MANIFEST
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import MANIFEST, TokenSource
 
 from ..opened_run import OpenedRun, open_run
 from ..read_order import Spelling, visits

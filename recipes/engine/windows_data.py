@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.mixture import Mixture
-from data_recipes.tokens.windows import Window
+from data_recipes.tokens.shards import Window
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from ..config import Pairs, StageConfig

@@ -139,7 +139,7 @@ def caps_of(config: SearchConfig, recipe: StageConfig, prior: dict[str, float]) 
     Raises:
         RecipeError: missing shards, or sources that together are not enough.
     """
-    from data_recipes.tokens.manifest import read_manifest
+    from data_recipes.tokens.shards import read_manifest
 
     found = [read_manifest(recipe.data.shards / name / "train").tokens for name in prior]
     caps = np.minimum(1.0, config.max_epochs * np.array(found) / config.tokens)

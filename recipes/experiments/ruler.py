@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.common.files import check_settings
-from data_recipes.tokens.manifest import read_manifest
+from data_recipes.tokens.shards import read_manifest
 
 from ..config import StageConfig
 from .config import ExperimentConfig

@@ -13,7 +13,7 @@ from data_recipes.engine.steps import Outcome, StepFolder, Tally
 from data_recipes.read.source import ReadConfig, SourceConfig
 from data_recipes.read.step import ReadStep
 from data_recipes.tokenizer.shards import ShardConfig, ShardPlan, write_shards
-from data_recipes.tokens.manifest import MANIFEST, Manifest, ShardFile
+from data_recipes.tokens.shards import MANIFEST, Manifest, ShardFile
 from data_recipes.toy import documents
 
 TOKENIZER = "0" * 64

@@ -11,9 +11,8 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokenizer.shards import is_heldout
-from data_recipes.tokens.manifest import read_manifest
 from data_recipes.tokens.mixture import Mixture
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource, read_manifest
 from eval.contamination.__main__ import main
 from eval.contamination.items import from_data_dir, sets_of_suite
 from eval.contamination.lineage import history

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_recipes.tokens.windows import Window
+from data_recipes.tokens.shards import Window
 from modeling_kormo import KORMoForCausalLM
 from recipes.engine.windows_data import PackedCollator
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokens.mixture import Mixture
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 from recipes.engine.windows_data import PackedCollator, token_ids
 from recipes.midtrain_reasoning import END_THINK, THINK
 

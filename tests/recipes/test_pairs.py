@@ -12,7 +12,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
 from data_recipes.tokenizer.load import load_tokenizer
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 from tests.conftest import Stage
 
 

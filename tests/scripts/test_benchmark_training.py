@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 from recipes.config import StageConfig
 from scripts import benchmark_training as script
 from scripts.benchmark_training import OUT_OF_MEMORY, PEER, measure, summarise, write_tokens

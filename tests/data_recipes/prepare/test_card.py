@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCard
 
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare, size_category, write_card
-from data_recipes.tokens.manifest import read_manifest
+from data_recipes.tokens.shards import read_manifest
 
 
 def row_of(card: str, *first: str) -> list[str]:

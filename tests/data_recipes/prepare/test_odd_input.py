@@ -21,9 +21,8 @@ from data_recipes.read.source import SourceConfig
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokenizer.shards import ShardConfig, is_heldout
 from data_recipes.tokenizer.train import train_tokenizer
-from data_recipes.tokens.manifest import read_manifest
 from data_recipes.tokens.mixture import CYCLE, Mixture
-from data_recipes.tokens.windows import permute
+from data_recipes.tokens.shards import permute, read_manifest
 
 from ..hand_made import jsonl, some_texts, tokenise, write_data_set
 

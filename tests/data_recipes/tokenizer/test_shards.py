@@ -15,7 +15,7 @@ from data_recipes.read.source import SourceConfig
 from data_recipes.tokenizer import shards
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokenizer.shards import ShardConfig
-from data_recipes.tokens.manifest import read_manifest
+from data_recipes.tokens.shards import read_manifest
 from data_recipes.toy import documents
 
 from ..hand_made import jsonl, tokenise

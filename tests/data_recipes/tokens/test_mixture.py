@@ -15,7 +15,7 @@ from data_recipes.tokens.mixture import (
     cycle_counts,
     format_plan,
 )
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 
 from ..hand_made import write_data_set
 

@@ -14,7 +14,7 @@ from data_recipes.tokens import best_fit as packing_plan
 from data_recipes.tokens.best_fit import BestFitSource, make_plan, plan_dir, read_record
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.packing import pack
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 
 from ..hand_made import write_data_set
 

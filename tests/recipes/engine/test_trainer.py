@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from data_recipes.common.config_files import load_config
 from data_recipes.tokenizer.load import load_tokenizer
-from data_recipes.tokens.windows import TokenSource, Window
+from data_recipes.tokens.shards import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from data_recipes.tokenizer.load import load_tokenizer
 from data_recipes.tokens.best_fit import make_plan
 from data_recipes.tokens.mixture import Mixture
-from data_recipes.tokens.windows import TokenSource, Window
+from data_recipes.tokens.shards import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.engine.windows_data import FromStep, PackedCollator, attended_length
 

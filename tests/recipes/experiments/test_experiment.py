@@ -17,7 +17,7 @@ from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences, write_json_atomically
 from data_recipes.tokenizer.load import load_tokenizer
-from data_recipes.tokens.windows import TokenSource
+from data_recipes.tokens.shards import TokenSource
 from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
 from recipes.engine.metrics import read_metrics

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.tokens.windows import TokenSource, permute, unpermute
+from data_recipes.tokens.shards import TokenSource, permute, unpermute
 
 from ..hand_made import write_data_set
 
