@@ -24,8 +24,9 @@ from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import git_commit, sha256_file, write_json_atomically
 from recipes.command_line import exit_on_error
-from recipes.engine.run_inputs import hash_weights
 from recipes.model_files import check_new, find_model, new_model
+
+from .engine.reproduce import hash_weights
 
 AVERAGED = "averaged"
 # What configs of one architecture may differ in.

@@ -39,8 +39,7 @@ from .engine.model_setup import (
     stream_in_compute_dtype,
 )
 from .engine.quick_eval import QuickEval
-from .engine.reproduce import ReproduceRecord, initial_digests
-from .engine.run_inputs import list_inputs, write_recipe
+from .engine.reproduce import ReproduceRecord, initial_digests, list_inputs, write_recipe
 from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
 from .engine.unfreezing import Unfreezing

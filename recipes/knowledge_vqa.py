@@ -114,7 +114,7 @@ def _export(
     from modeling_kormo.vision import save_vision_model
 
     from .engine.handover import LINEAGE, made_with
-    from .engine.run_inputs import write_recipe
+    from .engine.reproduce import write_recipe
 
     with staged_folder(final) as folder:
         save_vision_model(asker.model.model, asker.processor, folder)

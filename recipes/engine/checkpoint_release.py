@@ -26,7 +26,8 @@ from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints
 from .handover import BASE_USAGE
 from .metrics import read_metrics
-from .run_inputs import FINAL, REPRODUCE, hash_weights, write_recipe
+from .reproduce import hash_weights, write_recipe
+from .run_inputs import FINAL, REPRODUCE
 
 TABLE = "checkpoints.csv"
 ORDER = "data_order.json"

@@ -21,7 +21,8 @@ from modeling_kormo.export import save_portable
 
 from ..config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
-from .run_inputs import FINAL, RECIPE, REPRODUCE, hash_weights, write_recipe
+from .reproduce import hash_weights, write_recipe
+from .run_inputs import FINAL, RECIPE, REPRODUCE
 
 LINEAGE = "lineage.json"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")

@@ -9,7 +9,7 @@ import pytest
 
 from recipes.command_line import parse_command_line
 from recipes.config import StageConfig
-from recipes.engine.run_inputs import write_recipe
+from recipes.engine.reproduce import write_recipe
 
 Law = Callable[[StageConfig, int], dict[str, float]]
 
