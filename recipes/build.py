@@ -40,11 +40,10 @@ from .engine.model_setup import (
 )
 from .engine.quick_eval import QuickEval
 from .engine.reproduce import ReproduceRecord, initial_digests, list_inputs, write_recipe
-from .engine.schedule import Steps
 from .engine.trainer import PretrainTrainer
 from .engine.unfreezing import Unfreezing
 from .engine.windows_data import WindowDataset, attended_length, build_collator
-from .pretrain import StageRules
+from .pretrain import StageRules, Steps
 
 
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:

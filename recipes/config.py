@@ -1,7 +1,4 @@
-"""Schema of a stage's YAML: the sections of every stage first, then those of pretraining.
-
-The defaults are KORMo's where it has published a number.
-"""
+"""Schema of the YAML of pretraining: model, data, batch, schedule, and what each stage has besides."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +10,8 @@ from data_recipes.tokens.mixture import Mixture, Packing
 from data_recipes.tokens.mixture_plan import load_mixture
 
 from .growth_config import GrowthConfig
-from .model_config import ModelConfig
+from .rope_config import RopeScalingConfig
+from .shared_config import AdamWConfig, RunLoggingConfig, ShardingConfig
 
 LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(LadderStage)
@@ -21,6 +19,126 @@ PretrainingStage = LadderStage | Literal["grow", "expand"]
 Pairs = Literal["together", "apart"]
 # Sizes whose recipes make what they lack, from the embedded corpus.
 SELF_CONTAINED = ("tiny", "small")
+FlashKernel = Literal["FA3"] | None
+
+
+class ShapeConfig(Strict):
+    """Shape of the model; the vocabulary comes from the tokenizer."""
+
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    num_key_value_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    tie_word_embeddings: bool = False
+
+    @model_validator(mode="after")
+    def _heads(self) -> "ShapeConfig":
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"{self.num_attention_heads} attention heads cannot share "
+                f"{self.num_key_value_heads} key/value heads evenly: change num_attention_heads or "
+                "num_key_value_heads"
+            )
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} is odd, and RoPE rotates halves of it")
+        return self
+
+
+class ViewsConfig(Strict):
+    """Multi-token prediction: tokens after the next are predicted too, in training alone.
+
+    Attributes:
+        kind: `parallel` (Gloeckle et al., arXiv 2404.19737), `sequential` (DeepSeek-V3) or `same`,
+            the next token's own logits. The paper's "1 view" reads as the first.
+        count: later tokens that are predicted.
+        weight: of each one's loss: 1 as Gloeckle et al.; DeepSeek-V3 has 0.3, then 0.1.
+    """
+
+    kind: Literal["parallel", "sequential", "same"] = "parallel"
+    count: int = Field(default=1, gt=0)
+    weight: float = Field(default=1.0, gt=0)
+
+
+class ModelConfig(Strict):
+    """What is trained.
+
+    Attributes:
+        shape: the model's shape; a start from weights must have the same.
+        init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; `None`
+            is a random initialisation.
+        embedding_std: standard deviation of the embedding's weights at a random initialisation;
+            `None` is that of every other matrix, KORMo's 0.02 (docs/experiments.md).
+        norm_placement: of every layer's two norms (`KORMoConfig`): `pre` as KORMo, or `mix`, `post`
+            or `deepnorm`, which no other layout can hold. A start from weights must have the same.
+        mix_ln_alpha: share of the layers, from the first, whose norms are post in `mix`.
+        views: multi-token prediction; its modules stay out of `final/`.
+        rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
+            start). Recorded in the checkpoint's config.
+        rope_scaling: how the angles are stretched to longer text; `None`
+            keeps the parent's.
+        attention: attention backend.
+        flash_kernel: kernel that `varlen` and `sdpa` call on a GPU in place of torch's own
+            FlashAttention 2; `FA3` needs a Hopper GPU and its package.
+        activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
+            none, 1 all.
+        selective_checkpointing: of the layers that are recomputed, keep attention and every second
+            product: more memory, and about a third of the recomputation.
+        compile: `torch.compile` each layer.
+        liger: Liger's fused RMSNorm, SwiGLU and rotary kernels (needs a GPU).
+    """
+
+    shape: ShapeConfig
+    init_from: str | None = None
+    embedding_std: float | None = Field(default=None, gt=0)
+    norm_placement: Literal["pre", "mix", "post", "deepnorm"] = "pre"
+    mix_ln_alpha: float = Field(default=0.25, ge=0, le=1)
+    views: ViewsConfig | None = None
+    rope_theta: float | None = Field(default=None, gt=1)
+    rope_scaling: RopeScalingConfig | None = None
+    attention: Literal[
+        "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
+    ] = "varlen"
+    flash_kernel: FlashKernel = None
+    activation_checkpointing: int = Field(default=0, ge=0)
+    selective_checkpointing: bool = False
+    compile: bool = False
+    liger: bool = False
+
+    @model_validator(mode="after")
+    def _recomputes_something(self) -> "ModelConfig":
+        if self.selective_checkpointing and not self.activation_checkpointing:
+            raise ValueError(
+                "selective_checkpointing is about layers that are recomputed: set "
+                "activation_checkpointing, too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _initialised(self) -> "ModelConfig":
+        if self.embedding_std is not None and self.init_from is not None:
+            raise ValueError(
+                "embedding_std belongs to a random initialisation, and init_from loads weights: "
+                "set one of the two to null"
+            )
+        if self.embedding_std is not None and self.shape.tie_word_embeddings:
+            raise ValueError(
+                "embedding_std would be that of the output head as well: set it to null, or "
+                "shape.tie_word_embeddings to false"
+            )
+        if self.norm_placement != "pre" and self.liger:
+            raise ValueError(
+                f"liger: its kernels know no norms of norm_placement {self.norm_placement}; set "
+                "liger to false"
+            )
+        return self
+
+    def norms(self) -> dict[str, Any]:
+        """Where the norms stand, in the words of the model's config."""
+        alpha = {"mix_ln_alpha": self.mix_ln_alpha} if self.norm_placement == "mix" else {}
+        return {"norm_placement": self.norm_placement, **alpha}
 
 
 class BatchConfig(Strict):
@@ -49,83 +167,6 @@ class BatchConfig(Strict):
     @property
     def windows_per_step(self) -> int:
         return self.tokens_per_step // self.sequence_length
-
-
-class AdamWConfig(Strict):
-    """AdamW, in every stage.
-
-    Attributes:
-        learning_rate: peak.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
-        epsilon: added to the root of the second moment.
-        weight_decay: on matrices and the output head; none on norms, embeddings and biases.
-        max_grad_norm: gradients are clipped to this norm.
-    """
-
-    learning_rate: float = Field(gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-
-
-class PrecisionConfig(Strict):
-    """Precision, in every stage. Sharding itself is accelerate's config.
-
-    Attributes:
-        precision: compute dtype; master weights are fp32 either way.
-        require_gpu: refuse to run on CPU.
-        timeout_minutes: how long ranks wait for each other before the run ends with an error: at
-            least as long as the first one makes data alone. Our choice: torch's own for GPUs is 10,
-            which a large file on a slow disk exceeds.
-    """
-
-    precision: Literal["fp32", "bf16"]
-    require_gpu: bool = False
-    timeout_minutes: float = Field(default=30, gt=0)
-
-
-class ShardingConfig(PrecisionConfig):
-    """Precision and sharding, in every stage that does not generate.
-
-    Attributes:
-        sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
-            more traffic, but no full-size gradient buffer on each GPU.
-        gpus: number of GPUs that `--dry-run` plans for.
-        gpu: their name, as in `recipes/engine/flops.py`.
-    """
-
-    sync_each_microbatch: bool = False
-    gpus: int = Field(default=1, gt=0)
-    gpu: str = "H200"
-
-
-class RunLoggingConfig(Strict):
-    """Where results go, in every stage.
-
-    Attributes:
-        output_dir: directory of the run.
-        log_every: steps between lines of `metrics.jsonl`.
-        keep_checkpoints: newest checkpoints to keep; 0 keeps all.
-        background_checkpoints: write sharded checkpoints while training goes on. Off, our choice:
-            it has run on a CPU only, and takes host memory (recipes/engine/checkpoints.py).
-        report_to: further trackers.
-        quick_eval_suite: what is evaluated while a stage trains (recipes/engine/quick_eval.py):
-            `quick`, or `proxy`, bits per byte of right answers, which base models too can do.
-        quick_eval_items: questions per task of that suite. Our choice: every process asks them all,
-            so few; a score of 50 has a standard error of up to 7 points, enough to see a model
-            break.
-    """
-
-    output_dir: Path
-    log_every: int = Field(default=10, gt=0)
-    keep_checkpoints: int = Field(default=2, ge=0)
-    background_checkpoints: bool = False
-    report_to: list[Literal["tensorboard", "wandb", "trackio"]] = []
-    quick_eval_suite: Literal["quick", "proxy"] = "quick"
-    quick_eval_items: int = Field(default=50, gt=0)
 
 
 class StageDataConfig(Strict):

@@ -12,7 +12,7 @@ from data_recipes.tokens.mixture import Mixture
 
 from .config import STAGES, StageConfig
 from .engine.run_inputs import FINAL, RECIPE, find_changes, read_reproduce
-from .engine.schedule import Steps, plan_steps
+from .pretrain import Steps, plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -14,7 +14,6 @@ from data_recipes.common.errors import RecipeError
 
 from .command_line import parse_command_line
 from .config import PretrainingStage, StageConfig
-from .engine.schedule import plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from data_recipes.tokens.mixture import Mixture
 
     Check = Callable[[StageConfig, Mixture, PreTrainedTokenizerBase], None]
+
+from .config import StageConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,68 @@ class StageRules:
                 "data.short_document_tokens and data.min_short_share belong to midtrain_long, "
                 f"which needs both; this is {self.stage}"
             )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A stage in optimizer steps.
+
+    Attributes:
+        total: steps of the stage.
+        warmup: steps of rising learning rate.
+        decay: steps of falling learning rate at the end.
+        eval_every: steps between measurements of bits per byte.
+        save_every: steps between checkpoints.
+    """
+
+    total: int
+    warmup: int
+    decay: int
+    eval_every: int
+    save_every: int
+
+
+def plan_steps(config: StageConfig) -> Steps:
+    """Turn the tokens of a config into steps.
+
+    Raises:
+        RecipeError: less than one step, or warm-up and decay, or what an expansion trains first,
+            longer than the stage.
+    """
+    batch, schedule = config.batch, config.schedule
+    total = schedule.total_tokens // batch.tokens_per_step
+    if total == 0:
+        raise RecipeError(
+            f"schedule.total_tokens ({schedule.total_tokens:,}) is less than one step of "
+            f"batch.tokens_per_step ({batch.tokens_per_step:,})"
+        )
+    warmup = round(total * schedule.warmup_fraction)
+    decay = round(schedule.decay_tokens / batch.tokens_per_step)
+    if warmup + decay > total:
+        raise RecipeError(
+            f"warm-up ({warmup:,} steps) plus decay ({decay:,} steps) exceed the stage "
+            f"({total:,} steps): lower schedule.warmup_fraction or schedule.decay_tokens, or raise "
+            "schedule.total_tokens"
+        )
+    held = config.unfreezing.model_dump() if config.unfreezing else {}
+    if sum(held.values()) > schedule.total_tokens:
+        raise RecipeError(
+            "unfreezing: new_rows_tokens and matrices_tokens exceed schedule.total_tokens "
+            f"({schedule.total_tokens:,}); lower them"
+        )
+    for key, tokens in held.items():
+        if 0 < tokens < batch.tokens_per_step:
+            raise RecipeError(
+                f"unfreezing.{key}: {tokens:,} tokens are less than a step "
+                f"({batch.tokens_per_step:,}); raise it, or give 0"
+            )
+    return Steps(
+        total=total,
+        warmup=warmup,
+        decay=decay,
+        eval_every=max(1, config.logging.eval_every_tokens // batch.tokens_per_step),
+        save_every=max(1, config.logging.save_every_tokens // batch.tokens_per_step),
+    )
 
 
 def pretrain(rules: StageRules, description: str) -> None:

@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from .arguments import split_windows
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, STAGES, StageConfig
-from .engine.schedule import plan_steps, split_windows
 from .post.chat_config import ChatStageConfig
+from .pretrain import plan_steps
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 

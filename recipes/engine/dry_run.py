@@ -5,7 +5,9 @@ import yaml
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
+from ..arguments import split_windows
 from ..config import StageConfig
+from ..pretrain import Steps
 from .flops import (
     MemoryEstimate,
     count_parameters,
@@ -16,7 +18,6 @@ from .flops import (
     peak_flops,
 )
 from .prediction import count_traffic, plan_layout, predict
-from .schedule import Steps, split_windows
 from .windows_data import attended_length
 
 _GIB = 2**30

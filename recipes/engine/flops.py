@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modeling_kormo import KORMoConfig
 from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS, compiled_chunk
 
-from ..model_config import ViewsConfig
+from ..config import ViewsConfig
 
 # Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
 # that "H100 PCIe" is not taken for "H100".

@@ -22,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from ..config import RunLoggingConfig
+from ..shared_config import RunLoggingConfig
 from .metrics import Throughput, append_metrics
 
 

@@ -17,11 +17,11 @@ from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
+from ..pretrain import Steps
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
 from .handover import FINAL, read_lineage
 from .metrics import truncate_metrics
 from .model_setup import stream_dtype
-from .schedule import Steps
 
 FINGERPRINT = "fingerprint.json"
 # What runs were trained with that were begun before a key was there.

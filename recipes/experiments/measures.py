@@ -10,7 +10,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.mixture import Mixture
 
 from ..engine.metrics import read_metrics
-from ..engine.schedule import plan_steps
+from ..pretrain import plan_steps
 from .lengths import bytes_per_token
 from .runs import PlannedStage, Run
 

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Licence, Strict
 
-from ..config import AdamWConfig, BatchConfig, RunLoggingConfig, ShardingConfig
-from ..model_config import FlashKernel
+from ..config import BatchConfig, FlashKernel
+from ..shared_config import AdamWConfig, RunLoggingConfig, ShardingConfig
 
 
 class AdapterConfig(Strict):

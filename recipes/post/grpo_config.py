@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Licence, Strict
 
-from ..config import AdamWConfig, PrecisionConfig, RunLoggingConfig
+from ..shared_config import AdamWConfig, PrecisionConfig, RunLoggingConfig
 
 
 class GRPOModelConfig(Strict):

@@ -19,13 +19,13 @@ from trl.models import prepare_fsdp
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
-from ..config import RunLoggingConfig
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.flops import flops_per_token, peak_flops
 from ..engine.metrics import LossCurve, Throughput, append_metrics
 from ..engine.model_setup import reduce_in_fp32
 from ..engine.progress import ProgressBar, train_until_stopped
 from ..engine.trainer import decayed_parameters
+from ..shared_config import RunLoggingConfig
 
 # TRL reads the old names of these, transformers warns of them.
 warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated")

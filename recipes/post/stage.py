@@ -12,6 +12,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.hub import HUB
 
 from ..arguments import (
+    BatchSplit,
     check_machine,
     process_count,
     schedule_arguments,
@@ -22,7 +23,6 @@ from ..config import SELF_CONTAINED
 from ..engine.handover import read_lineage
 from ..engine.model_setup import stream_dtype
 from ..engine.resume import claim_output, find_newest
-from ..engine.schedule import BatchSplit
 from ..inputs import ParentModel
 from .chat_config import ChatStageConfig
 

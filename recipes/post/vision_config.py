@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from ..config import AdamWConfig, ShardingConfig
+from ..shared_config import AdamWConfig, ShardingConfig
 from .chat_config import ChatLoggingConfig, ChatModelConfig, ChatScheduleConfig, ChatStageConfig
 
 

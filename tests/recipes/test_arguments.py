@@ -17,8 +17,8 @@ from recipes.config import StageConfig
 from recipes.engine.dry_run import plan_report
 from recipes.engine.metrics import read_metrics
 from recipes.engine.reproduce import describe_machine
-from recipes.engine.schedule import plan_steps
 from recipes.inputs import ensure_inputs
+from recipes.pretrain import plan_steps
 from recipes.stage1 import RULES
 from tests.conftest import Stage
 

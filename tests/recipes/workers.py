@@ -236,9 +236,9 @@ def run_fixed_batch(output: Path, micro_batch: int) -> None:
     from recipes.arguments import training_arguments
     from recipes.engine.bits_per_byte import BitsPerByte
     from recipes.engine.metrics import Throughput
-    from recipes.engine.schedule import plan_steps
     from recipes.engine.trainer import PretrainTrainer
     from recipes.engine.windows_data import PackedCollator
+    from recipes.pretrain import plan_steps
     from tests.recipes.engine.test_trainer import FIXED_BATCH, fixed_config, fixed_windows
 
     config = fixed_config(output.with_suffix(""), micro_batch)

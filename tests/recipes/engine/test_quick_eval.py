@@ -12,9 +12,9 @@ from transformers import AutoTokenizer
 
 from modeling_kormo import KORMoForCausalLM
 from recipes import stage1
-from recipes.config import RunLoggingConfig
 from recipes.engine.metrics import Throughput, read_metrics
 from recipes.engine.quick_eval import QuickEval, untouched
+from recipes.shared_config import RunLoggingConfig
 from tests.conftest import ROOT, Stage
 from tests.random_model import random_model
 

@@ -1,4 +1,4 @@
-"""Schema of `model:` in pretraining: shape, views, RoPE, start, and how it is computed."""
+"""Schema of `model.rope_scaling`: how the rotary angles are stretched to longer text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from data_recipes.common.config_files import Strict
 if TYPE_CHECKING:
     from modeling_kormo import KORMoConfig
 
-FlashKernel = Literal["FA3"] | None
 # Parameters of each type as transformers computes it (modeling_rope_utils.py): those it needs, and
 # those it may have.
 _PARAMETERS: dict[str, tuple[set[str], set[str]]] = {
@@ -30,46 +29,6 @@ _PARAMETERS: dict[str, tuple[set[str], set[str]]] = {
         {"attention_factor"},
     ),
 }
-
-
-class ShapeConfig(Strict):
-    """Shape of the model; the vocabulary comes from the tokenizer."""
-
-    hidden_size: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    num_key_value_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
-    vocab_size: int = Field(gt=0)
-    tie_word_embeddings: bool = False
-
-    @model_validator(mode="after")
-    def _heads(self) -> ShapeConfig:
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"{self.num_attention_heads} attention heads cannot share "
-                f"{self.num_key_value_heads} key/value heads evenly: change num_attention_heads or "
-                "num_key_value_heads"
-            )
-        if self.head_dim % 2:
-            raise ValueError(f"head_dim {self.head_dim} is odd, and RoPE rotates halves of it")
-        return self
-
-
-class ViewsConfig(Strict):
-    """Multi-token prediction: tokens after the next are predicted too, in training alone.
-
-    Attributes:
-        kind: `parallel` (Gloeckle et al., arXiv 2404.19737), `sequential` (DeepSeek-V3) or `same`,
-            the next token's own logits. The paper's "1 view" reads as the first.
-        count: later tokens that are predicted.
-        weight: of each one's loss: 1 as Gloeckle et al.; DeepSeek-V3 has 0.3, then 0.1.
-    """
-
-    kind: Literal["parallel", "sequential", "same"] = "parallel"
-    count: int = Field(default=1, gt=0)
-    weight: float = Field(default=1.0, gt=0)
 
 
 class RopeScalingConfig(Strict):
@@ -174,82 +133,3 @@ class RopeScalingConfig(Strict):
             "rope_theta": config.rope_parameters["rope_theta"],
             **parameters,
         }
-
-
-class ModelConfig(Strict):
-    """What is trained.
-
-    Attributes:
-        shape: the model's shape; a start from weights must have the same.
-        init_from: model directory, a stage's `final/`, or Hub id with optional `@revision`; `None`
-            is a random initialisation.
-        embedding_std: standard deviation of the embedding's weights at a random initialisation;
-            `None` is that of every other matrix, KORMo's 0.02 (docs/experiments.md).
-        norm_placement: of every layer's two norms (`KORMoConfig`): `pre` as KORMo, or `mix`, `post`
-            or `deepnorm`, which no other layout can hold. A start from weights must have the same.
-        mix_ln_alpha: share of the layers, from the first, whose norms are post in `mix`.
-        views: multi-token prediction; its modules stay out of `final/`.
-        rope_theta: base of the rotary frequencies; `None` keeps the parent's (500,000 at the
-            start). Recorded in the checkpoint's config.
-        rope_scaling: how the angles are stretched to longer text; `None`
-            keeps the parent's.
-        attention: attention backend.
-        flash_kernel: kernel that `varlen` and `sdpa` call on a GPU in place of torch's own
-            FlashAttention 2; `FA3` needs a Hopper GPU and its package.
-        activation_checkpointing: recompute every n-th layer in the backward pass; 0 recomputes
-            none, 1 all.
-        selective_checkpointing: of the layers that are recomputed, keep attention and every second
-            product: more memory, and about a third of the recomputation.
-        compile: `torch.compile` each layer.
-        liger: Liger's fused RMSNorm, SwiGLU and rotary kernels (needs a GPU).
-    """
-
-    shape: ShapeConfig
-    init_from: str | None = None
-    embedding_std: float | None = Field(default=None, gt=0)
-    norm_placement: Literal["pre", "mix", "post", "deepnorm"] = "pre"
-    mix_ln_alpha: float = Field(default=0.25, ge=0, le=1)
-    views: ViewsConfig | None = None
-    rope_theta: float | None = Field(default=None, gt=1)
-    rope_scaling: RopeScalingConfig | None = None
-    attention: Literal[
-        "varlen", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"
-    ] = "varlen"
-    flash_kernel: FlashKernel = None
-    activation_checkpointing: int = Field(default=0, ge=0)
-    selective_checkpointing: bool = False
-    compile: bool = False
-    liger: bool = False
-
-    @model_validator(mode="after")
-    def _recomputes_something(self) -> ModelConfig:
-        if self.selective_checkpointing and not self.activation_checkpointing:
-            raise ValueError(
-                "selective_checkpointing is about layers that are recomputed: set "
-                "activation_checkpointing, too"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _initialised(self) -> ModelConfig:
-        if self.embedding_std is not None and self.init_from is not None:
-            raise ValueError(
-                "embedding_std belongs to a random initialisation, and init_from loads weights: "
-                "set one of the two to null"
-            )
-        if self.embedding_std is not None and self.shape.tie_word_embeddings:
-            raise ValueError(
-                "embedding_std would be that of the output head as well: set it to null, or "
-                "shape.tie_word_embeddings to false"
-            )
-        if self.norm_placement != "pre" and self.liger:
-            raise ValueError(
-                f"liger: its kernels know no norms of norm_placement {self.norm_placement}; set "
-                "liger to false"
-            )
-        return self
-
-    def norms(self) -> dict[str, Any]:
-        """Where the norms stand, in the words of the model's config."""
-        alpha = {"mix_ln_alpha": self.mix_ln_alpha} if self.norm_placement == "mix" else {}
-        return {"norm_placement": self.norm_placement, **alpha}
