@@ -1,4 +1,4 @@
-"""Command line of the stages, and how a command ends. Loads no torch: mistakes are told at once."""
+"""Configs of all stages, and how a command ends. Loads no torch: mistakes are told at once."""
 
 import errno
 import os
@@ -7,21 +7,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
 from safetensors import SafetensorError
 
-from data_recipes.common.config_files import (
-    Strict,
-    add_overrides,
-    documented_parser,
-    find_config,
-    load_config,
-    refuse_options,
-)
+from data_recipes.common.config_files import Invocation, Strict, load_config, parse_recipe
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import how_to_install
 
@@ -32,6 +24,7 @@ from .post.grpo_config import GRPOStageConfig
 from .post.vision_config import VisionAlignConfig, VisionSFTConfig, VisionTowerConfig
 
 CONFIGS = Path(__file__).parent / "configs"
+EXAMPLE = "optimizer.learning_rate=1e-3"
 # Of stages that do not train on token shards.
 SCHEMAS: dict[str, type[Strict]] = {
     "sft": SFTStageConfig,
@@ -53,15 +46,6 @@ class Stopped(Exception):
     """A run was asked to stop, and its checkpoint is written (recipes/engine/progress.py)."""
 
 
-@dataclass(frozen=True)
-class Invocation:
-    """How a stage was started."""
-
-    config: Any
-    config_path: Path
-    dry_run: bool
-
-
 def load_stage(path: Path, stage: str, overrides: list[str] | None = None) -> Any:
     """Load the config of a stage in the schema of its kind.
 
@@ -71,53 +55,13 @@ def load_stage(path: Path, stage: str, overrides: list[str] | None = None) -> An
     return load_config(path, SCHEMAS.get(stage, StageConfig), overrides or [])
 
 
-def parse_recipe(
-    name: str,
-    schema: type[Strict],
-    description: str,
-    example: str,
-    argv: list[str] | None = None,
-) -> Invocation:
-    """Read `--config`, `--dry-run` and `key=value` overrides; the default is the tiny recipe.
-
-    Args:
-        name: of the recipe's YAML.
-        schema: of it.
-        description: for `--help`.
-        example: of an override.
-        argv: the command line, by default the program's own.
-
-    Raises:
-        RecipeError: bad config.
-    """
-    parser = documented_parser(description)
-    parser.add_argument(
-        "--config",
-        default=f"tiny/{name}.yaml",
-        help="YAML file, or its path below recipes/configs (default: %(default)s)",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    add_overrides(parser, example)
-    args, unknown = parser.parse_known_intermixed_args(argv)
-    refuse_options(schema, unknown, argv)
-    path = find_config(args.config, CONFIGS)
-    return Invocation(load_config(path, schema, args.overrides), path, args.dry_run)
-
-
 def parse_command_line(stage: str, description: str, argv: list[str] | None = None) -> Invocation:
     """Read the command line of a stage; see `parse_recipe`.
 
     Raises:
         RecipeError: bad config, or one of another stage.
     """
-    schema = SCHEMAS.get(stage, StageConfig)
-    found = parse_recipe(stage, schema, description, "optimizer.learning_rate=1e-3", argv)
-    if found.config.stage != stage:
-        raise RecipeError(
-            f"{found.config_path}: is a config of {found.config.stage}; start it with "
-            f"recipes/{found.config.stage}.py"
-        )
-    return found
+    return parse_recipe(CONFIGS, stage, SCHEMAS.get(stage, StageConfig), description, EXAMPLE, argv)
 
 
 def cannot_write(error: BaseException) -> bool:

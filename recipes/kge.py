@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
     DirectoryLock,
@@ -28,7 +29,7 @@ from data_recipes.common.files import (
 )
 from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_triples
 
-from .command_line import exit_on_error, parse_recipe
+from .command_line import CONFIGS, exit_on_error
 from .knowledge_config import ConvKBConfig, FitConfig, KgeConfig
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def train(config: KgeConfig) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    invocation = parse_recipe("kge", KgeConfig, __doc__, "dim=64")
+    invocation = parse_recipe(CONFIGS, "kge", KgeConfig, __doc__, "dim=64")
     config = invocation.config
     if invocation.dry_run:
         graph = read_triples(config.triples)

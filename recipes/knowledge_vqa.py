@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.files import (
     DirectoryLock,
     bind_settings,
@@ -30,7 +31,7 @@ from data_recipes.common.files import (
 from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
 
-from .command_line import exit_on_error, parse_recipe
+from .command_line import CONFIGS, exit_on_error
 from .kge import FINAL, MANIFEST, TRIPLES, VECTORS
 from .knowledge_config import KnowledgeVqaConfig
 from .post.knowledge_model import TRAINED_ON, build
@@ -180,7 +181,7 @@ def _dry_run(config: KnowledgeVqaConfig) -> None:
 
 def main() -> None:
     """Run the command."""
-    invocation = parse_recipe("knowledge_vqa", KnowledgeVqaConfig, __doc__, "arm=text")
+    invocation = parse_recipe(CONFIGS, "knowledge_vqa", KnowledgeVqaConfig, __doc__, "arm=text")
     if invocation.dry_run:
         _dry_run(invocation.config)
         return

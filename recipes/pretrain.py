@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.errors import RecipeError
 
-from .command_line import parse_command_line
+from .command_line import CONFIGS, EXAMPLE
 from .config import PretrainingStage, StageConfig
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def pretrain(rules: StageRules, description: str) -> None:
     Raises:
         RecipeError: anything that a user can mend.
     """
-    invocation = parse_command_line(rules.stage, description)
+    invocation = parse_recipe(CONFIGS, rules.stage, StageConfig, description, EXAMPLE)
     config = invocation.config
     rules.check_config(config)
     steps = plan_steps(config)  # every count of steps follows from tokens

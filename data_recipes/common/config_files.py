@@ -9,6 +9,7 @@ import re
 import sys
 import types
 import typing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
@@ -323,3 +324,52 @@ def refuse_options(
     else:
         how = "key=value, and --help lists the options"
     raise RecipeError(f"{option}: no such option; a value of the YAML is set as {how}")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How a recipe was started."""
+
+    config: Any
+    config_path: Path
+    dry_run: bool
+
+
+def parse_recipe(
+    shipped: Path,
+    name: str,
+    schema: type[Strict],
+    description: str,
+    example: str,
+    argv: list[str] | None = None,
+) -> Invocation:
+    """Read `--config`, `--dry-run` and `key=value` overrides; the default is the tiny recipe.
+
+    Args:
+        shipped: directory of those that are shipped, by size.
+        name: of the recipe's YAML.
+        schema: of it.
+        description: for `--help`.
+        example: of an override.
+        argv: the command line, by default the program's own.
+
+    Raises:
+        RecipeError: bad config, or one of another recipe.
+    """
+    parser = documented_parser(description)
+    parser.add_argument(
+        "--config",
+        default=f"tiny/{name}.yaml",
+        help=f"YAML file, or its path below {shipped.parent.name}/{shipped.name} (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
+    add_overrides(parser, example)
+    args, unknown = parser.parse_known_intermixed_args(argv)
+    refuse_options(schema, unknown, argv)
+    path = find_config(args.config, shipped)
+    config = load_config(path, schema, args.overrides)
+    if getattr(config, "stage", name) != name:
+        raise RecipeError(
+            f"{path}: is a config of {config.stage}; start it with recipes/{config.stage}.py"
+        )
+    return Invocation(config, path, args.dry_run)
