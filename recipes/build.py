@@ -1,31 +1,37 @@
-"""Parts of a pretraining stage: tokenizer, mixture, model, trainer, and the export at its end."""
+"""Parts of a pretraining stage: inputs, tokenizer, mixture, model, trainer, export at its end.
+
+Inputs that are not there yet are made on the spot from the embedded corpus, or named.
+"""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from data_recipes.common.errors import RecipeError, errors_about
-from data_recipes.common.references import split_revision
+from data_recipes.common.config_files import CONFIGS as DATA_CONFIGS
+from data_recipes.common.config_files import find_config, load_config
+from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.load import load_tokenizer, padded_vocab_size, tokenizer_hash
+from data_recipes.tokens.best_fit import make_plan, plan_dir, read_record
 from data_recipes.tokens.mixture import Mixture, format_plan
+from data_recipes.tokens.shards import MANIFEST, TokenSource
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
 from modeling_kormo.views_kormo import PREFIX, attach_views
 
-from .config import StageConfig
+from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.bits_per_byte import BitsPerByte
 from .engine.flops import count_parameters, flops_per_token, peak_flops
-from .engine.growing import GrowthRamp, check_grown_so, grow, plan_stage
+from .engine.growing import GrowthRamp, grow, plan_stage
 from .engine.handover import (
     BASE_USAGE,
     DataFacts,
     Trained,
     leave,
-    read_lineage,
     save_kormo,
     write_final,
 )
@@ -33,7 +39,6 @@ from .engine.metrics import Throughput
 from .engine.model_setup import (
     compile_layers,
     empty_model,
-    empty_of_checkpoint,
     receives_weights,
     recompute_layers,
     stream_in_compute_dtype,
@@ -41,8 +46,8 @@ from .engine.model_setup import (
 from .engine.quick_eval import QuickEval
 from .engine.reproduce import ReproduceRecord, initial_digests, list_inputs, write_recipe
 from .engine.trainer import PretrainTrainer
-from .engine.unfreezing import Unfreezing
 from .engine.windows_data import WindowDataset, attended_length, build_collator
+from .parent import ParentModel, build_unfreezing, load_parent
 from .pretrain import StageRules, Steps
 
 
@@ -132,90 +137,6 @@ def build_mixture(config: StageConfig, steps: Steps, tokenizer: PreTrainedTokeni
     return mixture
 
 
-def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
-    differences = [f"{k}: {found[k]} instead of {v}" for k, v in wanted.items() if found[k] != v]
-    if differences:
-        raise RecipeError(
-            f"{where}: its {kind} differs from the recipe's: {', '.join(differences)}"
-        )
-
-
-def _own_config(name: str, revision: str) -> KORMoConfig:
-    """Config of a KORMo checkpoint, or of a Llama one, whose two norms have other names there."""
-    found, _ = KORMoConfig.get_config_dict(name, revision=revision)
-    family = found.get("model_type")
-    if family not in ("kormo", "llama"):
-        raise ValueError(
-            f"model_type {family!r}: only KORMo's and Llama's layouts are trained here"
-        )
-    return KORMoConfig.from_dict({**found, "model_type": "kormo", "architectures": None})
-
-
-def parent_config(config: StageConfig) -> KORMoConfig:
-    """Config of the weights that a stage starts from, with the RoPE that the stage gives them.
-
-    Raises:
-        OSError: no such model.
-        ValueError: of another family.
-    """
-    own = _own_config(*split_revision(config.model.init_from))
-    if config.model.rope_theta:
-        own.rope_parameters["rope_theta"] = config.model.rope_theta
-    if config.model.rope_scaling:
-        config.model.rope_scaling.scale(own)
-    return own
-
-
-def _own_shape(config: StageConfig, growth: Growth | None) -> KORMoConfig:
-    """Config of the weights that a stage starts from, of the shape that the recipe says."""
-    name, wanted = config.model.init_from, config.model.shape.model_dump()
-    with errors_about(f"model.init_from {name}", OSError):
-        own = parent_config(config)
-    if growth and own.growing:
-        check_grown_so(split_revision(name)[0], growth)
-        own.growing, wanted = False, {key: getattr(growth.new, key) for key in wanted}
-    _check_same("shape", wanted | config.model.norms(), own.to_dict(), name)
-    return own
-
-
-def check_start(config: StageConfig, growth: Growth | None) -> None:
-    """Look at the model that a stage starts from, if it is on this machine; no weights are read.
-
-    Raises:
-        RecipeError: it is none, of another shape, or it lacks the record of new rows or of growth.
-    """
-    if config.model.init_from and Path(config.model.init_from).exists():
-        _own_shape(config, growth)
-        build_unfreezing(config)
-
-
-def _load(
-    config: StageConfig, tokenizer: PreTrainedTokenizerBase, growth: Growth | None
-) -> KORMoForCausalLM:
-    name, revision = split_revision(config.model.init_from)
-    own = _own_shape(config, growth)
-    with errors_about(f"model.init_from {config.model.init_from}", OSError):
-        settings = {
-            "dtype": torch.float32,
-            "attn_implementation": config.model.attention,
-        }
-        if receives_weights() and not growth:  # what grows is grown on each rank
-            make = partial(KORMoForCausalLM._from_config, own, **settings)
-            model = empty_of_checkpoint(make, name, revision)
-        else:
-            model = KORMoForCausalLM.from_pretrained(
-                name,
-                config=own,
-                revision=revision,
-                key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
-                **settings,
-            )
-    # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
-    ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
-    _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)
-    return model
-
-
 def _attach_views(config: StageConfig, model: KORMoForCausalLM) -> None:
     if views := config.model.views:
         attach_views(model, views.kind, views.count, views.weight, config.data.seed)
@@ -230,7 +151,7 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     set_seed(config.data.seed)
     growth = growth_of(config)
     if config.model.init_from:
-        model = _load(config, tokenizer, growth)
+        model = load_parent(config, tokenizer, growth)
         if growth:
             model = grow(config, model, growth)
         _attach_views(config, model)
@@ -255,28 +176,6 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     if config.model.compile:
         compile_layers(model)
     return model
-
-
-def build_unfreezing(config: StageConfig) -> Unfreezing | None:
-    """What is trained first, as `kormo expand-vocabulary` has recorded it; `None` for everything.
-
-    Raises:
-        RecipeError: the parent has no record of new rows.
-    """
-    if config.unfreezing is None:
-        return None
-    recorded = (read_lineage(config.model.init_from) or {}).get("vocabulary")
-    if recorded is None:
-        raise RecipeError(
-            f"model.init_from {config.model.init_from}: its lineage.json knows of no new rows; "
-            "make them with `kormo expand-vocabulary MODEL TOKENIZER OUT`"
-        )
-    per_step = config.batch.tokens_per_step
-    return Unfreezing(
-        recorded["first_new"],
-        config.unfreezing.new_rows_tokens // per_step,
-        config.unfreezing.matrices_tokens // per_step,
-    )
 
 
 def build_trainer(
@@ -317,7 +216,7 @@ def build_trainer(
             ),
         ),
         collator=build_collator(config, rules.unscored, tokenizer),
-        unfreezing=build_unfreezing(config),
+        unfreezing=build_unfreezing(config) if config.unfreezing else None,
     )
     if config.model.init_from is None and trainer.is_world_process_zero():
         trainer.initial_weights = initial_digests(model)
@@ -385,3 +284,87 @@ def export(
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
         write_final(config, save, tokenizer, trained)
     leave(trainer.accelerator)
+
+
+def _missing_data(config: StageConfig) -> list[Path]:
+    wanted = [config.data.tokenizer / "tokenizer.json"]
+    for name in config.data.mixture:
+        wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
+    if config.data.heldout_shards is None:
+        wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
+    return [path for path in wanted if not path.is_file()]
+
+
+def _make_data(config: StageConfig) -> None:
+    # The data factory loads only where data is made, not with every stage.
+    from data_recipes.prepare.config import DataConfig
+    from data_recipes.prepare.prepare import prepare
+
+    recipe = load_config(find_config(config.data.recipe, DATA_CONFIGS), DataConfig, [])
+    # One that it does not train, but takes from elsewhere, is the same in both places.
+    tokenizers = (recipe.tokenizer_dir, Path(recipe.tokenizer.path or recipe.tokenizer_dir))
+    if recipe.shards_dir != config.data.shards or config.data.tokenizer not in tokenizers:
+        raise RecipeError(
+            f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
+            f"{recipe.shards_dir}; make the shards there or point data.shards at them"
+        )
+    heldout = config.data.heldout if config.data.heldout_shards is None else []
+    wanted = {*config.data.mixture, *heldout}
+    if unknown := wanted - {s.name for s in recipe.sources}:
+        raise RecipeError(
+            f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "
+            f"{', '.join(sorted(unknown))}"
+        )
+    prepare(recipe)
+
+
+def _missing_plans(config: StageConfig) -> list[Path]:
+    if config.data.packing != "best_fit":
+        return []
+    length = config.batch.sequence_length
+    directories = [config.data.shards / name / "train" for name in config.data.mixture]
+    return [plan_dir(d, length) for d in directories if read_record(d, length) is None]
+
+
+def _make_plans(config: StageConfig) -> None:
+    for plan in _missing_plans(config):
+        make_plan(TokenSource(plan.parent), config.batch.sequence_length)
+
+
+def _ensure(
+    config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
+) -> None:
+    if config.size not in SELF_CONTAINED:
+        raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
+    print(f"{missing} is not there: making the {config.size} {what} now ({command})", flush=True)
+    make(config)
+
+
+def parent_of(config: StageConfig, rules: StageRules) -> ParentModel:
+    """Return the model that a stage of pretraining starts from."""
+    init_from, command = config.model.init_from, None
+    if rules.expands:
+        command = f"kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
+    return ParentModel(init_from, config.size, rules.parent or STAGES[0], command)
+
+
+def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
+
+    Raises:
+        RecipeError: a stage of real size lacks something; the message has the command.
+    """
+    with PartialState().main_process_first():
+        parent = parent_of(config, rules)
+        train_parent = parent.init_from is not None and parent.is_to_be_trained()
+        if missing := _missing_data(config):
+            command = f"python -m data_recipes prepare --config {config.data.recipe}"
+            _ensure(config, missing[0], "data", _make_data, command)
+        if missing := _missing_plans(config):
+            command = (
+                f"python -m data_recipes packing {config.data.shards} "
+                f"--sequence-length {config.batch.sequence_length}"
+            )
+            _ensure(config, missing[0], "packing plan", _make_plans, command)
+        if train_parent:
+            parent.train()

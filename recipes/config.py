@@ -1,4 +1,4 @@
-"""Schema of the YAML of pretraining: model, data, batch, schedule, and what each stage has besides."""
+"""Schema of the YAML of pretraining: model, data, batch, schedule, and what stages have besides."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args

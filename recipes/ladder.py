@@ -59,7 +59,7 @@ def climb(size: str, stage: str) -> float | None:
     Raises:
         RecipeError: it failed.
     """
-    from .inputs import run_stage
+    from .parent import run_stage
 
     if (_output_dir(size, stage) / "final").is_dir():
         return None

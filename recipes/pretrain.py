@@ -164,12 +164,13 @@ def pretrain(rules: StageRules, description: str) -> None:
     from .arguments import check_machine, start_processes, training_arguments
     from .engine.dry_run import plan_report
     from .engine.resume import claim_output, find_checkpoint
-    from .inputs import ensure_inputs, parent_of
 
     if invocation.dry_run:
-        build.check_start(config, build.growth_of(config))
+        from .parent import check_start
+
+        check_start(config, build.growth_of(config))
         print(plan_report(config, build.trained_shape(config), steps))
-        print(f"starts from           {parent_of(config, rules).describe()}")
+        print(f"starts from           {build.parent_of(config, rules).describe()}")
         return
 
     # Before anything is made or downloaded: can this machine do it, and is the output free?
@@ -177,7 +178,9 @@ def pretrain(rules: StageRules, description: str) -> None:
     start_processes(config.parallelism.timeout_minutes)
     args = training_arguments(config, steps)
     claim_output(config.logging.output_dir)
-    ensure_inputs(config, rules)  # at tiny size: data and the stages before, if they are missing
+    build.ensure_inputs(
+        config, rules
+    )  # at tiny size: data and the stages before, if they are missing
 
     # Data: windows of token shards, drawn from the sources by their weights.
     tokenizer = build.build_tokenizer(config)

@@ -23,7 +23,6 @@ import eval.run
 import recipes.build
 import recipes.chat_session
 import recipes.engine.quick_eval
-import recipes.inputs
 import recipes.post.chat_trainer
 import recipes.post.pair_trainer
 import recipes.post.reward_trainer

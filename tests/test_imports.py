@@ -154,7 +154,6 @@ _ENTRY_POINTS = {
     "recipes.stage2": ({"common", "tokens", "tokenizer"}, _FACTORY),
     # What a stage loads once its arguments are read.
     "recipes.build": ({"common", "tokens", "tokenizer"}, _FACTORY),
-    "recipes.inputs": ({"common", "tokens", "tokenizer"}, _FACTORY),
     # A step is looked up without torch, in a second.
     "recipes.replay": ({"common", "tokens"}, (*_FACTORY, "torch", "transformers")),
     "recipes.verify": ({"common", "tokens"}, (*_FACTORY, "torch", "transformers")),

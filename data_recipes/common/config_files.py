@@ -360,7 +360,8 @@ def parse_recipe(
     parser.add_argument(
         "--config",
         default=f"tiny/{name}.yaml",
-        help=f"YAML file, or its path below {shipped.parent.name}/{shipped.name} (default: %(default)s)",
+        help=f"YAML file, or its path below {shipped.parent.name}/{shipped.name} "
+        "(default: %(default)s)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and exit")
     add_overrides(parser, example)

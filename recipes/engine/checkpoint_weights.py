@@ -15,8 +15,9 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth_masks import set_masks
 from modeling_kormo.views_kormo import PREFIX
 
-from ..build import growth_of, model_config, parent_config
+from ..build import growth_of, model_config
 from ..opened_run import OpenedRun, open_run
+from ..parent import parent_config
 from .checkpoints import (
     SHARDED,
     checkpoint_step,

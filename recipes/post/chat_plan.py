@@ -12,7 +12,7 @@ from ..command_line import CONFIGS, load_stage
 from ..engine.dry_run import memory_lines
 from ..engine.flops import MemoryEstimate, count_parameters, estimate_memory
 from ..engine.prediction import GPUS_OF_A_NODE
-from ..inputs import ParentModel
+from ..parent import ParentModel
 from .chat_config import ChatStageConfig, DPOStageConfig, SFTStageConfig
 from .stage import PARENTS, split_windows
 

@@ -23,7 +23,7 @@ from ..config import SELF_CONTAINED
 from ..engine.handover import read_lineage
 from ..engine.model_setup import stream_dtype
 from ..engine.resume import claim_output, find_newest
-from ..inputs import ParentModel
+from ..parent import ParentModel
 from .chat_config import ChatStageConfig
 
 Prepared = TypeVar("Prepared")

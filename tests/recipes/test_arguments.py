@@ -13,11 +13,11 @@ from torch.nn import attention
 from data_recipes.common.errors import RecipeError
 from recipes import build
 from recipes.arguments import check_machine, training_arguments
+from recipes.build import ensure_inputs
 from recipes.config import StageConfig
 from recipes.engine.dry_run import plan_report
 from recipes.engine.metrics import read_metrics
 from recipes.engine.reproduce import describe_machine
-from recipes.inputs import ensure_inputs
 from recipes.pretrain import plan_steps
 from recipes.stage1 import RULES
 from tests.conftest import Stage

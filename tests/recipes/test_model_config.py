@@ -69,7 +69,8 @@ def test_a_stage_from_weights_scales_them(
     small_stage: Callable[..., Stage], tmp_path: Path
 ) -> None:
     """A config that stayed the parent's would train, export and serve without a word."""
-    from recipes.build import _load, build_tokenizer
+    from recipes.build import build_tokenizer
+    from recipes.parent import _load
 
     config = small_stage(tmp_path / "run").config()
     tokenizer = build_tokenizer(config)

@@ -368,7 +368,7 @@ def test_a_branch_from_the_very_end_is_refused(
 def test_a_mistyped_parent_is_refused_before_anything_is_trained(
     small_stage: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recipes.inputs.run_stage", lambda *_: pytest.fail("a stage was started"))
+    monkeypatch.setattr("recipes.parent.run_stage", lambda *_: pytest.fail("a stage was started"))
     stage = small_stage(tmp_path, SAME_DATA, "model.init_from=runs/tiny/satge1/final")
     message = Stage("stage2", stage.overrides).refusal()
     assert "runs/tiny/satge1/final: no such directory" in message

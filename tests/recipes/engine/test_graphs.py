@@ -9,7 +9,7 @@ from torch._dynamo.utils import counters
 
 from recipes import build
 from recipes.arguments import training_arguments
-from recipes.inputs import ensure_inputs
+from recipes.build import ensure_inputs
 from recipes.pretrain import plan_steps
 from recipes.stage1 import RULES
 from tests.conftest import Stage
