@@ -24,8 +24,6 @@ from modeling_kormo.growth import Growth
 from modeling_kormo.views_kormo import PREFIX, attach_views
 
 from .config import SELF_CONTAINED, STAGES, StageConfig
-from .engine.bits_per_byte import BitsPerByte
-from .engine.flops import count_parameters, flops_per_token, peak_flops
 from .engine.growing import GrowthRamp, grow, plan_stage
 from .engine.handover import (
     BASE_USAGE,
@@ -35,7 +33,7 @@ from .engine.handover import (
     save_kormo,
     write_final,
 )
-from .engine.metrics import Throughput
+from .engine.metrics import Throughput, count_parameters, flops_per_token, peak_flops
 from .engine.model_setup import (
     compile_layers,
     empty_model,
@@ -46,7 +44,7 @@ from .engine.model_setup import (
 from .engine.quick_eval import QuickEval
 from .engine.reproduce import ReproduceRecord, initial_digests, list_inputs, write_recipe
 from .engine.trainer import PretrainTrainer
-from .engine.windows_data import WindowDataset, attended_length, build_collator
+from .engine.windows_data import BitsPerByte, WindowDataset, attended_length, build_collator
 from .parent import ParentModel, build_unfreezing, load_parent
 from .pretrain import StageRules, Steps
 

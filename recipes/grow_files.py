@@ -92,7 +92,7 @@ def _describe(growth: "Growth", shard_bytes: int) -> str:
     """What would come of it, and what it would take: the time is measured on one matrix."""
     import torch
 
-    from recipes.engine.flops import count_parameters
+    from .engine.metrics import count_parameters
 
     before, after = count_parameters(growth.old), count_parameters(growth.new)
     dtype = growth.old.dtype or torch.float32
@@ -135,8 +135,9 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from recipes.engine.flops import count_parameters
     from recipes.engine.growing import load_grown
+
+    from .engine.metrics import count_parameters
 
     needed = 4 * (count_parameters(growth.old) + count_parameters(growth.new))
     if needed > 0.8 * psutil.virtual_memory().available:
@@ -163,7 +164,8 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
     from data_recipes.common.files import git_commit
-    from recipes.engine.flops import count_parameters
+
+    from .engine.metrics import count_parameters
 
     return inherited_lineage(directory, args.model, "growth") | {
         "parameters": count_parameters(growth.new),

@@ -23,7 +23,7 @@ from .engine.metrics import read_metrics
 if TYPE_CHECKING:
     from modeling_kormo import KORMoForCausalLM
 
-    from .engine.bits_per_byte import BitsPerByte
+    from .engine.windows_data import BitsPerByte
 
 RUNGS = (*STAGES, "sft", "dpo")
 # After SFT's model, for those who ask.
@@ -73,7 +73,7 @@ def measurement(size: str) -> BitsPerByte:
     """Make the measurement on held-out text of stage 1's sources."""
     from data_recipes.tokenizer.load import load_tokenizer
 
-    from .engine.bits_per_byte import BitsPerByte
+    from .engine.windows_data import BitsPerByte
 
     config = load_stage(CONFIGS / size / "stage1.yaml", "stage1")
     return BitsPerByte(

@@ -178,9 +178,8 @@ def pretrain(rules: StageRules, description: str) -> None:
     start_processes(config.parallelism.timeout_minutes)
     args = training_arguments(config, steps)
     claim_output(config.logging.output_dir)
-    build.ensure_inputs(
-        config, rules
-    )  # at tiny size: data and the stages before, if they are missing
+    # At tiny size: data and the stages before, if they are missing.
+    build.ensure_inputs(config, rules)
 
     # Data: windows of token shards, drawn from the sources by their weights.
     tokenizer = build.build_tokenizer(config)

@@ -51,7 +51,7 @@ class ShardingConfig(PrecisionConfig):
         sync_each_microbatch: reduce gradients after every forward pass instead of once a step:
             more traffic, but no full-size gradient buffer on each GPU.
         gpus: number of GPUs that `--dry-run` plans for.
-        gpu: their name, as in `recipes/engine/flops.py`.
+        gpu: their name, as in `recipes/engine/metrics.py`.
     """
 
     sync_each_microbatch: bool = False

@@ -40,7 +40,7 @@ def _planned_for(config: StageConfig | ChatStageConfig, split: str = "") -> str:
 
 
 def _row(config: StageConfig) -> dict[str, str]:
-    from .engine.flops import count_parameters  # loads torch
+    from .engine.metrics import count_parameters
 
     split = split_windows(config, config.parallelism.gpus)
     passes = f", {split.micro_batch} × {split.accumulation}"

@@ -61,8 +61,7 @@ from recipes.arguments import shared_arguments, split_windows, training_argument
 from recipes.build import build_model, model_config
 from recipes.command_line import CONFIGS, exit_on_error
 from recipes.config import StageConfig
-from recipes.engine.flops import count_parameters, flops_per_token, peak_flops
-from recipes.engine.metrics import Throughput
+from recipes.engine.metrics import Throughput, count_parameters, flops_per_token, peak_flops
 from recipes.engine.trainer import PretrainTrainer
 from recipes.engine.windows_data import PackedCollator, WindowDataset
 from recipes.pretrain import plan_steps

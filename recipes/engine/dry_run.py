@@ -8,16 +8,15 @@ from modeling_kormo import KORMoConfig
 from ..arguments import split_windows
 from ..config import StageConfig
 from ..pretrain import Steps
-from .flops import (
+from .metrics import count_parameters, count_view_parameters, flops_per_token, peak_flops
+from .prediction import (
     MemoryEstimate,
-    count_parameters,
-    count_view_parameters,
+    count_traffic,
     estimate_memory,
-    flops_per_token,
     gpu_memory,
-    peak_flops,
+    plan_layout,
+    predict,
 )
-from .prediction import count_traffic, plan_layout, predict
 from .windows_data import attended_length
 
 _GIB = 2**30
@@ -115,7 +114,7 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
             f"{traffic.seconds:.2f} s{beside}"
         )
     if peak is None:
-        lines.append(f"GPU-hours             unknown: no peak for {parallelism.gpu!r} in flops.py")
+        lines.append(f"GPU-hours             unknown: no peak for {parallelism.gpu!r}")
     else:
         rate = parallelism.planned_mfu * peak / flops
         hours = tokens / rate / 3600

@@ -1,4 +1,7 @@
-"""`metrics.jsonl`, the throughput meter, and the loss curve drawn from them."""
+"""`metrics.jsonl` and the loss curve drawn from it; throughput, and the FLOPs of MFU.
+
+Parameters, FLOPs and peaks of GPUs are computed here and nowhere else.
+"""
 
 import json
 import time
@@ -7,11 +10,33 @@ from typing import Any
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import disk_full_is_an_error, open_staged, staged_file
+from modeling_kormo import KORMoConfig
+
+from ..config import ViewsConfig
 
 METRICS = "metrics.jsonl"
 CURVE = "loss_curve.png"
 # Drawing takes longer than many a small model's step.
 _REDRAW_SECONDS = 60.0
+# Dense bf16 FLOP/s without sparsity, from the vendors' data sheets. Longer names come first, so
+# that "H100 PCIe" is not taken for "H100".
+_PEAK_BF16 = {
+    "GB200": 2.5e15,
+    "B200": 2.25e15,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "GH200": 989e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "L40S": 362e12,
+    "A40": 149.7e12,
+    "A10": 125e12,
+    "L4": 121e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71e12,
+}
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
@@ -58,7 +83,7 @@ class Throughput:
     """Measure tokens per second of training proper: evaluation and saving stop the clock.
 
     Args:
-        flops_per_token: of the model, as in `recipes/engine/flops.py`.
+        flops_per_token: of the model, as in `recipes/engine/metrics.py`.
         peak_flops: FLOP/s of all devices together; `None` if unknown.
         on_cpu: training computes on the CPU.
         attended_flops: per token, attention counted over the tokens that are attended to.
@@ -166,3 +191,71 @@ class LossCurve:
         if ended or time.monotonic() - self._drawn > _REDRAW_SECONDS:
             plot_curve(self.output_dir, self.title)
             self._drawn = time.monotonic()
+
+
+def peak_flops(gpu_name: str) -> float | None:
+    """Dense bf16 peak of a GPU in FLOP/s; `None` for one not in the table, never a guess.
+
+    Args:
+        gpu_name: as `torch.cuda.get_device_name()` says it, e.g. "NVIDIA H200".
+    """
+    return named(_PEAK_BF16, gpu_name)
+
+
+def named(table: dict[str, float], gpu_name: str) -> float | None:
+    """Look a GPU up in a table whose longer names come first; `None` if it is not there."""
+    words = gpu_name.replace("-", " ").split()
+    for name, value in table.items():
+        if all(part in words for part in name.split()):
+            return value
+    return None
+
+
+def _layer_parameters(config: KORMoConfig) -> int:
+    attention = config.hidden_size * config.head_dim
+    attention *= 2 * config.num_attention_heads + 2 * config.num_key_value_heads
+    mlp = 3 * config.hidden_size * config.intermediate_size
+    return attention + mlp + 2 * config.hidden_size
+
+
+def count_parameters(config: KORMoConfig) -> int:
+    """Parameters of the model, from the shape alone."""
+    embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    layers = config.num_hidden_layers * _layer_parameters(config)
+    return layers + embeddings + config.hidden_size
+
+
+def count_view_parameters(config: KORMoConfig, views: ViewsConfig | None) -> int:
+    """Parameters of multi-token prediction, which are trained and left out of `final/`."""
+    if views is None or views.kind == "same":
+        return 0
+    width = config.hidden_size
+    part = _layer_parameters(config)
+    if views.kind == "sequential":
+        part += 2 * width * width + 3 * width
+    return views.count * part
+
+
+def flops_per_token(config: KORMoConfig, keys: float, views: ViewsConfig | None = None) -> float:
+    """Training FLOPs per token: 6 per multiplied weight, plus attention.
+
+    `6 (N - N_embedding) + 12 layers heads head_dim keys`. Recomputation is not counted. Each view
+    of multi-token prediction has its own modules and goes through the head once more.
+
+    Args:
+        config: shape.
+        keys: tokens that a token attends to. With the length of the window it is PaLM's count,
+            without the causal discount, by which MFU is compared everywhere (arXiv 2204.02311,
+            appendix B); with their mean (`attended_length`) it is what is computed.
+        views: of multi-token prediction.
+    """
+    multiplied = count_parameters(config)
+    if not config.tie_word_embeddings:
+        multiplied -= config.vocab_size * config.hidden_size
+    layers = config.num_hidden_layers
+    if views is not None:
+        multiplied += count_view_parameters(config, views)
+        multiplied += views.count * config.vocab_size * config.hidden_size
+        layers += 0 if views.kind == "same" else views.count
+    width = config.num_attention_heads * config.head_dim
+    return 6 * multiplied + 12 * layers * width * keys

@@ -1,4 +1,4 @@
-"""How a run is laid out over GPUs, what it sends, and how long a token takes: for `--dry-run`.
+"""How a run is laid out over GPUs, what it holds and sends, and how long a token takes.
 
 By arithmetic alone, of which this project has measured nothing: the rates are those that others
 reach, the bytes were counted in eager mode and in Inductor's schedule on a CPU. The figure stands
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
+from modeling_kormo.loss_kormo import MAX_CHUNK_ELEMENTS, compiled_chunk
 
-from .flops import count_parameters, kept_bytes, named, peak_flops
+from ..config import ViewsConfig
+from .metrics import count_parameters, count_view_parameters, named, peak_flops
 
 # Bytes per second of a GPU's memory, from the vendors' data sheets.
 _BANDWIDTH = {"B200": 8.0e12, "H200": 4.8e12, "H100 NVL": 3.9e12, "H100": 3.35e12}
@@ -29,6 +31,8 @@ _OPTIMIZER = 40
 NVLINK = 450e9
 NETWORK = 50e9
 GPUS_OF_A_NODE = 8
+# Only where a name means one size; an A100 may have 40 or 80.
+_MEMORY_GB = {"B200": 180, "H100 NVL": 94, "H200": 141, "H100": 80, "L40S": 48, "L4": 24}
 
 
 @dataclass(frozen=True)
@@ -158,3 +162,95 @@ def predict(
     optimizer = _OPTIMIZER * parameters / shards / tokens_per_step / (_COPIES * bandwidth)
     computing = products + attention + moving
     return Prediction(products, attention, moving, optimizer, max(0.0, exchange - computing))
+
+
+def gpu_memory(gpu_name: str) -> float | None:
+    """Memory of a GPU in bytes, from the vendors' data sheets; `None` for one not in the table."""
+    gigabytes = named(_MEMORY_GB, gpu_name)
+    return None if gigabytes is None else gigabytes * 1e9
+
+
+def kept_bytes(config: KORMoConfig) -> int:
+    """Bytes per token that one layer keeps for the backward pass.
+
+    Outputs in bf16 (norms, q, k, v, attention, gate, up, their product, residuals) and fp32 copies
+    inside the two norms.
+    """
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    bf16 = 4 * config.hidden_size + 2 * queries + 2 * keys + 4 * config.intermediate_size
+    return 2 * bf16 + 4 * 2 * config.hidden_size
+
+
+def _kept_selectively(config: KORMoConfig) -> int:
+    """Bytes per token of attention's output and half of the products' (model_setup.py), in bf16."""
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    products = queries + 2 * keys + 2 * config.hidden_size + 2 * config.intermediate_size
+    return 2 * queries + products
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes per GPU of a sharded run."""
+
+    states: float
+    gathered: float
+    gradients: float
+    activations: float
+    loss: float
+
+    @property
+    def total(self) -> float:
+        return self.states + self.gathered + self.gradients + self.activations + self.loss
+
+
+def estimate_memory(
+    config: KORMoConfig,
+    tokens_per_forward: int,
+    shards: int,
+    activation_checkpointing: int,
+    selective: bool,
+    sync_each_microbatch: bool,
+    accumulates: bool,
+    compiled: bool,
+    views: ViewsConfig | None = None,
+    averaged: bool = False,
+) -> MemoryEstimate:
+    """Estimate of the memory of one GPU under FSDP2 with bf16 compute, before fragmentation.
+
+    States: fp32 weight, gradient shard and two moments, 16 bytes a parameter over the `shards` GPUs
+    that share a copy, and 4 for a running average. Gathered: bf16 weights of two layers (one in
+    use, one prefetched), the embedding and the head.
+    Gradients: what accumulates unsharded in fp32 if gradients are reduced only once a step, and the
+    largest piece (a layer, the embedding or the head) as it is reduced, in bf16 and in fp32.
+    Activations: `kept_bytes` per token and layer; of each layer that is recomputed (every n-th) its
+    input, what is kept selectively, and one layer's worth; the layers of views are as the others.
+    Loss: two copies of one chunk of logits, in fp32 or, compiled, in bf16, and the head's fp32
+    gradient.
+    """
+    own = count_parameters(config)
+    parameters = own + count_view_parameters(config, views)
+    embedding = config.vocab_size * config.hidden_size
+    heads = 1 if config.tie_word_embeddings else 2
+    layer = (own - heads * embedding) / config.num_hidden_layers
+    per_layer = tokens_per_forward * kept_bytes(config)
+    more = views.count if views is not None and views.kind != "same" else 0
+    layers = config.num_hidden_layers + more
+    recomputed = len(range(0, layers, activation_checkpointing)) if activation_checkpointing else 0
+    kept = 2 * config.hidden_size + (_kept_selectively(config) if selective else 0)
+    activations = (
+        recomputed * tokens_per_forward * kept + min(layers, layers - recomputed + 1) * per_layer
+    )
+    rows = tokens_per_forward * (1 + (views.count if views is not None else 0))
+    logits = 8 * min(MAX_CHUNK_ELEMENTS, rows * config.vocab_size)
+    if compiled and (chunk := compiled_chunk(rows)):
+        logits = 4 * chunk * config.vocab_size
+    reduced = 6 * max(layer, embedding)
+    return MemoryEstimate(
+        states=(16 * parameters + (4 * own if averaged else 0)) / shards,
+        gathered=2 * (2 * layer + heads * embedding),
+        gradients=reduced + (4 * parameters if accumulates and not sync_each_microbatch else 0),
+        activations=activations,
+        loss=logits + 4 * embedding,
+    )

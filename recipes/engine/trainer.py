@@ -29,14 +29,12 @@ from data_recipes.common.errors import RecipeError
 
 from ..config import StageConfig
 from .averaging import RunningAverage
-from .bits_per_byte import BitsPerByte
 from .checkpoints import WholeCheckpoints, clear_staging
-from .guard import NonFiniteError, SpikeGuard
 from .metrics import LossCurve, Throughput, append_metrics
 from .model_setup import reduce_in_fp32
-from .progress import ProgressBar, train_until_stopped
+from .progress import NonFiniteError, ProgressBar, SpikeGuard, train_until_stopped
 from .unfreezing import Unfreezing
-from .windows_data import FromStep, PackedCollator, WindowDataset
+from .windows_data import BitsPerByte, FromStep, PackedCollator, WindowDataset
 
 _GUARD = "guard.pt"
 

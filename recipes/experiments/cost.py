@@ -35,7 +35,7 @@ class Cost:
 def cost_of(cells: Iterable[PlannedStage]) -> Cost:
     """Add up what stages of pretraining cost from their shapes and lengths, each once."""
     from ..build import trained_shape  # loads torch
-    from ..engine.flops import count_parameters, count_view_parameters, flops_per_token
+    from ..engine.metrics import count_parameters, count_view_parameters, flops_per_token
 
     flops, size, tokens = 0.0, 0.0, 0
     for cell in {cell.directory: cell for cell in cells}.values():
@@ -100,7 +100,7 @@ def _hours(
                 break
     if rate is None:
         parallelism = left[0].config.parallelism
-        from ..engine.flops import peak_flops
+        from ..engine.metrics import peak_flops
 
         peak = peak_flops(parallelism.gpu) if parallelism.require_gpu else None
         if peak is None:

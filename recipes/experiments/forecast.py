@@ -110,7 +110,7 @@ def plan_forecast(config: ForecastConfig, size: str) -> tuple[list[Run], Run]:
 def _place_on_law(run: Run) -> tuple[float, int]:
     """N and D of a run at its end."""
     from ..build import trained_shape  # loads torch
-    from ..engine.flops import flops_per_token
+    from ..engine.metrics import flops_per_token
 
     config = run.cells[0].config
     per_token = flops_per_token(trained_shape(config), config.batch.sequence_length, None)

@@ -73,7 +73,7 @@ def cost_of_tokens(budget: BudgetConfig, config: StageConfig) -> float:
     if budget.bytes is not None:
         return bytes_per_token(config)
     from ..build import trained_shape  # loads torch
-    from ..engine.flops import flops_per_token
+    from ..engine.metrics import flops_per_token
 
     length, views = config.batch.sequence_length, config.model.views
     return flops_per_token(trained_shape(config), length, views)

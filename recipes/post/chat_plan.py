@@ -10,8 +10,8 @@ from modeling_kormo import KORMoConfig
 
 from ..command_line import CONFIGS, load_stage
 from ..engine.dry_run import memory_lines
-from ..engine.flops import MemoryEstimate, count_parameters, estimate_memory
-from ..engine.prediction import GPUS_OF_A_NODE
+from ..engine.metrics import count_parameters
+from ..engine.prediction import GPUS_OF_A_NODE, MemoryEstimate, estimate_memory
 from ..parent import ParentModel
 from .chat_config import ChatStageConfig, DPOStageConfig, SFTStageConfig
 from .stage import PARENTS, split_windows

@@ -20,8 +20,7 @@ from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
-from ..engine.flops import flops_per_token, peak_flops
-from ..engine.metrics import LossCurve, Throughput, append_metrics
+from ..engine.metrics import LossCurve, Throughput, append_metrics, flops_per_token, peak_flops
 from ..engine.model_setup import reduce_in_fp32
 from ..engine.progress import ProgressBar, train_until_stopped
 from ..engine.trainer import decayed_parameters

@@ -11,8 +11,8 @@ from modeling_kormo.vision import TOKENS, build_processor, patches, tokens_of_pi
 
 from ..command_line import CONFIGS, load_stage
 from ..engine.dry_run import memory_lines
-from ..engine.flops import count_parameters, estimate_memory
-from ..engine.prediction import GPUS_OF_A_NODE
+from ..engine.metrics import count_parameters
+from ..engine.prediction import GPUS_OF_A_NODE, estimate_memory
 from .chat_plan import data_plan, shape_of_size
 from .seeing import AnyVisionConfig, vision_config
 from .vision_config import AlignModelConfig, VisionTowerConfig

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 
 from data_recipes.common.config_files import read_yaml
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from recipes.engine.flops import count_parameters
+from recipes.engine.metrics import count_parameters
 
 CONFIGS = Path(__file__).parents[2] / "recipes" / "configs"
 Build = Callable[..., KORMoForCausalLM]

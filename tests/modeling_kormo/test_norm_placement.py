@@ -13,7 +13,7 @@ from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth import plan_growth
 from modeling_kormo.liger_kormo import apply_liger_kernel_to_kormo
-from recipes.engine.flops import count_parameters
+from recipes.engine.metrics import count_parameters
 from recipes.expand_vocabulary import expand_command
 from recipes.export import export_command
 

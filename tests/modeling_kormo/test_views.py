@@ -12,7 +12,7 @@ from modeling_kormo import KORMoForCausalLM
 from modeling_kormo.loss_kormo import IGNORE_INDEX, linear_cross_entropy
 from modeling_kormo.views_kormo import PREFIX, attach_views, view_labels
 from recipes.config import ViewsConfig
-from recipes.engine.flops import count_parameters, count_view_parameters, flops_per_token
+from recipes.engine.metrics import count_parameters, count_view_parameters, flops_per_token
 
 from .test_packing import flattened
 

@@ -234,10 +234,9 @@ def run_fixed_batch(output: Path, micro_batch: int) -> None:
     """
     from modeling_kormo import KORMoConfig, KORMoForCausalLM
     from recipes.arguments import training_arguments
-    from recipes.engine.bits_per_byte import BitsPerByte
     from recipes.engine.metrics import Throughput
     from recipes.engine.trainer import PretrainTrainer
-    from recipes.engine.windows_data import PackedCollator
+    from recipes.engine.windows_data import BitsPerByte, PackedCollator
     from recipes.pretrain import plan_steps
     from tests.recipes.engine.test_trainer import FIXED_BATCH, fixed_config, fixed_windows
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from data_recipes.tokenizer.load import load_tokenizer
 from modeling_kormo import KORMoForCausalLM
 from recipes.average import average_command
-from recipes.engine.bits_per_byte import BitsPerByte
 from recipes.engine.metrics import read_metrics
+from recipes.engine.windows_data import BitsPerByte
 from tests.conftest import Stage
 
 WORKER = Path(__file__).parents[1] / "workers.py"

@@ -6,14 +6,27 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig
 from recipes.engine import metrics
 from recipes.engine.metrics import (
     LossCurve,
     Throughput,
     append_metrics,
+    count_parameters,
+    flops_per_token,
+    peak_flops,
     plot_curve,
     read_metrics,
     truncate_metrics,
+)
+
+SHAPE_1B = KORMoConfig(
+    hidden_size=2048,
+    intermediate_size=6144,
+    num_hidden_layers=16,
+    num_attention_heads=16,
+    num_key_value_heads=8,
+    head_dim=128,
 )
 
 
@@ -95,3 +108,33 @@ def test_a_curve_is_drawn_at_the_end_and_before_only_if_it_is_old(
     assert drawn == [(tmp_path, "title")]
     curve.refresh(ended=True)
     assert len(drawn) == 2
+
+
+def test_flops_per_token_by_hand() -> None:
+    # 10b at 4,096: 6 x (10,756,624,384 - 512,753,664) + 12 x 40 x 4,096 x 4,096
+    assert flops_per_token(KORMoConfig(), 4096) == 61_463_224_320 + 8_053_063_680
+    assert flops_per_token(SHAPE_1B, 4096) == pytest.approx(7.98e9, rel=1e-3)
+
+
+def test_tied_head_multiplies_once() -> None:
+    untied = KORMoConfig()
+    tied = KORMoConfig(tie_word_embeddings=True)
+    assert count_parameters(untied) - count_parameters(tied) == 125_184 * 4096
+    assert flops_per_token(tied, 4096) == flops_per_token(untied, 4096)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA GB200", 2.5e15),
+        ("NVIDIA A10G", None),
+        ("NVIDIA GeForce RTX 4090", 165.2e12),
+        ("Some Future GPU", None),
+    ],
+)
+def test_peak_of_a_gpu_is_known_or_nothing(name: str, peak: float | None) -> None:
+    assert peak_flops(name) == peak

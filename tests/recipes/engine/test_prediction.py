@@ -4,7 +4,7 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
-from recipes.engine.prediction import Layout, count_traffic, plan_layout, predict
+from recipes.engine.prediction import Layout, count_traffic, estimate_memory, plan_layout, predict
 
 N = 10_756_624_384
 SHAPE_1B = KORMoConfig(
@@ -58,3 +58,36 @@ def test_predicted_time_of_a_token_at_1b(gpu: str, compiled: bool, microseconds:
     slow = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 1e-4)
     assert slow.total == pytest.approx(1e-4 + found.optimizer)
     assert predict(SHAPE_1B, "A10", 938, compiled, 0.0, False, 1, 524_288, 0.0) is None
+
+
+def test_memory_of_10b_on_128_gpus() -> None:
+    def estimate(**changes: object):
+        return estimate_memory(
+            KORMoConfig(),
+            **{
+                "tokens_per_forward": 8192,
+                "shards": 128,
+                "activation_checkpointing": 0,
+                "selective": False,
+                "sync_each_microbatch": True,
+                "accumulates": True,
+                "compiled": False,
+                **changes,
+            },
+        )
+
+    plain = estimate()
+    assert plain.states == pytest.approx(16 * 10_756_624_384 / 128)
+    assert plain.total < 141e9, "must fit an H200"
+    recomputed = estimate(activation_checkpointing=1).activations
+    assert recomputed < plain.activations / 8
+    # Beside attention's 4,096, half of 6,144 + 2 x 4,096 + 2 x 16,384 numbers in bf16, 40 times.
+    selective = estimate(activation_checkpointing=1, selective=True).activations
+    assert selective - recomputed == 40 * 8192 * (2 * 4096 + 6144 + 2 * 4096 + 2 * 16_384)
+    # Unsharded fp32 gradients: 43 GB. The embedding, the largest piece, in bf16 and fp32: 3.1 GB.
+    reduced = 6 * 125_184 * 4096
+    assert plain.gradients == reduced
+    assert estimate(sync_each_microbatch=False).gradients == reduced + 4 * 10_756_624_384
+    # Two chunks of fp32 logits, or of bf16 ones of 4,096 tokens, beside the head's fp32 gradient.
+    assert plain.loss == 8 * 2**27 + 4 * 125_184 * 4096
+    assert estimate(compiled=True).loss == 4 * 4096 * 125_184 + 4 * 125_184 * 4096

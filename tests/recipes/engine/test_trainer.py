@@ -15,7 +15,7 @@ from data_recipes.tokens.shards import TokenSource, Window
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
-from recipes.engine.bits_per_byte import BitsPerByte
+from recipes.engine.windows_data import BitsPerByte
 from tests import processes
 from tests.conftest import ROOT, SMALL
 

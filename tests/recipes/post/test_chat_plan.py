@@ -7,7 +7,7 @@ import pytest
 
 from modeling_kormo import KORMoConfig
 from recipes.command_line import CONFIGS, load_stage
-from recipes.engine.flops import kept_bytes
+from recipes.engine.prediction import kept_bytes
 from recipes.post.chat_plan import chat_memory, chat_plan, shape_of_size
 
 N = 1_318_127_616
