@@ -232,3 +232,18 @@ def training_arguments(config: StageConfig, steps: Steps) -> TrainingArguments:
             eval_steps=steps.eval_every,
         )
     )
+
+
+def stream_dtype(precision: str) -> str:
+    """Return the dtype of the residual stream, by name: what a run must not change when it resumes.
+
+    Args:
+        precision: `parallelism.precision`.
+    """
+    return {"bf16": "bfloat16", "fp32": "float32"}[precision]
+
+
+def receives_weights() -> bool:
+    """Tell whether this rank gets its shards from the first one, as the launcher says."""
+    efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
+    return efficient and int(os.environ.get("RANK", "0")) != 0

@@ -23,6 +23,7 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.growth import Growth
 from modeling_kormo.views_kormo import PREFIX, attach_views
 
+from .arguments import receives_weights
 from .config import SELF_CONTAINED, STAGES, StageConfig
 from .engine.growing import GrowthRamp, grow, plan_stage
 from .engine.handover import (
@@ -37,7 +38,6 @@ from .engine.metrics import Throughput, count_parameters, flops_per_token, peak_
 from .engine.model_setup import (
     compile_layers,
     empty_model,
-    receives_weights,
     recompute_layers,
     stream_in_compute_dtype,
 )

@@ -16,11 +16,12 @@ from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
 
+from .arguments import receives_weights
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, StageConfig
 from .engine.growing import check_grown_so
 from .engine.handover import FINAL, read_lineage
-from .engine.model_setup import empty_of_checkpoint, receives_weights
+from .engine.model_setup import empty_of_checkpoint
 from .engine.unfreezing import Unfreezing
 
 # What launchers set for their children begins so; a stage started from within one is not its rank.

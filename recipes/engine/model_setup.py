@@ -6,7 +6,6 @@ one of the same names and shapes whose memory is never written to, and so never 
 then sends them their shards, matrix by matrix.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -53,15 +52,6 @@ def reduce_in_fp32(trainer: Trainer) -> None:
     )
 
 
-def stream_dtype(precision: str) -> str:
-    """Return the dtype of the residual stream, by name: what a run must not change when it resumes.
-
-    Args:
-        precision: `parallelism.precision`.
-    """
-    return {"bf16": "bfloat16", "fp32": "float32"}[precision]
-
-
 def _to_autocast(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor):
     kind = output.device.type
     return output.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else output
@@ -78,12 +68,6 @@ def stream_in_compute_dtype(model: nn.Module) -> None:
         model: with fp32 weights.
     """
     model.get_input_embeddings().register_forward_hook(_to_autocast)
-
-
-def receives_weights() -> bool:
-    """Tell whether this rank gets its shards from the first one, as the launcher says."""
-    efficient = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
-    return efficient and int(os.environ.get("RANK", "0")) != 0
 
 
 def empty_model(make: Callable[[], Model]) -> Model:

@@ -16,12 +16,12 @@ from data_recipes.common.files import (
 from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 
+from ..arguments import stream_dtype
 from ..config import StageConfig
 from ..pretrain import Steps
 from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
 from .handover import FINAL, read_lineage
 from .metrics import truncate_metrics
-from .model_setup import stream_dtype
 
 FINGERPRINT = "fingerprint.json"
 # What runs were trained with that were begun before a key was there.

@@ -10,9 +10,8 @@ from trl import GRPOConfig
 
 from data_recipes.common.errors import RecipeError
 
-from ..arguments import BatchSplit, one_device, process_count, shared_arguments
+from ..arguments import BatchSplit, one_device, process_count, shared_arguments, stream_dtype
 from ..engine.handover import read_lineage
-from ..engine.model_setup import stream_dtype
 from .grpo_config import GRPOOptimizerConfig, GRPOStageConfig
 from .model import load_rollout_tokenizer
 from .prompts import Prompts, load_prompts

@@ -26,12 +26,8 @@ from modeling_kormo.chat_config import (
     check_token_ids,
 )
 
-from ..engine.model_setup import (
-    compile_layers,
-    empty_of_checkpoint,
-    receives_weights,
-    stream_in_compute_dtype,
-)
+from ..arguments import receives_weights
+from ..engine.model_setup import compile_layers, empty_of_checkpoint, stream_in_compute_dtype
 from .chat_config import ChatStageConfig
 from .masks import training_template, turn_rows
 

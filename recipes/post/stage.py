@@ -18,10 +18,10 @@ from ..arguments import (
     schedule_arguments,
     shared_arguments,
     start_processes,
+    stream_dtype,
 )
 from ..config import SELF_CONTAINED
 from ..engine.handover import read_lineage
-from ..engine.model_setup import stream_dtype
 from ..engine.resume import claim_output, find_newest
 from ..parent import ParentModel
 from .chat_config import ChatStageConfig
