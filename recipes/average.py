@@ -54,7 +54,8 @@ class Parent:
 def _tokens(run: Path, checkpoints: list[Path]) -> list[int]:
     """Tokens that a run had seen at each checkpoint."""
     from recipes.engine.checkpoints import checkpoint_step
-    from recipes.engine.resume import FINGERPRINT
+
+    from .engine.checkpoints import FINGERPRINT
 
     try:
         settings = json.loads((run / FINGERPRINT).read_text(encoding="utf-8"))
@@ -77,7 +78,8 @@ def choose_checkpoints(
     Raises:
         RecipeError: fewer checkpoints than asked for, or a damaged one.
     """
-    from recipes.engine.checkpoints import find_damage, list_checkpoints
+    from .engine.checkpoints import list_checkpoints
+    from .engine.resume import find_damage
 
     found = list_checkpoints(run)
     wanted = last or 2
@@ -279,7 +281,8 @@ def average_files(parents: list[Parent], out: Path) -> int:
 
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
     from recipes.engine.handover import read_lineage
-    from recipes.engine.resume import FINGERPRINT
+
+    from .engine.checkpoints import FINGERPRINT
 
     known = []
     for parent in parents:

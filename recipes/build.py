@@ -168,7 +168,8 @@ def build_model(config: StageConfig, tokenizer: PreTrainedTokenizerBase) -> KORM
     model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    stream_in_compute_dtype(model)
+    if config.parallelism.precision == "bf16":
+        stream_in_compute_dtype(model)
     if every := config.model.activation_checkpointing:
         recompute_layers(model, every, config.model.selective_checkpointing)
     if config.model.compile:

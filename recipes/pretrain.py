@@ -162,10 +162,11 @@ def pretrain(rules: StageRules, description: str) -> None:
     # torch and transformers take seconds to load: a mistake above is told without them.
     from . import build
     from .arguments import check_machine, start_processes, training_arguments
-    from .engine.dry_run import plan_report
-    from .engine.resume import claim_output, find_checkpoint
+    from .engine.checkpoints import begin_run, claim_output, list_checkpoints, run_fingerprint
+    from .engine.resume import find_checkpoint
 
     if invocation.dry_run:
+        from .engine.dry_run import plan_report
         from .parent import check_start
 
         check_start(config, build.growth_of(config))
@@ -193,7 +194,14 @@ def pretrain(rules: StageRules, description: str) -> None:
     trainer = build.build_trainer(config, rules, args, steps, model, tokenizer, mixture)
 
     # From the start, from where the last attempt was stopped, or from a branching point.
-    checkpoint, step = find_checkpoint(config, mixture, steps)
+    checkpoint, step = None, 0
+    fingerprint = run_fingerprint(config, mixture)
+    if config.schedule.branch_from or list_checkpoints(config.logging.output_dir):
+        from .engine.resume import find_checkpoint
+
+        checkpoint, step = find_checkpoint(config, fingerprint, steps.total)
+    else:
+        begin_run(config.logging.output_dir, fingerprint)
     build.record_run(trainer, config, invocation.config_path, mixture, steps, step)
     trainer.run(checkpoint, step)
 

@@ -67,7 +67,7 @@ class RunLoggingConfig(Strict):
         log_every: steps between lines of `metrics.jsonl`.
         keep_checkpoints: newest checkpoints to keep; 0 keeps all.
         background_checkpoints: write sharded checkpoints while training goes on. Off, our choice:
-            it has run on a CPU only, and takes host memory (recipes/engine/checkpoints.py).
+            it has run on a CPU only, and takes host memory (recipes/engine/background_save.py).
         report_to: further trackers.
         quick_eval_suite: what is evaluated while a stage trains (recipes/engine/quick_eval.py):
             `quick`, or `proxy`, bits per byte of right answers, which base models too can do.

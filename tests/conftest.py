@@ -103,10 +103,10 @@ class Stage:
 
 def release_outputs() -> None:
     """Let go of the output directories of earlier runs in this process, as its end would."""
-    from recipes.engine import resume
+    from recipes.engine import checkpoints
 
-    while resume._locks:
-        resume._locks.pop().close()
+    while checkpoints._locks:
+        checkpoints._locks.pop().close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

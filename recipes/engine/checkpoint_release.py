@@ -23,10 +23,11 @@ from data_recipes.tokens.mixture import CYCLE
 from ..opened_run import OpenedRun
 from ..push import push
 from .checkpoint_weights import write_model
-from .checkpoints import checkpoint_step, find_damage, list_checkpoints
+from .checkpoints import checkpoint_step, list_checkpoints
 from .handover import BASE_USAGE
 from .metrics import read_metrics
 from .reproduce import hash_weights, write_recipe
+from .resume import find_damage
 from .run_inputs import FINAL, REPRODUCE
 
 TABLE = "checkpoints.csv"

@@ -18,15 +18,10 @@ from modeling_kormo.views_kormo import PREFIX
 from ..build import growth_of, model_config
 from ..opened_run import OpenedRun, open_run
 from ..parent import parent_config
-from .checkpoints import (
-    SHARDED,
-    checkpoint_step,
-    find_damage,
-    list_checkpoints,
-    without_warning,
-)
+from .checkpoints import SHARDED, checkpoint_step, list_checkpoints, without_warning
 from .growing import load_grown
 from .handover import save_kormo
+from .resume import find_damage
 from .run_inputs import FINAL
 
 

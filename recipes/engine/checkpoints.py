@@ -1,35 +1,50 @@
-"""Checkpoints that are whole or absent, each with a list of its files that loading verifies."""
+"""Where a run writes, alone, and its checkpoints: whole or absent, each with a list of its files.
+
+`resume.py` verifies that list before a checkpoint is loaded.
+"""
 
 import json
 import os
 import shutil
+import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from accelerate import PartialState
 from torch import nn
 from torch.distributed.checkpoint import CheckpointException
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import disk_full_reason, publish, sha256_file, write_json_atomically
+from data_recipes.common.files import (
+    DirectoryLock,
+    disk_full_reason,
+    publish,
+    sha256_file,
+    write_json_atomically,
+)
+from data_recipes.tokens.mixture import Mixture
+from modeling_kormo import KORMoConfig
+
+from ..arguments import stream_dtype
+from ..config import StageConfig
+from .background_save import BackgroundSave
+from .handover import FINAL, read_lineage
+from .metrics import truncate_metrics
 
 STAGING = ".staging"
 FILES = "files.json"
 # Where FSDP2 leaves the weights of a checkpoint.
 SHARDED = "pytorch_model_fsdp_0"
 _PREFIX = "checkpoint-"
-_PARTS = ("weights", "optimizer")  # what accelerate writes, in its order
-# What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
-# and warms up again, without a word.
-_NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
+FINGERPRINT = "fingerprint.json"
+OPTION = "logging.output_dir"
+# Held until the process ends, however it ends.
+_locks: list[DirectoryLock] = []
 
 
 @contextmanager
@@ -59,7 +74,7 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix(_PREFIX)))
 
 
-def _gather(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+def gather(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
     """Values of all ranks, in their order."""
     ranks = PartialState().num_processes
     if ranks == 1:
@@ -69,13 +84,13 @@ def _gather(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
     return values
 
 
-def _hashes(
+def hash_files(
     directory: Path, names: list[str], group: dist.ProcessGroup | None = None
 ) -> dict[str, str]:
     """SHA-256 by file name. Each rank reads its share of the files, all ranks get all."""
     state = PartialState()
     own = names[state.process_index :: state.num_processes]
-    parts = _gather({name: sha256_file(directory / name) for name in own}, group)
+    parts = gather({name: sha256_file(directory / name) for name in own}, group)
     return {name: hashed for part in parts for name, hashed in part.items()}
 
 
@@ -87,66 +102,12 @@ def write_file_list(directory: Path, group: dist.ProcessGroup | None = None) -> 
         group: that the ranks talk in; `None` is training's.
     """
     found = [p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()]
-    names = _gather(sorted(set(found) - {FILES}), group)[0]  # the same on all ranks
-    hashes = _hashes(directory, names, group)
+    names = gather(sorted(set(found) - {FILES}), group)[0]  # the same on all ranks
+    hashes = hash_files(directory, names, group)
     if PartialState().is_main_process:
         sizes = {name: (directory / name).stat().st_size for name in names}
         listed = {name: {"bytes": sizes[name], "sha256": hashes[name]} for name in names}
         write_json_atomically(directory / FILES, listed)
-
-
-def find_damage(directory: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or `None`. Called on all ranks.
-
-    One of an older version has no list: then only what a resumed run needs must be there.
-    """
-    damage: str | None = None
-    listed: dict[str, Any] = {}
-    if not (directory / FILES).is_file():
-        missing = [name for name in _NEEDED if not any(directory.glob(name))]
-        damage = f"{missing[0]} is missing" if missing else None
-    else:
-        try:
-            listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
-            sizes = {name: facts["bytes"] for name, facts in listed.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            damage, listed, sizes = f"{FILES} is damaged", {}, {}
-        for name, size in sizes.items():
-            if not (directory / name).is_file():
-                damage = f"{name} is missing"
-            elif (directory / name).stat().st_size != size:
-                damage = f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"
-    # The first rank decides, so that all of them hash, or none.
-    said, names = _gather((damage, sorted(listed)))[0]
-    if said is not None:
-        return said
-    found = _hashes(directory, names)
-    differing = [name for name, facts in listed.items() if found.get(name) != facts["sha256"]]
-    return f"{differing[0]} is not what was written" if differing else None
-
-
-def newest_whole(output_dir: Path) -> Path | None:
-    """Return the newest checkpoint that is what was written; `None` if there is no checkpoint.
-
-    Damaged ones are named on the way. Called on all ranks.
-
-    Raises:
-        RecipeError: all are damaged.
-    """
-    damaged = []
-    for checkpoint in reversed(list_checkpoints(output_dir)):
-        damage = find_damage(checkpoint)
-        if damage is None:
-            return checkpoint
-        damaged.append(f"{checkpoint} is damaged ({damage})")
-        if PartialState().is_main_process:
-            print(f"{damaged[-1]}: looking for an older one", flush=True)
-    if damaged:
-        raise RecipeError(
-            f"{damaged[0]}, and no whole checkpoint is older; restore it, or delete {output_dir} "
-            "to train from the start"
-        )
-    return None
 
 
 def clear_staging(output_dir: Path) -> None:
@@ -161,66 +122,6 @@ def _reason(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return disk_full_reason(error)
-
-
-class BackgroundSave:
-    """Writes the shards of one checkpoint at a time, while training goes on (torch's `async_save`).
-
-    Training waits while each rank copies its shards to host memory, not while they are written and
-    hashed. A rank needs host memory for two copies of its shards while it does the first, then for
-    one. Made on all ranks together.
-
-    Args:
-        timeout: seconds after which a rank that waits for another gives up.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        # Ranks exchange who writes what. Two writes in one group would take each other's messages,
-        # and training's own group is training's.
-        limit = timedelta(seconds=timeout)
-        self._groups = [dist.new_group(backend="gloo", timeout=limit) for _ in _PARTS]
-        self._writes: list[Future] = []
-        self._whole: Future | None = None
-
-    def _begin(self, state_dict: dict[str, Any], **kwargs: Any) -> None:
-        # The writer that accelerate passes copies all tensors to host memory before this returns.
-        group = self._groups[len(self._writes)]
-        self._writes.append(dcp.async_save(state_dict, process_group=group, **kwargs))
-
-    @contextmanager
-    def taking_over(self) -> Iterator[None]:
-        """Have accelerate, which only knows `save`, begin what it would finish."""
-        save, dcp.save = dcp.save, self._begin
-        try:
-            yield
-        finally:
-            dcp.save = save
-
-    def then(self, publish: Callable[[dist.ProcessGroup], None]) -> None:
-        """Call `publish` once every rank has written its shards, from a thread of its own.
-
-        Args:
-            publish: called on all ranks, with the group that they may talk in.
-        """
-        writes, self._writes = self._writes, []
-        if len(writes) != len(_PARTS):
-            raise RuntimeError(f"{len(writes)} of {_PARTS} are being written")
-
-        def end() -> None:
-            # All of them, also after one has failed: who hears of it removes what they write.
-            if errors := [error for write in writes if (error := write.exception())]:
-                raise errors[0]
-            publish(self._groups[0])
-
-        executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._whole = executor.submit(end)
-        executor.shutdown(wait=False)
-
-    def wait(self) -> None:
-        """Wait until nothing is being written; raises what went wrong since the last call."""
-        whole, self._whole = self._whole, None
-        if whole is not None:
-            whole.result()
 
 
 class WholeCheckpoints:
@@ -333,3 +234,71 @@ class WholeCheckpoints:
             doomed = output_dir / STAGING / f"old-{old.name}"
             os.replace(old, doomed)
             shutil.rmtree(doomed)
+
+
+def claim_output(output_dir: Path) -> None:
+    """Make sure that the run can write where it should, alone, and has not ended there already.
+
+    Raises:
+        RecipeError: output that is finished, cannot be written, or is another run's.
+    """
+    try:
+        if (output_dir / FINAL).is_dir():
+            raise RecipeError(
+                f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} "
+                f"to train again, or choose another {OPTION}"
+            )
+        if PartialState().is_main_process:
+            _locks.append(DirectoryLock(output_dir, OPTION))
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            pass
+    except OSError as error:
+        raise RecipeError(
+            f"{OPTION} {output_dir}: cannot be written to ({error.strerror}); choose another "
+            "directory or free space"
+        ) from error
+
+
+def begin_run(output_dir: Path, fingerprint: dict[str, Any]) -> None:
+    """Record what a new run starts with; what an attempt without a checkpoint logged is dropped.
+
+    Args:
+        output_dir: of the run.
+        fingerprint: what must not change between it and its resumption, by section.
+    """
+    if PartialState().is_main_process:
+        truncate_metrics(output_dir, -1)
+        write_json_atomically(output_dir / FINGERPRINT, fingerprint)
+
+
+def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str, Any]]:
+    """Collect what must not change between a run and its resumption, by section."""
+    parent = config.model.init_from
+    lineage = read_lineage(parent) if parent else None
+    scaling = config.model.rope_scaling
+    std = config.model.embedding_std or KORMoConfig.initializer_range
+    return {
+        "data": {
+            "fingerprint": mixture.fingerprint,
+            "packing": config.data.packing,
+            "document_masking": config.data.document_masking,
+            "pairs": config.data.pairs,
+        },
+        "model": {
+            **config.model.shape.model_dump(),
+            **({} if parent else {"embedding_std": std}),
+            **config.model.norms(),
+            "views": config.model.views.model_dump() if config.model.views else None,
+            "rope_theta": config.model.rope_theta,
+            "rope_scaling": scaling.parameters() if scaling else None,
+            "init_from": parent,
+            "init_weights": lineage["weights_sha256"] if lineage else None,
+            "stream": stream_dtype(config.parallelism.precision),
+        },
+        "batch": {"tokens_per_step": config.batch.tokens_per_step},
+        "schedule": config.schedule.model_dump(mode="json"),
+        "unfreezing": config.unfreezing.model_dump() if config.unfreezing else None,
+        "optimizer": config.optimizer.model_dump(mode="json"),
+        "growth": config.growth.model_dump(mode="json") if config.growth else None,
+    }

@@ -31,8 +31,9 @@ from modeling_kormo.growth import (
 from modeling_kormo.growth_masks import put_on_masks, set_masks
 
 from ..config import StageConfig
-from .checkpoints import list_checkpoints, newest_whole
+from .checkpoints import list_checkpoints
 from .handover import read_lineage
+from .resume import newest_whole
 from .trainer import decayed_parameters
 
 

@@ -18,8 +18,9 @@ from .. import build
 from ..arguments import check_machine, start_processes, training_arguments
 from ..opened_run import OpenedRun
 from .checkpoint_weights import load_weights, nearest_weights
-from .checkpoints import checkpoint_step, find_damage, list_checkpoints
+from .checkpoints import checkpoint_step, list_checkpoints
 from .reproduce import StepRecorder
+from .resume import find_damage
 from .windows_data import build_collator
 
 

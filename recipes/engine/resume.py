@@ -1,6 +1,6 @@
-"""Where a run writes, and where it goes on: the claim on its directory, and the checkpoint."""
+"""Where a run goes on: its newest checkpoint that is whole, or that of a run it branches from."""
 
-import tempfile
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +8,24 @@ from accelerate import PartialState
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
-    DirectoryLock,
     check_settings,
     read_settings,
-    write_json_atomically,
 )
-from data_recipes.tokens.mixture import Mixture
 from modeling_kormo import KORMoConfig
 
-from ..arguments import stream_dtype
 from ..config import StageConfig
-from ..pretrain import Steps
-from .checkpoints import checkpoint_step, find_damage, list_checkpoints, newest_whole
-from .handover import FINAL, read_lineage
+from .checkpoints import (
+    FILES,
+    FINGERPRINT,
+    OPTION,
+    begin_run,
+    checkpoint_step,
+    gather,
+    hash_files,
+    list_checkpoints,
+)
 from .metrics import truncate_metrics
 
-FINGERPRINT = "fingerprint.json"
 # What runs were trained with that were begun before a key was there.
 _BEFORE = {
     "data": {"pairs": None},
@@ -37,33 +39,9 @@ _BEFORE = {
         "views": None,
     },
 }
-_OPTION = "logging.output_dir"
-# Held until the process ends, however it ends.
-_locks: list[DirectoryLock] = []
-
-
-def claim_output(output_dir: Path) -> None:
-    """Make sure that the run can write where it should, alone, and has not ended there already.
-
-    Raises:
-        RecipeError: output that is finished, cannot be written, or is another run's.
-    """
-    try:
-        if (output_dir / FINAL).is_dir():
-            raise RecipeError(
-                f"{output_dir / FINAL}: this run is already finished. Use it, delete {output_dir} "
-                f"to train again, or choose another {_OPTION}"
-            )
-        if PartialState().is_main_process:
-            _locks.append(DirectoryLock(output_dir, _OPTION))
-        output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output_dir):
-            pass
-    except OSError as error:
-        raise RecipeError(
-            f"{_OPTION} {output_dir}: cannot be written to ({error.strerror}); choose another "
-            "directory or free space"
-        ) from error
+# What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
+# and warms up again, without a word.
+_NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
 
 
 def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
@@ -81,7 +59,7 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
         raise RecipeError(
             f"{directory / FINGERPRINT}: missing, so it cannot be told whether the run is the same"
         )
-    remedy = f"undo the change, or choose another {_OPTION}:"
+    remedy = f"undo the change, or choose another {OPTION}:"
     told = "stream" in (recorded.get("model") or {})
     if not told and current.get("model", {}).get("stream") == "bfloat16":
         remedy = (
@@ -106,10 +84,9 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
 def find_newest(
     output_dir: Path, fingerprint: dict[str, Any], total: int
 ) -> tuple[Path | None, int]:
-    """Return the checkpoint that a run goes on from and its step; `None` and 0 if there is none.
+    """Return the checkpoint that a run goes on from and its step; `None` and 0 if it is a new one.
 
-    What was logged after it is dropped, and logged again. Without a checkpoint, the fingerprint is
-    recorded as that of a new run. Called on all ranks.
+    What was logged after it is dropped, and logged again. Called on all ranks.
 
     Args:
         output_dir: of the run.
@@ -119,76 +96,99 @@ def find_newest(
     Raises:
         RecipeError: the run was started with other settings or data, or no checkpoint is whole.
     """
-    first = PartialState().is_main_process
-    if list_checkpoints(output_dir):
-        check_fingerprint(output_dir, fingerprint)
-    newest = newest_whole(output_dir)
-    if newest is None:
-        if first:
-            truncate_metrics(output_dir, -1)
-            write_json_atomically(output_dir / FINGERPRINT, fingerprint)
+    if not list_checkpoints(output_dir):
+        begin_run(output_dir, fingerprint)
         return None, 0
+    check_fingerprint(output_dir, fingerprint)
+    newest = newest_whole(output_dir)
     step = checkpoint_step(newest)
-    if first:
+    if PartialState().is_main_process:
         truncate_metrics(output_dir, step)
         print(f"resuming from {newest} (step {step:,} of {total:,})", flush=True)
     return newest, step
 
 
-def run_fingerprint(config: StageConfig, mixture: Mixture) -> dict[str, dict[str, Any]]:
-    """Collect what must not change between a run and its resumption, by section."""
-    parent = config.model.init_from
-    lineage = read_lineage(parent) if parent else None
-    scaling = config.model.rope_scaling
-    std = config.model.embedding_std or KORMoConfig.initializer_range
-    return {
-        "data": {
-            "fingerprint": mixture.fingerprint,
-            "packing": config.data.packing,
-            "document_masking": config.data.document_masking,
-            "pairs": config.data.pairs,
-        },
-        "model": {
-            **config.model.shape.model_dump(),
-            **({} if parent else {"embedding_std": std}),
-            **config.model.norms(),
-            "views": config.model.views.model_dump() if config.model.views else None,
-            "rope_theta": config.model.rope_theta,
-            "rope_scaling": scaling.parameters() if scaling else None,
-            "init_from": parent,
-            "init_weights": lineage["weights_sha256"] if lineage else None,
-            "stream": stream_dtype(config.parallelism.precision),
-        },
-        "batch": {"tokens_per_step": config.batch.tokens_per_step},
-        "schedule": config.schedule.model_dump(mode="json"),
-        "unfreezing": config.unfreezing.model_dump() if config.unfreezing else None,
-        "optimizer": config.optimizer.model_dump(mode="json"),
-        "growth": config.growth.model_dump(mode="json") if config.growth else None,
-    }
-
-
-def find_checkpoint(config: StageConfig, mixture: Mixture, steps: Steps) -> tuple[Path | None, int]:
+def find_checkpoint(
+    config: StageConfig, fingerprint: dict[str, Any], total: int
+) -> tuple[Path | None, int]:
     """Return the checkpoint to go on from and its step: the newest of this run, or the branch's.
+
+    Args:
+        config: of the stage.
+        fingerprint: of the run, as `run_fingerprint` has it.
+        total: steps of the run.
 
     Raises:
         RecipeError: the run was started with other settings or data, or the branching point is
             damaged or lies beyond the end of this run.
     """
     output_dir, branch = config.logging.output_dir, config.schedule.branch_from
-    fingerprint = run_fingerprint(config, mixture)
-    if branch is not None and not list_checkpoints(output_dir):
-        others = {k: v for k, v in fingerprint.items() if k != "schedule"}
-        check_fingerprint(branch.parent, others)
-        step = checkpoint_step(branch)
-        if step >= steps.total:
-            raise RecipeError(
-                f"schedule.branch_from {branch} is at step {step:,}, this run ends at "
-                f"{steps.total:,}: raise schedule.total_tokens"
-            )
-        if damage := find_damage(branch):
-            raise RecipeError(f"schedule.branch_from {branch} is damaged ({damage}): use another")
-        find_newest(output_dir, fingerprint, steps.total)  # records this run
+    if branch is None or list_checkpoints(output_dir):
+        return find_newest(output_dir, fingerprint, total)
+    check_fingerprint(branch.parent, {k: v for k, v in fingerprint.items() if k != "schedule"})
+    step = checkpoint_step(branch)
+    if step >= total:
+        raise RecipeError(
+            f"schedule.branch_from {branch} is at step {step:,}, this run ends at {total:,}: raise "
+            "schedule.total_tokens"
+        )
+    if damage := find_damage(branch):
+        raise RecipeError(f"schedule.branch_from {branch} is damaged ({damage}): use another")
+    begin_run(output_dir, fingerprint)
+    if PartialState().is_main_process:
+        print(f"branching from {branch} (step {step:,} of {total:,})", flush=True)
+    return branch, step
+
+
+def find_damage(directory: Path) -> str | None:
+    """Say what is wrong with a checkpoint, or `None`. Called on all ranks.
+
+    One of an older version has no list: then only what a resumed run needs must be there.
+    """
+    damage: str | None = None
+    listed: dict[str, Any] = {}
+    if not (directory / FILES).is_file():
+        missing = [name for name in _NEEDED if not any(directory.glob(name))]
+        damage = f"{missing[0]} is missing" if missing else None
+    else:
+        try:
+            listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
+            sizes = {name: facts["bytes"] for name, facts in listed.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            damage, listed, sizes = f"{FILES} is damaged", {}, {}
+        for name, size in sizes.items():
+            if not (directory / name).is_file():
+                damage = f"{name} is missing"
+            elif (directory / name).stat().st_size != size:
+                damage = f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"
+    # The first rank decides, so that all of them hash, or none.
+    said, names = gather((damage, sorted(listed)))[0]
+    if said is not None:
+        return said
+    found = hash_files(directory, names)
+    differing = [name for name, facts in listed.items() if found.get(name) != facts["sha256"]]
+    return f"{differing[0]} is not what was written" if differing else None
+
+
+def newest_whole(output_dir: Path) -> Path | None:
+    """Return the newest checkpoint that is what was written; `None` if there is no checkpoint.
+
+    Damaged ones are named on the way. Called on all ranks.
+
+    Raises:
+        RecipeError: all are damaged.
+    """
+    damaged = []
+    for checkpoint in reversed(list_checkpoints(output_dir)):
+        damage = find_damage(checkpoint)
+        if damage is None:
+            return checkpoint
+        damaged.append(f"{checkpoint} is damaged ({damage})")
         if PartialState().is_main_process:
-            print(f"branching from {branch} (step {step:,} of {steps.total:,})", flush=True)
-        return branch, step
-    return find_newest(output_dir, fingerprint, steps.total)
+            print(f"{damaged[-1]}: looking for an older one", flush=True)
+    if damaged:
+        raise RecipeError(
+            f"{damaged[0]}, and no whole checkpoint is older; restore it, or delete {output_dir} "
+            "to train from the start"
+        )
+    return None

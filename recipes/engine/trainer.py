@@ -119,7 +119,8 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self._log_steps = 0
         # Loss and gradient norm of the last step, on the device.
         self.last_step = torch.zeros(2, device=args.device)
-        reduce_in_fp32(self)
+        if self.is_fsdp_enabled:
+            reduce_in_fp32(self)
         if config.logging.background_checkpoints:
             self.save_in_background()
 

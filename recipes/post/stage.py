@@ -21,8 +21,9 @@ from ..arguments import (
     stream_dtype,
 )
 from ..config import SELF_CONTAINED
+from ..engine.checkpoints import claim_output
 from ..engine.handover import read_lineage
-from ..engine.resume import claim_output, find_newest
+from ..engine.resume import find_newest
 from ..parent import ParentModel
 from .chat_config import ChatStageConfig
 

@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import modeling_kormo
-from recipes.engine.checkpoints import find_damage, list_checkpoints
+from recipes.engine.checkpoints import FINGERPRINT, list_checkpoints
 from recipes.engine.metrics import read_metrics
-from recipes.engine.resume import FINGERPRINT, check_fingerprint
+from recipes.engine.resume import check_fingerprint, find_damage
 from tests import processes
 from tests.conftest import ROOT, Program, Stage, environment
 

@@ -14,15 +14,9 @@ from safetensors import SafetensorError
 from torch.distributed.checkpoint import CheckpointException
 
 from data_recipes.common.errors import RecipeError
-from recipes.engine.checkpoints import (
-    FILES,
-    BackgroundSave,
-    WholeCheckpoints,
-    find_damage,
-    list_checkpoints,
-    newest_whole,
-    write_file_list,
-)
+from recipes.engine.background_save import BackgroundSave
+from recipes.engine.checkpoints import FILES, WholeCheckpoints, list_checkpoints, write_file_list
+from recipes.engine.resume import find_damage, newest_whole
 
 PARTS = ["trainer_state.json", "scheduler.pt", "optimizer.pt", "rng_state.pth", "model.safetensors"]
 

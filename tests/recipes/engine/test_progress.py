@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from recipes.engine.checkpoints import checkpoint_step, find_damage, list_checkpoints
+from recipes.engine.checkpoints import checkpoint_step, list_checkpoints
 from recipes.engine.metrics import read_metrics
 from recipes.engine.progress import MonotonicBar, NonFiniteError, ProgressBar, SpikeGuard, Watchdog
+from recipes.engine.resume import find_damage
 from tests import processes
 from tests.conftest import ROOT, Stage
 
