@@ -70,14 +70,14 @@ def test_a_stage_from_weights_scales_them(
 ) -> None:
     """A config that stayed the parent's would train, export and serve without a word."""
     from recipes.build import build_tokenizer
-    from recipes.parent import _load
+    from recipes.parent import load_parent
 
     config = small_stage(tmp_path / "run").config()
     tokenizer = build_tokenizer(config)
     save_portable(KORMoForCausalLM(model_config(config, tokenizer)), tmp_path / "parent")
     start = f"model.init_from={tmp_path / 'parent'}"
     scaled = small_stage(tmp_path / "run", start, override("yarn"), "model.rope_theta=10_000")
-    model = _load(scaled.config(), tokenizer, None)
+    model = load_parent(scaled.config(), tokenizer, None)
     rope = model.config.rope_parameters
     assert (rope["rope_type"], rope["factor"], rope["rope_theta"]) == ("yarn", 4, 10_000)
     assert model.config.max_position_embeddings == 256
