@@ -173,7 +173,8 @@ def small_stage(data_dir: Path) -> Callable[..., Stage]:
 @pytest.fixture(scope="session")
 def stages(once: Once) -> Path:
     """A directory in which the documents' first commands have run; to be copied, not changed."""
-    from tests.documented import STAGES, run_all
+    from tests.documented import STAGES
+    from tests.documented_runs import run_all
 
     return once("stages", lambda world: run_all(STAGES, world))
 

@@ -4,139 +4,18 @@ The commands of a chapter run in their order, in one directory, as a reader woul
 what a command needs is what an earlier one made, or what `STAGES` made for all chapters.
 """
 
-import json
-import os
-import shlex
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tests import processes
-from tests.processes import ROOT
-
-
-@dataclass(frozen=True)
-class Run:
-    """A command that runs here.
-
-    Attributes:
-        command: as it stands in the documents.
-        less: words put behind it, which make it small.
-        lines: what it reads on its standard input.
-        before: called first, to lay out files that the reader is to bring.
-        ends: the exit status, where the page says that it is an error.
-    """
-
-    command: str
-    less: str = ""
-    lines: str = ""
-    before: Callable[[Path], None] | None = None
-    ends: int = 0
-
-
-@dataclass(frozen=True)
-class Cannot:
-    """A command that does not run here, and why; with `less` behind it, if any, it does."""
-
-    command: str
-    why: str
-    less: str = ""
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """A command that another test runs already, in the same way; `test` is its name to pytest."""
-
-    command: str
-    test: str
-
-
-Row = Run | Cannot | Elsewhere
-
-
-def write_rows(path: Path, rows: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
-
-
-def write_texts(world: Path) -> None:
-    """Lay out synthetic text of three generators."""
-    for name, language in (("a.jsonl", "ko"), ("more.jsonl", "en")):
-        shutil.copy(world / f"runs/tiny/data/text/web_{language}.jsonl", world / name)
-    rows = (world / "a.jsonl").read_text(encoding="utf-8").splitlines()[:20]
-    pq.write_table(pa.Table.from_pylist([json.loads(row) for row in rows]), world / "b.parquet")
-
-
-def write_chats(world: Path) -> None:
-    """Lay out the reader's chats."""
-    turns = [
-        {"role": "user", "content": "하나 더하기 하나는?"},
-        {"role": "assistant", "content": "둘."},
-    ]
-    write_rows(world / "my_chats.jsonl", [{"messages": turns}] * 6)
-
-
-def name_models(world: Path) -> None:
-    """Give the models of the stages the names that stand for the reader's."""
-    tiny = world / "runs/tiny"
-    for name, final in (
-        ("MODEL", tiny / "sft/final"),
-        ("BASE", tiny / "stage2/final"),
-        ("ADAPTER", world / "runs/lora/adapter"),
-    ):
-        (world / name).symlink_to(final)
-    for stage in ("midtrain_long", "midtrain_reasoning"):
-        (tiny / stage).mkdir()
-        (tiny / stage / "final").symlink_to(tiny / "stage2/final")
-
-
-def clear_out(world: Path) -> None:
-    """Make room for another way of exporting."""
-    shutil.rmtree(world / "OUT")
-
-
-def name_evaluations(world: Path) -> None:
-    """Give one evaluation the names of two."""
-    (done,) = (path.parent for path in (world / "runs").rglob("results.json"))
-    for name in ("10b", "other"):
-        (world / "runs/eval" / name).symlink_to(done)
-
-
-def name_picture(world: Path) -> None:
-    """Lay out the reader's picture."""
-    shutil.copy(next((world / "runs/pictures/tiny/images").glob("*.png")), world / "picture.png")
-
-
-def write_real(world: Path) -> None:
-    """Lay out what stands for real text: made text, one document too short, and one twice."""
-    for folder, names in (
-        ("debian", {"debian_ko": "ko", "debian_en": "en", "manuals_ko": "ko", "manuals_en": "en"}),
-        ("da", {"debian_da": "en"}),
-    ):
-        for name, language in names.items():
-            own = world / f"runs/{folder}/text/{name}.jsonl"
-            made = world / f"runs/tiny/data/text/web_{language}.jsonl"
-            lines = made.read_text(encoding="utf-8").splitlines()[:60]
-            rows = [json.loads(line) for line in lines]
-            write_rows(own, [*rows, {**rows[0], "id": "again"}, {"id": "short", "text": "안녕"}])
-
-
-def write_seeds(world: Path) -> None:
-    """Lay out a seed to be rewritten."""
-    write_rows(world / "seeds.jsonl", [{"text": "무지개는 햇빛이 물방울에서 꺾여 생긴다. " * 9}])
-
-
-def name_english(world: Path) -> None:
-    """Give the English model the name that stands for the reader's."""
-    (world / "MODEL").symlink_to(world / "runs/tiny/english/stage1/final")
-
+from tests.documented_runs import Cannot, Elsewhere, Row, Run
+from tests.documented_world import (
+    clear_out,
+    name_english,
+    name_evaluations,
+    name_models,
+    name_picture,
+    write_chats,
+    write_real,
+    write_seeds,
+    write_texts,
+)
 
 MICRO_DATA = (
     "corpus.megabytes=0.6 'corpus.extra={traces: 0.2, long: 0.5}' corpus.chats=60 "
@@ -515,51 +394,3 @@ CHAPTERS: dict[str, list[Row]] = {
         Cannot("kormo experiment growth --size tiny", "half an hour", "--dry-run"),
     ],
 }
-
-
-def program(words: list[str]) -> list[str | Path]:
-    """Return what follows `python` when a command is run from this checkout."""
-    if words[0] == "kormo":
-        return ["-m", "recipes", *words[1:]]
-    assert words[0] == "python", words
-    return words[1:] if words[1] == "-m" else [ROOT / words[1], *words[2:]]
-
-
-def attempt(row: Row, world: Path) -> subprocess.CompletedProcess[str] | None:
-    """Run a command, or what it is tried by; `None` if by nothing."""
-    words = shlex.split(row.command)
-    if words[0] == "make":
-        return subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
-    if isinstance(row, Elsewhere) or (isinstance(row, Cannot) and not row.less):
-        return None
-    given = [*program(words), *shlex.split(row.less)]
-    if isinstance(row, Cannot):
-        return processes.run(given, cwd=world)
-    if row.before:
-        row.before(world)
-    return processes.run(given, cwd=world, lines=row.lines)
-
-
-def run_all(rows: list[Row], world: Path) -> None:
-    """Run commands in their order.
-
-    Raises:
-        AssertionError: some end otherwise than they should; it says what they wrote.
-    """
-    failed = []
-    with careful():
-        for row in rows:
-            done = attempt(row, world)
-            if done and done.returncode != (row.ends if isinstance(row, Run) else 0):
-                failed.append(f"{row.command}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
-    assert not failed, "\n\n".join(failed)
-
-
-@contextmanager
-def careful() -> Iterator[None]:
-    """Have a umask that is not the usual one: others than the group read nothing."""
-    before = os.umask(0o027)
-    try:
-        yield
-    finally:
-        os.umask(before)

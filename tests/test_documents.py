@@ -13,7 +13,8 @@ import pytest
 
 from recipes.__main__ import COMMANDS
 from tests.conftest import ROOT, other_modes
-from tests.documented import CHAPTERS, STAGES, Elsewhere, careful, run_all
+from tests.documented import CHAPTERS, STAGES
+from tests.documented_runs import Elsewhere, careful, run_all
 from tests.test_project import PAGES, commands
 
 ROWS = [*STAGES, *(row for rows in CHAPTERS.values() for row in rows)]
