@@ -27,6 +27,7 @@ from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, find_model, new_model
 
 from .engine.reproduce import hash_weights
+from .opened_run import FINAL, RECIPE
 
 AVERAGED = "averaged"
 # What configs of one architecture may differ in.
@@ -55,7 +56,7 @@ def _tokens(run: Path, checkpoints: list[Path]) -> list[int]:
     """Tokens that a run had seen at each checkpoint."""
     from recipes.engine.checkpoints import checkpoint_step
 
-    from .engine.checkpoints import FINGERPRINT
+    from .opened_run import FINGERPRINT
 
     try:
         settings = json.loads((run / FINGERPRINT).read_text(encoding="utf-8"))
@@ -167,11 +168,11 @@ def _companion(directory: Path) -> tuple[Path, Path | None]:
     Returns:
         The directory itself, or the `final/` of its run; and the tokenizer's directory.
     """
-    final = directory.parent / "final"
+    final = directory.parent / FINAL
     for place in (directory, final):
         if (place / "tokenizer.json").is_file():
             return place, place
-    recipe = directory.parent / "recipe.yaml"
+    recipe = directory.parent / RECIPE
     if recipe.is_file():
         named = yaml.safe_load(recipe.read_text(encoding="utf-8")).get("data", {}).get("tokenizer")
         if named and (Path(named) / "tokenizer.json").is_file():
@@ -282,7 +283,7 @@ def average_files(parents: list[Parent], out: Path) -> int:
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
     from recipes.engine.handover import read_lineage
 
-    from .engine.checkpoints import FINGERPRINT
+    from .opened_run import FINGERPRINT
 
     known = []
     for parent in parents:
@@ -336,7 +337,7 @@ def average(chosen: list[tuple[Path, float]], out: Path) -> None:
     Raises:
         RecipeError: models that have no mean, or a directory that is not empty.
     """
-    from recipes.engine.handover import LINEAGE
+    from .opened_run import LINEAGE
 
     check_new(out)
     parents = _read_parents(chosen)

@@ -189,7 +189,9 @@ def grow_command(argv: list[str] | None = None) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from modeling_kormo.growth_files import grow_files
-    from recipes.engine.handover import LINEAGE, RECIPE
+
+    from .engine.handover import RECIPE
+    from .opened_run import LINEAGE
 
     disable_progress_bar()
     directory = find_model(args.model, weights=not args.dry_run)

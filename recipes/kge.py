@@ -31,13 +31,14 @@ from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_tr
 
 from .command_line import CONFIGS, exit_on_error
 from .knowledge_config import ConvKBConfig, FitConfig, KgeConfig
+from .opened_run import FINAL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from modeling_kormo.graph_vectors import TransE
 
-FINAL, VECTORS, TRIPLES, MANIFEST = "final", "vectors.safetensors", "triples.jsonl", "manifest.json"
+VECTORS, TRIPLES, MANIFEST = "vectors.safetensors", "triples.jsonl", "manifest.json"
 _HITS = (1, 3, 10)
 
 

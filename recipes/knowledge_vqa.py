@@ -32,8 +32,9 @@ from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
 
 from .command_line import CONFIGS, exit_on_error
-from .kge import FINAL, MANIFEST, TRIPLES, VECTORS
+from .kge import MANIFEST, TRIPLES, VECTORS
 from .knowledge_config import KnowledgeVqaConfig
+from .opened_run import FINAL
 from .post.knowledge_model import TRAINED_ON, build
 
 if TYPE_CHECKING:
@@ -114,8 +115,9 @@ def _export(
 ) -> None:
     from modeling_kormo.vision import save_vision_model
 
-    from .engine.handover import LINEAGE, made_with
+    from .engine.handover import made_with
     from .engine.reproduce import write_recipe
+    from .opened_run import LINEAGE
 
     with staged_folder(final) as folder:
         save_vision_model(asker.model.model, asker.processor, folder)

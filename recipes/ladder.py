@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from .command_line import CONFIGS, exit_on_error, load_stage
 from .config import SELF_CONTAINED, STAGES
 from .engine.metrics import read_metrics
+from .opened_run import FINAL
 
 if TYPE_CHECKING:
     from modeling_kormo import KORMoForCausalLM
@@ -61,7 +62,7 @@ def climb(size: str, stage: str) -> float | None:
     """
     from .parent import run_stage
 
-    if (_output_dir(size, stage) / "final").is_dir():
+    if (_output_dir(size, stage) / FINAL).is_dir():
         return None
     start = time.perf_counter()
     print(f"\n== {stage} ({stage}.py) ==", flush=True)
@@ -153,7 +154,7 @@ def main() -> None:
         f"recipes.chat {_output_dir(size, 'sft') / 'final'}"
     )
     if args.more == "vision":
-        final, pictures = _output_dir(size, "vision_sft") / "final", "runs/pictures/*/images/*.png"
+        final, pictures = _output_dir(size, "vision_sft") / FINAL, "runs/pictures/*/images/*.png"
         print(
             "The loss of a tower is SigLIP's; bits per byte of the others are what reading text "
             f"lost by seeing.\nShow it one of {pictures}: python scripts/generate.py {final} "

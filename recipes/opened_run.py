@@ -1,4 +1,4 @@
-"""A pretraining run as it lies on disk: its recipe and its data, for what looks back at it."""
+"""A pretraining run as it lies on disk: its files, recipe and data, for what looks back at it."""
 
 import json
 from dataclasses import dataclass
@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.config_files import load_config, read_yaml
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file
 from data_recipes.tokens.mixture import Mixture
 
 from .config import STAGES, StageConfig
-from .engine.run_inputs import FINAL, RECIPE, find_changes, read_reproduce
 from .pretrain import Steps, plan_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+
 _READ_WINDOWS = (*STAGES, "grow", "expand")
-_FINGERPRINT, _LINEAGE = "fingerprint.json", "lineage.json"
+FINAL = "final"
+RECIPE = "recipe.yaml"
+REPRODUCE = "reproduce.json"
+OTHER_BYTES = "has other bytes"
+Inputs = dict[str, dict[str, str]]
+FINGERPRINT = "fingerprint.json"
+LINEAGE = "lineage.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class OpenedRun:
         recorded = self._recorded_fingerprint()
         if recorded is None:
             raise RecipeError(
-                f"{self.directory}: has neither {_FINGERPRINT} nor {FINAL}/{_LINEAGE}, so it "
+                f"{self.directory}: has neither {FINGERPRINT} nor {FINAL}/{LINEAGE}, so it "
                 "cannot be told whether the shards are those that it read"
             )
         if mixture.fingerprint != recorded:
@@ -98,9 +105,9 @@ class OpenedRun:
 
     def _recorded_fingerprint(self) -> str | None:
         for path, keys in (
-            (self.directory / _FINGERPRINT, ("data", "fingerprint")),
-            (self.directory / FINAL / _LINEAGE, ("data_fingerprint",)),
-            (self.directory / _LINEAGE, ("data_fingerprint",)),
+            (self.directory / FINGERPRINT, ("data", "fingerprint")),
+            (self.directory / FINAL / LINEAGE, ("data_fingerprint",)),
+            (self.directory / LINEAGE, ("data_fingerprint",)),
         ):
             if path.is_file():
                 value: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -140,3 +147,40 @@ def open_run(path: Path) -> OpenedRun:
             f"on {', '.join(_READ_WINDOWS)}"
         )
     return OpenedRun(directory, load_config(recipe, StageConfig, []))
+
+
+def find_changes(inputs: Inputs, directory: Path) -> list[str]:
+    """Compare what a run read with what is there now.
+
+    Args:
+        inputs: as `list_inputs` had them.
+        directory: of the run, which may have been moved.
+
+    Returns:
+        A line for each file that is gone or has other bytes.
+    """
+    changes = []
+    for name, recorded in inputs.items():
+        path = Path(recorded["path"])
+        if name == "resolved recipe":
+            path = directory / RECIPE
+        if not path.is_file():
+            changes.append(f"{name} ({path}) is not there")
+        elif sha256_file(path) != recorded["sha256"]:
+            changes.append(f"{name} ({path}) {OTHER_BYTES} than when the run read it")
+    return changes
+
+
+def read_reproduce(directory: Path) -> dict[str, Any] | None:
+    """Read the record of a run, while it trains or from its `final/`; `None` if it has none.
+
+    Raises:
+        RecipeError: it is damaged.
+    """
+    for path in (directory / REPRODUCE, directory / FINAL / REPRODUCE):
+        if path.is_file():
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise RecipeError(f"{path}: damaged ({error}); it cannot be replayed") from error
+    return None

@@ -29,8 +29,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences
 
 from .command_line import exit_on_error
-from .engine.run_inputs import OTHER_BYTES, REPRODUCE, find_changes, read_reproduce
-from .opened_run import open_run
+from .opened_run import OTHER_BYTES, REPRODUCE, find_changes, open_run, read_reproduce
 
 _STEPS = 10
 _SAME = ("bit-equal", "equal to rounding")  # verdicts that begin so

@@ -20,7 +20,7 @@ from data_recipes.common.files import (
 )
 from data_recipes.tokens.mixture import CYCLE
 
-from ..opened_run import OpenedRun
+from ..opened_run import FINAL, REPRODUCE, OpenedRun
 from ..push import push
 from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, list_checkpoints
@@ -28,7 +28,6 @@ from .handover import BASE_USAGE
 from .metrics import read_metrics
 from .reproduce import hash_weights, write_recipe
 from .resume import find_damage
-from .run_inputs import FINAL, REPRODUCE
 
 TABLE = "checkpoints.csv"
 ORDER = "data_order.json"

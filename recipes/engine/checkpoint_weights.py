@@ -16,13 +16,12 @@ from modeling_kormo.growth_masks import set_masks
 from modeling_kormo.views_kormo import PREFIX
 
 from ..build import growth_of, model_config
-from ..opened_run import OpenedRun, open_run
+from ..opened_run import FINAL, OpenedRun, open_run
 from ..parent import parent_config
 from .checkpoints import SHARDED, checkpoint_step, list_checkpoints, without_warning
 from .growing import load_grown
 from .handover import save_kormo
 from .resume import find_damage
-from .run_inputs import FINAL
 
 
 def nearest_weights(run: OpenedRun, step: int) -> Path:

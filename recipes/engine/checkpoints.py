@@ -32,6 +32,7 @@ from modeling_kormo import KORMoConfig
 
 from ..arguments import stream_dtype
 from ..config import StageConfig
+from ..opened_run import FINGERPRINT
 from .background_save import BackgroundSave
 from .handover import FINAL, read_lineage
 from .metrics import truncate_metrics
@@ -41,7 +42,6 @@ FILES = "files.json"
 # Where FSDP2 leaves the weights of a checkpoint.
 SHARDED = "pytorch_model_fsdp_0"
 _PREFIX = "checkpoint-"
-FINGERPRINT = "fingerprint.json"
 OPTION = "logging.output_dir"
 # Held until the process ends, however it ends.
 _locks: list[DirectoryLock] = []

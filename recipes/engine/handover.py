@@ -19,12 +19,11 @@ from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
+from ..opened_run import FINAL, LINEAGE, RECIPE, REPRODUCE
 from ..shared_config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
 from .reproduce import hash_weights, write_recipe
-from .run_inputs import FINAL, RECIPE, REPRODUCE
 
-LINEAGE = "lineage.json"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 
 

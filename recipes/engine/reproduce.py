@@ -23,7 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
 from modeling_kormo.views_kormo import PREFIX
 
-from .run_inputs import REPRODUCE, Inputs, read_reproduce
+from ..opened_run import REPRODUCE, Inputs, read_reproduce
 
 if TYPE_CHECKING:
     from .trainer import PretrainTrainer
@@ -37,7 +37,7 @@ from data_recipes.tokens.best_fit import BestFitSource, plan_dir
 from data_recipes.tokens.mixture import Mixture
 
 from ..config import StageConfig
-from .run_inputs import RECIPE
+from ..opened_run import RECIPE
 
 # Steps at the beginning whose losses are kept; a loss kept costs a wait for the device.
 FIRST_STEPS = 100

@@ -14,9 +14,9 @@ from data_recipes.common.files import (
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig
+from ..opened_run import FINGERPRINT
 from .checkpoints import (
     FILES,
-    FINGERPRINT,
     OPTION,
     begin_run,
     checkpoint_step,

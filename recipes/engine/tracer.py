@@ -12,9 +12,8 @@ from data_recipes.common.terminal import visible
 from data_recipes.tokenizer.load import load_tokenizer, token_bytes, tokenizer_hash
 from data_recipes.tokens.shards import MANIFEST, TokenSource
 
-from ..opened_run import OpenedRun, open_run
+from ..opened_run import FINAL, RECIPE, OpenedRun, open_run
 from ..read_order import Spelling, visits
-from .run_inputs import FINAL, RECIPE
 from .trace_index import TraceIndex, TracePlace
 
 _PLACES = 3  # shown of a span, in each source

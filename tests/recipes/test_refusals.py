@@ -11,8 +11,8 @@ import pytest
 from safetensors.torch import load_file
 
 from data_recipes.common.errors import RecipeError
-from recipes.engine.checkpoints import FINGERPRINT
 from recipes.engine.resume import check_fingerprint
+from recipes.opened_run import FINGERPRINT
 from tests import processes
 from tests.conftest import Stage
 

@@ -14,8 +14,7 @@ from data_recipes.common.errors import RecipeError
 from recipes import replay
 from recipes.engine.metrics import read_metrics
 from recipes.engine.replayed_steps import document_losses
-from recipes.engine.run_inputs import REPRODUCE
-from recipes.opened_run import OpenedRun, open_run
+from recipes.opened_run import REPRODUCE, OpenedRun, open_run
 from recipes.read_order import readings
 from tests import processes
 from tests.conftest import ROOT, Stage

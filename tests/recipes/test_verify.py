@@ -11,7 +11,7 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from recipes import verify
 from recipes.engine.reproduce import EnergyMeter
-from recipes.engine.run_inputs import REPRODUCE
+from recipes.opened_run import REPRODUCE
 from recipes.verify import Comparison, compare_steps, judge
 from tests.conftest import Stage, other_modes
 
