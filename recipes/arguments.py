@@ -1,7 +1,6 @@
 """The one translation of a stage's config into Hugging Face's arguments (docs/training.md)."""
 
 import os
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -13,39 +12,8 @@ from transformers.utils.logging import disable_progress_bar
 from data_recipes.common.errors import RecipeError
 
 from .config import StageConfig
-from .pretrain import Steps
+from .pretrain import BatchSplit, Steps, split_windows
 from .shared_config import AdamWConfig, PrecisionConfig, RunLoggingConfig
-
-
-@dataclass(frozen=True)
-class BatchSplit:
-    """A step over ranks and forward passes.
-
-    Attributes:
-        micro_batch: windows per rank and forward pass.
-        accumulation: forward passes per rank and step.
-    """
-
-    micro_batch: int
-    accumulation: int
-
-
-def split_windows(config: StageConfig, ranks: int) -> BatchSplit:
-    """Split a step over ranks and forward passes; the step itself never changes.
-
-    Raises:
-        RecipeError: the windows of a step cannot be split evenly over the ranks.
-    """
-    windows = config.batch.windows_per_step
-    if windows % ranks:
-        raise RecipeError(
-            f"batch.tokens_per_step: {windows} windows a step cannot be split evenly over "
-            f"{ranks} ranks; make tokens_per_step a multiple of {ranks} x batch.sequence_length, "
-            "or change the number of processes"
-        )
-    per_rank = windows // ranks
-    micro_batch = max(m for m in range(1, config.batch.micro_batch + 1) if per_rank % m == 0)
-    return BatchSplit(micro_batch, per_rank // micro_batch)
 
 
 class AnyStage(Protocol):

@@ -26,7 +26,6 @@ from data_recipes.common.files import git_commit, sha256_file, write_json_atomic
 from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, find_model, new_model
 
-from .engine.reproduce import hash_weights
 from .opened_run import FINAL, RECIPE
 
 AVERAGED = "averaged"
@@ -282,6 +281,7 @@ def average_files(parents: list[Parent], out: Path) -> int:
 
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
     from recipes.engine.handover import read_lineage
+    from recipes.engine.reproduce import hash_weights
 
     from .opened_run import FINGERPRINT
 

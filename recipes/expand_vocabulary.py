@@ -16,8 +16,6 @@ from data_recipes.common.files import git_commit, write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, find_model, inherited_lineage, new_model
 
-from .engine.reproduce import hash_weights
-
 _INITIALISATIONS = ("mean", "random", "default", "eeve")  # those of modeling_kormo.vocabulary
 
 
@@ -51,6 +49,7 @@ def expand_command(argv: list[str] | None = None) -> None:
     )
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
 
+    from .engine.reproduce import hash_weights
     from .opened_run import LINEAGE
 
     with errors_about(args.model):

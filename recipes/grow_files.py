@@ -22,8 +22,6 @@ from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, find_model, inherited_lineage, new_model
 
-from .engine.reproduce import hash_weights
-
 if TYPE_CHECKING:
     from modeling_kormo.growth import Growth
 
@@ -166,6 +164,7 @@ def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Grow
     from data_recipes.common.files import git_commit
 
     from .engine.metrics import count_parameters
+    from .engine.reproduce import hash_weights
 
     return inherited_lineage(directory, args.model, "growth") | {
         "parameters": count_parameters(growth.new),

@@ -144,6 +144,37 @@ def plan_steps(config: StageConfig) -> Steps:
     )
 
 
+@dataclass(frozen=True)
+class BatchSplit:
+    """A step over ranks and forward passes.
+
+    Attributes:
+        micro_batch: windows per rank and forward pass.
+        accumulation: forward passes per rank and step.
+    """
+
+    micro_batch: int
+    accumulation: int
+
+
+def split_windows(config: StageConfig, ranks: int) -> BatchSplit:
+    """Split a step over ranks and forward passes; the step itself never changes.
+
+    Raises:
+        RecipeError: the windows of a step cannot be split evenly over the ranks.
+    """
+    windows = config.batch.windows_per_step
+    if windows % ranks:
+        raise RecipeError(
+            f"batch.tokens_per_step: {windows} windows a step cannot be split evenly over "
+            f"{ranks} ranks; make tokens_per_step a multiple of {ranks} x batch.sequence_length, "
+            "or change the number of processes"
+        )
+    per_rank = windows // ranks
+    micro_batch = max(m for m in range(1, config.batch.micro_batch + 1) if per_rank % m == 0)
+    return BatchSplit(micro_batch, per_rank // micro_batch)
+
+
 def pretrain(rules: StageRules, description: str) -> None:
     """Train a stage as its command line says.
 

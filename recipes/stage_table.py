@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import split_windows
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, STAGES, StageConfig
 from .post.chat_config import ChatStageConfig
-from .pretrain import plan_steps
+from .pretrain import plan_steps, split_windows
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 

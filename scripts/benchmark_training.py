@@ -57,14 +57,14 @@ from data_recipes.common.files import git_commit, processor, sha256_file, write_
 from data_recipes.common.terminal import align
 from data_recipes.tokens.mixture import Mixture
 from data_recipes.tokens.shards import MANIFEST, Manifest, ShardFile
-from recipes.arguments import shared_arguments, split_windows, training_arguments
+from recipes.arguments import shared_arguments, training_arguments
 from recipes.build import build_model, model_config
 from recipes.command_line import CONFIGS, exit_on_error
 from recipes.config import StageConfig
 from recipes.engine.metrics import Throughput, count_parameters, flops_per_token, peak_flops
 from recipes.engine.trainer import PretrainTrainer
 from recipes.engine.windows_data import PackedCollator, WindowDataset
-from recipes.pretrain import plan_steps
+from recipes.pretrain import plan_steps, split_windows
 
 PEER = "llama + Trainer"
 SOURCE = "synthetic"

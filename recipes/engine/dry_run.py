@@ -5,9 +5,8 @@ import yaml
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 
-from ..arguments import split_windows
 from ..config import StageConfig
-from ..pretrain import Steps
+from ..pretrain import Steps, split_windows
 from .metrics import count_parameters, count_view_parameters, flops_per_token, peak_flops
 from .prediction import (
     MemoryEstimate,

@@ -3,16 +3,20 @@
 Parameters, FLOPs and peaks of GPUs are computed here and nowhere else.
 """
 
+from __future__ import annotations
+
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import disk_full_is_an_error, open_staged, staged_file
-from modeling_kormo import KORMoConfig
 
 from ..config import ViewsConfig
+
+if TYPE_CHECKING:
+    from modeling_kormo import KORMoConfig
 
 METRICS = "metrics.jsonl"
 CURVE = "loss_curve.png"

@@ -10,8 +10,9 @@ from trl import GRPOConfig
 
 from data_recipes.common.errors import RecipeError
 
-from ..arguments import BatchSplit, one_device, process_count, shared_arguments, stream_dtype
+from ..arguments import one_device, process_count, shared_arguments, stream_dtype
 from ..engine.handover import read_lineage
+from ..pretrain import BatchSplit
 from .grpo_config import GRPOOptimizerConfig, GRPOStageConfig
 from .model import load_rollout_tokenizer
 from .prompts import Prompts, load_prompts

@@ -12,7 +12,6 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.hub import HUB
 
 from ..arguments import (
-    BatchSplit,
     check_machine,
     process_count,
     schedule_arguments,
@@ -25,6 +24,7 @@ from ..engine.checkpoints import claim_output
 from ..engine.handover import read_lineage
 from ..engine.resume import find_newest
 from ..parent import ParentModel
+from ..pretrain import BatchSplit
 from .chat_config import ChatStageConfig
 
 Prepared = TypeVar("Prepared")

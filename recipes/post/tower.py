@@ -22,8 +22,9 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import Conversation
 from modeling_kormo.vision import picture_processor
 
-from ..arguments import BatchSplit, one_device, process_count, shared_arguments
+from ..arguments import one_device, process_count, shared_arguments
 from ..engine.handover import TOWER_USAGE, DataFacts, Trained, write_final
+from ..pretrain import BatchSplit
 from .measurements import ChatMeasurements
 from .vision_config import VisionTowerConfig
 

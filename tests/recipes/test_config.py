@@ -10,10 +10,9 @@ from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.tokens.mixture_plan import load_mixture
-from recipes.arguments import split_windows
 from recipes.command_line import CONFIGS, parse_command_line
 from recipes.config import StageConfig
-from recipes.pretrain import plan_steps
+from recipes.pretrain import plan_steps, split_windows
 
 STAGES = sorted(p for p in CONFIGS.glob("*/stage*.yaml"))
 
