@@ -47,6 +47,7 @@ from transformers.utils import is_liger_kernel_available
 
 from data_recipes.common.config_files import (
     add_overrides,
+    documented_parser,
     find_config,
     load_config,
     positive,
@@ -92,9 +93,7 @@ class BenchmarkRun:
 
 
 def parse_command_line(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     cuda = torch.cuda.is_available()
     add = parser.add_argument
     add("--config", default="tiny/stage1.yaml", help="as for a stage (default: %(default)s)")

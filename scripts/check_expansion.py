@@ -5,12 +5,12 @@
 Files ending in .jsonl are read by their `text`, others whole. Exits with status 1 at a difference.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_recipes.common.config_files import documented_parser
 from data_recipes.read.files import read_file
 from data_recipes.read.rows import Row
 from data_recipes.tokenizer.load import check_continuation, read_tokenizer
@@ -28,9 +28,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = documented_parser(__doc__)
     parser.add_argument("old", help="directory of a tokenizer, or Hub id")
     parser.add_argument("new", help="that of its continuation")
     parser.add_argument("paths", nargs="+", type=Path)
