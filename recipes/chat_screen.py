@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 from transformers import PreTrainedTokenizerBase
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.generation.streamers import BaseStreamer
 
 from data_recipes.common.terminal import visible
+from data_recipes.tokenizer.load import BYTES
 from modeling_kormo.chat_config import END_OF_THINKING, THINK, token_id
 
 SHOW, FOLD = "show", "fold"
-_BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
 
 
 class TextDecoder:
@@ -43,7 +42,7 @@ class TextDecoder:
         else:
             # A row of the embedding that pads the vocabulary has no token.
             spelling = self._tokenizer.convert_ids_to_tokens(token) or ""
-            data = bytes(_BYTES[character] for character in spelling)
+            data = bytes(BYTES[character] for character in spelling)
         return self._decoder.decode(data)
 
 

@@ -189,8 +189,7 @@ def grow_command(argv: list[str] | None = None) -> None:
 
     from modeling_kormo.growth_files import grow_files
 
-    from .engine.handover import RECIPE
-    from .opened_run import LINEAGE
+    from .opened_run import LINEAGE, RECIPE
 
     disable_progress_bar()
     directory = find_model(args.model, weights=not args.dry_run)

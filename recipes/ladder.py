@@ -108,7 +108,7 @@ def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> 
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from .engine.handover import FINAL, read_lineage
+    from .engine.handover import read_lineage
 
     disable_progress_bar()
     output_dir = _output_dir(size, stage)

@@ -20,9 +20,10 @@ from .arguments import receives_weights
 from .command_line import CONFIGS, load_stage
 from .config import SELF_CONTAINED, StageConfig
 from .engine.growing import check_grown_so
-from .engine.handover import FINAL, read_lineage
+from .engine.handover import read_lineage
 from .engine.model_setup import empty_of_checkpoint
 from .engine.unfreezing import Unfreezing
+from .opened_run import FINAL
 
 # What launchers set for their children begins so; a stage started from within one is not its rank.
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_")

@@ -32,9 +32,9 @@ from modeling_kormo import KORMoConfig
 
 from ..arguments import stream_dtype
 from ..config import StageConfig
-from ..opened_run import FINGERPRINT
+from ..opened_run import FINAL, FINGERPRINT
 from .background_save import BackgroundSave
-from .handover import FINAL, read_lineage
+from .handover import read_lineage
 from .metrics import truncate_metrics
 
 STAGING = ".staging"

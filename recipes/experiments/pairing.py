@@ -8,7 +8,8 @@ from typing import Any
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences
 
-from ..engine.handover import FINAL, read_lineage
+from ..engine.handover import read_lineage
+from ..opened_run import FINAL
 from .config import ExperimentConfig
 from .runs import Run
 

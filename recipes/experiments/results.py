@@ -24,7 +24,8 @@ from data_recipes.common.statistics import (
     pairs_needed,
 )
 
-from ..engine.handover import FINAL, read_lineage
+from ..engine.handover import read_lineage
+from ..opened_run import FINAL
 from .config import ExperimentConfig, Overrides
 from .measures import curve_of, higher_is_better, measure_run, training_seconds
 from .pairing import check_pairs
