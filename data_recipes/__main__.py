@@ -193,7 +193,7 @@ def _pictures(parser: argparse.ArgumentParser) -> None:
 def _published_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "format",
-        choices=("k_mmstar", "k_llava_w", "koffvqa", "llava_bench", "pope", "gqa"),
+        choices=("k_mmstar", "k_llava_w", "koffvqa", "llava_bench", "pope", "gqa", "vqa"),
         help="of the file",
     )
     parser.add_argument("file", type=Path, help="as its authors publish it")

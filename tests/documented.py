@@ -349,6 +349,7 @@ CHAPTERS: dict[str, list[Row]] = {
         ),
         Run("kormo train expand", EXPAND),
         Cannot("kormo experiment vocabulary --size tiny", "half an hour", "--dry-run"),
+        Cannot("kormo experiment vocabulary_flops --size tiny", "half an hour", "--dry-run"),
     ],
     "knowledge": [
         Run("kormo data knowledge --config tiny"),

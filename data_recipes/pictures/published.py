@@ -11,6 +11,8 @@ Others have a reference, which a judge is shown beside the answers of models (`k
                  answers_gpt4.jsonl, context.jsonl and images/
     pope         Li et al. 2023, arXiv 2305.10355: JSON lines with `image`, `text` and `label`
     gqa          Hudson and Manning 2019: one JSON object, by question, with `imageId`
+    vqa          VQAv2, arXiv 1612.00837: v2_OpenEnded_mscoco_val2014_questions.json, and beside it
+                 v2_mscoco_val2014_annotations.json with ten people's answers to each
 """
 
 import argparse
@@ -19,6 +21,7 @@ import csv
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +49,7 @@ class _Format:
         kind: of the kind of question.
         shows: of what the picture shows, which the authors' judge reads: a text, or several.
         exact: what the answer is where it alone is right: the letter of an option, yes or no
-            (`truth`), or a word.
+            (`truth`), a word, or what several people said, each with its `votes`.
     """
 
     language: str
@@ -56,7 +59,7 @@ class _Format:
     answer: str
     kind: str = "category"
     shows: str | None = None
-    exact: Literal["letter", "truth", "word"] | None = None
+    exact: Literal["letter", "truth", "word", "votes"] | None = None
 
 
 def _columns(path: Path, images: Path) -> _Rows:
@@ -107,6 +110,33 @@ def _gqa(path: Path, images: Path) -> _Rows:
         yield f"{path}, question {row['id']}", row
 
 
+def _vqa(path: Path, images: Path) -> _Rows:
+    """Read questions with what people answered, in the file beside, the commonest first."""
+    beside = path.with_name(
+        path.name.replace("OpenEnded_", "").replace("questions", "annotations", 1)
+    )
+    if beside == path:
+        raise RecipeError(f"{path}: name the file of questions, v2_OpenEnded_…_questions.json")
+    file, said = path, {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        name = f"COCO_{content['data_subtype']}_{{:012d}}.jpg"
+        questions = [
+            row | {"image": images / name.format(row["image_id"])} for row in content["questions"]
+        ]
+        file = beside
+        for row in json.loads(beside.read_text(encoding="utf-8"))["annotations"]:
+            votes = Counter(own["answer"] for own in row["answers"]).most_common()
+            answers, counts = [text for text, _ in votes], [count for _, count in votes]
+            own = {"answer": answers[0], "answers": answers, "votes": counts}
+            said[row["question_id"]] = own | {"answer_type": row["answer_type"]}
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise RecipeError(f"{file}: not of VQAv2 ({error!r})") from error
+    for row in questions:
+        known = row.get("question_id")
+        yield f"{path}, question {known}", row | said.get(known, {})
+
+
 FORMATS = {
     "k_mmstar": _Format("ko", _columns, "index", "question", "answer", exact="letter"),
     "k_llava_w": _Format("ko", _columns, "question_id", "question", "gpt_answer", shows="caption"),
@@ -114,6 +144,7 @@ FORMATS = {
     "llava_bench": _Format("en", _bench, "question_id", "text", "reference", shows="caption"),
     "pope": _Format("en", _pope, "id", "text", "label", exact="truth"),
     "gqa": _Format("en", _gqa, "id", "question", "answer", exact="word"),
+    "vqa": _Format("en", _vqa, "question_id", "question", "answer", "answer_type", exact="votes"),
 }
 # What POPE's authors count as either, by its first word.
 _YES_NO = {"yes": (True, ["yes"]), "no": (False, ["no", "not"])}
@@ -144,6 +175,8 @@ def _right(own: _Format, row: dict[str, Any], answer: str) -> dict[str, Any]:
     if own.exact is None or own.exact == "letter":
         exact = {"ask": "letter", "answers": [answer]} if own.exact else {}
         return {"kind": str(row[own.kind]), **exact}
+    if own.exact == "votes":
+        return {"kind": row[own.kind], "answers": row["answers"], "votes": row["votes"]}
     if own.exact == "word" and answer.lower() not in _YES_NO:
         return {"kind": "question", "answers": [answer]}
     truth, answers = _YES_NO[answer.lower()]

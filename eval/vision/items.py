@@ -34,6 +34,7 @@ class PictureQuestion:
         messages: up to the question.
         question: the text of all turns so far, which is what someone without eyes has.
         answers: all that is right; the first is the set's.
+        votes: how many people gave each of the answers; empty where all are equally right.
         truth: of a question of yes or no, else `None`.
         ask: which question of its kind it is, where the set says so.
         fields: everything else that the row says.
@@ -50,6 +51,7 @@ class PictureQuestion:
     answers: tuple[str, ...]
     truth: bool | None
     ask: str = ""
+    votes: tuple[int, ...] = ()
     fields: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,6 +80,21 @@ def first_word(answer: str) -> str:
     return normalise(re.split(r"[\s,.!;:]+", answer.strip(), maxsplit=1)[0])
 
 
+def score_of(item: PictureQuestion, answer: str) -> float:
+    """Score an answer from 0 to 1, as VQA's authors do where several people answered (`votes`).
+
+    An answer is right that three others gave: min(1, those who gave it / 3), averaged over the
+    ways to leave one person out (arXiv 1505.00468 and its evaluation code). The spellings that
+    count as equal are `readings`, not the authors' table of contractions and numerals.
+    """
+    if not item.votes:
+        return float(is_right(item, answer))
+    given, people = readings(answer), sum(item.votes)
+    said = sum(n for text, n in zip(item.answers, item.votes) if normalise(text) in given)
+    of_these, of_others = min(1.0, max(0, said - 1) / 3), min(1.0, said / 3)
+    return (said * of_these + (people - said) * of_others) / people
+
+
 def is_right(item: PictureQuestion, answer: str) -> bool:
     """Compare an answer with all that is right; of yes and no the first word decides.
 
@@ -98,6 +115,9 @@ def _item(row: PictureRow, split: str) -> PictureQuestion:
     answers = fields.get("answers") or [_texts(row.messages[-1])]
     if not isinstance(answers, list) or not all(isinstance(text, str) for text in answers):
         raise RecipeError(f"{row.where}: `answers` is {answers!r}; it must be a list of texts")
+    votes = fields.get("votes", [])
+    if votes and (len(votes) != len(answers) or not all(type(n) is int and n > 0 for n in votes)):
+        raise RecipeError(f"{row.where}: `votes` is {votes!r}; it must count each of `answers`")
     name = str(fields.get("id", row.where))
     return PictureQuestion(
         name,
@@ -111,6 +131,7 @@ def _item(row: PictureRow, split: str) -> PictureQuestion:
         tuple(answers),
         fields.get("truth"),
         fields.get("ask", fields.get("relation", "")),
+        tuple(votes),
         fields,
     )
 

@@ -8,7 +8,7 @@ from data_recipes.common.terminal import align
 from data_recipes.read.pictures import open_picture
 
 from .inquiry import Inquiry
-from .items import PictureQuestion, is_right
+from .items import PictureQuestion, score_of
 from .scores import GivenAnswers
 
 _TILE, _LABEL, _ACROSS = 128, 14, 6  # of the contact sheet: pixels, of the number, and pictures
@@ -130,7 +130,7 @@ def _contact(items: list[PictureQuestion], answers: GivenAnswers, split: str) ->
     for place, item in enumerate(chosen, 1):
         given = [own[item.id] for own in answers.values()]
         cells = [
-            Cell(text, tone="good" if is_right(item, text) else "bad", language=item.language)
+            Cell(text, tone="good" if score_of(item, text) > 0.5 else "bad", language=item.language)
             for text in given
         ]
         question = Cell(item.question, language=item.language)

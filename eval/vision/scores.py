@@ -9,10 +9,10 @@ from typing import Any
 from data_recipes.common.statistics import compare_pairs, mean_interval, wilson
 
 from .blind import Key
-from .items import PictureQuestion, first_word, is_right, normalise
+from .items import PictureQuestion, first_word, normalise, score_of
 
 GivenAnswers = dict[str, dict[str, str]]  # by what was shown, then by id
-_Right = dict[str, dict[str, bool]]
+_Right = dict[str, dict[str, float]]  # from 0 to 1
 
 
 def script_language(text: str) -> str | None:
@@ -40,7 +40,7 @@ def _interval(values: list[float], clusters: list[Any]) -> list[float]:
 def _share(items: list[PictureQuestion], right: _Right) -> dict[str, Any]:
     """Count what was right by what was shown; answers about one thing depend on each other."""
     clusters = [item.subject for item in items]
-    scores = {sight: [float(own[item.id]) for item in items] for sight, own in right.items()}
+    scores = {sight: [own[item.id] for item in items] for sight, own in right.items()}
     result: dict[str, Any] = {"questions": len(items), "pictures": len(set(clusters))}
     for sight, values in scores.items():
         own = {"share": sum(values) / len(values), "interval": _interval(values, clusters)}
@@ -92,7 +92,7 @@ def _yes_no_words(items: list[PictureQuestion]) -> dict[bool, set[str]]:
     return words
 
 
-def _consistency(items: list[PictureQuestion], right: dict[str, bool]) -> list[dict[str, Any]]:
+def _consistency(items: list[PictureQuestion], right: dict[str, float]) -> list[dict[str, Any]]:
     """Compare what is said of one question in each two languages."""
     groups = _by(items, lambda item: item.item)
     languages = sorted({item.language for item in items})
@@ -130,7 +130,7 @@ def score(
         and how the languages agree.
     """
     right = {
-        sight: {item.id: is_right(item, own[item.id]) for item in items}
+        sight: {item.id: score_of(item, own[item.id]) for item in items}
         for sight, own in answers.items()
     }
     languages = {}

@@ -43,7 +43,7 @@ class BudgetConfig(Strict):
         tokens: to train on.
         flops: to train with, so that an arm which costs more per token sees fewer of them.
         bytes: of text to read, so that an arm with another tokenizer reads equally much of it; or
-            of each source, which then makes the mixture.
+            of each source, which then makes the mixture, and beside tokens or FLOPs nothing else.
     """
 
     tokens: int | None = Field(default=None, gt=0)
@@ -52,16 +52,20 @@ class BudgetConfig(Strict):
 
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
-        if [self.tokens, self.flops, self.bytes].count(None) != 2:
-            raise ValueError("give tokens, flops or bytes, one of the three")
+        mixes = isinstance(self.bytes, dict)
+        limits = [self.tokens, self.flops, None if mixes else self.bytes]
+        if limits.count(None) < 2 or (limits.count(None) == 3 and not mixes):
+            raise ValueError(
+                "give tokens, flops or bytes, one of the three; beside one of the first two, bytes "
+                "of each source say the mixture"
+            )
         return self
 
     @property
     def limit(self) -> float:
         """How much of what it counts."""
-        if isinstance(self.bytes, dict):
-            return sum(self.bytes.values())
-        return self.tokens or self.flops or self.bytes
+        whole = sum(self.bytes.values()) if isinstance(self.bytes, dict) else self.bytes
+        return self.tokens or self.flops or whole
 
 
 class ParentConfig(Strict):

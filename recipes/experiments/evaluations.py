@@ -10,8 +10,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from data_recipes.common.config_files import Strict
 
-# As engine/handover.py and the evaluations name them, which load torch: a plan does not.
-FINAL, RESULTS = "final", "results.json"
+from ..opened_run import FINAL
+
+RESULTS = "results.json"  # of any evaluation
 # The evaluation that a measure is read from, where it is not read from the log.
 SOURCES = {"suite": "suite", "mode": "suite", "vision": "vision", "answers": "answers"}
 

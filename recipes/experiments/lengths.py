@@ -70,7 +70,7 @@ def cost_of_tokens(budget: BudgetConfig, config: StageConfig) -> float:
     """What a token of a stage costs, in what the budget counts."""
     if budget.tokens is not None:
         return 1.0
-    if budget.bytes is not None:
+    if budget.flops is None:
         return bytes_per_token(config)
     from ..build import trained_shape  # loads torch
     from ..engine.metrics import flops_per_token

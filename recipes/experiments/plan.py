@@ -15,6 +15,7 @@ from data_recipes.common.errors import RecipeError
 
 from ..command_line import CONFIGS, parse_command_line
 from ..config import StageConfig
+from ..opened_run import FINAL, LINEAGE
 from .config import (
     ROW_STAGES,
     BudgetConfig,
@@ -23,9 +24,9 @@ from .config import (
     Road,
     settings_of,
 )
-from .evaluations import FINAL, SOURCES, evaluation
+from .evaluations import SOURCES, evaluation
 from .lengths import cost_of_tokens, mixture_of, stage_lengths
-from .runs import LINEAGE, Aside, PlannedStage, Run, label_of
+from .runs import Aside, PlannedStage, Run, label_of
 
 # What a plan sets itself; the last two where a recipe has no sections.
 _OWN = ("data.seed", "growth.seed", "logging.output_dir", "schedule.total_tokens")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_recipes.common.files import check_settings
-from data_recipes.tokens.shards import read_manifest
 
 from ..config import StageConfig
 from .config import ExperimentConfig
@@ -27,6 +29,17 @@ def _of_rows(run: Run, measures: list[str]) -> dict[str, Any]:
     return ruler | {"model.chat_template": config["model"]["chat_template"]}
 
 
+@cache
+def _bytes_of(directory: Path, tokenizer: Path) -> int:
+    """UTF-8 bytes of a token data set: of one text, the same for every tokenizer."""
+    from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
+    from data_recipes.tokens.shards import TokenSource
+
+    source = TokenSource(directory)
+    sizes = np.array(token_byte_lengths(load_tokenizer(tokenizer)))
+    return int(sizes[source.tokens_at(0, source.manifest.tokens)].sum())
+
+
 def _ruler(run: Run, measures: list[str]) -> dict[str, Any]:
     """What a measurement is made of: in other windows, or of other text, it is another one."""
     if run.cells[-1].on_rows:
@@ -40,8 +53,8 @@ def _ruler(run: Run, measures: list[str]) -> dict[str, Any]:
         return ruler | {"data.heldout_tokens": data.heldout_tokens}
     # All of it, whatever the tokenizer makes of it.
     places = {name: shards / name / "heldout" for name in names}
-    if all(place.is_dir() for place in places.values()):
-        ruler["documents"] = {name: read_manifest(p).documents for name, p in places.items()}
+    if all(place.is_dir() for place in (*places.values(), data.tokenizer)):
+        ruler["bytes"] = {name: _bytes_of(place, data.tokenizer) for name, place in places.items()}
     return ruler
 
 
@@ -54,8 +67,8 @@ def check_ruler(experiment: ExperimentConfig, runs: list[Run]) -> None:
     rulers = {run.arm: _ruler(run, list(experiment.measures)) for run in runs}
     base = rulers[experiment.baseline]
     for arm, ruler in rulers.items():
-        # Of shards that are still to be made, nobody knows how many documents they hold out.
-        unknown = {"documents"} if "documents" not in base.keys() & ruler.keys() else set()
+        # Of shards that are still to be made, nobody knows how much text they hold out.
+        unknown = {"bytes"} if "bytes" not in base.keys() & ruler.keys() else set()
         check_settings(
             Path(f"arms.{arm}"),
             {key: value for key, value in base.items() if key not in unknown},

@@ -15,11 +15,8 @@ from data_recipes.common.files import check_settings
 
 from ..command_line import CONFIGS
 from ..config import StageConfig
+from ..opened_run import FINAL, RECIPE
 from .config import Overrides
-from .evaluations import FINAL
-
-# As engine/handover.py names them, which loads torch: a plan does not.
-RECIPE, LINEAGE = "recipe.yaml", "lineage.json"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from data_recipes.pictures.run import make_pictures
 from eval.vision import __main__ as command
 from eval.vision.answers import SeeingModel
 from eval.vision.blind import QUESTION_ONLY, Commonest, swapped
-from eval.vision.items import PictureQuestion, is_right, read_items, read_split
-from eval.vision.scores import script_language
+from eval.vision.items import PictureQuestion, is_right, read_items, read_split, score_of
+from eval.vision.scores import score, script_language
 from modeling_kormo.vision import build_processor, build_vision_model, save_vision_model
 from tests.random_model import random_model
 from tests.vision_models import random_tower, vision_tokenizer
@@ -221,6 +222,25 @@ def test_the_letter_of_an_option_is_what_an_answer_begins_with() -> None:
         assert not is_right(item, text), text
     plain = PictureQuestion("a", "s", "a", "object", "en", (), [], "?", ("B",), None)
     assert not is_right(plain, "B: the moon")
+
+
+def test_what_several_people_said_is_scored_as_vqa_does() -> None:
+    """By hand: with one of ten left out, nine ways leave one match in three, one way none: 0.3."""
+    answers = ("tea", "a cup", "Coffee.", "milk")
+    item = PictureQuestion(
+        "a", "s", "a", "other", "en", (), [], "?", answers, None, votes=(4, 3, 2, 1)
+    )
+    by_hand = {"Tea": 1.0, "cup": 0.9, "coffee": 0.6, "the milk": 0.3, "water": 0.0}
+    assert {text: score_of(item, text) for text in by_hand} == pytest.approx(by_hand)
+    # Spellings of one answer count together; where nobody voted, right is right.
+    spelt = replace(item, answers=("Tea.", "tea", "cup", "x"), votes=(2, 1, 4, 3))
+    assert score_of(spelt, "tea") == pytest.approx(0.9)
+    assert score_of(replace(item, votes=()), "milk") == 1.0
+    few = replace(item, answers=("yes", "no"), votes=(2, 1))
+    assert score_of(few, "yes") == pytest.approx((2 * 1 / 3 + 1 * 2 / 3) / 3)
+    found = score([item], {"seen": {"a": "coffee"}, "blank": {"a": "water"}}, {})
+    own = found["languages"]["en"]["all"]
+    assert (own["seen"]["share"], own["blank"]["share"]) == pytest.approx((0.6, 0.0))
 
 
 def test_a_small_model_that_sees_is_asked(

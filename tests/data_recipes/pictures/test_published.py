@@ -14,7 +14,7 @@ from data_recipes.__main__ import main
 from data_recipes.common.errors import RecipeError
 from data_recipes.pictures.published import convert
 from data_recipes.read.pictures import open_picture, read_picture_rows
-from eval.vision.items import is_right, read_items
+from eval.vision.items import is_right, read_items, score_of
 
 
 def _png(colour: str) -> bytes:
@@ -169,6 +169,40 @@ def test_gqa(tmp_path: Path) -> None:
         path.write_text(content, encoding="utf-8")
         with pytest.raises(RecipeError, match=message):
             convert("gqa", path, tmp_path / "again", images)
+
+
+def test_vqa(tmp_path: Path) -> None:
+    """As its authors publish it: what ten people said stands in a file of its own."""
+    names = [f"COCO_val2014_{n:012d}.jpg" for n in (42, 43)]
+    images = _pictures(tmp_path / "val2014", *names)
+    said = {420: ["2"] * 6 + ["two"] * 3 + ["3"], 430: ["no"] * 9 + ["yes"]}
+    shared = {"data_subtype": "val2014"}
+    questions = [{"image_id": n // 10, "question": "How many?", "question_id": n} for n in said]
+    annotations = [
+        {"question_id": n, "image_id": n // 10, "answer_type": kind, "multiple_choice_answer": "x",
+         "answers": [{"answer": text, "answer_id": i} for i, text in enumerate(said[n])]}
+        for n, kind in ((420, "number"), (430, "yes/no"))
+    ]  # fmt: skip
+    path = tmp_path / "v2_OpenEnded_mscoco_val2014_questions.json"
+    beside = tmp_path / "v2_mscoco_val2014_annotations.json"
+    path.write_text(json.dumps(shared | {"questions": questions}), encoding="utf-8")
+    beside.write_text(json.dumps(shared | {"annotations": annotations}), encoding="utf-8")
+    assert convert("vqa", path, tmp_path / "out", images) == 2
+    number, truth = read_items(tmp_path / "out", "test", None)
+    assert (number.id, number.kind, number.answers) == ("420", "number", ("2", "two", "3"))
+    assert (number.votes, truth.votes, truth.truth) == ((6, 3, 1), (9, 1), None)
+    assert [score_of(number, text) for text in ("2", "Two.", "3")] == pytest.approx([1, 0.9, 0.3])
+    # A question that nobody answered is named, and so is a file that is another.
+    beside.write_text(json.dumps(shared | {"annotations": annotations[:1]}), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"question 430: not a row of vqa"):
+        convert("vqa", path, tmp_path / "again", images)
+    for file, message in (
+        (beside, "name the file of questions"),
+        (path, "annotations.json: not of VQAv2"),
+    ):
+        beside.write_text(json.dumps(shared), encoding="utf-8")
+        with pytest.raises(RecipeError, match=message):
+            convert("vqa", file, tmp_path / "again", images)
 
 
 def test_what_is_no_such_file_ends_in_one_line(tmp_path: Path) -> None:

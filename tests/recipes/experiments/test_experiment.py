@@ -15,8 +15,12 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import find_differences, write_json_atomically
-from data_recipes.tokenizer.load import load_tokenizer
+from data_recipes.common.files import (
+    find_differences,
+    sha256_file,
+    write_json_atomically,
+)
+from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
 from data_recipes.tokens.shards import TokenSource
 from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
@@ -28,7 +32,7 @@ from recipes.experiments.measures import measure_run, training_seconds
 from recipes.experiments.pairing import check_pairs
 from recipes.experiments.plan import seed_runs, sweep_runs, values_of
 from recipes.experiments.results import best_values
-from recipes.experiments.ruler import check_ruler
+from recipes.experiments.ruler import _bytes_of, check_ruler
 from tests.conftest import SMALL, Program, environment, release_outputs
 
 SHIPPED = sorted((CONFIGS / "experiments").glob("*/*.yaml"))
@@ -237,14 +241,25 @@ def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, cas
 
 def test_tokenizers_are_measured_on_all_of_one_text(data_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(data_dir / "shards", tmp_path / "shards")
-    arms = {"a": {}, "b": {"data.tokenizer": "x", "data.shards": str(tmp_path / "shards")}}
+    own, other = data_dir / "tokenizer", tmp_path / "tokenizer"
+    shutil.copytree(own, other)
+    arms = {"a": {}, "b": {"data.tokenizer": str(other), "data.shards": str(tmp_path / "shards")}}
     given = small(data_dir, tmp_path, arms=arms, shared={"data.heldout_tokens": None})
     experiment = ExperimentConfig.model_validate(given)
     check_ruler(experiment, planned(experiment))
-    manifest = tmp_path / "shards" / "web_ko" / "heldout" / "manifest.json"
-    changed = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(changed | {"documents": changed["documents"] - 1}))
-    with pytest.raises(RecipeError, match=r"(?s)arms\.b: .*documents\.web_ko: was"):
+    # As many documents and tokens, and one of these says something else.
+    folder = tmp_path / "shards" / "web_ko" / "heldout"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (first, *_) = manifest["files"]
+    tokens = np.fromfile(folder / first["path"], manifest["dtype"])
+    sizes = np.array(token_byte_lengths(load_tokenizer(own)))
+    (place, *_) = np.flatnonzero(sizes[tokens] == 1)
+    tokens[place] = np.flatnonzero(sizes == 3)[0]
+    tokens.tofile(folder / first["path"])
+    first["sha256"] = sha256_file(folder / first["path"])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    _bytes_of.cache_clear()
+    with pytest.raises(RecipeError, match=r"(?s)arms\.b: .*bytes\.web_ko: was \d+, is \d+"):
         check_ruler(experiment, planned(experiment))
 
 

@@ -118,6 +118,21 @@ def test_every_arm_reads_the_same_bytes_of_each_source(monkeypatch: pytest.Monke
         tokens[run.arm] = run.tokens
     assert tokens["old"] == tokens["old blocks"] > 2 * tokens["mean"] == 2 * tokens["random"]
 
+    # For equal computation the sources stand in the same proportions of bytes.
+    experiment = load_config(TINY / "vocabulary_flops.yaml", ExperimentConfig, [])
+    runs = {run.arm: run for run in planned(experiment)[: len(experiment.arms)]}
+    for arm, run in runs.items():
+        assert cost_of(run.cells).flops == pytest.approx(2.6e12, rel=0.01), arm
+        data = run.cells[0].config.data
+        own = bytes_of[data.tokenizer.parts[2]]
+        read = {name: share * own[name[-2:]] for name, share in data.mixture.items()}
+        shares = [read[name] / sum(read.values()) for name in wanted]
+        assert shares == pytest.approx(
+            [n / sum(wanted.values()) for n in wanted.values()], rel=1e-4
+        )
+    assert runs["mean"].tokens > 2 * tokens["mean"]
+    assert runs["old"].tokens == pytest.approx(tokens["old"], rel=0.01)
+
 
 def test_new_rows_are_made_between_the_parent_and_its_arm(
     data_dir: Path, tmp_path: Path, planted: Callable, call: Callable[..., str]
