@@ -49,6 +49,90 @@ from .parent import ParentModel, build_unfreezing, load_parent
 from .pretrain import StageRules, Steps
 
 
+def parent_of(config: StageConfig, rules: StageRules) -> ParentModel:
+    """Return the model that a stage of pretraining starts from."""
+    init_from, command = config.model.init_from, None
+    if rules.expands:
+        command = f"kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
+    return ParentModel(init_from, config.size, rules.parent or STAGES[0], command)
+
+
+def _missing_data(config: StageConfig) -> list[Path]:
+    wanted = [config.data.tokenizer / "tokenizer.json"]
+    for name in config.data.mixture:
+        wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
+    if config.data.heldout_shards is None:
+        wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
+    return [path for path in wanted if not path.is_file()]
+
+
+def _make_data(config: StageConfig) -> None:
+    # The data factory loads only where data is made, not with every stage.
+    from data_recipes.prepare.config import DataConfig
+    from data_recipes.prepare.prepare import prepare
+
+    recipe = load_config(find_config(config.data.recipe, DATA_CONFIGS), DataConfig, [])
+    # One that it does not train, but takes from elsewhere, is the same in both places.
+    tokenizers = (recipe.tokenizer_dir, Path(recipe.tokenizer.path or recipe.tokenizer_dir))
+    if recipe.shards_dir != config.data.shards or config.data.tokenizer not in tokenizers:
+        raise RecipeError(
+            f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
+            f"{recipe.shards_dir}; make the shards there or point data.shards at them"
+        )
+    heldout = config.data.heldout if config.data.heldout_shards is None else []
+    wanted = {*config.data.mixture, *heldout}
+    if unknown := wanted - {s.name for s in recipe.sources}:
+        raise RecipeError(
+            f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "
+            f"{', '.join(sorted(unknown))}"
+        )
+    prepare(recipe)
+
+
+def _missing_plans(config: StageConfig) -> list[Path]:
+    if config.data.packing != "best_fit":
+        return []
+    length = config.batch.sequence_length
+    directories = [config.data.shards / name / "train" for name in config.data.mixture]
+    return [plan_dir(d, length) for d in directories if read_record(d, length) is None]
+
+
+def _make_plans(config: StageConfig) -> None:
+    for plan in _missing_plans(config):
+        make_plan(TokenSource(plan.parent), config.batch.sequence_length)
+
+
+def _ensure(
+    config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
+) -> None:
+    if config.size not in SELF_CONTAINED:
+        raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
+    print(f"{missing} is not there: making the {config.size} {what} now ({command})", flush=True)
+    make(config)
+
+
+def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
+    """Have the first rank make what a self-contained stage lacks, while the others wait.
+
+    Raises:
+        RecipeError: a stage of real size lacks something; the message has the command.
+    """
+    with PartialState().main_process_first():
+        parent = parent_of(config, rules)
+        train_parent = parent.init_from is not None and parent.is_to_be_trained()
+        if missing := _missing_data(config):
+            command = f"python -m data_recipes prepare --config {config.data.recipe}"
+            _ensure(config, missing[0], "data", _make_data, command)
+        if missing := _missing_plans(config):
+            command = (
+                f"python -m data_recipes packing {config.data.shards} "
+                f"--sequence-length {config.batch.sequence_length}"
+            )
+            _ensure(config, missing[0], "packing plan", _make_plans, command)
+        if train_parent:
+            parent.train()
+
+
 def model_config(config: StageConfig, tokenizer: PreTrainedTokenizerBase | None) -> KORMoConfig:
     """Config of the model that a stage begins with, before it grows.
 
@@ -283,87 +367,3 @@ def export(
         save = partial(save_kormo, model.config, model.generation_config, state_dict)
         write_final(config, save, tokenizer, trained)
     leave(trainer.accelerator)
-
-
-def _missing_data(config: StageConfig) -> list[Path]:
-    wanted = [config.data.tokenizer / "tokenizer.json"]
-    for name in config.data.mixture:
-        wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
-    if config.data.heldout_shards is None:
-        wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
-    return [path for path in wanted if not path.is_file()]
-
-
-def _make_data(config: StageConfig) -> None:
-    # The data factory loads only where data is made, not with every stage.
-    from data_recipes.prepare.config import DataConfig
-    from data_recipes.prepare.prepare import prepare
-
-    recipe = load_config(find_config(config.data.recipe, DATA_CONFIGS), DataConfig, [])
-    # One that it does not train, but takes from elsewhere, is the same in both places.
-    tokenizers = (recipe.tokenizer_dir, Path(recipe.tokenizer.path or recipe.tokenizer_dir))
-    if recipe.shards_dir != config.data.shards or config.data.tokenizer not in tokenizers:
-        raise RecipeError(
-            f"data.shards {config.data.shards}: not there, and {config.data.recipe} makes "
-            f"{recipe.shards_dir}; make the shards there or point data.shards at them"
-        )
-    heldout = config.data.heldout if config.data.heldout_shards is None else []
-    wanted = {*config.data.mixture, *heldout}
-    if unknown := wanted - {s.name for s in recipe.sources}:
-        raise RecipeError(
-            f"data.mixture and data.heldout name sources that {config.data.recipe} does not make: "
-            f"{', '.join(sorted(unknown))}"
-        )
-    prepare(recipe)
-
-
-def _missing_plans(config: StageConfig) -> list[Path]:
-    if config.data.packing != "best_fit":
-        return []
-    length = config.batch.sequence_length
-    directories = [config.data.shards / name / "train" for name in config.data.mixture]
-    return [plan_dir(d, length) for d in directories if read_record(d, length) is None]
-
-
-def _make_plans(config: StageConfig) -> None:
-    for plan in _missing_plans(config):
-        make_plan(TokenSource(plan.parent), config.batch.sequence_length)
-
-
-def _ensure(
-    config: StageConfig, missing: Path, what: str, make: Callable[[StageConfig], None], command: str
-) -> None:
-    if config.size not in SELF_CONTAINED:
-        raise RecipeError(f"{missing}: {what} missing; make it with\n  {command}")
-    print(f"{missing} is not there: making the {config.size} {what} now ({command})", flush=True)
-    make(config)
-
-
-def parent_of(config: StageConfig, rules: StageRules) -> ParentModel:
-    """Return the model that a stage of pretraining starts from."""
-    init_from, command = config.model.init_from, None
-    if rules.expands:
-        command = f"kormo expand-vocabulary MODEL {config.data.tokenizer} {init_from}"
-    return ParentModel(init_from, config.size, rules.parent or STAGES[0], command)
-
-
-def ensure_inputs(config: StageConfig, rules: StageRules) -> None:
-    """Have the first rank make what a self-contained stage lacks, while the others wait.
-
-    Raises:
-        RecipeError: a stage of real size lacks something; the message has the command.
-    """
-    with PartialState().main_process_first():
-        parent = parent_of(config, rules)
-        train_parent = parent.init_from is not None and parent.is_to_be_trained()
-        if missing := _missing_data(config):
-            command = f"python -m data_recipes prepare --config {config.data.recipe}"
-            _ensure(config, missing[0], "data", _make_data, command)
-        if missing := _missing_plans(config):
-            command = (
-                f"python -m data_recipes packing {config.data.shards} "
-                f"--sequence-length {config.batch.sequence_length}"
-            )
-            _ensure(config, missing[0], "packing plan", _make_plans, command)
-        if train_parent:
-            parent.train()

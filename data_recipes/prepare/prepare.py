@@ -169,98 +169,6 @@ def submit_chain(config: DataConfig) -> None:
     submit([*left, Job("shards", rest, 1)], config.executor, config.output_dir / "slurm")
 
 
-def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:
-    """Print a table of what `prepare` made."""
-    print(f"{'source':<24}{'language':>10}{'documents':>12}{'tokens':>16}{'held out':>14}")
-    for name, splits in manifests.items():
-        train, heldout = splits["train"], splits["heldout"]
-        print(
-            f"{name:<24}{train.language:>10}{train.documents:>12,}{train.tokens:>16,}"
-            f"{heldout.tokens:>14,}"
-        )
-    print(f"shards: {shards_dir}")
-
-
-def _config(args: argparse.Namespace) -> DataConfig:
-    path = find_recipe(args.config, CONFIGS)
-    return load_recipe(path, DataConfig, args.executor, args.overrides)
-
-
-def _check_expansion(config: DataConfig) -> None:
-    """Refuse what cannot be continued before hours of reading and cleaning."""
-    if config.tokenizer.expand:
-        byte_level_spec(read_tokenizer(config.tokenizer.path), config.tokenizer.path)
-        ScriptBytes(config.tokenizer.expand.scripts)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Run the command `prepare`.
-
-    Raises:
-        RecipeError: a mistake in the recipe, or whatever its steps refuse.
-    """
-    config = _config(args)
-    if args.dry_run:
-        print(describe(config, args.gigabytes))
-        return
-    _check_expansion(config)
-    if config.executor.kind == "slurm":
-        submit_chain(config)
-    else:
-        print_summary(prepare(config), config.shards_dir)
-        print(f"card: {config.output_dir / CARD}")
-
-
-def run_one(args: argparse.Namespace) -> None:
-    """Run the command of a single step.
-
-    Raises:
-        RecipeError: as `run`, and for a recipe that is to run on Slurm.
-    """
-    config = _config(args)
-    if config.executor.kind == "slurm":
-        raise RecipeError(
-            "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
-            "with executor.kind=local on a node"
-        )
-    with DirectoryLock(config.output_dir):
-        run_step(config, args.command)
-
-
-def run_expand_tokenizer(args: argparse.Namespace) -> None:
-    """Run the command `expand-tokenizer`: the chain up to the tokenizer, without shards.
-
-    Raises:
-        RecipeError: a recipe that continues no tokenizer, and whatever the steps refuse.
-    """
-    config = _config(args)
-    if config.tokenizer.expand is None:
-        raise RecipeError(
-            f"{args.config}: continues no tokenizer; set tokenizer.path to the one to continue, "
-            "and tokenizer.expand.scripts and tokenizer.expand.entries"
-        )
-    _check_expansion(config)
-    with DirectoryLock(config.output_dir):
-        _text_and_tokenizer(config)
-
-
-def verify(args: argparse.Namespace) -> None:
-    """Run the command `verify`.
-
-    Raises:
-        RecipeError: no data set, one that was never finished, or a file that differs.
-    """
-    manifests = sorted(args.shards.rglob("manifest.json"))
-    if not manifests:
-        raise RecipeError(f"{args.shards}: no token data set in or below this directory")
-    for settings in sorted(args.shards.rglob("settings.json")):
-        for split in SPLITS:
-            read_manifest(settings.parent / split)  # refuses a split that was never finished
-    for path in manifests:
-        verify_files(path.parent, read_manifest(path.parent), checksums=True)
-        print(f"{path.parent}: ok")
-
-
 def size_category(documents: int) -> str:
     """Name the range of a number of documents as the Hub does."""
     for place, name in enumerate(_SIZES):
@@ -377,3 +285,95 @@ def write_card(config: DataConfig, manifests: dict[str, dict[str, Manifest]]) ->
     with open_staged(path) as file:
         file.write(_front_matter(config, every) + page.to_markdown())
     return path
+
+
+def print_summary(manifests: dict[str, dict[str, Manifest]], shards_dir: Path) -> None:
+    """Print a table of what `prepare` made."""
+    print(f"{'source':<24}{'language':>10}{'documents':>12}{'tokens':>16}{'held out':>14}")
+    for name, splits in manifests.items():
+        train, heldout = splits["train"], splits["heldout"]
+        print(
+            f"{name:<24}{train.language:>10}{train.documents:>12,}{train.tokens:>16,}"
+            f"{heldout.tokens:>14,}"
+        )
+    print(f"shards: {shards_dir}")
+
+
+def _config(args: argparse.Namespace) -> DataConfig:
+    path = find_recipe(args.config, CONFIGS)
+    return load_recipe(path, DataConfig, args.executor, args.overrides)
+
+
+def _check_expansion(config: DataConfig) -> None:
+    """Refuse what cannot be continued before hours of reading and cleaning."""
+    if config.tokenizer.expand:
+        byte_level_spec(read_tokenizer(config.tokenizer.path), config.tokenizer.path)
+        ScriptBytes(config.tokenizer.expand.scripts)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command `prepare`.
+
+    Raises:
+        RecipeError: a mistake in the recipe, or whatever its steps refuse.
+    """
+    config = _config(args)
+    if args.dry_run:
+        print(describe(config, args.gigabytes))
+        return
+    _check_expansion(config)
+    if config.executor.kind == "slurm":
+        submit_chain(config)
+    else:
+        print_summary(prepare(config), config.shards_dir)
+        print(f"card: {config.output_dir / CARD}")
+
+
+def run_one(args: argparse.Namespace) -> None:
+    """Run the command of a single step.
+
+    Raises:
+        RecipeError: as `run`, and for a recipe that is to run on Slurm.
+    """
+    config = _config(args)
+    if config.executor.kind == "slurm":
+        raise RecipeError(
+            "a single step does not go to Slurm: `prepare` submits the whole chain, or run this "
+            "with executor.kind=local on a node"
+        )
+    with DirectoryLock(config.output_dir):
+        run_step(config, args.command)
+
+
+def run_expand_tokenizer(args: argparse.Namespace) -> None:
+    """Run the command `expand-tokenizer`: the chain up to the tokenizer, without shards.
+
+    Raises:
+        RecipeError: a recipe that continues no tokenizer, and whatever the steps refuse.
+    """
+    config = _config(args)
+    if config.tokenizer.expand is None:
+        raise RecipeError(
+            f"{args.config}: continues no tokenizer; set tokenizer.path to the one to continue, "
+            "and tokenizer.expand.scripts and tokenizer.expand.entries"
+        )
+    _check_expansion(config)
+    with DirectoryLock(config.output_dir):
+        _text_and_tokenizer(config)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Run the command `verify`.
+
+    Raises:
+        RecipeError: no data set, one that was never finished, or a file that differs.
+    """
+    manifests = sorted(args.shards.rglob("manifest.json"))
+    if not manifests:
+        raise RecipeError(f"{args.shards}: no token data set in or below this directory")
+    for settings in sorted(args.shards.rglob("settings.json")):
+        for split in SPLITS:
+            read_manifest(settings.parent / split)  # refuses a split that was never finished
+    for path in manifests:
+        verify_files(path.parent, read_manifest(path.parent), checksums=True)
+        print(f"{path.parent}: ok")

@@ -48,6 +48,57 @@ _RAPL = Path("/sys/class/powercap")
 _FEATURES = ("avx", "fma", "amx", "sve", "asimd", "neon")
 
 
+def write_recipe(config: Any, directory: Path) -> None:
+    """Write the resolved recipe of a stage."""
+    with open_staged(directory / RECIPE) as file:
+        values = config.model_dump(mode="json")
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)
+
+
+def hash_weights(directory: Path) -> dict[str, str]:
+    """SHA-256 of the weight files of a model, by name."""
+    return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
+
+
+def list_inputs(config: StageConfig, config_path: Path, mixture: Mixture) -> Inputs:
+    """List every file that decides what a stage computes, with its SHA-256.
+
+    Shards have those of their manifests, which opening them has compared.
+
+    Args:
+        config: of the stage, whose resolved recipe is written.
+        config_path: the YAML that it was read from.
+        mixture: of the stage.
+
+    Returns:
+        Path and hash by what the file is to the run.
+    """
+    recipe = config.logging.output_dir / RECIPE
+    files = {"resolved recipe": recipe}
+    files |= {f"config {path.name}": path for path in config_chain(config_path)}
+    for pattern in ("tokenizer*.json", "*.jinja"):
+        found = sorted(config.data.tokenizer.glob(pattern))
+        files |= {f"tokenizer {path.name}": path for path in found}
+    parent = Path(config.model.init_from or "")
+    if config.model.init_from and parent.is_dir():
+        for pattern in ("config.json", "*.safetensors"):
+            files |= {f"parent {path.name}": path for path in sorted(parent.glob(pattern))}
+    inputs = {
+        name: {"path": str(path), "sha256": sha256_file(path)} for name, path in files.items()
+    }
+    for name, source in mixture.sources.items():
+        hashes = {}
+        for file in source.manifest.files:
+            hashes |= {file.path: file.sha256, f"{file.path}.index": file.index_sha256}
+        if isinstance(source, BestFitSource):
+            folder = plan_dir(source.directory, source.sequence_length).name
+            hashes |= {f"{folder}/{k}.bin": v for k, v in source.record.sha256.items()}
+        for file, sha256 in hashes.items():
+            path = str(source.directory / file)
+            inputs[f"source {name}: {file}"] = {"path": path, "sha256": sha256}
+    return inputs
+
+
 def digest_weights(model: nn.Module, first_rank: bool) -> str | None:
     """Return the SHA-256 of all parameters: names, shapes and bytes.
 
@@ -281,54 +332,3 @@ class ReproduceRecord(StepRecorder):
             "joules_of": "processor packages, by RAPL" if known else "not readable here",
         }
         write_json_atomically(self.trainer.output_dir / REPRODUCE, record)
-
-
-def write_recipe(config: Any, directory: Path) -> None:
-    """Write the resolved recipe of a stage."""
-    with open_staged(directory / RECIPE) as file:
-        values = config.model_dump(mode="json")
-        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)
-
-
-def hash_weights(directory: Path) -> dict[str, str]:
-    """SHA-256 of the weight files of a model, by name."""
-    return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
-
-
-def list_inputs(config: StageConfig, config_path: Path, mixture: Mixture) -> Inputs:
-    """List every file that decides what a stage computes, with its SHA-256.
-
-    Shards have those of their manifests, which opening them has compared.
-
-    Args:
-        config: of the stage, whose resolved recipe is written.
-        config_path: the YAML that it was read from.
-        mixture: of the stage.
-
-    Returns:
-        Path and hash by what the file is to the run.
-    """
-    recipe = config.logging.output_dir / RECIPE
-    files = {"resolved recipe": recipe}
-    files |= {f"config {path.name}": path for path in config_chain(config_path)}
-    for pattern in ("tokenizer*.json", "*.jinja"):
-        found = sorted(config.data.tokenizer.glob(pattern))
-        files |= {f"tokenizer {path.name}": path for path in found}
-    parent = Path(config.model.init_from or "")
-    if config.model.init_from and parent.is_dir():
-        for pattern in ("config.json", "*.safetensors"):
-            files |= {f"parent {path.name}": path for path in sorted(parent.glob(pattern))}
-    inputs = {
-        name: {"path": str(path), "sha256": sha256_file(path)} for name, path in files.items()
-    }
-    for name, source in mixture.sources.items():
-        hashes = {}
-        for file in source.manifest.files:
-            hashes |= {file.path: file.sha256, f"{file.path}.index": file.index_sha256}
-        if isinstance(source, BestFitSource):
-            folder = plan_dir(source.directory, source.sequence_length).name
-            hashes |= {f"{folder}/{k}.bin": v for k, v in source.record.sha256.items()}
-        for file, sha256 in hashes.items():
-            path = str(source.directory / file)
-            inputs[f"source {name}: {file}"] = {"path": path, "sha256": sha256}
-    return inputs

@@ -44,6 +44,60 @@ _BEFORE = {
 _NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
 
 
+def find_damage(directory: Path) -> str | None:
+    """Say what is wrong with a checkpoint, or `None`. Called on all ranks.
+
+    One of an older version has no list: then only what a resumed run needs must be there.
+    """
+    damage: str | None = None
+    listed: dict[str, Any] = {}
+    if not (directory / FILES).is_file():
+        missing = [name for name in _NEEDED if not any(directory.glob(name))]
+        damage = f"{missing[0]} is missing" if missing else None
+    else:
+        try:
+            listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
+            sizes = {name: facts["bytes"] for name, facts in listed.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            damage, listed, sizes = f"{FILES} is damaged", {}, {}
+        for name, size in sizes.items():
+            if not (directory / name).is_file():
+                damage = f"{name} is missing"
+            elif (directory / name).stat().st_size != size:
+                damage = f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"
+    # The first rank decides, so that all of them hash, or none.
+    said, names = gather((damage, sorted(listed)))[0]
+    if said is not None:
+        return said
+    found = hash_files(directory, names)
+    differing = [name for name, facts in listed.items() if found.get(name) != facts["sha256"]]
+    return f"{differing[0]} is not what was written" if differing else None
+
+
+def newest_whole(output_dir: Path) -> Path | None:
+    """Return the newest checkpoint that is what was written; `None` if there is no checkpoint.
+
+    Damaged ones are named on the way. Called on all ranks.
+
+    Raises:
+        RecipeError: all are damaged.
+    """
+    damaged = []
+    for checkpoint in reversed(list_checkpoints(output_dir)):
+        damage = find_damage(checkpoint)
+        if damage is None:
+            return checkpoint
+        damaged.append(f"{checkpoint} is damaged ({damage})")
+        if PartialState().is_main_process:
+            print(f"{damaged[-1]}: looking for an older one", flush=True)
+    if damaged:
+        raise RecipeError(
+            f"{damaged[0]}, and no whole checkpoint is older; restore it, or delete {output_dir} "
+            "to train from the start"
+        )
+    return None
+
+
 def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
     """Compare the settings that a run was started with and those of now.
 
@@ -138,57 +192,3 @@ def find_checkpoint(
     if PartialState().is_main_process:
         print(f"branching from {branch} (step {step:,} of {total:,})", flush=True)
     return branch, step
-
-
-def find_damage(directory: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or `None`. Called on all ranks.
-
-    One of an older version has no list: then only what a resumed run needs must be there.
-    """
-    damage: str | None = None
-    listed: dict[str, Any] = {}
-    if not (directory / FILES).is_file():
-        missing = [name for name in _NEEDED if not any(directory.glob(name))]
-        damage = f"{missing[0]} is missing" if missing else None
-    else:
-        try:
-            listed = json.loads((directory / FILES).read_text(encoding="utf-8"))
-            sizes = {name: facts["bytes"] for name, facts in listed.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            damage, listed, sizes = f"{FILES} is damaged", {}, {}
-        for name, size in sizes.items():
-            if not (directory / name).is_file():
-                damage = f"{name} is missing"
-            elif (directory / name).stat().st_size != size:
-                damage = f"{name} has {(directory / name).stat().st_size:,} bytes, not {size:,}"
-    # The first rank decides, so that all of them hash, or none.
-    said, names = gather((damage, sorted(listed)))[0]
-    if said is not None:
-        return said
-    found = hash_files(directory, names)
-    differing = [name for name, facts in listed.items() if found.get(name) != facts["sha256"]]
-    return f"{differing[0]} is not what was written" if differing else None
-
-
-def newest_whole(output_dir: Path) -> Path | None:
-    """Return the newest checkpoint that is what was written; `None` if there is no checkpoint.
-
-    Damaged ones are named on the way. Called on all ranks.
-
-    Raises:
-        RecipeError: all are damaged.
-    """
-    damaged = []
-    for checkpoint in reversed(list_checkpoints(output_dir)):
-        damage = find_damage(checkpoint)
-        if damage is None:
-            return checkpoint
-        damaged.append(f"{checkpoint} is damaged ({damage})")
-        if PartialState().is_main_process:
-            print(f"{damaged[-1]}: looking for an older one", flush=True)
-    if damaged:
-        raise RecipeError(
-            f"{damaged[0]}, and no whole checkpoint is older; restore it, or delete {output_dir} "
-            "to train from the start"
-        )
-    return None
