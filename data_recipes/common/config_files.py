@@ -253,10 +253,17 @@ def program_name(module: str) -> str:
     return sys.argv[0] if sys.argv[0].startswith("kormo ") else f"python -m {module}"
 
 
-def documented_parser(documentation: str) -> argparse.ArgumentParser:
-    """Make a parser whose help shows a module's documentation as it stands, examples and all."""
+def documented_parser(documentation: str, module: str | None = None) -> argparse.ArgumentParser:
+    """Make a parser whose help shows a module's documentation as it stands, examples and all.
+
+    Args:
+        documentation: of the module.
+        module: that `python -m` starts, if it is not started by its file.
+    """
     return argparse.ArgumentParser(
-        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program_name(module) if module else None,
+        description=documentation,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 

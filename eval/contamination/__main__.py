@@ -12,7 +12,7 @@ missing.
 import argparse
 from pathlib import Path
 
-from data_recipes.common.config_files import program_name
+from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import align, run_command
 from data_recipes.decontaminate.config import DecontaminateConfig
@@ -25,9 +25,7 @@ from .search import Search
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=program_name("eval.contamination"), description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = documented_parser(__doc__, "eval.contamination")
     parser.add_argument("--model", type=Path, required=True, help="a stage's final/ directory")
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument("--suite", nargs="+", default=[], help="suites, e.g. ko en")

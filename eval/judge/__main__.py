@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_recipes.ask import Endpoint, Sampling
-from data_recipes.common.config_files import positive, program_name
+from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import DirectoryLock, open_staged, write_json_atomically
 from data_recipes.common.terminal import run_command
@@ -28,9 +28,7 @@ from .verdicts import ask_judge, load_pairwise, load_single, pairwise, single
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=program_name("eval.judge"), description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = documented_parser(__doc__, "eval.judge")
     parser.add_argument("--out", type=Path, required=True, help="to write, or to go on in")
     parser.add_argument(
         "--set", required=True, help=f"{', '.join(set_names())}, or a YAML file like theirs"

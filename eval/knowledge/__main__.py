@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_recipes.common.config_files import positive
+from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import run_command
 
@@ -29,11 +29,7 @@ TESTS = {
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="kormo eval knowledge",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented_parser(__doc__, "eval.knowledge")
     parser.add_argument("--model", type=Path, required=True, help="final/ of knowledge_vqa")
     parser.add_argument("--data", type=Path, required=True, help="data/ of `kormo data knowledge`")
     parser.add_argument(

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_recipes.common.config_files import positive, program_name
+from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import run_command
 
@@ -31,9 +31,7 @@ _ANSWER_TOKENS, _THINKING_TOKENS = 64, 2048
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=program_name("eval.needle"), description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = documented_parser(__doc__, "eval.needle")
     parser.add_argument("--model", required=True, help="model directory or Hub id")
     parser.add_argument(
         "--out", type=Path, required=True, help="directory to write, or to go on in"
