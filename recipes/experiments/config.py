@@ -184,7 +184,13 @@ class ExperimentConfig(Strict):
                     raise ValueError(f"{where}.{stage}: nothing goes through this stage")
                 if not isinstance(settings.get(stage) or {}, dict):
                     raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
-                own = {"init_from", "model.init_from"} & settings_of(settings, stage).keys()
+                starts = {"init_from", "model.init_from"}
+                own = starts & settings_of(settings, stage).keys()
+                begins = [way[0] for way in known.values()]
+                if starts & (settings.get(stage) or {}).keys() and stage not in begins:
+                    raise ValueError(
+                        f"{where}.{stage}: starts from the stage before it, and from no other model"
+                    )
                 if where in known and own:
                     raise ValueError(
                         f"{where}: {own.pop()} would make runs of one seed incomparable"

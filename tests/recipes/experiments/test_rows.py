@@ -200,6 +200,10 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
         },
         "arms.b.start: is of pretraining, and sft is none",
     ),
+    "another model in the middle": (
+        {"stages": ["sft", "dpo"], "shared": {"dpo": {"model.init_from": "x"}}},
+        "shared.dpo: starts from the stage before it",
+    ),
     "nothing asked": ({"evaluate": {}}, "evaluate.suite: needed for the measure 'suite'"),
     "nothing to ask": ({"evaluate": {"suite": {"limit": 3}}}, "name suites or tasks"),
     "answers of no graph": (
