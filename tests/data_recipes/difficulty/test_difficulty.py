@@ -18,9 +18,15 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.statistics import wilson
 from data_recipes.difficulty import decisions
 from data_recipes.difficulty.config import DifficultyConfig
-from data_recipes.difficulty.decisions import decide_by_labels, decide_by_solver
+from data_recipes.difficulty.decisions import (
+    decide_by_labels,
+    decide_by_solver,
+    delivered,
+    read_value,
+)
 from data_recipes.difficulty.items import DifficultyItem
 from data_recipes.difficulty.run import filter_items
+from data_recipes.toy.items import sentence, unique_items
 from tests.processes import Program
 
 from ..ask.model_server import ModelServer
@@ -249,6 +255,25 @@ def test_unknown_answers_decide_nothing() -> None:
     assert decide_by_labels(["hard", None]) == "undecided"
     assert decide_by_labels(["medium", None]) == "dropped"
     assert decide_by_labels(["hard", "hard"]) == "kept"
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_solvers_that_master_two_levels_leave_the_third(language: str) -> None:
+    """What the experiment `difficulty` takes for the filter, on problems of known difficulty."""
+    kept, levels = [], set()
+    for own in unique_items(language, "train", 60, 0):
+        item = DifficultyItem(
+            type="value", domain=own.kind, question=own.question, answer=own.value
+        )
+        said = own.value if own.level <= 2 else own.wrong
+        text = f"<think>\n{own.reasoning}\n</think>\n\n{sentence(said, language)}"
+        reply, missing = delivered(Answer("answered", text, finish_reason="stop"))
+        assert missing is None
+        decision = decide_by_solver([read_value(item, reply)[0]], 0)
+        assert decision != "undecided"
+        levels.add(own.level)
+        kept += [own.level] if decision == "kept" else []
+    assert levels == {1, 2, 3} and {*kept} == {3} and len(kept) > 10
 
 
 def test_choices_are_read_by_letter_or_words() -> None:
