@@ -393,5 +393,6 @@ CHAPTERS: dict[str, list[Row]] = {
         Run("kormo experiment embedding_std --size tiny --dry-run"),
         Cannot("kormo experiment embedding_std --size tiny", "an hour"),
         Cannot("kormo experiment growth --size tiny", "half an hour", "--dry-run"),
+        Cannot("kormo experiment growth --size small", "over an hour", "--dry-run"),
     ],
 }
