@@ -113,13 +113,9 @@ def _too_long(start: int, size: int, head: bytes) -> SetAside:
 
 
 def _parse(line: bytes, place: int) -> Any:
-    """The JSON of a line, or why there is none."""
+    """The JSON of a line that orjson does not take, or why there is none."""
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        # Python's own takes what orjson does not (NaN), and tells broken text from broken JSON.
+        # Python's own takes more (NaN), and tells broken text from broken JSON.
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         detail = f"not UTF-8 at byte {place + error.start} of the file"
@@ -153,7 +149,11 @@ def _share_of_lines(
         if start >= end:
             return
         pieces = _plain(file, start, lambda position: progress(min(position, end) - begin))
-        for item in _lines(pieces, limit, start):
+        lines = _lines(pieces, limit, start)
+        if end == size:
+            yield from lines
+            return
+        for item in lines:
             if (item.place if isinstance(item, SetAside) else item[0]) >= end:
                 return
             yield item
@@ -218,9 +218,7 @@ def array_rows(path: Path) -> Iterator[tuple[int, int, Any] | SetAside]:
         yield SetAside(offset, len(data) - offset, "broken_json", detail, sample(rest))
 
 
-def _row(place: int, length: int, value: Any) -> tuple[int, int, dict[str, Any]] | SetAside:
-    if isinstance(value, dict):
-        return place, length, value
+def _no_object(place: int, length: int, value: Any) -> SetAside:
     detail = f"expected a JSON object, got {type(value).__name__}"
     return SetAside(place, length, "not_an_object", detail, sample(repr(value)))
 
@@ -242,9 +240,12 @@ def parse_lines(
     """
     if is_array(path):
         for element in array_rows(path):
-            if not isinstance(element, SetAside) and element[1] > limit:
-                element = _too_long(*element[:2], repr(element[2])[:_HEAD].encode())
-            yield element if isinstance(element, SetAside) else _row(*element)
+            if not isinstance(element, SetAside):
+                if element[1] > limit:
+                    element = _too_long(*element[:2], repr(element[2])[:_HEAD].encode())
+                elif not isinstance(element[2], dict):
+                    element = _no_object(*element)
+            yield element
         return
     for item in _share_of_lines(path, limit, progress, share):
         if isinstance(item, SetAside):
@@ -253,10 +254,16 @@ def parse_lines(
         place, line = item
         if place == 0:
             line = line.removeprefix(BOM)
-        if not line.strip():
-            continue  # a blank line between rows is no document
-        fields = _parse(line, place)
-        yield fields if isinstance(fields, SetAside) else _row(place, len(line), fields)
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            if not line.strip():
+                continue  # a blank line between rows is no document
+            fields = _parse(line, place)
+        if isinstance(fields, dict):
+            yield place, len(line), fields
+        else:
+            yield fields if isinstance(fields, SetAside) else _no_object(place, len(line), fields)
 
 
 def read_jsonl(

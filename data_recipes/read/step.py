@@ -56,46 +56,49 @@ class ReadShard(ShardOutput):
         self._prefix = f"{source.name}/{input_name}"
         self._file = file
         self._rows: list[Row] = []
+        self._texts: list[bytes] = []
         self._aside_rows: list[SetAside] = []
         self._waiting = 0
 
     def add(self, row: Row | SetAside) -> None:
-        """Count a row and write it, sooner or later."""
-        tally = self.tally
-        tally.documents_in += 1
+        """Take a row, to be counted and written sooner or later; the bytes read are counted now."""
         if isinstance(row, Row):
-            size = len(row.text.encode())
+            text = row.text.encode()
+            size = len(text)
             self._rows.append(row)
-            tally.documents_kept += 1
-            tally.bytes_kept += size
+            self._texts.append(text)
             if row.changes:
                 changes = dict.fromkeys(row.changes, 1)
-                add_counts(tally.counts, {"normalised": {"documents": 1, "changes": changes}})
-            self._waiting += size + len(row.metadata)
+                add_counts(self.tally.counts, {"normalised": {"documents": 1, "changes": changes}})
+            self._waiting += size + len(row.metadata) + _ROW_BYTES
         else:
             size = row.length
             self._aside_rows.append(row)
-            tally.documents_rejected += 1
-            tally.bytes_rejected += size
-            add_counts(tally.reasons, {row.reason: {"documents": 1, "bytes": size}})
-            self._waiting += len(row.sample)
-        tally.bytes_in += size
-        self._waiting += _ROW_BYTES
+            add_counts(self.tally.reasons, {row.reason: {"documents": 1, "bytes": size}})
+            self._waiting += len(row.sample) + _ROW_BYTES
+        self.tally.bytes_in += size
         if self._waiting >= BATCH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        rows, aside = self._rows, self._aside_rows
+        rows, aside, tally = self._rows, self._aside_rows, self.tally
         columns = {
             "id": [f"{self._prefix}:{row.place}" for row in rows],
-            "text": [row.text for row in rows],
+            # Taken as they are: Arrow would encode them once more, or look for what is not UTF-8.
+            "text": pa.array(self._texts, pa.binary()).view(pa.string()),
             "source": [self._source.name] * len(rows),
             "language": [self._source.language] * len(rows),
             "metadata": [row.metadata for row in rows],
         }
         kept = pa.RecordBatch.from_pydict(columns, SCHEMA)
-        lengths = {"kept": histogram("bytes", text_bytes(kept)), "rejected": histogram("bytes", [])}
-        add_counts(self.tally.counts, {"histograms": {"length": {"bytes": lengths}}})
+        sizes = text_bytes(kept)
+        tally.documents_in += len(rows) + len(aside)
+        tally.documents_kept += len(rows)
+        tally.documents_rejected += len(aside)
+        tally.bytes_kept += int(sizes.sum())
+        tally.bytes_rejected += sum(row.length for row in aside)
+        lengths = {"kept": histogram("bytes", sizes), "rejected": histogram("bytes", [])}
+        add_counts(tally.counts, {"histograms": {"length": {"bytes": lengths}}})
         columns = {
             "id": [f"{self._prefix}:{row.place}" for row in aside],
             "file": [self._file] * len(aside),
@@ -106,7 +109,7 @@ class ReadShard(ShardOutput):
             "sample": [row.sample for row in aside],
         }
         self.write(kept, pa.RecordBatch.from_pydict(columns, SET_ASIDE))
-        self._rows, self._aside_rows, self._waiting = [], [], 0
+        self._rows, self._texts, self._aside_rows, self._waiting = [], [], [], 0
 
     def close(self) -> None:
         """Write what is left, and finish the shard."""
