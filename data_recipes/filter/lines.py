@@ -6,6 +6,8 @@ The rules are those of datatrove's `GopherRepetitionFilter`, `GopherQualityFilte
 - repetition: between runs of line feeds, and so without blank ones except at the two ends;
 - bullets and ellipses: as `str.splitlines` cuts them;
 - terminal marks, short and repeated lines of FineWeb: between line feeds, blank ones left out.
+
+Rows of tables and points of lists are ours, and counted as bullets are.
 """
 
 from enum import IntEnum
@@ -16,12 +18,26 @@ from ..text.kernels import kernel
 from ..text.words import GOLDEN, SEED, decode, mix
 from .characters import BREAK, SPACE, TERMINAL, character_table, head
 
-_LINE_FEED, _RETURN, _FULL_STOP, _HASH, _HYPHEN = 0x0A, 0x0D, 0x2E, 0x23, 0x2D
+_TAB, _LINE_FEED, _RETURN, _BLANK, _FULL_STOP, _HASH, _HYPHEN = (
+    0x09,
+    0x0A,
+    0x0D,
+    0x20,
+    0x2E,
+    0x23,
+    0x2D,
+)
 _BULLET, _ELLIPSIS, _PIPE = 0x2022, 0x2026, 0x7C
 # Bytes with which a line break begins that is no line feed: 1 alone, 2 perhaps.
 _ODD_BREAKS = np.zeros(256, np.uint8)
 _ODD_BREAKS[[0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E]] = 1
 _ODD_BREAKS[[0xC2, 0xE2]] = 2  # U+0085; U+2028 and U+2029
+# What a point of a list begins with, besides numbers: bullets, dashes, signs, figures in circles.
+_POINTS = np.array([ord(sign) for sign in "•-–—*+>·▪▫■□▶▷►◆◇○●◦☐☑※✓"] + [*range(0x2460, 0x2474)])
+_NO_BREAK = 0xA0
+_AFTER_NUMBERS = (_FULL_STOP, 0x29, _BLANK, _NO_BREAK)
+# After these, two blanks are how some end a sentence.
+_SENTENCE_ENDS = np.array([*b".!?:)\"'"])
 # FineWebQualityFilter's `short_line_length`.
 SHORT_LINE = 30
 
@@ -47,6 +63,7 @@ class Line(IntEnum):
     HASHES = 15
     ELLIPSES = 16
     TABLE_LINES = 17
+    POINT_LINES = 18
 
 
 _ROWS = len(Line)
@@ -98,44 +115,75 @@ def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int,
 
 
 @kernel
-def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int, int]:
-    """Whether a line starts with a bullet, ends in an ellipsis, and is a row of a table."""
+def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int, int, int]:
+    """Whether a line has a bullet, ends in an ellipsis, is a row of a table, a point of a list."""
     at, end = _edges(data, at, end, table)
     if at == end:
-        return 0, 0, 0
-    first = decode(data, at, end)[0]
+        return 0, 0, 0, 0
+    first, after = decode(data, at, end)
     last = decode(data, head(data, at, end), end)[0]
     stops = 0
     while stops < 3 and end - stops > at and data[end - stops - 1] == _FULL_STOP:
         stops += 1
     bullet, ellipsis = first == _BULLET or first == _HYPHEN, stops == 3 or last == _ELLIPSIS
-    return int(bullet), int(ellipsis), int(first == _PIPE)
+    point = _is_point(data, at, after, end, first)
+    return int(bullet), int(ellipsis), int(first == _PIPE or _columns(data, at, end)), int(point)
+
+
+@kernel
+def _is_point(data: np.ndarray, at: int, after: int, end: int, first: int) -> bool:
+    """Whether a line begins with the sign of a point, its number, or an amount: "3.", "175 g"."""
+    for sign in _POINTS:
+        if first == sign:
+            return True
+    while at < end and at <= after + 1 and 0x30 <= data[at] <= 0x39:
+        at += 1
+    return after <= at < end - 1 and decode(data, at, end)[0] in _AFTER_NUMBERS
+
+
+@kernel
+def _columns(data: np.ndarray, at: int, end: int) -> bool:
+    """Whether two tabs or wide gaps, of three blanks or of two within a sentence, part a line."""
+    gaps = blanks = 0
+    tab = closed = False
+    while at < end:
+        point, at = decode(data, at, end)
+        if point == _TAB:
+            tab = True
+        elif point == _BLANK or point == _NO_BREAK:
+            blanks += 1
+        else:
+            gaps += tab or blanks > 2 or blanks == 2 and not closed
+            blanks, tab, closed = 0, False, False
+            for sign in _SENTENCE_ENDS:
+                closed |= point == sign
+    return gaps > 1
 
 
 @kernel
 def _split_lines(
     data: np.ndarray, at: int, end: int, last: bool, table: np.ndarray
-) -> tuple[int, int, int, int]:
-    """Lines that `str.splitlines` cuts a line into, of them those with bullets, ellipses, bars.
+) -> tuple[int, int, int, int, int]:
+    """Lines that `str.splitlines` cuts a line into, and how many have which marks (`_marks`).
 
     The line has a line feed behind it, or is the `last` of its text.
     """
-    lines = bullets = ellipses = rows = 0
+    lines = bullets = ellipses = rows = points = 0
     start, broken_by = at, 0
     while at < end:
         here = at
         point, at = decode(data, at, end)
         if table[point] & BREAK:
-            bullet, ellipsis, row = _marks(data, start, here, table)
-            lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
-            rows += row
+            own = _marks(data, start, here, table)
+            lines, bullets, ellipses = lines + 1, bullets + own[0], ellipses + own[1]
+            rows, points = rows + own[2], points + own[3]
             start, broken_by = at, point
     # Nothing between a return and a line feed, or before the end of the text, is no line.
     if start < end or not last and broken_by != _RETURN:
-        bullet, ellipsis, row = _marks(data, start, end, table)
-        lines, bullets, ellipses = lines + 1, bullets + bullet, ellipses + ellipsis
-        rows += row
-    return lines, bullets, ellipses, rows
+        own = _marks(data, start, end, table)
+        lines, bullets, ellipses = lines + 1, bullets + own[0], ellipses + own[1]
+        rows, points = rows + own[2], points + own[3]
+    return lines, bullets, ellipses, rows, points
 
 
 @kernel
@@ -239,14 +287,16 @@ def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) 
                     if seen:
                         own[Line.DUPLICATE_FILLED_CHARACTERS] += characters
             if odd:
-                lines, bullets, ellipsis_lines, rows = _split_lines(data, at, stop, over, table)
+                split = _split_lines(data, at, stop, over, table)
+                lines, bullets, ellipsis_lines, rows, points = split
             else:
                 lines = 1 if characters or not over else 0
-                bullets, ellipsis_lines, rows = _marks(data, at, stop, table)
+                bullets, ellipsis_lines, rows, points = _marks(data, at, stop, table)
             own[Line.SPLIT_LINES] += lines
             own[Line.BULLET_LINES] += bullets
             own[Line.ELLIPSIS_LINES] += ellipsis_lines
             own[Line.TABLE_LINES] += rows
+            own[Line.POINT_LINES] += points
             if over:
                 break
             at = stop + 1

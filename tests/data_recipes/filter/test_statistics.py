@@ -65,6 +65,12 @@ def statistics(text: str, hangul: bool = True) -> dict[str, float]:
         ("", "mean_word_length", 0),
         ("f(x) = {a};\n$y_1$ \\alpha", "code_frac", 8 / 20),
         ("| a | b |\n|---|---|\n| 1 | 2 |\nend", "table_line_frac", 3 / 4),
+        ("a\tb\tc\n1  2 \u00a0 3\na\tb\nOne.  Two!  Three  four", "table_line_frac", 2 / 4),
+        (
+            "  - a\n3. b\n12)\u00a0c\n175\u00a0g\n2024.\nx - y\n○ 가\n② 나\n5",
+            "point_line_frac",
+            6 / 9,
+        ),
         ("Casino free spins, 대출 casino here", "spam_ratio", 4 / 6),
         ("casino free spins casino here", "spam_ratio", 0),
         # One phrase, three times, in one that is longer and in two cases.
