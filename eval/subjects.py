@@ -59,7 +59,8 @@ class SubjectTask(ConfigurableTask):
             config: of the form, with the group's settings over it. `subject` names the
                 configuration on the Hub, unless the form or the line give a `dataset_name`, or is
                 passed to the form's `custom_dataset`. `description` has the subject's alias in the
-                place of `{}`. `examples` names the data set (`path`, `split`) of solved examples.
+                place of `{}`. `examples` names the data set (`path`, `revision`, `split`) of solved
+                examples.
 
         Raises:
             RecipeError: the form itself was asked for.

@@ -79,7 +79,10 @@ def examples_data(config: dict[str, Any]) -> HubData | None:
     examples = config.get("examples") if "subject" in config else None
     if not examples or examples["path"] in PACKAGED:
         return None
-    return HubData(examples["path"], resolve_subject(config)["dataset_name"])
+    options = {key: value for key, value in examples.items() if key not in ("path", "split")}
+    return HubData(
+        examples["path"], resolve_subject(config)["dataset_name"], tuple(options.items())
+    )
 
 
 def _splits_read(config: dict[str, Any]) -> set[str]:

@@ -47,6 +47,8 @@ _MAX_TILES = 9
 _GRID = 6
 # A matrix of this many rows multiplies well.
 _MULTIPLE = 64
+# Either is saved with a processor, by the release of transformers.
+_PROCESSORS = "preprocessor_config.json", "processor_config.json"
 
 
 class OnevisionProcessor(LlavaOnevisionProcessor):
@@ -242,12 +244,18 @@ def load_processor(name: str, revision: str | None = None) -> Processor:
     """Load a saved processor, also one saved as `LlavaOnevisionProcessor`, as KORMo-VL's is.
 
     Raises:
+        FileNotFoundError: it sees, but was saved without its processor, as checkpoints are.
         ValueError, OSError: no such model, or none that sees.
     """
     config = AutoConfig.from_pretrained(name, revision=revision)
     classes = {"llava": LlavaProcessor, "llava_onevision": OnevisionProcessor}
     if config.model_type not in classes:
         raise ValueError(f"{name}: a {config.model_type}, which reads text only")
+    if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _PROCESSORS):
+        raise FileNotFoundError(
+            f"{name}: no {' or '.join(_PROCESSORS)}, by which pictures become tokens; copy "
+            "them and the tokenizer's files from the final/ of its run, or take that"
+        )
     if config.model_type == "llava":
         return LlavaProcessor.from_pretrained(name, revision=revision)
     # With the Pillow class by name: the other one is for torchvision, and counts other tokens than

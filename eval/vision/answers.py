@@ -41,7 +41,7 @@ class SeeingModel:
         device: as torch names it; the GPU if there is one.
 
     Raises:
-        RecipeError: no such model, or one that reads text only.
+        RecipeError: no such model, one that reads text only, or one without its processor.
     """
 
     def __init__(self, name: str, max_tokens: int, device: str | None) -> None:
@@ -59,6 +59,8 @@ class SeeingModel:
         try:
             self._processor = load_processor(name)
             model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
+        except FileNotFoundError as error:
+            raise RecipeError(str(error)) from error
         except (ValueError, OSError) as error:
             raise RecipeError(f"{name}: not a model that sees ({error})") from error
         self._model = model.to(self._device).eval()

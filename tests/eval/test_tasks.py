@@ -12,7 +12,7 @@ from datasets import Dataset
 from data_recipes.common.errors import RecipeError
 from eval.choices import LETTERS, gpqa_main
 from eval.suites import leaf_entries
-from eval.task_manager import LM_EVAL_TASKS, TASKS, LocalTaskManager, hub_data
+from eval.task_manager import LM_EVAL_TASKS, TASKS, LocalTaskManager, examples_data, hub_data
 
 from .hub_items import kmmlu
 from .oracle import Guesser, Oracle, chance_interval, gold_index
@@ -23,6 +23,7 @@ REVISIONS = {
     "HAERAE-HUB/K2-Eval": "14bbbc9ee6eef17368508735700465eedc9ec4c5",
     "HAERAE-HUB/KMMLU": "d61b3f19e552c576bf5960dd24289763edc36a88",
     "Idavidrein/gpqa": "633f5ee89ab8ad4522a9f850766b73f62147ffdd",
+    "cais/mmlu": "c30699e8356da336a370243923dbaf21066bb9fe",
     "LGAI-EXAONE/KMMLU-Pro": "e1567939724a369e428e66f15472562c55a5d181",
     "edinburgh-dawg/mmlu-redux-2.0": "372ea425445d51e1ba1188c56e5e893f8138621f",
     "openai/MMMLU": "038c7808122969ead7456361af05cb8f47d247f8",
@@ -102,6 +103,9 @@ def test_every_hub_set_states_its_licence_and_revision(manager: Any) -> None:
         # One that nobody states in public is marked.
         assert (config["metadata"].get("revision") == "none") == (pinned is None), config["task"]
         assert pinned == REVISIONS.get(hub_data(config).path), config["task"]
+        if examples := examples_data(config):
+            assert dict(examples.options)["revision"] == REVISIONS[examples.path], config["task"]
+    assert sum(examples_data(config) is not None for config in read) == 57
 
 
 def test_lm_evals_kmmlu_is_read_at_the_revision_of_our_group(manager: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from transformers import LlavaConfig
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
@@ -294,11 +295,14 @@ def test_bad_input_is_named(
     text_only = tmp_path / "text"
     language = random_model(vision_tokenizer(tmp_path / "tokenizer"), 320, layers=1)
     language.save_pretrained(text_only)
+    bare = tmp_path / "checkpoint-7"
+    LlavaConfig().save_pretrained(bare)
     for model, given, more, message in (
         ("m", tmp_path / "none", [], "none: no such directory"),
         ("m", tmp_path / "empty", [], "empty: no picture set"),
         (str(tmp_path / "m"), folder, [], "m: no such model directory"),
         (str(text_only), folder, [], "text: not a model that sees"),
+        (str(bare), folder, [], "^[^\n(]*checkpoint-7: no preprocessor_config.json .* final/"),
         ("m", folder, ["--split", "test"], "--split test: .* has heldout_combinations"),
         ("m", folder, ["--kind", "sound"], "--kind sound: .* has atmosphere, conversation"),
     ):
