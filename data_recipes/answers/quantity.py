@@ -13,9 +13,9 @@ from .numbers import read_number
 _TABLE: dict[str, dict[str, Fraction | int]] = {
     "length": {
         "mm 밀리미터 millimeter millimeters millimetre millimetres": Fraction(1, 1000),
-        "cm 센티미터 센티 centimeter centimeters centimetre centimetres": Fraction(1, 100),
+        "cm CM Cm 센티미터 센티 centimeter centimeters centimetre centimetres": Fraction(1, 100),
         "m 미터 meter meters metre metres": 1,
-        "km 킬로미터 kilometer kilometers kilometre kilometres": 1000,
+        "km KM Km 킬로미터 kilometer kilometers kilometre kilometres": 1000,
         "inch inches": Fraction(254, 10_000),
         "ft foot feet": Fraction(3048, 10_000),
         "mi mile miles": Fraction(1_609_344, 1000),
@@ -23,11 +23,11 @@ _TABLE: dict[str, dict[str, Fraction | int]] = {
     "mass": {
         "mg 밀리그램 milligram milligrams": Fraction(1, 1000),
         "g 그램 gram grams": 1,
-        "kg 킬로그램 킬로 kilogram kilograms": 1000,
+        "kg KG Kg 킬로그램 킬로 kilogram kilograms": 1000,
         "t 톤 ton tons tonne tonnes": 1_000_000,
     },
     "volume": {
-        "ml mL cc 밀리리터 milliliter milliliters millilitre millilitres": Fraction(1, 1000),
+        "ml mL ML cc 밀리리터 milliliter milliliters millilitre millilitres": Fraction(1, 1000),
         "dL dl 데시리터": Fraction(1, 10),
         "l L 리터 liter liters litre litres": 1,
         "cm^3 cm3 세제곱센티미터": Fraction(1, 1000),
@@ -48,7 +48,7 @@ _TABLE: dict[str, dict[str, Fraction | int]] = {
     # Months and years have no fixed number of days.
     "calendar": {"개월 달 month months": 1, "년 년간 year years": 12},
     "speed": {
-        "km/h km/시 킬로미터/시 kph": Fraction(1000, 3600),
+        "km/h KM/H Km/h km/시 킬로미터/시 kph": Fraction(1000, 3600),
         "m/min m/분 미터/분": Fraction(1, 60),
         "m/s m/초 미터/초": 1,
     },

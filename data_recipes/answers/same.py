@@ -67,6 +67,13 @@ _CHANGES = frozenset(
     "영하 약 대략 거의 대충 매 매일 매주 매월 매달 매년 각 각각 시속 분속 초속 제 오전 오후 "
     "기원전".split()
 )
+# Not what stands before 임, and "it is".
+_NOUNS_IN_IM = frozenset(
+    "게임 책임 모임 타임 선임 주임 신임 위임 해임 담임 취임 퇴임 부임 사임 소임 연임 이임 재임 전임 "
+    "중임 후임 무임 운임 노임 차임 방임 겸임 대임 역임 유임 체임 쓰임 쪼임 조임 높임 붙임 줄임 죽임 "
+    "끓임 녹임 먹임 보임 속임 꼬임 고임 매임 트임 섞임 쌓임 놓임 끼임 개임 꾸임 베임 덮임 깎임 꺾임 "
+    "들임 숙임".split()
+)
 _PLAIN_WORDS = re.compile(r"[A-Za-z가-힣 '.-]+")
 
 
@@ -277,6 +284,8 @@ def _same_words(given: str, wanted: str) -> bool:
         return True
     if left == right:
         return case_says_nothing(given, wanted)
+    if left == f"{right}임" and len(right) == 1 and left not in _NOUNS_IN_IM:
+        return True  # 물임; of longer words the ending is gone
     return without_particle(left) == right or without_particle(right) == left
 
 

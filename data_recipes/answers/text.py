@@ -39,7 +39,18 @@ _WORD = re.compile(r"[A-Za-z]{3}|[가-힣]{2}")
 _IN_FORMULA = re.compile(r"[\d+*/^=<>\\|!(\[{_]|-(?![A-Za-z]{3})")
 _BEFORE_NUMBER = re.compile(r"(?<=[a-z])\s+(?=\d)")  # pH 7, and pH7
 _GENES = re.compile(r"(?:([A-HJ-Za-hj-z])(?i:\1))+")  # II is a number
-_UNITS_IN_ANY_CASE = frozenset("mm cm km mg kg ml dl kph usd krw am pm".split())
+# Units and abbreviations that are nothing else in another case; but Mm and Mg are.
+_IN_ANY_CASE = frozenset(
+    "mm cm km mg kg ml dl kph usd krw am pm ok tv pc cd dj uk eu un ai".split()
+)
+_PREFIXED = frozenset(("Mm", "Mg"))
+# A compound, H2O or Ca(OH)2: symbols of elements and a number. Co2 has one symbol, and is no CO2.
+_COMPOUND = re.compile(r"(?=.*\d)(?:\(|\)|[A-Z][a-z]?|(?<=[A-Za-z)])\d+)+")
+_SYMBOL = re.compile("[A-Z][a-z]?")
+_ELEMENTS = frozenset(
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
+    "Br Kr Rb Sr Y Zr Nb Mo Ag Cd Sn Sb I Xe Cs Ba La Ce W Pt Au Hg Pb Bi Ra U".split()
+)
 _QUOTES = '"`“”‘’「」『』《》*_ \t'
 
 
@@ -143,13 +154,19 @@ def case_says_nothing(given: str, wanted: str) -> bool:
     """Whether two texts that are equal but for upper and lower case say the same.
 
     Words do however they are written (DNA and dna, vitamin C and vitamin c); genes (Aa and aa),
-    symbols (CO and Co, M and m) and what stands in a formula do not.
+    symbols (CO and Co, M and m) and what stands in a formula do not, but a compound in small
+    letters alone (h2o) was written by one who left capitals out.
     """
+    plain, other = sorted((given.strip(" .,?"), wanted.strip(" .,?")), key=str.islower)
+    if other == plain.lower() and _is_compound(plain):
+        return True
     in_formula = _IN_FORMULA.search(wanted) is not None
     in_words = _WORD.search(wanted) is not None
     runs = (_LETTERS.findall(_ARTICLE.sub("", text.strip(" .,?"))) for text in (given, wanted))
     for ours, theirs in zip(*runs):
-        if ours == theirs or ours.casefold() in _UNITS_IN_ANY_CASE:
+        if ours == theirs:
+            continue
+        if ours.casefold() in _IN_ANY_CASE and not _PREFIXED & {ours, theirs}:
             continue
         if _GENES.fullmatch(ours):
             return False
@@ -158,3 +175,8 @@ def case_says_nothing(given: str, wanted: str) -> bool:
             if in_formula or not (in_words or len(ours) == 2 and one_small):
                 return False
     return True
+
+
+def _is_compound(text: str) -> bool:
+    symbols = _SYMBOL.findall(text) if _COMPOUND.fullmatch(text) else []
+    return len(symbols) > 1 and _ELEMENTS.issuperset(symbols)
