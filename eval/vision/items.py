@@ -34,10 +34,10 @@ class PictureQuestion:
         messages: up to the question.
         question: the text of all turns so far, which is what someone without eyes has.
         answers: all that is right; the first is the set's.
-        votes: how many people gave each of the answers; empty where all are equally right.
         truth: of a question of yes or no, else `None`.
         ask: which question of its kind it is, where the set says so.
         fields: everything else that the row says.
+        votes: how many people gave each of the answers; empty where all are equally right.
     """
 
     id: str
@@ -51,8 +51,8 @@ class PictureQuestion:
     answers: tuple[str, ...]
     truth: bool | None
     ask: str = ""
-    votes: tuple[int, ...] = ()
     fields: dict[str, Any] = field(default_factory=dict)
+    votes: tuple[int, ...] = ()
 
     @property
     def subject(self) -> Hashable:
@@ -131,8 +131,8 @@ def _item(row: PictureRow, split: str) -> PictureQuestion:
         tuple(answers),
         fields.get("truth"),
         fields.get("ask", fields.get("relation", "")),
-        tuple(votes),
         fields,
+        tuple(votes),
     )
 
 

@@ -286,7 +286,7 @@ def test_arms_are_an_experiment(
 
     monkeypatch.setattr("recipes.experiments.train.succeeds", run_here)
     plan = start("--dry-run")
-    assert "4 to do, 0 finished" in plan and "steps                 8" in plan
+    assert "4 to do, 0 finished" in plan and "knowledge_vqa         8 steps in 4 runs" in plan
     assert plan.count("-m eval.knowledge --model") == 4
     text = start()
     assert len(asked) == 8 and "| gold |" in text
