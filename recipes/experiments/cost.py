@@ -96,7 +96,8 @@ def _hours(
                 continue
             if seconds := sum(run["seconds"] for run in own):
                 rate = sum(run["tokens"] for run in own) / seconds
-                source = f"as {results['name']} on {results['machine']['processor']}"
+                where = results["machine"].get("processor", "a machine that nobody recorded")
+                source = f"as {results['name']} on {where}"
                 break
     if rate is None:
         parallelism = left[0].config.parallelism

@@ -133,12 +133,12 @@ def _unfinished(results: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def _conditions(results: dict[str, Any]) -> str:
-    experiment, machine = results["experiment"], dict(results["machine"])
+    experiment, machine = results["experiment"], results["machine"]
     commits = sorted({run["commit"] or "not in git" for run in results["runs"]})
     tokens = " to ".join(f"{t:,}" for t in _ends(run["tokens"] for run in results["runs"]) if t)
     length = f"{tokens} tokens a run, " if tokens else ""
     words = ", ".join(
-        f"{name} {version}" for name, version in machine.items() if name != "processor"
+        value if name == "processor" else f"{name} {value}" for name, value in machine.items()
     )
     short = ", ".join(c[:12] + ("+changes" if c.endswith("+changes") else "") for c in commits)
     stages = " and ".join(experiment["stages"])
@@ -147,7 +147,7 @@ def _conditions(results: dict[str, Any]) -> str:
     return (
         f"{stages} of {results['size']}, {length}"
         f"seeds {', '.join(map(str, experiment['seeds']))}; {results['date']}, commit {short}; "
-        f"{machine['processor']}, {words}; {_minutes(results)} minutes of training in all."
+        f"{words}; {_minutes(results)} minutes of training in all."
     )
 
 

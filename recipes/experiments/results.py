@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import processor, read_settings
+from data_recipes.common.files import read_settings
 from data_recipes.common.statistics import (
     compare_pairs,
     detectable_effect,
@@ -25,13 +25,15 @@ from data_recipes.common.statistics import (
 )
 
 from ..engine.handover import read_lineage
-from ..opened_run import FINAL
+from ..opened_run import FINAL, read_reproduce
 from .config import ExperimentConfig, Overrides
 from .measures import curve_of, higher_is_better, measure_run, training_seconds
 from .pairing import check_pairs
 from .runs import Run, label_of
 
 RESULTS = "results.json"
+# Of what a run records of its machine, what a report says.
+_MACHINE = ("processor", "gpu", "threads")
 # Results that are published with the code, and the page made of them.
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "experiments"
@@ -146,6 +148,34 @@ def compare_arms(experiment: ExperimentConfig, runs: list[dict[str, Any]]) -> li
     return found
 
 
+def machine_of(runs: list[Run]) -> dict[str, str]:
+    """Say what stages were computed on and with, as they recorded it themselves.
+
+    Args:
+        runs: finished ones, with their parents.
+
+    Returns:
+        By name, every value that there is, most frequent first. What a stage computed on is known
+        of those that write `reproduce.json`; where none does, nothing is said of it.
+    """
+    found: dict[str, Counter[str]] = {}
+    for cell in {cell.directory: cell for run in runs for cell in run.stages()}.values():
+        final = cell.directory / FINAL
+        said: list[tuple[str, Any]] = []
+        for attempt in (read_reproduce(final) or {}).get("attempts", []):
+            said += [(name, attempt["machine"].get(name)) for name in _MACHINE]
+        lineage = read_lineage(str(final))
+        said += [("python", lineage["python"]), *lineage["packages"].items()]
+        for name, value in said:
+            if value is not None:
+                found.setdefault(name, Counter())[str(value)] += 1
+    return {
+        name: " or ".join(value for value, _ in own.most_common())
+        + (" (runs differ)" if len(own) > 1 else "")
+        for name, own in sorted(found.items(), key=lambda item: item[0] not in _MACHINE)
+    }
+
+
 def collect(
     experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
 ) -> dict[str, Any]:
@@ -166,17 +196,11 @@ def collect(
     pairs = check_pairs(experiment, runs)
     described = [describe_run(experiment, run) for run in runs]
     parents = [run.parent for run in (*sweep, *runs) if run.parent]
-    lineage = read_lineage(str(runs[-1].cells[-1].directory / FINAL))
     return {
         "name": name,
         "size": size,
         "experiment": experiment.model_dump(mode="json"),
-        "machine": {
-            "processor": f"{processor()}, {os.cpu_count()} cores",
-            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-            "python": lineage["python"],
-            **lineage["packages"],
-        },
+        "machine": machine_of([*sweep, *runs]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "parents_seconds": round(training_seconds(parents), 1),
         "pairing": {arm: asdict(pairing) for arm, pairing in pairs.items()},

@@ -1,7 +1,9 @@
 """What made-up runs come to: four verdicts, the page of them, and the published one."""
 
 import copy
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from recipes.experiments.results import (
     RECORDS,
     compare_arms,
     known_spread,
+    machine_of,
     read_negative,
     read_results,
     records,
 )
+from recipes.experiments.runs import PlannedStage, Run
 
 SETTINGS = {
     "question": "Which?",
@@ -117,6 +121,46 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "1.5025 ± 0.0171" in rows["base (baseline)"]
     assert "commit 0123456789ab; abacus, 2 cores" in text and "Nothing about other sizes." in text
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
+
+
+def stage(directory: Path, torch: str, machines: list[dict[str, Any]] | None) -> PlannedStage:
+    """A finished stage: its lineage, and the record of its attempts if it writes one."""
+    final = directory / "final"
+    final.mkdir(parents=True)
+    lineage = {"python": "3.11", "packages": {"torch": torch}}
+    (final / "lineage.json").write_text(json.dumps(lineage))
+    if machines is not None:
+        attempts = [{"from_step": 0, "machine": machine} for machine in machines]
+        (final / "reproduce.json").write_text(json.dumps({"attempts": attempts}))
+    return PlannedStage("stage1", "", (), SimpleNamespace(output_dir=directory))
+
+
+def test_the_machine_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # of who reports
+    one = {"processor": "abacus", "threads": 1, "gpu": None}
+    cells = {
+        "one": stage(tmp_path / "one", "2", [one]),
+        "again": stage(tmp_path / "again", "2", [one, one | {"threads": 3}]),
+        "rows": stage(tmp_path / "rows", "2", None),
+        "newer": stage(tmp_path / "newer", "3", None),
+    }
+
+    def machine(*names: str, parent: str | None = None) -> dict[str, str]:
+        first = cells[parent] if parent else None
+        return machine_of([Run(name, 1, {}, (cells[name],), first) for name in names])
+
+    of_one = {"processor": "abacus", "threads": "1", "python": "3.11", "torch": "2"}
+    assert machine("one") == of_one and [*machine("one")] == [*of_one]
+    assert machine("one", "again")["threads"] == "1 or 3 (runs differ)"
+    assert machine("rows") == {"python": "3.11", "torch": "2"}
+    assert machine("rows", parent="one") == of_one
+    assert machine("one", "newer")["torch"] == "2 or 3 (runs differ)"
+
+
+def test_a_report_leaves_out_a_machine_that_no_run_recorded(results: dict[str, Any]) -> None:
+    results["machine"] = {"python": "3.11", "torch": "2"}
+    text = results_page(results, draw(results, "results.png")).to_markdown().replace("\\", "")
+    assert "commit 0123456789ab; python 3.11, torch 2; " in text
 
 
 def test_what_is_not_finished_is_said(
