@@ -46,12 +46,14 @@ class Conversation:
         where: file or data set and row, for messages to people.
         tools: schemas of functions that the assistant may call.
         fields: other columns of the row, such as language or level.
+        changes: what was made uniform in its texts (`rows.CHANGES`).
     """
 
     messages: list[dict[str, Any]]
     where: str
     tools: list[dict[str, Any]] | None
     fields: dict[str, Any]
+    changes: frozenset[str] = frozenset()
 
 
 def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -196,8 +198,12 @@ def split_reasoning(content: str) -> tuple[str, str]:
     return reasoning.strip(), answer.strip()
 
 
-def clean_message(message: dict[str, Any]) -> dict[str, Any]:
+def clean_message(message: dict[str, Any], changes: set[str] | None) -> dict[str, Any]:
     """Return a message without empty fields, its reasoning under the name the template knows.
+
+    Args:
+        message: as it was read.
+        changes: takes what is made uniform in its texts; `None` leaves them as they are.
 
     Raises:
         ValueError: a field is of a type that no template lays out.
@@ -216,15 +222,20 @@ def clean_message(message: dict[str, Any]) -> dict[str, Any]:
     if own.get("tool_calls"):
         own["tool_calls"] = without_nulls(own["tool_calls"])
     own |= {"reasoning_content": reasoning} if reasoning else {}
-    return own | {k: _uniform(own[k]) for k in ("content", "reasoning_content") if k in own}
+    if changes is None:
+        return own
+    texts = {k: own[k] for k in ("content", "reasoning_content") if k in own}
+    return own | {k: _uniform(text, changes) for k, text in texts.items()}
 
 
-def _uniform(content: Any) -> Any:
+def _uniform(content: Any, changes: set[str]) -> Any:
     """A content with its texts made uniform (`rows.normalise`), those in a list of parts, too."""
     if isinstance(content, str):
-        return normalise(content)[0]
+        text, made = normalise(content)
+        changes.update(made)
+        return text
     return [
-        part | {"text": normalise(part["text"])[0]}
+        part | {"text": _uniform(part["text"], changes)}
         if isinstance(part, dict) and isinstance(part.get("text"), str)
         else part
         for part in content
@@ -242,8 +253,13 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def to_conversation(row: dict[str, Any], where: str) -> Conversation:
+def to_conversation(row: dict[str, Any], where: str, uniform: bool = True) -> Conversation:
     """Read a row as a conversation. System messages without a text are left out.
+
+    Args:
+        row: in one of the published shapes.
+        where: it stands, for messages.
+        uniform: make its texts uniform (`rows.normalise`).
 
     Raises:
         RecipeError: none of the known shapes.
@@ -251,7 +267,9 @@ def to_conversation(row: dict[str, Any], where: str) -> Conversation:
     with named(where):
         messages, used = _own_messages(row)
         fields = {k: v for k, v in row.items() if k not in used and k != "tools"}
-        return Conversation(clean_messages(messages), where, read_tools(row), fields)
+        changes: set[str] | None = set() if uniform else None
+        messages = clean_messages(messages, changes)
+        return Conversation(messages, where, read_tools(row), fields, frozenset(changes or ()))
 
 
 @contextmanager
@@ -267,9 +285,11 @@ def named(where: str) -> Iterator[None]:
         raise RecipeError(f"{where}: {error}") from error
 
 
-def clean_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Clean each message, and leave out system messages without a text."""
-    clean = [clean_message(message) for message in messages]
+def clean_messages(
+    messages: list[dict[str, Any]], changes: set[str] | None
+) -> list[dict[str, Any]]:
+    """Clean each message (`clean_message`), and leave out system messages without a text."""
+    clean = [clean_message(message, changes) for message in messages]
     return [m for m in clean if m["role"] != "system" or str(m.get("content", "")).strip()]
 
 

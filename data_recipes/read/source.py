@@ -105,7 +105,8 @@ class Traces:
         from .conversations import flaw, to_conversation
 
         try:
-            conversation = to_conversation(fields, "the row")
+            # Its text is made uniform as a whole, and counted, like that of any row.
+            conversation = to_conversation(fields, "the row", uniform=False)
         except (RecipeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise NoText("no_text", f"the chat cannot be read ({error})") from error
         if found := flaw(conversation):

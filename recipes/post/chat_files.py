@@ -88,6 +88,20 @@ def source_rows(source: ChatSource, what: str) -> Iterator[tuple[str, dict[str, 
         raise RecipeError(f"data.sources: {source.path} {found}; name one with {what}")
 
 
+def print_uniform(changes: Counter[str], changed: int, total: int, what: str) -> None:
+    """Say in how many rows texts were made uniform, and how; nothing if in none.
+
+    Args:
+        changes: rows by what was done.
+        changed: rows in which anything was.
+        total: rows that were read.
+        what: they are.
+    """
+    if changed:
+        listed = ", ".join(f"{change} {n:,}" for change, n in sorted(changes.items()))
+        print(f"{changed:,} of {total:,} {what} made uniform: {listed}")
+
+
 def preparation_key(config: ChatDataConfig, tokenizer: PreTrainedTokenizerBase, length: int) -> str:
     """Digest everything that decides what is tokenised.
 

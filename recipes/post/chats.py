@@ -9,6 +9,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .chat_files import (
     Chats,
     generate,
     preparation_key,
+    print_uniform,
     read_chats,
     read_record,
     source_rows,
@@ -48,6 +50,7 @@ _FEATURES = Features(
         "group": Value("string"),
         "left_out": Value("string"),
         "cut": Value("bool"),
+        "changes": List(Value("string")),
         "key": Value("int64"),
     }
 )
@@ -117,6 +120,8 @@ def _read(
         features=_FEATURES,
         num_proc=workers(len(raw)),
     )
+    changes = [own for own in rows["changes"][:] if own]
+    print_uniform(Counter(chain.from_iterable(changes)), len(changes), len(raw), "conversations")
     kept, left_out = take_fitting(rows, "conversation")
     if cut := sum(rows["cut"][:]):
         left_out["later_turns"] = cut
@@ -146,9 +151,10 @@ def _samples_of(
     row: dict[str, Any], where: str, tokenize: ChatTokenizer, balance: str | None, seed: int
 ) -> Iterator[dict[str, Any]]:
     conversation = to_conversation(row, where)
-    found = tokenize.samples(conversation)
+    found, changes = tokenize.samples(conversation), sorted(conversation.changes)
     if isinstance(found, str):
-        yield {**dict.fromkeys(_FEATURES), "messages": [], "left_out": found, "cut": False}
+        empty = {**dict.fromkeys(_FEATURES), "messages": [], "cut": False}
+        yield empty | {"left_out": found, "changes": changes}
         return
     group = row.get(balance) if balance else None
     if balance and group is None:
@@ -168,6 +174,7 @@ def _samples_of(
             "left_out": None,
             "cut": end == found[-1] < len(conversation.messages),
             "key": key,
+            "changes": changes if end == found[0] else [],  # once for each conversation
         }
 
 

@@ -22,7 +22,7 @@ from data_recipes.read.conversations import (
 from modeling_kormo.loss_kormo import IGNORE_INDEX
 
 from .chat_config import ChatSource
-from .chat_files import source_rows
+from .chat_files import print_uniform, source_rows
 from .masks import ChatTokenizer, MaskAudit, Tokens
 
 SIDES = ("chosen", "rejected")
@@ -43,8 +43,9 @@ def read_pair(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversat
     if not all(row.get(side) for side in SIDES):
         raise RecipeError(f"{where}: needs the columns chosen and rejected, and usually prompt")
     with named(where):
-        prompt = clean_messages(as_messages(row.get("prompt") or [], "user"))
-        sides = {side: clean_messages(as_messages(row[side], "assistant")) for side in SIDES}
+        changes: set[str] = set()
+        prompt = clean_messages(as_messages(row.get("prompt") or [], "user"), changes)
+        sides = {s: clean_messages(as_messages(row[s], "assistant"), changes) for s in SIDES}
         tools = read_tools(row)
     whole = [m[0]["role"] in ("system", "user") if m else False for m in sides.values()]
     if all(whole):
@@ -63,7 +64,8 @@ def read_pair(row: dict[str, Any], where: str) -> tuple[int, dict[str, Conversat
     else:
         before = len(prompt)
         sides = {side: [*prompt, *answer] for side, answer in sides.items()}
-    return before, {side: Conversation(m, where, tools, {}) for side, m in sides.items()}
+    made = frozenset(changes)
+    return before, {side: Conversation(m, where, tools, {}, made) for side, m in sides.items()}
 
 
 def _common_question(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> int:
@@ -78,14 +80,22 @@ class PairTokenizer:
 
     Args:
         tokenize: for conversations; over-long pairs are left out, never cut.
+
+    Attributes:
+        changed: rows in which texts were made uniform.
+        changes: these rows by what was done.
     """
 
     def __init__(self, tokenize: ChatTokenizer) -> None:
         self.tokenize = tokenize
+        self.changed = 0
+        self.changes: Counter[str] = Counter()
 
     def __call__(self, row: dict[str, Any], where: str) -> dict[str, Tokens] | str:
         """Both sides, or the reason why the pair is left out."""
         before, sides = read_pair(row, where)
+        self.changed += bool(sides["chosen"].changes)
+        self.changes.update(sides["chosen"].changes)
         found = {}
         for side, conversation in sides.items():
             tokens = self.tokenize(conversation)
@@ -190,6 +200,7 @@ def build_pairs(
         key = hashlib.sha256(f"{seed}/{ids}".encode()).hexdigest()
         left_out["repeated"] += key in keyed
         keyed[key] = pair
+    print_uniform(tokenize.changes, tokenize.changed, len(keyed) + left_out.total(), "pairs")
     if len(keyed) <= heldout:
         raise RecipeError(
             f"data.heldout_rows is {heldout:,}, but there are only {len(keyed):,} pairs "

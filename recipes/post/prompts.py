@@ -16,6 +16,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.read.conversations import ROLES, clean_messages, named, read_rows
 from modeling_kormo.chat_config import control_tokens
 
+from .chat_files import print_uniform
 from .grpo_config import GRPODataConfig
 from .rewards import LANGUAGES
 
@@ -82,7 +83,9 @@ class Prompts:
         return f"{len(self.rows):,} prompts ({listed}); left out: {left_out or 'none'}"
 
 
-def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, Any]]:
+def _messages(
+    row: dict[str, Any], column: str, where: str, changes: set[str]
+) -> list[dict[str, Any]]:
     messages = row.get("messages")
     if messages is None:
         question = row.get(column)
@@ -94,7 +97,7 @@ def _messages(row: dict[str, Any], column: str, where: str) -> list[dict[str, An
         messages = [{"role": "user", "content": question}]
     if isinstance(messages, list) and all(isinstance(m, dict) for m in messages):
         with named(where):
-            messages = clean_messages(messages)
+            messages = clean_messages(messages, changes)
         good = all(m["role"] in ROLES and isinstance(m.get("content"), str) for m in messages)
         if good and messages and messages[-1]["role"] == "user":
             return messages
@@ -145,6 +148,8 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
     """
     kept, shortest = [], None
     left_out: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
+    rows = changed = 0
     control = control_tokens(tokenizer)
     for path in data.paths:
         for where, row in read_rows(str(path)):
@@ -155,7 +160,10 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
                     f"{', '.join(LANGUAGES)}"
                 )
             thinking = _thinking(row, where)
-            messages = _messages(row, data.question_column, where)
+            own: set[str] = set()
+            messages = _messages(row, data.question_column, where, own)
+            rows, changed = rows + 1, changed + bool(own)
+            changes.update(own)
             if spelled_token(messages, control):
                 left_out["control_token"] += 1
                 continue
@@ -183,4 +191,5 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
             else f"no rows in {', '.join(map(str, data.paths))}"
         )
         raise RecipeError(f"data: {reason}")
+    print_uniform(changes, changed, rows, "prompts")
     return Prompts(Dataset.from_list(kept), left_out)

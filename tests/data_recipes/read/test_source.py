@@ -1,6 +1,7 @@
 """Texts made of several columns: from rows to tokens, and what is refused or set aside."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,19 @@ def test_turns_follow_each_other(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"messages": messages}])
     wanted = "Be kind.\n\na?\n<think>\nra\n</think>\n\nA\n\nb?\n\nB"
     assert texts_of(path, tmp_path / "read", template="traces") == ([wanted], [])
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_traces_are_made_uniform_and_counted_like_other_rows(tmp_path: Path, on: bool) -> None:
+    odd = unicodedata.normalize("NFD", "하나 \r\n더하기")
+    path = write(tmp_path / "a.jsonl", [{"messages": chat(odd, "둘", reasoning_content="셋")}])
+    folder = read_source(
+        source_at(path, template="traces"), tmp_path / "read", **({} if on else {"normalise": on})
+    )
+    (text,) = (row["text"] for row in rows_of(folder.root / "kept"))
+    assert text.split("\n<think>")[0] == ("하나\n더하기" if on else odd)
+    counts = {"documents": 1, "changes": {"line_ends": 1, "trailing_blanks": 1, "decomposed": 1}}
+    assert folder.tally().counts.get("normalised") == (counts if on else None)
 
 
 @pytest.mark.parametrize(

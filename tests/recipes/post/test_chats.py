@@ -1,6 +1,8 @@
 """What SFT tokenises: windows as the audit sees them, made anew when what decides them changes."""
 
+import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,26 @@ def test_many_processes_make_what_one_makes(
         made.append(build_chats(config, load_chat_tokenizer(str(base)), 400, tmp_path / name))
     assert made[0].fingerprint == made[1].fingerprint
     assert made[0].train[:] == made[1].train[:] and made[0].left_out == made[1].left_out
+
+
+def test_conversations_made_uniform_are_counted_once_each(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = [
+        {"role": role, "content": text}
+        for text in ("하나는?", "둘은?")
+        for role, text in (("user", text), ("assistant", "좋은 답입니다."))
+    ]
+    odd = [m | {"content": unicodedata.normalize("NFD", m["content"]) + " \r\n"} for m in turns]
+    other = [turns[0] | {"content": "세\u200b 번째"}, turns[1]]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps({"messages": m}) + "\n" for m in (turns, odd, other)))
+    stage = chat_stage("sft", base, tmp_path, tmp_path / "run")
+    source = ChatSource(path=str(path), language="ko", licence="CC0-1.0")
+    config = sft_config(stage).data.model_copy(
+        update={"sources": [source], "heldout_rows": 1, "thinking_share": None}
+    )
+    build_chats(config, load_chat_tokenizer(str(base)), 400, tmp_path / "data")
+    # One has two answers, and so two samples, each with all of the changes.
+    wanted = "2 of 3 conversations made uniform: decomposed 1, invisible 1, line_ends 1, trailing"
+    assert wanted in capsys.readouterr().out

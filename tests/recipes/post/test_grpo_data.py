@@ -42,12 +42,16 @@ def test_every_pass_has_all_prompts_in_another_order(overrides: list[str]) -> No
     assert prompts.in_order(4, 2, seed=1)["answer"][:] == answers[:8]
 
 
-def test_long_prompts_are_dropped_and_counted(overrides: list[str], tmp_path: Path) -> None:
-    long = {"language": "en", "question": "many words " * 100, "value": "1"}
+def test_long_prompts_are_dropped_and_counted(
+    overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = {"language": "en", "question": "many words \r\n" * 100, "value": "1"}
     path = write_rows(tmp_path / "long.jsonl", [*ROWS, long])
     config = stage(overrides, f"data.paths=[{path}]")
     prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
     assert (len(prompts.rows), prompts.left_out) == (4, {"too_long": 1})
+    wanted = "1 of 5 prompts made uniform: line_ends 1, trailing_blanks 1"
+    assert wanted in capsys.readouterr().out
     assert "1 too_long" in prompts.counts()
     config = stage(overrides, "data.max_prompt_tokens=3")
     with pytest.raises(RecipeError, match="max_prompt_tokens"):

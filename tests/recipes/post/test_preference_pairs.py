@@ -13,7 +13,9 @@ from recipes.post.pairs import PairTokenizer, PreferenceCollator, build_pairs, r
 from .grpo_hand_made import write_rows
 
 
-def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path) -> None:
+def test_only_the_answer_counts_in_preference_tuning(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = [
         {"role": "user", "content": "a?"},
         {"role": "assistant", "content": "earlier"},
@@ -24,7 +26,7 @@ def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path)
         "rejected": [{"role": "assistant", "content": "no"}],
     }
     rows = [{"prompt": asked, **sides}]
-    for number in (1, 2):
+    for number in ("1\r\n", "2"):
         question = {"role": "user", "content": f"{number}?"}
         rows.append({side: [question, *answer] for side, answer in sides.items()})
     path = write_rows(tmp_path / "pairs.jsonl", [*rows, {**rows[0], "rejected": sides["chosen"]}])
@@ -32,6 +34,7 @@ def test_only_the_answer_counts_in_preference_tuning(base: Path, tmp_path: Path)
     source = ChatSource(path=str(path), language="en", licence="-")
     data = build_pairs([source], tokenizer, 200, 1, 0)
     assert "left out, equal" in data.table
+    assert "1 of 4 pairs made uniform: line_ends 1" in capsys.readouterr().out
     everything = [*data.train, *data.heldout]
     assert len(everything) == 3
     batch = PreferenceCollator(tokenizer.pad_token_id)(everything)
