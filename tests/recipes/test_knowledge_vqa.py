@@ -304,6 +304,5 @@ def test_arms_are_an_experiment(
     assert "1 to do" in start("--dry-run")
     start()
     assert len(asked) == 9 and asked[-1][0] == "eval.knowledge"
-    for change in ("budget={tokens: 9}", "stages=[stage1, knowledge_vqa]"):
-        with pytest.raises(RecipeError, match="knowledge_vqa goes alone"):
-            start(change)
+    with pytest.raises(RecipeError, match="budget: is of pretraining"):
+        start("budget={tokens: 9}")
