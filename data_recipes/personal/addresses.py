@@ -44,7 +44,7 @@ _BEFORE = 60
 _BUILDINGS = "아파트|빌라|빌딩|타워|오피스텔|맨션|주택|하이츠|자이|푸르지오|래미안"
 _DETAIL = (
     r"(?:[ ]?번지)?(?:,?[ ]?\((?:[가-힣0-9·., ]{2,30})\))?"
-    rf"(?:,?[ ]?(?:[가-힣A-Za-z0-9]{{2,15}}(?:{_BUILDINGS}))?"
+    rf"(?:,?[ ]?(?:[가-힣A-Za-z0-9]{{2,15}}(?:{_BUILDINGS}|[ ](?=[0-9]{{1,4}}동[ ]?[0-9]+호)))?"
     r"[ ]?(?:[A-Za-z가-힣]|[0-9]{1,4})동(?=[ ,0-9]|$))?"
     r"(?:,?[ ]?(?:지하[ ]?|B)?[0-9]{1,3}층)?(?:,?[ ]?[A-Z]?[0-9]{1,5}(?:-[0-9]{1,3})?호)?"
 )
@@ -53,11 +53,12 @@ _NUMBER = r"(?:지하[ ]?|산[ ]?)?[1-9][0-9]{0,4}(?:[ ]?[-－–][ ]?[1-9][0-9]
 _UNITS = (
     "개|번(?!지|길)|년|월|일|명|원|%|퍼센트|회|번째|차|시간|시\\b|분|초|배|위|종|권|건|점|세\\b"
     "|대\\b(?![ ][0-9,.]+[ ]?(?:㎡|m²))|살(?![다았고며던])"
-    "|만|억|천|백|주일|주\\b|주년|단계|가지|곳|쪽|페이지|장\\b|절|킬로|미터|km|kg|m\\b|cm|GB|MB|여"
+    "|만|억|천|백|주일|차로|차선|평\\b|톤|헥타르|도\\b|㎞|㎡|㎢|㎝|㎜|㎏|㏊|ha\\b|주\\b|주년|단계|가지|곳|쪽|페이지|장\\b|절|킬로|미터|km|kg|m\\b|cm|GB|MB|여"
 )
 # Nor is the number in the name of a quarter, where a lot follows: 학동2동 180.
 _NO_AMOUNT = (
-    rf"(?![0-9.,]*[ ]?(?:{_UNITS}))(?![-－–]?[0-9A-Za-z]|번?길|(?<![0-9-][0-9])가(?![가-힣]))"
+    rf"(?![0-9.,]*[ ]?(?:{_UNITS})|\.[0-9])"
+    r"(?![-－–]?[0-9A-Za-z]|번?길|(?<![0-9-][0-9])가(?![가-힣]))"
     r"(?!동[ ](?:산[ ]?)?[1-9][0-9]*(?:-[0-9]+)?(?:번지)?(?![0-9호동층-]))"
 )
 _SIDE = r"(?:[ ]?[0-9]{1,4}(?:-[0-9]{1,3})?[가-힣]?(?:번)?길)?"
@@ -88,8 +89,8 @@ STREETS = (
     "|Grove|Row|Hill"
 )
 _UNIT = (
-    r"(?:,?[ ](?:(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|#)\.?[ ]?#?[0-9A-Za-z-]{1,6}"
-    r"|[0-9]{1,3}F(?![0-9A-Za-z])))?"
+    r"(?P<unit>,?[ ](?:(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|Fl|#)\.?[ ]?#?"
+    r"[0-9A-Za-z-]{1,6}|[0-9]{1,3}F(?![0-9A-Za-z])))?"
 )
 # The trigger of an English address, and what it can be: a house and a street, or a romanised road.
 _HOUSE = re.compile(
@@ -97,7 +98,10 @@ _HOUSE = re.compile(
 )
 _ENGLISH = re.compile(
     r"[0-9]+[A-Za-z]?(?:-[0-9]+)?,?[ ](?:"
-    r"(?:(?:[NSEW]|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
+    # British streets with no name but that
+    r"The[ ](?:Avenue|Close|Crescent|Drive|Gardens|Green|Grove|Lane|Mews|Parade|Square|Street"
+    r"|Terrace)(?![0-9A-Za-z_À-ž]|[ ][A-Z][a-z])"
+    r"|(?:(?:[NSEW]|NE|NW|SE|SW|North|South|East|West)\.?[ ])?"
     r"(?!(?:The|This|That|An?|In|If|No|One|Hour|Minute|Week|Month|Year)[ ])"
     # O'Connell, McKinley, DeKalb, John F., King Jr.
     r"(?:(?:[A-Z]['’])?[A-Z][a-z]+(?:[A-Z][a-z]+|['’]s?)?\.?[ ](?:[A-Z]\.[ ])?"
@@ -119,6 +123,7 @@ _ROAD_FIRST = re.compile(
     rf"(?:-[0-9]{{1,4}})?{_UNIT}"
 )
 _YEAR = re.compile("(?:19|20)[0-9]{2}(,?)[ ]")
+_PART_OF = re.compile(r"\b(?:Chapter|Part|Act|Scene|Book|Volume|Vol\.|Episode|Level|Track) \Z")
 _GOES_ON = re.compile("[ ][a-z]")
 _WORD = re.compile(r"[A-Z][a-z]{1,20}\Z")
 _BOX = re.compile(r"P\.?[ ]?O\.?[ ]Box[ ][1-9][0-9]{0,6}")
@@ -126,7 +131,7 @@ _BOX = re.compile(r"P\.?[ ]?O\.?[ ]Box[ ][1-9][0-9]{0,6}")
 
 def _in_year(found: re.Match[str]) -> bool:
     """Whether a year stands where a house would, before a sentence that goes on."""
-    year = _YEAR.match(found[0])
+    year = _YEAR.match(found[0]) if found["unit"] is None else None
     return bool(year and (year[1] or _GOES_ON.match(found.string, found.end())))
 
 
@@ -149,7 +154,8 @@ def find_addresses(text: str) -> Iterator[tuple[int, int]]:
             yield max(found.start("road"), found.start("house")), last
     for house in _HOUSE.finditer(text):
         found = _ENGLISH.match(text, house.start())
-        if found is not None and not _in_year(found):
+        part = found and _PART_OF.search(text, max(0, house.start() - 12), house.start())
+        if found is not None and not part and not _in_year(found):
             flat = _FLAT.search(text, max(0, found.start() - 24), found.start())
             yield (flat or found).start(), found.end()
     for found in _ROAD_FIRST.finditer(text):

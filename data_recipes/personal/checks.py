@@ -61,6 +61,16 @@ def is_business(digits: str) -> bool:
     return (10 - total % 10) % 10 == int(digits[9])
 
 
+def is_social(digits: str) -> bool:
+    """Whether 9 digits can be an American social security number.
+
+    The Social Security Administration gives out no area 000, 666 or 900 to 999, no group 00 and no
+    serial number 0000 (ssa.gov, "Social Security Number Randomization").
+    """
+    area = digits[:3]
+    return area not in ("000", "666") and area < "900" and digits[3:5] != "00" < digits[5:] > "0000"
+
+
 def luhn(digits: str) -> bool:
     """Whether the last digit checks the others, as on cards (Luhn, ISO/IEC 7812-1)."""
     double = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)

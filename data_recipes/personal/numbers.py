@@ -9,22 +9,34 @@ from . import Kind
 from .beside import (
     BANK_BEFORE,
     BANK_BEHIND,
+    BANK_KEY_BEFORE,
+    BANK_KEY_BEHIND,
+    BARE_KEY,
+    BLOCK_BEFORE,
+    BLOCK_BEHIND,
+    BRACKETED_BANK,
     BUSINESS_BEHIND,
-    SAYS_ACCOUNT,
-    SAYS_ALIEN,
-    SAYS_BUSINESS,
-    SAYS_CARD,
-    SAYS_CODE,
-    SAYS_COMPANY,
-    SAYS_DESK,
-    SAYS_IP,
-    SAYS_RESIDENT,
-    SAYS_TELEPHONE,
+    BUSINESS_IN_RECORD,
+    MAIL_BEHIND,
+    SAYS,
     SAYS_VERSION,
+    SOCIAL_BEHIND,
+    SOCIAL_IN_RECORD,
+    SORT_BEFORE,
+    SORT_BEHIND,
     before,
     says,
 )
-from .checks import NO_CHECK_DIGIT, birth, is_alien, is_business, is_card, is_ean, is_resident
+from .checks import (
+    NO_CHECK_DIGIT,
+    birth,
+    is_alien,
+    is_business,
+    is_card,
+    is_ean,
+    is_resident,
+    is_social,
+)
 
 # What parts groups of digits: a dash as keyboards, word processors and Korean input write it, a
 # point, a blank, a bracket, or such a mark between blanks.
@@ -51,6 +63,7 @@ _IPV6 = re.compile(
     r"[0-9A-Fa-f]{1,4}(?![0-9A-Za-z:])"
 )
 _RESIDENT = re.compile(rf"{_START}[0-9]{{6}}(?P<s>{_D}|[ ]?)[0-9]{{7}}{_END}")
+_SOCIAL = re.compile(rf"{_START}[0-9]{{3}}(?P<s>{_D}|[ .]|)[0-9]{{2}}(?P=s)[0-9]{{4}}{_END}")
 _CARD = re.compile(
     # Not of a row of more such groups, unless the next is a card's last month, and three digits.
     rf"{_START}(?<![0-9]{{4}}[ ])(?:[0-9]{{4}}(?P<s>{_D}|[ .])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)"
@@ -69,8 +82,8 @@ _TELEPHONE = re.compile(
     # The same with the country's code
     rf"|(?:(?<![0-9A-Za-z_+])\+|(?<![0-9])00[127]?(?:{_D}|[ ])?)82(?:{_S})?(?:\(0\)[ ]?)?\(?0?"
     rf"(?:1[016789]|{_AREA})\)?(?:{_S})?[0-9]{{3,4}}(?:{_S})?[0-9]{{4}}{_END}"
-    # The same without its plus, mobile
-    rf"|{_START}(?<!\+)82(?P<k>{_D})0?1[016789](?P=k)[0-9]{{3,4}}(?P=k)[0-9]{{4}}{_END}"
+    # The same without its plus
+    rf"|{_START}(?<!\+)82(?P<k>{_D}|\.)0?(?:1[016789]|{_AREA})(?P=k)[0-9]{{3,4}}(?P=k)[0-9]{{4}}{_END}"
     # International: a plus, a country, groups
     rf"|(?<![0-9A-Za-z_)+])\+(?:[1-9][0-9]{{7,14}}|1(?:{_S})?\(?[2-9][0-9]{{2}}\)?(?:{_S})?[0-9]{{3}}"
     rf"(?:{_S})?[0-9]{{4}}){_END}"
@@ -95,18 +108,33 @@ _TELEPHONE = re.compile(
 )
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
-_ACCOUNT_WORD = re.compile("account|acct|a/c|계좌", re.IGNORECASE)
+_ACCOUNT_WORD = re.compile("account|acct|a/c|acc[ ._]?no|계좌|gyejwa", re.IGNORECASE)
 _GROUP = re.compile(r"[0-9]{3,6}[ ]\Z")
 _BEHIND = 48
 # A path, query or assignment goes on with digits that are nobody's number.
 _IN_ADDRESS = tuple("/=?&#_")
 _PREFIX = re.compile("/(?!32|128)[0-9]{1,3}(?![0-9A-Za-z])")
-_DAY = re.compile("(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]")
+# A British account: neither a day nor two years.
+_EIGHT = re.compile(
+    "(?!(?:19|20)[0-9]{2}(?:[01][0-9][0-3][0-9]|[ -](?:19|20)[0-9]{2}))[0-9]{4}[ -]?[0-9]{4}"
+    "|[0-9]{9}"
+)
+# The largest of 31 bits, and one more.
+_INTEGERS = ("2147483647", "2147483648")
+_LINE = re.compile(r"(?:\n|\A)[ ]*\Z")
 
 
-def _in_address(near: str, words: re.Pattern[str]) -> bool:
+def _in_address(near: str, *whats: str) -> bool:
     """Whether digits go on with a path or query, and no key with one of the words says what is."""
-    return near.endswith(_IN_ADDRESS) and not (near.endswith("=") and words.search(near))
+    return near.endswith(_IN_ADDRESS) and not (
+        near.endswith("=") and any(SAYS[what].search(near) for what in whats)
+    )
+
+
+def _record(text: str, found: re.Match[str]) -> tuple[str, int, int]:
+    """Return where a number's paragraph or record is looked at before it: text, start and end."""
+    first = max(0, found.start() - 2 * _BEHIND)
+    return text, max(first, text.rfind("\n\n", first, found.start())), found.start()
 
 
 def _is_line(text: str, found: re.Match[str]) -> bool:
@@ -127,7 +155,7 @@ def _ip(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if SAYS_VERSION.search(near) or not _is_line(text, found):
         return None
     # A short one is a version or a section sooner, and 1.3 begins identifiers of objects.
-    right = len(digits) >= 8 and not found[0].startswith("1.3.") or says(SAYS_IP, text, found)
+    right = len(digits) >= 8 and not found[0].startswith("1.3.") or says("IP address", text, found)
     return "IP address" if right else None
 
 
@@ -136,25 +164,34 @@ def _resident(text: str, found: re.Match[str], digits: str) -> Kind | None:
         return None
     near = before(text, found)
     parted = bool(found["s"])
-    if not parted and (_in_address(near, SAYS_RESIDENT) or digits[:2] == "88" and is_ean(digits)):
+    alien = digits[6] in "5678"
+    said = says("resident number", text, found) or alien and says("alien number", text, found)
+    if not parted and not said and (_in_address(near) or digits[:2] == "88" and is_ean(digits)):
         return None
+    code = not said and SAYS["code"].search(near)
     # Without dash and check digit it is an article's number sooner.
     article = not parted and born >= NO_CHECK_DIGIT and is_ean(digits)
-    if digits[6] in "5678":
+    if alien:
         # Aliens of any age have been given numbers without a check digit since October 2020.
         right = bool(found["s"].strip()) or is_alien(digits) and not article
-        right = right and not SAYS_CODE.search(near)
-        right = right or says(SAYS_ALIEN, text, found) or says(SAYS_RESIDENT, text, found)
-        return "alien number" if right else None
-    if SAYS_COMPANY.search(near):
+        return "alien number" if said or right and not code else None
+    if SAYS["company"].search(near):
         return None
     # A person may have been given a new number, which has no check digit: a word for it is enough.
-    right = is_resident(digits) and not article or says(SAYS_RESIDENT, text, found)
+    right = is_resident(digits) and not article and not code or said
     return "resident number" if right else None
 
 
+def _social(text: str, found: re.Match[str], digits: str) -> Kind | None:
+    if not is_social(digits):
+        return None
+    right = found["s"].strip() and SOCIAL_IN_RECORD.search(*_record(text, found))
+    right = right or SOCIAL_BEHIND.match(text, found.end(), found.end() + _BEHIND)
+    return "resident number" if right or says("social", text, found) else None
+
+
 def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
-    if not (found["s"] or found["t"]) and _in_address(before(text, found), SAYS_CARD):
+    if not (found["s"] or found["t"]) and _in_address(before(text, found), "card"):
         return None
     return "card" if is_card(digits) else None
 
@@ -162,21 +199,31 @@ def _card(text: str, found: re.Match[str], digits: str) -> Kind | None:
 def _business(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not is_business(digits):
         return None
-    right = found["s"].strip() not in ("", ".") or says(SAYS_BUSINESS, text, found)
-    right = right or bool(BUSINESS_BEHIND.match(text, found.end(), found.end() + _BEHIND))
+    right = (
+        found["s"].strip() not in ("", ".")
+        or says("business number", text, found)
+        or BUSINESS_IN_RECORD.search(*_record(text, found))
+        or BUSINESS_BEHIND.match(text, found.end(), found.end() + _BEHIND)
+    )
     return "business number" if right else None
 
 
 def _account(text: str, found: re.Match[str], digits: str) -> Kind | None:
     if not 8 <= len(digits) <= 16 or not digits.strip("0"):
         return None
-    near = before(text, found)
+    near, behind = before(text, found), (text, found.end(), found.end() + _BEHIND)
     if len(digits) >= 10:
-        right = bool(BANK_BEHIND.match(text, found.end(), found.end() + _BEHIND))
+        right = BANK_BEHIND.match(*behind) or BANK_KEY_BEFORE.search(near)
+        right = right or BARE_KEY.search(near) and BANK_KEY_BEHIND.match(*behind)
     else:
-        right = found[0].isdigit() and bool(BANK_BEFORE.search(near)) and not _DAY.fullmatch(digits)
+        right = _EIGHT.fullmatch(found[0]) and (
+            BANK_BEFORE.search(near)
+            or BRACKETED_BANK.match(*behind)
+            or SORT_BEFORE.search(near)
+            or SORT_BEHIND.match(*behind)
+        )
     if not right and (len(digits) >= 10 or _ACCOUNT_WORD.search(near)):
-        right = says(SAYS_ACCOUNT, text, found)
+        return "account" if says("account", text, found) else None
     return "account" if right else None
 
 
@@ -184,7 +231,7 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
     number = found[0]
     near = before(text, found)
     whole = number.isdigit()
-    if whole and _in_address(near, SAYS_TELEPHONE):
+    if number in _INTEGERS or whole and _in_address(near, "telephone", "desk"):
         return None
     if number.startswith("+"):
         # Between the shortest of small countries and E.164's longest.
@@ -194,7 +241,7 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
             return None  # a day
         # Not the rest of an account whose groups are parted by blanks.
         group = _GROUP.search(near)
-        return None if group and SAYS_ACCOUNT.search(near[: group.start()]) else "telephone"
+        return None if group and SAYS["account"].search(near[: group.start()]) else "telephone"
     if found["k"]:
         return "telephone"
     if text[found.end() : found.end() + 2].lstrip()[:1] == "=":
@@ -202,9 +249,12 @@ def _telephone(text: str, found: re.Match[str], digits: str) -> Kind | None:
     # Without a leading zero or plus: only North American ones, or a Korean one that lost its zero.
     same = found["u"] == found["v"] or found["u"] == "/" and found["v"]
     sure = "(" in number or same and (found["u"] or "").strip()
-    if sure or says(SAYS_TELEPHONE, text, found):
+    if sure or says("telephone", text, found) or SAYS["desk"].search(near):
         return "telephone"
-    return "telephone" if not whole and SAYS_DESK.search(near) else None
+    end = found.end()
+    block = BLOCK_BEFORE.search(near) and BLOCK_BEHIND.match(text, end)
+    block = block or _LINE.search(near) and MAIL_BEHIND.match(text, end, end + _BEHIND)
+    return "telephone" if block else None
 
 
 _Decide = Callable[[str, re.Match[str], str], Kind | None]
@@ -212,6 +262,7 @@ _Decide = Callable[[str, re.Match[str], str], Kind | None]
 _SHAPES: tuple[tuple[re.Pattern[str], _Decide, tuple[Kind, ...], range], ...] = (
     (_IP, _ip, ("IP address",), range(0)),
     (_RESIDENT, _resident, ("resident number", "alien number"), range(13, 14)),
+    (_SOCIAL, _social, ("resident number",), range(9, 10)),
     (_CARD, _card, ("card",), range(14, 20)),
     (_BUSINESS, _business, ("business number",), range(10, 11)),
     (_TELEPHONE, _telephone, ("telephone",), range(9, 18)),

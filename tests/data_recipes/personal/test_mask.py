@@ -3,7 +3,7 @@
 import pytest
 
 from data_recipes.personal import Kind
-from data_recipes.personal.checks import is_alien, is_business, is_card, is_resident
+from data_recipes.personal.checks import is_alien, is_business, is_card, is_resident, is_social
 from data_recipes.personal.mask import find, mask
 
 _FOUND: dict[Kind, list[str]] = {
@@ -19,7 +19,7 @@ _FOUND: dict[Kind, list[str]] = {
         *("02-345-6789", "(031) 345-6789", "064)712-3456", "070-1234-5678", "0505-123-4567"),
         *("+82-10-1234-5678", "+82 2 345 6789", "0082-10-1234-5678", "+44 20 7946 0958"),
         *("(212) 555-0123", "212-555-0123", "1-212-555-0123", "+1 212 555 0123", "07700 900123"),
-        *("82-10-1234-5678", "0208 946 0958", "212/555-0123"),
+        *("82-10-1234-5678", "82-31-345-6789", "82.2.345.6789", "0208 946 0958", "212/555-0123"),
     ],
     "resident number": ["900101-1234568", "9001011234568", "210101-3123456"],
     "alien number": ["900101-5234561"],
@@ -35,8 +35,10 @@ _FOUND: dict[Kind, list[str]] = {
         ),
         *("경기도 수원시 팔달구 효원로 1, 101동 1203호", "742 Evergreen Terrace", "12B N. Oak St."),
         *("152, Teheran-ro", "P.O. Box 1234", "7 O'Connell St.", "9 Martin Luther King Jr. Ave"),
+        *("14 The Avenue", "Flat 2, 14a The Crescent"),
         *("12 NE Alder Pl, #3A", "5 Teheran-ro, 7F", "2019 Oak Street"),
         *("제주시 1100로 2070-61", "연수구 컨벤시아대로 165", "전주 완산구 팔달로112-5번길 4"),
+        "종로구 숭인동 996-20번지 그린마을 506동 1502호",
         "파주시 문산읍 선유리 한빛빌딩 102동 604호",
     ],
 }
@@ -74,6 +76,18 @@ _LEFT = [
         "x.y @ w.T",
         "HSBC 20231104",
     ),
+    *("송파구 올림픽로 4.6㎞ 구간", "강남구 테헤란로 4차로", "서초구 반포대로 2.5 구간"),
+    *("Top 10 The Green Mile", "Chapter 5 The Street", "도면번호 431011-5507855"),
+    *("drawing no. 210403-8525868", "deadline 219-09-9999", "HSBC 2023 2024", "SSN 900-12-3456"),
+    *(
+        "SSN 666123456",
+        "ssn: 219-00-9999",
+        "my social 219-09-0000",
+        "219-09-9998",
+        "ring 2147483648",
+    ),
+    *("id=9001011234568", "id=01012345678", "the order number is 4155550123", "상담 1208147521"),
+    *("serviceAccountNumber: 123456789012", "82-31-345-67890"),
     *("In 2008 Wall Street crashed", "In 2008, Wall Street, too", "The 24 Hour Drive"),
     *("서울 종로 4가 역", "서울 강남구 논현로 30살", "1234 5678 KB"),
     *("Kim, 2125550123", "Kim 2125550123"),
@@ -118,6 +132,46 @@ def test_what_stands_beside_a_number_says_what_it_is() -> None:
         ("서울 강남구 역삼로 30 살다가", "역삼로 30", "address"),
         ("안동시 풍천면 갈전리 771 대 45㎡", "풍천면 갈전리 771", "address"),
         ("350 Broadway, New York", "350 Broadway", "address"),
+        ("I grew up at 1908 Mill Pond Rd, Unit 23 and", "1908 Mill Pond Rd, Unit 23", "address"),
+        # Keys of logs and records
+        ("sms to=01012345678 len=8", "01012345678", "telephone"),
+        ("rcv_no=01012345678", "01012345678", "telephone"),
+        ('"userPhone": "2125550123"', "2125550123", "telephone"),
+        ("jumin=9001011234568 rsp=E2", "9001011234568", "resident number"),
+        ("userJuminNo=9001011234568", "9001011234568", "resident number"),
+        ("foreignerNo=9001015234561", "9001015234561", "alien number"),
+        ("nts bizno=1208147521 ok", "1208147521", "business number"),
+        ('{"bizNo": "120 81 47521"}', "120 81 47521", "business number"),
+        ("saupja_no: 1208147521", "1208147521", "business number"),
+        ("bankAcct=110123456789", "110123456789", "account"),
+        # An article's number by its form, but for the word
+        ("resident registration number 8807062216026", "8807062216026", "resident number"),
+        # Signatures and blocks of an address
+        ("Kim | o: 303 555 0123 | Lab", "303 555 0123", "telephone"),
+        ("may be reached at 614 555 0123", "614 555 0123", "telephone"),
+        ("my new number is 2065550123,", "2065550123", "telephone"),
+        ("Madison, WI 53757\n2065550123\nby day", "2065550123", "telephone"),
+        ("등록번호 1208147521 상호", "1208147521", "business number"),
+        ("지출증빙용으로 부탁드려요. 번호는 120 81 47521", "120 81 47521", "business number"),
+        ("(unique no. 1208147521)", "1208147521", "business number"),
+        ("사업자번호 주세요\n[2:21] 1208147521 입니다", "1208147521", "business number"),
+        ("active in Reg: 1208147521", "1208147521", "business number"),
+        # Bank and number in one record
+        ('은행: 광주은행\n  번호: "121-673-213897"', "121-673-213897", "account"),
+        ('{"no": "121673213897", "bank": "X"}', "121673213897", "account"),
+        ("1000-6968-8864 토스 김 입금 후", "1000-6968-8864", "account"),
+        ("1000-6968-8864 / 국민", "1000-6968-8864", "account"),
+        ("Lloyds 75-17-33, 76844608", "76844608", "account"),
+        ("TSB Bank 9920 8483", "9920 8483", "account"),
+        ("Acc No 12857577 Sort 87-92-04", "12857577", "account"),
+        ("488665078 (TD Bank)", "488665078", "account"),
+        # American residents, by a word alone
+        ("SSN: 219099998", "219099998", "resident number"),
+        ('"ssn": "219–09–9998"', "219–09–9998", "resident number"),
+        ("socialSecurityNumber=219099998", "219099998", "resident number"),
+        ("my social card of 2013 says 219-09-9998", "219-09-9998", "resident number"),
+        ("219 09 9998 is my SSN", "219 09 9998", "resident number"),
+        ("name,ssn\nlee,219099998", "219099998", "resident number"),
     ):
         assert [(text[a:b], k) for a, b, k in find(text)] == [(secret, kind)], text
 
@@ -149,6 +203,12 @@ def test_every_wrong_check_digit_is_refused() -> None:
     ):
         passing = [d for d in "0123456789" if check(right[:-1] + d)]
         assert passing == [right[-1]]
+
+
+def test_a_social_security_number_has_an_area_a_group_and_a_serial_number() -> None:
+    assert is_social("001010001") and is_social("899999999")
+    for wrong in ("000123456", "666123456", "900123456", "123003456", "123450000"):
+        assert not is_social(wrong), wrong
 
 
 def test_a_number_of_after_october_2020_needs_a_birthday_alone() -> None:
