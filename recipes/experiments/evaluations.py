@@ -9,8 +9,10 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from data_recipes.common.config_files import Strict
+from data_recipes.common.files import SETTINGS, read_settings
+from eval.local_model import model_identity
 
-from ..opened_run import FINAL
+from ..opened_run import FINAL, LINEAGE
 
 RESULTS = "results.json"  # of any evaluation
 # The evaluation that a measure is read from, where it is not read from the log.
@@ -101,3 +103,21 @@ def evaluation(
     digest = hashlib.sha256(own.model_dump_json().encode()).hexdigest()[:8]
     place = directory / f"{name}_{digest}"
     return [*words, "--out", str(place)], place / RESULTS
+
+
+def answers_are_of(place: Path, model: Path) -> bool:
+    """Whether an evaluation was of the weights that a model has now, as far as it noted them.
+
+    Args:
+        place: of the evaluation. It tells weights by `model_identity`, or by their SHA-256, which
+            the model's lineage has, too.
+        model: directory; what is not there yet gave no answers.
+    """
+    if not model.is_dir():
+        return False
+    noted = read_settings(place / SETTINGS) or {}
+    own = noted.get("model")
+    if files := (own if isinstance(own, dict) else noted).get("files"):
+        return files == model_identity(str(model))["files"]
+    weights = (read_settings(model / LINEAGE) or {}).get("weights_sha256") or {}
+    return all(noted.get(f"sha256 of {name}", known) == known for name, known in weights.items())

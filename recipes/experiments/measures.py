@@ -16,7 +16,10 @@ from .runs import PlannedStage, Run
 
 Lines = list[dict[str, Any]]
 # All others are better the lower they are.
-_HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/")
+_HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/", "heldout/found")
+# Of pairs; above, `found` is how often a tower finds the picture of a caption.
+_HIGHER_IS_BETTER += tuple(f"heldout/rewards/{own}" for own in ("accuracies", "margins", "chosen"))
+_HIGHER_IS_BETTER += ("heldout/logps/chosen",)
 _BITS = "bits_per_byte/"
 _HELDOUT = "heldout_"
 

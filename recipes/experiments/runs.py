@@ -11,12 +11,34 @@ from typing import Any
 
 import yaml
 
-from data_recipes.common.files import check_settings
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import check_settings, read_settings
 
 from ..command_line import CONFIGS
 from ..config import StageConfig
-from ..opened_run import FINAL, RECIPE
+from ..opened_run import FINAL, LINEAGE, RECIPE
 from .config import Overrides
+from .evaluations import answers_are_of
+
+
+def _check_parent(model: Path, remove: Path) -> None:
+    """Refuse a model whose parent was trained again since.
+
+    Args:
+        model: with its lineage. Without one, or where the parent has none, nothing is known.
+        remove: has to go to make it again.
+
+    Raises:
+        RecipeError: it was.
+    """
+    own = read_settings(model / LINEAGE) or {}
+    was = (own.get("parent_lineage") or {}).get("weights_sha256")
+    now = (read_settings(Path(own["parent"]) / LINEAGE) or {}) if was else {}
+    if was != now.get("weights_sha256", was):
+        raise RecipeError(
+            f"{model}: began with {own['parent']}, which has other weights now; delete {remove} to "
+            "make it again of these"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,8 @@ class PlannedStage:
         """Whether it is finished.
 
         Raises:
-            RecipeError: it is, and was made with other settings; they are named.
+            RecipeError: it is, and was made with other settings or of other weights than those
+                that are there now; they are named.
         """
         return self._trained and not self._questions()
 
@@ -85,9 +108,22 @@ class PlannedStage:
             "output_dir:",
             "was trained with other settings than the experiment has now",
         )
+        _check_parent(self.directory / FINAL, self.directory)
+        self._check_start()
         return True
 
+    def _check_start(self) -> None:
+        if self.before:  # what grew from the parent, and where this stage began
+            _check_parent(self.before.makes.parent, self.directory.parent)
+
     def _questions(self) -> list[list[str]]:
+        final = self.directory / FINAL
+        for aside in self.after.values():
+            if aside.makes.is_file() and not answers_are_of(aside.makes.parent, final):
+                raise RecipeError(
+                    f"{aside.makes.parent}: answers of other weights than {final} has now; delete "
+                    "it to ask again"
+                )
         return [command for aside in self.after.values() for command in aside.commands()]
 
     @property
@@ -113,6 +149,7 @@ class PlannedStage:
         """Build the command lines that are still to be run for it; none if it is finished."""
         commands = []
         if not self._trained:
+            self._check_start()
             script = str(CONFIGS.parent / f"{self.stage}.py")
             commands = self.before.commands() if self.before else []
             commands.append([*launcher, script, "--config", self.recipe, *self.overrides])

@@ -1,6 +1,7 @@
 """Experiments over stages that train on rows: fine-tuning, and learning to see."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
+from eval.local_model import model_identity
 from recipes.command_line import CONFIGS, parse_command_line
 from recipes.engine.handover import read_lineage
 from recipes.engine.metrics import read_metrics
+from recipes.engine.reproduce import write_recipe
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.cost import cost_lines
 from recipes.experiments.measures import higher_is_better, measure_run
 from recipes.experiments.plan import seed_runs
 from recipes.experiments.ruler import check_ruler
-from recipes.experiments.runs import Run
+from recipes.experiments.runs import PlannedStage, Run
 from recipes.post.seeing import load_seeing
 from tests.recipes.experiments.test_experiment import Start, start
 from tests.recipes.post.test_seeing import align, inputs, overrides
@@ -124,6 +127,7 @@ def finish(run: Run, results: dict[str, Any]) -> None:
     (aside,) = cell.after.values()
     aside.makes.parent.mkdir(parents=True)
     aside.makes.write_text(json.dumps(results))
+    (cell.directory / "final").mkdir()
     lines = [{"step": 0, "tokens": 0, "heldout_loss": 3.0}, {"step": 9, "heldout_loss": 2.5}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (cell.directory / "metrics.jsonl").write_text(text)
@@ -159,6 +163,29 @@ def test_answers_in_text_are_scored_by_task_and_by_mode(tmp_path: Path) -> None:
     assert better == {"suite/a", "suite/a (thinking)", "mode/a", "mode/a (thinking)"}
 
 
+def test_seeing_leads_over_the_best_of_the_blind(tmp_path: Path) -> None:
+    asked = {"measures": ["vision"], "evaluate": {"vision": {"set": "x"}}}
+    given = toggle(tmp_path, decide={"vision/ko new": 0.1}, **asked)
+    run = planned(ExperimentConfig.model_validate(given))[0]
+    for best in ("question only", "blank", "swapped"):
+        shares = dict.fromkeys(("seen", "blank", "swapped", "question only"), 0.25)
+        shares |= {"seen": 0.75, best: 0.5}
+        own = {name: {"share": share} for name, share in shares.items()} | {"questions": 4}
+        finish(run, {"splits": {"new": {"languages": {"ko": {"all": own}}}}})
+        found = measure_run(run, ["vision"])
+        assert found == {"vision/ko new": 0.75, "vision/ko new, lead": 0.25}
+        shutil.rmtree(run.cells[0].directory)
+    assert all(map(higher_is_better, found))
+
+
+def test_of_pairs_and_captions_more_is_better_where_it_is() -> None:
+    pairs = ("loss", "chosen_nll", "rewards/accuracies", "rewards/margins", "rewards/rejected")
+    better = {name for name in (*pairs, "found_ko") if higher_is_better(f"heldout/{name}")}
+    assert better == {"rewards/accuracies", "rewards/margins", "found_ko"}
+    assert all(map(higher_is_better, ("answers/new", "quick/x", "heldout/logps/chosen")))
+    assert not any(map(higher_is_better, ("bits_per_byte/ko", "bits/b", "skipped updates")))
+
+
 def test_a_run_is_asked_what_its_measures_are_made_of(tmp_path: Path) -> None:
     commands = {}
     for measures in (["suite", "mode"], ["heldout"]):
@@ -189,6 +216,60 @@ def test_stages_of_rows_follow_those_of_text(monkeypatch: pytest.MonkeyPatch) ->
     lines = cost_lines("tiny", [run], [], [])
     assert lines[1] == "tokens                28,672"
     assert lines[-1] == "sft                   3 steps in 1 runs, 2,048 tokens each at most"
+
+
+def trained(run: Run, weights: str, parent: str = "a") -> PlannedStage:
+    """Leave the only stage of a run, trained to some weights."""
+    (cell,) = run.cells
+    final = cell.directory / "final"
+    final.mkdir(parents=True, exist_ok=True)
+    write_recipe(cell.config, final)
+    (final / "model.safetensors").write_text(weights)
+    lineage = {"parent": cell.config.model.init_from, "weights_sha256": {"model": weights}}
+    lineage |= {"parent_lineage": {"weights_sha256": {"model": parent}}}
+    (final / "lineage.json").write_text(json.dumps(lineage))
+    return cell
+
+
+@pytest.mark.parametrize("noted", ["suite", "vision", "answers"])
+def test_answers_of_older_weights_are_none(tmp_path: Path, noted: str) -> None:
+    run = planned(ExperimentConfig.model_validate(toggle(tmp_path)))[0]
+    cell = trained(run, "x")
+    assert not cell.done
+    (aside,) = cell.after.values()
+    final = cell.directory / "final"
+    identity = model_identity(str(final))
+    settings = {
+        "suite": {"model": str(final), "sha256 of model": "x"},
+        "vision": {"model": str(final), "files": identity["files"]},
+        "answers": {"model": identity},
+    }
+    aside.makes.parent.mkdir()
+    aside.makes.write_text("{}")
+    (aside.makes.parent / "settings.json").write_text(json.dumps(settings[noted]))
+    assert cell.done and cell.commands(["python"]) == []
+    trained(run, "other")
+    for look in (lambda: cell.done, lambda: cell.commands(["python"])):
+        with pytest.raises(RecipeError, match=f"{aside.makes.parent}: answers of other weights"):
+            look()
+    shutil.rmtree(final)
+    with pytest.raises(RecipeError, match="answers of other weights .* delete it to ask again"):
+        cell.commands(["python"])
+
+
+def test_a_stage_whose_parent_was_trained_again_is_refused(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    given = toggle(tmp_path / "out", measures=["heldout"], decide={"heldout/loss": 0.1})
+    given["shared"] |= {"model.init_from": str(base)}
+    cell = trained(planned(ExperimentConfig.model_validate(given))[0], "x")
+    assert cell.done  # nobody knows what the parent was
+    base.mkdir()
+    (base / "lineage.json").write_text(json.dumps({"weights_sha256": {"model": "a"}}))
+    assert cell.done
+    (base / "lineage.json").write_text(json.dumps({"weights_sha256": {"model": "b"}}))
+    told = f"began with {base}, which has other weights now; delete {cell.directory} "
+    with pytest.raises(RecipeError, match=told):
+        cell.done  # noqa: B018
 
 
 MISTAKES: dict[str, tuple[dict[str, object], str]] = {
