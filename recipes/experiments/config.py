@@ -205,6 +205,11 @@ class ExperimentConfig(Strict):
             )
         if "answers" in self.measures and {s[-1] for s in known.values()} != {"knowledge_vqa"}:
             raise ValueError("measures: 'answers' are those of knowledge_vqa as the last stage")
+        of_text = [m for m in self.measures if m in ("averaged", "mixture", "compression")]
+        if of_text and {s[-1] for s in known.values()} & {*ROW_STAGES}:
+            raise ValueError(
+                f"measures: {of_text[0]!r} is of text, and rows have none; leave it out"
+            )
         for arm, stages in known.items():
             if stages != [stage for stage in _ORDER if stage in stages]:
                 raise ValueError("stages: each once, in the order of the ladder")

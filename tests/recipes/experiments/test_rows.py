@@ -291,6 +291,10 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
         {"measures": ["answers"], "decide": {"answers/x": 0.1}},
         "'answers' are those of knowledge_vqa",
     ),
+    "bytes of rows": (
+        {"measures": ["suite", "compression"]},
+        "measures: 'compression' is of text, and rows have none",
+    ),
     "rows held out of other data": (
         {"measures": ["heldout"], "decide": {"heldout/loss": 0.1}},
         "arms.plain: would be measured by another ruler.*data.thinking_share: was 0.5, is 0.0",
