@@ -25,8 +25,7 @@ from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.files import git_commit, sha256_file, write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.model_files import check_new, find_model, new_model
-
-from .opened_run import FINAL, RECIPE
+from recipes.opened_run import FINAL, RECIPE
 
 AVERAGED = "averaged"
 # What configs of one architecture may differ in.
@@ -54,8 +53,7 @@ class Parent:
 def _tokens(run: Path, checkpoints: list[Path]) -> list[int]:
     """Tokens that a run had seen at each checkpoint."""
     from recipes.engine.checkpoints import checkpoint_step
-
-    from .opened_run import FINGERPRINT
+    from recipes.opened_run import FINGERPRINT
 
     try:
         settings = json.loads((run / FINGERPRINT).read_text(encoding="utf-8"))
@@ -78,8 +76,8 @@ def choose_checkpoints(
     Raises:
         RecipeError: fewer checkpoints than asked for, or a damaged one.
     """
-    from .engine.checkpoints import list_checkpoints
-    from .engine.resume import find_damage
+    from recipes.engine.checkpoints import list_checkpoints
+    from recipes.engine.resume import find_damage
 
     found = list_checkpoints(run)
     wanted = last or 2
@@ -282,8 +280,7 @@ def average_files(parents: list[Parent], out: Path) -> int:
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
     from recipes.engine.handover import read_lineage
     from recipes.engine.reproduce import hash_weights
-
-    from .opened_run import FINGERPRINT
+    from recipes.opened_run import FINGERPRINT
 
     known = []
     for parent in parents:
@@ -337,7 +334,7 @@ def average(chosen: list[tuple[Path, float]], out: Path) -> None:
     Raises:
         RecipeError: models that have no mean, or a directory that is not empty.
     """
-    from .opened_run import LINEAGE
+    from recipes.opened_run import LINEAGE
 
     check_new(out)
     parents = _read_parents(chosen)

@@ -48,9 +48,8 @@ def expand_command(argv: list[str] | None = None) -> None:
         tokenizer_hash,
     )
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
-
-    from .engine.reproduce import hash_weights
-    from .opened_run import LINEAGE
+    from recipes.engine.reproduce import hash_weights
+    from recipes.opened_run import LINEAGE
 
     with errors_about(args.model):
         *_, (rows, _) = vocabulary_matrices(directory)

@@ -14,20 +14,19 @@ from pathlib import Path
 
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.files import write_json_atomically
-
-from .command_line import exit_on_error
-from .experiments.config import ExperimentConfig, Overrides
-from .experiments.plan import seed_runs, sweep_runs, values_of
-from .experiments.ruler import check_ruler
-from .experiments.runs import Run
-from .experiments.train import print_commands, read_study, train_runs
+from recipes.command_line import exit_on_error
+from recipes.experiments.config import ExperimentConfig, Overrides
+from recipes.experiments.plan import seed_runs, sweep_runs, values_of
+from recipes.experiments.ruler import check_ruler
+from recipes.experiments.runs import Run
+from recipes.experiments.train import print_commands, read_study, train_runs
 
 
 def _dry_run(
     experiment: ExperimentConfig, size: str, sweep: list[Run], runs: list[Run], launcher: list[str]
 ) -> None:
-    from .experiments.cost import cost_report
-    from .experiments.results import RESULTS, read_results, records
+    from recipes.experiments.cost import cost_report
+    from recipes.experiments.results import RESULTS, read_results, records
 
     everything = [*sweep, *runs]
     done = [run for run in everything if run.done]
@@ -44,8 +43,8 @@ def _report(
     experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
 ) -> Path:
     """Write the results of what is finished, as numbers, table and plot."""
-    from .experiments.report import draw, results_page
-    from .experiments.results import RESULTS, collect
+    from recipes.experiments.report import draw, results_page
+    from recipes.experiments.results import RESULTS, collect
 
     done = [run for run in runs if run.done]
     results = collect(experiment, name, size, [run for run in sweep if run.done], done)
@@ -59,8 +58,8 @@ def _report(
 
 def _publish(path: Path, name: str, size: str) -> None:
     """Copy the results to where the repository keeps them, and make their page again."""
-    from .experiments.report import all_results_page
-    from .experiments.results import DOCS, RECORDS, read_results
+    from recipes.experiments.report import all_results_page
+    from recipes.experiments.results import DOCS, RECORDS, read_results
 
     write_json_atomically(RECORDS / size / f"{name}.json", read_results(path))
     all_results_page().write(DOCS / "experiments.md")
@@ -85,7 +84,7 @@ def main() -> None:
     def chosen() -> dict[str, Overrides]:
         if not experiment.sweep:
             return dict.fromkeys(experiment.arms, values[0])
-        from .experiments.results import best_values
+        from recipes.experiments.results import best_values
 
         done = [run for run in sweep if run.done]
         return best_values(experiment, done, values)

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
-
-from .command_line import exit_on_error
-from .experiments.forecast import (
+from recipes.command_line import exit_on_error
+from recipes.experiments.forecast import (
     FORECAST,
     ForecastConfig,
     check,
@@ -25,7 +24,7 @@ from .experiments.forecast import (
     refuse_started,
     seal,
 )
-from .experiments.train import print_commands, read_study, train_runs
+from recipes.experiments.train import print_commands, read_study, train_runs
 
 
 def main() -> None:
@@ -41,8 +40,8 @@ def main() -> None:
     args, size, launcher, config = study.args, study.size, study.launcher, study.config
     rungs, target = plan_forecast(config, size)
     if args.dry_run:
-        from .experiments.cost import cost_lines
-        from .experiments.results import records
+        from recipes.experiments.cost import cost_lines
+        from recipes.experiments.results import records
 
         for runs in (rungs, [target]):
             left = [run for run in runs if not run.done]

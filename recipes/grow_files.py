@@ -90,7 +90,7 @@ def _describe(growth: "Growth", shard_bytes: int) -> str:
     """What would come of it, and what it would take: the time is measured on one matrix."""
     import torch
 
-    from .engine.metrics import count_parameters
+    from recipes.engine.metrics import count_parameters
 
     before, after = count_parameters(growth.old), count_parameters(growth.new)
     dtype = growth.old.dtype or torch.float32
@@ -134,8 +134,7 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from recipes.engine.growing import load_grown
-
-    from .engine.metrics import count_parameters
+    from recipes.engine.metrics import count_parameters
 
     needed = 4 * (count_parameters(growth.old) + count_parameters(growth.new))
     if needed > 0.8 * psutil.virtual_memory().available:
@@ -162,9 +161,8 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
     from data_recipes.common.files import git_commit
-
-    from .engine.metrics import count_parameters
-    from .engine.reproduce import hash_weights
+    from recipes.engine.metrics import count_parameters
+    from recipes.engine.reproduce import hash_weights
 
     return inherited_lineage(directory, args.model, "growth") | {
         "parameters": count_parameters(growth.new),
@@ -188,8 +186,7 @@ def grow_command(argv: list[str] | None = None) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from modeling_kormo.growth_files import grow_files
-
-    from .opened_run import LINEAGE, RECIPE
+    from recipes.opened_run import LINEAGE, RECIPE
 
     disable_progress_bar()
     directory = find_model(args.model, weights=not args.dry_run)

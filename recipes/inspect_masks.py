@@ -27,10 +27,9 @@ from data_recipes.common.config_files import (
     refuse_options,
 )
 from data_recipes.common.errors import RecipeError
-
-from .command_line import CONFIGS, SCHEMAS, exit_on_error
-from .post.chat_config import SFTStageConfig
-from .post.vision_config import SeeingStageConfig
+from recipes.command_line import CONFIGS, SCHEMAS, exit_on_error
+from recipes.post.chat_config import SFTStageConfig
+from recipes.post.vision_config import SeeingStageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from data_recipes.common.terminal import Terminal
-
-    from .post.masks import Tokens
+    from recipes.post.masks import Tokens
 
 
 def coloured(
@@ -77,10 +75,9 @@ def coloured(
 def _chats(config: SFTStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[Tokens | str]]:
     """Return the tokenizer, and what is learned of conversations, or why one is left out."""
     from data_recipes.read.conversations import to_conversation
-
-    from .post.chat_files import source_rows
-    from .post.masks import ChatTokenizer, empty_thinking_learned
-    from .post.model import load_chat_tokenizer
+    from recipes.post.chat_files import source_rows
+    from recipes.post.masks import ChatTokenizer, empty_thinking_learned
+    from recipes.post.model import load_chat_tokenizer
 
     tokenizer = load_chat_tokenizer(config.model.init_from, config.model.chat_template)
     tokenize = ChatTokenizer(tokenizer, config.batch.sequence_length, config.data.overlong)
@@ -106,9 +103,8 @@ def _seen(config: SeeingStageConfig) -> tuple[PreTrainedTokenizerBase, Iterator[
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
     from data_recipes.read.pictures import open_picture
-
-    from .post.pictures import chat_samples, collate_row, picture_rows
-    from .post.seeing import seeing_processor
+    from recipes.post.pictures import chat_samples, collate_row, picture_rows
+    from recipes.post.seeing import seeing_processor
 
     processor = seeing_processor(config)
     collator = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
@@ -150,8 +146,7 @@ def main() -> None:
 
     # Only now: these load torch and TRL.
     from data_recipes.common.terminal import Terminal
-
-    from .post.masks import MaskAudit
+    from recipes.post.masks import MaskAudit
 
     sees = isinstance(config, SeeingStageConfig)
     tokenizer, found = _seen(config) if sees else _chats(config)

@@ -28,10 +28,9 @@ from data_recipes.common.files import (
     write_json_atomically,
 )
 from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_triples
-
-from .command_line import CONFIGS, exit_on_error
-from .knowledge_config import ConvKBConfig, FitConfig, KgeConfig
-from .opened_run import FINAL
+from recipes.command_line import CONFIGS, exit_on_error
+from recipes.knowledge_config import ConvKBConfig, FitConfig, KgeConfig
+from recipes.opened_run import FINAL
 
 if TYPE_CHECKING:
     from torch import Tensor

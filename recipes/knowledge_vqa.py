@@ -30,12 +30,11 @@ from data_recipes.common.files import (
 )
 from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
-
-from .command_line import CONFIGS, exit_on_error
-from .kge import MANIFEST, TRIPLES, VECTORS
-from .knowledge_config import KnowledgeVqaConfig
-from .opened_run import FINAL
-from .post.knowledge_model import TRAINED_ON, build
+from recipes.command_line import CONFIGS, exit_on_error
+from recipes.kge import MANIFEST, TRIPLES, VECTORS
+from recipes.knowledge_config import KnowledgeVqaConfig
+from recipes.opened_run import FINAL
+from recipes.post.knowledge_model import TRAINED_ON, build
 
 if TYPE_CHECKING:
     from modeling_kormo.knowledge_inputs import Asker
@@ -57,7 +56,7 @@ def train(config: KnowledgeVqaConfig) -> Path:
         remedy = "choose another output_dir, or delete this one"
         bind_settings(out, settings, remedy, finished=[CHECKPOINT, FINAL])
         if not (final / MANIFEST).is_file():
-            from .engine.reproduce import initial_digests  # loads torch
+            from recipes.engine.reproduce import initial_digests  # loads torch
 
             asker, graph, rows = build(config)
             begun = initial_digests(asker.model)
@@ -71,8 +70,7 @@ def _take_steps(config: KnowledgeVqaConfig, asker: Asker, graph: Graph, rows: di
     import torch
 
     from modeling_kormo.knowledge_inputs import question_of
-
-    from .post.knowledge_loss import draw_batch, losses, name_vectors
+    from recipes.post.knowledge_loss import draw_batch, losses, name_vectors
 
     out, model = config.output_dir, asker.model.train()
     optimizer = torch.optim.AdamW(
@@ -114,10 +112,9 @@ def _export(
     begun: dict[str, str],
 ) -> None:
     from modeling_kormo.vision import save_vision_model
-
-    from .engine.handover import made_with
-    from .engine.reproduce import write_recipe
-    from .opened_run import LINEAGE
+    from recipes.engine.handover import made_with
+    from recipes.engine.reproduce import write_recipe
+    from recipes.opened_run import LINEAGE
 
     with staged_folder(final) as folder:
         save_vision_model(asker.model.model, asker.processor, folder)

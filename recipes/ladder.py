@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command_line import CONFIGS, exit_on_error, load_stage
-from .config import SELF_CONTAINED, STAGES
-from .engine.metrics import read_metrics
-from .opened_run import FINAL
+from recipes.command_line import CONFIGS, exit_on_error, load_stage
+from recipes.config import SELF_CONTAINED, STAGES
+from recipes.engine.metrics import read_metrics
+from recipes.opened_run import FINAL
 
 if TYPE_CHECKING:
     from modeling_kormo import KORMoForCausalLM
-
-    from .engine.windows_data import BitsPerByte
+    from recipes.engine.windows_data import BitsPerByte
 
 RUNGS = (*STAGES, "sft", "dpo")
 # After SFT's model, for those who ask.
@@ -60,7 +59,7 @@ def climb(size: str, stage: str) -> float | None:
     Raises:
         RecipeError: it failed.
     """
-    from .parent import run_stage
+    from recipes.parent import run_stage
 
     if (_output_dir(size, stage) / FINAL).is_dir():
         return None
@@ -73,8 +72,7 @@ def climb(size: str, stage: str) -> float | None:
 def measurement(size: str) -> BitsPerByte:
     """Make the measurement on held-out text of stage 1's sources."""
     from data_recipes.tokenizer.load import load_tokenizer
-
-    from .engine.windows_data import BitsPerByte
+    from recipes.engine.windows_data import BitsPerByte
 
     config = load_stage(CONFIGS / size / "stage1.yaml", "stage1")
     return BitsPerByte(
@@ -108,7 +106,7 @@ def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> 
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from .engine.handover import read_lineage
+    from recipes.engine.handover import read_lineage
 
     disable_progress_bar()
     output_dir = _output_dir(size, stage)

@@ -17,9 +17,8 @@ import yaml
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged, write_json_atomically
-
-from .command_line import exit_on_error
-from .experiments.mixture import (
+from recipes.command_line import exit_on_error
+from recipes.experiments.mixture import (
     SearchConfig,
     caps_of,
     confirmation,
@@ -29,10 +28,10 @@ from .experiments.mixture import (
     recipe_of,
     search,
 )
-from .experiments.plan import seed_runs
-from .experiments.ruler import check_ruler
-from .experiments.runs import Run
-from .experiments.train import print_commands, read_study, train_runs
+from recipes.experiments.plan import seed_runs
+from recipes.experiments.ruler import check_ruler
+from recipes.experiments.runs import Run
+from recipes.experiments.train import print_commands, read_study, train_runs
 
 MIXTURE, RESULTS = "mixture.yaml", "search.json"
 
@@ -83,8 +82,7 @@ def _report(
     config: SearchConfig, found: dict[str, Any], results: dict[str, Any], title: str
 ) -> str:
     from data_recipes.common.page import Page, Paragraph, Span, Table, made
-
-    from .experiments.report import describe
+    from recipes.experiments.report import describe
 
     rows = [
         [name, f"{prior:.1%}", f"{share:.1%} [{low:.1%}, {high:.1%}]", f"{cap:.0%}"]
@@ -118,7 +116,7 @@ def _train_swarm(config: SearchConfig, runs: list[Run], launcher: list[str]) -> 
     Raises:
         RecipeError: a stage failed, or measures no such target.
     """
-    from .experiments.measures import measure_run
+    from recipes.experiments.measures import measure_run
 
     for part in (runs[:1], runs):  # a target that nothing measures is told after the first
         train_runs(part, launcher)
@@ -145,8 +143,8 @@ def main() -> None:
     swarm = draw_swarm(config, prior, caps)
     runs = proxy_runs(config, size, prior, swarm)
     if study.args.dry_run:
-        from .experiments.cost import cost_lines
-        from .experiments.results import records
+        from recipes.experiments.cost import cost_lines
+        from recipes.experiments.results import records
 
         # What will be found is not known; it costs what the prior costs.
         compared = seed_runs(
@@ -166,7 +164,7 @@ def main() -> None:
     pairs = seed_runs(experiment, size, {"prior": {}, "found": {}})
     check_ruler(experiment, pairs)
     train_runs(pairs, launcher)
-    from .experiments.results import collect
+    from recipes.experiments.results import collect
 
     results = collect(experiment, study.path.stem, size, [], pairs)
     found |= {"sources": list(prior), "prior": list(prior.values()), "caps": caps}

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.terminal import align
-
-from .command_line import exit_on_error
-from .opened_run import OpenedRun, open_run
+from recipes.command_line import exit_on_error
+from recipes.opened_run import OpenedRun, open_run
 
 
 def _show_plan(run: OpenedRun, repo: str) -> None:
-    from .engine.checkpoint_release import find_releases
+    from recipes.engine.checkpoint_release import find_releases
 
     rows = [("revision", "step", "tokens", "bytes of the checkpoint", "bits per byte")]
     for release in find_releases(run):
@@ -43,13 +42,13 @@ def main() -> None:
     run = open_run(args.run)
 
     # The Hub's client and torch take seconds to load: a mistake above is told without them.
-    from .push import check_repository
+    from recipes.push import check_repository
 
     check_repository(args.repo)
     if args.dry_run:
         _show_plan(run, args.repo)
         return
-    from .engine.checkpoint_release import publish
+    from recipes.engine.checkpoint_release import publish
 
     for line in publish(run, args.repo, args.private):
         print(line, flush=True)

@@ -16,8 +16,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError, errors_about
-
-from .command_line import exit_on_error
+from recipes.command_line import exit_on_error
 
 _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md")
 _INDEX = "model.safetensors.index.json"

@@ -18,10 +18,9 @@ from pathlib import Path
 from data_recipes.common.config_files import documented_parser
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import visible
-
-from .command_line import exit_on_error
-from .opened_run import OpenedRun, open_run
-from .read_order import Reading, Spelling, find_text, readings, visits
+from recipes.command_line import exit_on_error
+from recipes.opened_run import OpenedRun, open_run
+from recipes.read_order import Reading, Spelling, find_text, readings, visits
 
 
 def _spelling(run: OpenedRun) -> Spelling:
@@ -41,7 +40,7 @@ def describe_step(run: OpenedRun, step: int, text: bool, loss: bool) -> Iterator
         f"{mixture.sequence_length:,} tokens"
     )
     if loss:
-        from .engine.replayed_steps import document_losses
+        from recipes.engine.replayed_steps import document_losses
 
         losses, weights = document_losses(run, windows)
         yield f"losses: nats per token that is scored, with the weights of {weights}"

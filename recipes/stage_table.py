@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from .command_line import CONFIGS, load_stage
-from .config import SELF_CONTAINED, STAGES, StageConfig
-from .post.chat_config import ChatStageConfig
-from .pretrain import plan_steps, split_windows
+from recipes.command_line import CONFIGS, load_stage
+from recipes.config import SELF_CONTAINED, STAGES, StageConfig
+from recipes.post.chat_config import ChatStageConfig
+from recipes.pretrain import plan_steps, split_windows
 
 SIZES = (*SELF_CONTAINED, "1b", "10b")
 
@@ -39,7 +39,7 @@ def _planned_for(config: StageConfig | ChatStageConfig, split: str = "") -> str:
 
 
 def _row(config: StageConfig) -> dict[str, str]:
-    from .engine.metrics import count_parameters
+    from recipes.engine.metrics import count_parameters
 
     split = split_windows(config, config.parallelism.gpus)
     passes = f", {split.micro_batch} × {split.accumulation}"

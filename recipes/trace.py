@@ -15,8 +15,7 @@ from pathlib import Path
 
 from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
-
-from .command_line import exit_on_error
+from recipes.command_line import exit_on_error
 
 # Characters. Our choice: shorter spans stand in any text by chance.
 SHORTEST = 20
@@ -35,7 +34,7 @@ def main() -> None:
         raise RecipeError(f"{args.where}: no such directory; name a run or its shards")
 
     # What sorts and searches takes a second to load: a mistake above is told without it.
-    from .engine.tracer import Tracer
+    from recipes.engine.tracer import Tracer
 
     tracer = Tracer.of(args.where)
     text = sys.stdin.read() if args.text == "-" else args.text

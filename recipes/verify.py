@@ -27,9 +27,8 @@ from typing import Any
 from data_recipes.common.config_files import documented_parser, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences
-
-from .command_line import exit_on_error
-from .opened_run import OTHER_BYTES, REPRODUCE, find_changes, open_run, read_reproduce
+from recipes.command_line import exit_on_error
+from recipes.opened_run import OTHER_BYTES, REPRODUCE, find_changes, open_run, read_reproduce
 
 _STEPS = 10
 _SAME = ("bit-equal", "equal to rounding")  # verdicts that begin so
@@ -132,8 +131,8 @@ def verify(directory: Path, count: int, threads: int | None) -> Iterator[str]:
     # torch takes seconds to load: a mistake above is told without it.
     import torch
 
-    from .engine.replayed_steps import find_windows, replay_window
-    from .engine.reproduce import describe_code, describe_machine
+    from recipes.engine.replayed_steps import find_windows, replay_window
+    from recipes.engine.reproduce import describe_code, describe_machine
 
     machine = record["attempts"][0]["machine"]
     torch.set_num_threads(threads or machine["threads"])
