@@ -28,9 +28,6 @@ from tests.vision_models import random_tower, vision_tokenizer
 from ..ask.model_server import MODEL, ModelServer
 from .test_pictures import config_of, rows
 
-for _name in ("fastapi", "uvicorn"):
-    pytest.importorskip(_name, reason=f"no {_name}: pip install fastapi uvicorn")
-
 _KILLED_AT, _CONCURRENCY = 5, 2
 _PATIENCE = 120  # seconds, until the server answers
 
