@@ -28,7 +28,7 @@ _ADD = (
     f"INSERT INTO answers (id, {', '.join(_COLUMNS)}) "
     f"VALUES ({', '.join('?' * (len(_COLUMNS) + 1))}) ON CONFLICT (id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
-    + " WHERE answers.status = 'failed'"
+    + " WHERE answers.status <> 'answered'"
 )
 _PAY = "UPDATE spent SET " + ", ".join(f"{name} = {name} + ?" for name in _SPENT)
 
@@ -54,13 +54,19 @@ class AnswerStore(AbstractContextManager):
         return Answer(*row) if row else None
 
     def settled(self, endpoint: str, key: bytes) -> bool:
-        """Tell whether there is an answer that will not be asked for again."""
+        """Tell whether there is an answer that will not be asked for again.
+
+        A refusal is one from an endpoint that ever answered. One that did not may have refused the
+        name of the model or a setting, and not the prompts.
+        """
         with self._open(endpoint) as file:
             row = file.execute("SELECT status FROM answers WHERE id = ?", (key,)).fetchone()
-        return row is not None and row[0] != "failed"
+            if row is not None and row[0] == "refused":
+                return bool(file.execute("SELECT answers FROM spent").fetchone()[0])
+        return row is not None and row[0] == "answered"
 
     def add(self, endpoint: str, key: bytes, answer: Answer) -> None:
-        """Keep an answer and what it cost; what is there already stays, unless it had failed."""
+        """Keep an answer and what it cost; what was answered already stays."""
         paid = Spent(
             int(answer.status == "answered"),
             answer.prompt_tokens,

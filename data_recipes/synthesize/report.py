@@ -1,5 +1,6 @@
 """What a synthesis run came to: acceptance, cost, and sources for a data recipe."""
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..common.errors import RecipeError
 from ..common.files import write_json_atomically
 from .acceptance import ACCEPTED, Acceptance, reasons
 from .config import SynthesizeConfig
-from .step import KEPT, SynthesizeStep
+from .step import KEPT, REJECTED, SynthesizeStep
 
 REPORT, SOURCES = "report.json", "sources.yaml"
 
@@ -88,6 +89,17 @@ def sources(config: SynthesizeConfig, outcomes: Acceptance) -> list[dict[str, An
     ]
 
 
+def _only_refused(config: SynthesizeConfig, outcomes: Acceptance) -> str | None:
+    """What a server said to one of the requests, if none had any other outcome."""
+    if any(set(counts) != {"refused_by_server"} for _, _, counts in outcomes.rows()):
+        return None
+    for path in sorted((config.text_dir / REJECTED).glob("*/*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                return json.loads(line)["detail"]
+    return None
+
+
 def finish(config: SynthesizeConfig) -> None:
     """Write the report and the sources, and print them.
 
@@ -102,9 +114,13 @@ def finish(config: SynthesizeConfig) -> None:
     print(report.table())
     rows = sources(config, report.outcomes)
     if not rows:
-        raise RecipeError(
-            f"{config.text_dir}: no answer was accepted; the rejected ones are there, with reasons"
-        )
+        why = "no answer was accepted; the rejected ones are there, with reasons"
+        if refusal := _only_refused(config, report.outcomes):
+            why = (
+                f"the server refused every request, one with: {refusal}. Correct model or "
+                "sampling, delete that folder and run the same command: all are asked again"
+            )
+        raise RecipeError(f"{config.text_dir}: {why}")
     if config.form == "picture":
         print(f"rows for training with pictures: {config.text_dir / KEPT}/*/*.jsonl")
         return

@@ -234,6 +234,20 @@ def test_refused_prompts_in_a_row_do_not_stop_the_others(
     assert (totals.refused, totals.answered) == (refused, 5)
 
 
+def test_what_an_endpoint_refuses_that_never_answered_is_asked_again(
+    server: ModelServer, tmp_path: Path
+) -> None:
+    # A wrong name or setting is refused for every prompt, and has nothing to do with them.
+    server.faults = lambda prompt, tries: "400"
+    requests, endpoint = questions(3), {"stub": server.endpoint()}
+    with AnswerStore(tmp_path) as store:
+        assert ask(requests, endpoint, store).refused == 3
+    server.faults = lambda prompt, tries: None
+    with AnswerStore(tmp_path) as store:
+        assert ask(requests, endpoint, store).answered == 3
+        assert ask(requests, endpoint, store).stored == 3
+
+
 @pytest.mark.parametrize("status", ["408", "409", "425", "429", "503"])
 def test_what_may_pass_is_tried_again(server: ModelServer, tmp_path: Path, status: str) -> None:
     server.faults = lambda prompt, tries: status if tries < 2 else None

@@ -31,7 +31,7 @@ from data_recipes.synthesize.seeds import assign, shorten
 from data_recipes.toy import documents
 from tests.processes import Program
 
-from ..ask.model_server import MODEL, ModelServer
+from ..ask.model_server import MODEL, ModelServer, no_fault
 from ..hand_made import jsonl, rows_of
 
 SEEDS = 90
@@ -234,6 +234,19 @@ def test_the_floor_stops_a_synthesizer_that_writes_nothing_of_use(
     assert "refusal" in str(error.value) and "answers are kept" in str(error.value)
     assert len(server.bodies) < SEEDS
     assert not list((tmp_path / "text").rglob("*.jsonl"))
+
+
+def test_a_server_that_refuses_everything_is_named_and_asked_again_when_it_is_mended(
+    server: ModelServer, seeds: Path, tmp_path: Path
+) -> None:
+    server.faults = lambda prompt, tries: "400"
+    config = load(server, seeds, tmp_path, floor={"acceptance": 0.2, "after": 1000})
+    with pytest.raises(RecipeError, match="refused every request, one with: HTTP 400: prompt is"):
+        synthesize(config)
+    server.faults = no_fault
+    shutil.rmtree(tmp_path / "text")
+    synthesize(config)
+    assert len(rows(tmp_path, "kept")) > 10
 
 
 def test_the_cap_holds_over_shards_and_tasks(
