@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from data_recipes.common.errors import RecipeError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -48,6 +49,36 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         raise RecipeError(f"{name}: no tokenizer to be had ({error})") from error
 
 
+def sees(name: str, revision: str = "main") -> bool:
+    """Whether the model of a directory or of the Hub has eyes, by its config."""
+    from transformers import AutoConfig
+
+    return hasattr(AutoConfig.from_pretrained(name, revision=revision), "vision_config")
+
+
+def load_language_model(
+    name: str, dtype: str | torch.dtype, attention: str = "sdpa", revision: str = "main"
+) -> PreTrainedModel:
+    """Load what reads text: a language model, or that of a model that sees.
+
+    Raises:
+        OSError, ValueError: as from transformers.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    import modeling_kormo  # noqa: F401  (registers the model)
+
+    if not sees(name, revision):
+        return AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, dtype=dtype, attn_implementation=attention
+        )
+    from modeling_kormo.vision import language_model  # needs Pillow
+
+    model = AutoModelForImageTextToText.from_pretrained(name, revision=revision, dtype=dtype)
+    model.set_attn_implementation({"text_config": attention})
+    return language_model(model)
+
+
 def load_model(name: str) -> PreTrainedModel:
     """The model, in the type it was saved in, on the GPU if there is one.
 
@@ -55,14 +86,11 @@ def load_model(name: str) -> PreTrainedModel:
         RecipeError: there is none.
     """
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
-
-    import modeling_kormo  # noqa: F401  (registers the model)
 
     disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", attn_implementation="sdpa")
+        model = load_language_model(name, "auto")
     except (OSError, ValueError) as error:
         raise RecipeError(f"{name}: no model to be had ({error})") from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

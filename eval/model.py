@@ -16,7 +16,7 @@ from data_recipes.common.files import sha256_file
 from data_recipes.common.references import split_revision
 
 from .backend import MAX_THINK_TOKENS, KORMoLM, ThinkingMixin
-from .local_model import check_has_tokenizer
+from .local_model import check_has_tokenizer, load_language_model, load_tokenizer, sees
 from .plan import Unit
 
 Backend = Literal["hf", "vllm"]
@@ -146,7 +146,8 @@ def _batch_size(options: ModelOptions, name: str, revision: str) -> str | int:
         return int(options.batch_size)
     if options.resolved_device.startswith("cuda"):
         return "auto"
-    return rows_in_memory(AutoConfig.from_pretrained(name, revision=revision).vocab_size)
+    config = AutoConfig.from_pretrained(name, revision=revision)
+    return rows_in_memory(config.get_text_config().vocab_size)
 
 
 def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMixin:
@@ -173,6 +174,12 @@ def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMix
     else:
         arguments |= {"device": options.resolved_device, "attn_implementation": "sdpa"}
     try:
+        if options.backend == "hf" and sees(name, revision):
+            # lm-eval's own class for such models asks with pictures, and all tasks here are text.
+            del arguments["attn_implementation"]
+            language = load_language_model(name, options.resolved_dtype, revision=revision)
+            arguments["pretrained"] = language.to(options.resolved_device)
+            arguments["tokenizer"] = load_tokenizer(name)
         lm = backend(**arguments)
     except (OSError, ValueError) as error:
         raise RecipeError(f"--model {options.model}: {_first_line(error)}") from error

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoProcessor,
     AutoTokenizer,
     LlavaConfig,
@@ -23,6 +24,7 @@ from transformers import (
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionProcessor,
     LlavaProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
     SiglipVisionConfig,
@@ -187,15 +189,15 @@ def build_vision_model(
     return model
 
 
-def language_model(model: VisionModel) -> KORMoForCausalLM:
+def language_model(model: VisionModel) -> PreTrainedModel:
     """Take the language model out; its weights are shared."""
-    config = model.config.text_config
     with torch.device("meta"):
-        language = KORMoForCausalLM(config)
+        language = AutoModelForCausalLM.from_config(model.config.text_config)
     language.model = model.model.language_model
     language.lm_head.weight = model.lm_head.weight  # a loaded LLaVA's head is a plain Linear
     language.generation_config = model.generation_config
-    return language
+    language.name_or_path = model.name_or_path
+    return language.train(model.training)
 
 
 def _pixels(edge: int) -> dict[str, Any]:

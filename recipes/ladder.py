@@ -22,7 +22,6 @@ from recipes.engine.metrics import read_metrics
 from recipes.opened_run import FINAL
 
 if TYPE_CHECKING:
-    from modeling_kormo import KORMoForCausalLM
     from recipes.engine.windows_data import BitsPerByte
 
 RUNGS = (*STAGES, "sft", "dpo")
@@ -84,35 +83,19 @@ def measurement(size: str) -> BitsPerByte:
     )
 
 
-def _language_model(final: Path, sees: bool) -> KORMoForCausalLM:
-    """The model of a stage, or what reads text in one that sees."""
-    import torch
-    from transformers import AutoModelForImageTextToText
-
-    from modeling_kormo import KORMoForCausalLM
-    from modeling_kormo.vision import language_model
-
-    if not sees:
-        return KORMoForCausalLM.from_pretrained(
-            final, dtype=torch.float32, attn_implementation="varlen"
-        )
-    model = AutoModelForImageTextToText.from_pretrained(final, dtype=torch.float32)
-    model.set_attn_implementation({"text_config": "varlen"})
-    return language_model(model)
-
-
 def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> Rung:
     """Measure what became of a stage."""
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from eval.local_model import load_language_model
     from recipes.engine.handover import read_lineage
 
     disable_progress_bar()
     output_dir = _output_dir(size, stage)
     model = None
     if stage != "vision_tower":  # reads no text
-        model = _language_model(output_dir / FINAL, stage in MORE["vision"])
+        model = load_language_model(str(output_dir / FINAL), torch.float32, "varlen")
     losses = [line["loss"] for line in read_metrics(output_dir) if "loss" in line]
     tokens = read_lineage(str(output_dir / FINAL))["tokens"]
     bits = measure(model, torch.device("cpu")) if model else {}

@@ -16,8 +16,16 @@ from eval.local_model import load_tokenizer
 from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
 from eval.task_manager import LocalTaskManager
+from modeling_kormo import KORMoForCausalLM
+from modeling_kormo.vision import (
+    build_processor,
+    build_vision_model,
+    load_vision_tokenizer,
+    save_vision_model,
+)
 from tests import processes
 from tests.processes import Program
+from tests.vision_models import random_tower
 
 from .chat_models import LIMIT, quick, save_model
 
@@ -57,6 +65,19 @@ def test_every_question_is_asked_once_in_each_way(whole_run: Path) -> None:
     assert prompts["ko_reasoning_mini"].endswith(f"{template}\n</think>\n\n")
     assert prompts["kmmlu_mini_calendar"].count("정답：") == 6  # five examples, and no chat
     assert "<|BOT|>" not in prompts["kmmlu_mini_calendar"]
+
+
+def test_a_model_that_sees_answers_as_its_language_model(
+    model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_vision_tokenizer(str(model))
+    language = KORMoForCausalLM.from_pretrained(model)
+    seeing = build_vision_model(language, random_tower(), tokenizer, "llava")
+    processor = build_processor(tokenizer, random_tower().config, "llava")
+    save_vision_model(seeing, processor, tmp_path / "sees")
+    main(quick(tmp_path / "sees", tmp_path / "run"))
+    assert scores(tmp_path / "run") == scores(whole_run)
+    assert answers(tmp_path / "run") == answers(whole_run)
 
 
 def test_a_group_is_the_mean_over_its_questions(whole_run: Path) -> None:
