@@ -5,16 +5,9 @@ import pytest
 from data_recipes.common.errors import RecipeError
 from modeling_kormo import KORMoConfig
 from recipes.engine.prediction import Layout, count_traffic, estimate_memory, plan_layout, predict
+from tests.recipes.engine.test_metrics import SHAPE_1B
 
 N = 10_756_624_384
-SHAPE_1B = KORMoConfig(
-    hidden_size=2048,
-    intermediate_size=6144,
-    num_hidden_layers=16,
-    num_attention_heads=16,
-    num_key_value_heads=8,
-    head_dim=128,
-)
 
 
 @pytest.mark.parametrize(
