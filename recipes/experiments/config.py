@@ -17,7 +17,8 @@ Initialisation = Literal["mean", "random", "default", "eeve"]  # of new rows
 RowStage = Literal["sft", "dpo", "vision_align", "vision_sft", "knowledge_vqa"]
 ROW_STAGES: tuple[str, ...] = get_args(RowStage)
 AnyStage = PretrainingStage | RowStage
-_ORDER = (*STAGES, "grow", "expand", *ROW_STAGES)
+_TEXT, _CHAT, _SEEING = (*STAGES, "grow", "expand"), ("sft", "dpo"), ("vision_align", "vision_sft")
+_ORDER = (*_TEXT, *ROW_STAGES)
 _MEASURES = Literal[
     "bits_per_byte",
     "averaged",
@@ -34,6 +35,16 @@ _MEASURES = Literal[
     "vision",
     "answers",
 ]
+# Which last stages leave what a measure is made of.
+MEASURED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("bits_per_byte", "averaged", "spikes", "gradient_norm"), _TEXT),
+    **dict.fromkeys(("mixture", "compression"), _TEXT),
+    "unrest": (*_TEXT, *_CHAT, *_SEEING),
+    **dict.fromkeys(("proxy", "quick", "suite", "mode"), (*_TEXT, *_CHAT)),
+    "heldout": (*_CHAT, *_SEEING),
+    "vision": _SEEING,
+    "answers": ("knowledge_vqa",),
+}
 
 
 class BudgetConfig(Strict):
@@ -203,14 +214,13 @@ class ExperimentConfig(Strict):
                 "budget: is of pretraining, and no arm goes through it; how long other stages are "
                 "their `steps` say"
             )
-        if "answers" in self.measures and {s[-1] for s in known.values()} != {"knowledge_vqa"}:
-            raise ValueError("measures: 'answers' are those of knowledge_vqa as the last stage")
-        of_text = [m for m in self.measures if m in ("averaged", "mixture", "compression")]
-        if of_text and {s[-1] for s in known.values()} & {*ROW_STAGES}:
-            raise ValueError(
-                f"measures: {of_text[0]!r} is of text, and rows have none; leave it out"
-            )
         for arm, stages in known.items():
+            for name in self.measures:
+                if stages[-1] not in MEASURED[name]:
+                    raise ValueError(
+                        f"measures: {name!r} is not to be had of {stages[-1]}, the last stage of "
+                        f"arm {arm!r}, but of {', '.join(MEASURED[name])}; leave it out"
+                    )
             if stages != [stage for stage in _ORDER if stage in stages]:
                 raise ValueError("stages: each once, in the order of the ladder")
             if self.parent is None and self.road(arm).start != "parent":

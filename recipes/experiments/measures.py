@@ -20,7 +20,7 @@ _HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/", "heldou
 # Of pairs; above, `found` is how often a tower finds the picture of a caption.
 _HIGHER_IS_BETTER += tuple(f"heldout/rewards/{own}" for own in ("accuracies", "margins", "chosen"))
 _HIGHER_IS_BETTER += ("heldout/logps/chosen",)
-_BITS = "bits_per_byte/"
+BITS = "bits_per_byte/"
 _HELDOUT = "heldout_"
 
 
@@ -36,9 +36,9 @@ def _last(lines: Lines, prefix: str) -> dict[str, float]:
 
 def _bits_per_byte(run: Run, lines: Lines) -> dict[str, float]:
     """Held-out bits per byte by language, at the end and before the first step."""
-    first = next((line for line in lines if any(key.startswith(_BITS) for key in line)), {})
-    before = {f"{k} before": v for k, v in first.items() if k.startswith(_BITS)}
-    return _last(lines, _BITS) | before
+    first = next((line for line in lines if any(key.startswith(BITS) for key in line)), {})
+    before = {f"{k} before": v for k, v in first.items() if k.startswith(BITS)}
+    return _last(lines, BITS) | before
 
 
 def _averaged(run: Run, lines: Lines) -> dict[str, float]:
@@ -46,9 +46,9 @@ def _averaged(run: Run, lines: Lines) -> dict[str, float]:
 
     So that an average can be compared with a decay, each at what it would be used for.
     """
-    found = {key.removeprefix(_BITS): value for key, value in _last(lines, _BITS).items()}
-    of_average = _last(lines, f"average_{_BITS}")
-    found |= {key.removeprefix(f"average_{_BITS}"): value for key, value in of_average.items()}
+    found = {key.removeprefix(BITS): value for key, value in _last(lines, BITS).items()}
+    of_average = _last(lines, f"average_{BITS}")
+    found |= {key.removeprefix(f"average_{BITS}"): value for key, value in of_average.items()}
     return {f"averaged/{language}": value for language, value in found.items()}
 
 
@@ -71,7 +71,8 @@ def _unrest(run: Run, lines: Lines) -> dict[str, float]:
 
 def _spikes(run: Run, lines: Lines) -> dict[str, float]:
     """Updates that the guard skipped."""
-    return {"skipped updates": _last(lines, "skipped_updates")["skipped_updates"]}
+    found = _last(lines, "skipped_updates")
+    return {"skipped updates": found["skipped_updates"]} if found else {}
 
 
 def _gradient_norm(run: Run, lines: Lines) -> dict[str, float]:
@@ -79,6 +80,8 @@ def _gradient_norm(run: Run, lines: Lines) -> dict[str, float]:
     config = run.cells[-1].config
     warm = plan_steps(config).warmup
     norms = [line["grad_norm"] for line in lines if "grad_norm" in line and line["step"] > warm]
+    if not norms:
+        return {}
     clipped = sum(norm > config.optimizer.max_grad_norm for norm in norms) / len(norms)
     return {"largest gradient norm": max(norms), "share of steps clipped": clipped}
 
@@ -185,8 +188,8 @@ def measure_run(run: Run, names: list[str]) -> dict[str, float]:
         values = _MEASURES[name](run, lines)
         if not values:
             raise RecipeError(
-                f"{run.cells[-1].directory}: its log has nothing for the measure {name!r}; ask for "
-                "it in `shared` (logging.quick_eval_every_tokens) or in `evaluate`, or train longer"
+                f"{run.cells[-1].directory}: its log has nothing for the measure {name!r}; leave "
+                "it out, train longer, or log more often (logging.log_every)"
             )
         found |= values
     return found
@@ -198,7 +201,8 @@ def curve_of(run: Run) -> dict[str, list[tuple[int, float]]]:
     cell = run.cells[-1]
     for line in read_metrics(cell.directory):
         for key, value in line.items():
-            if key in ("loss", "heldout_loss") or key.startswith(_BITS):
+            known = key in ("loss", "heldout_loss") or key.startswith(BITS)
+            if known and "tokens" in line:  # some stages on rows count steps alone
                 curve.setdefault(key, []).append((line["tokens"] - cell.branched_at, value))
     return curve
 

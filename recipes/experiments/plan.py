@@ -60,8 +60,19 @@ def _own(stage: str, settings: Overrides) -> Overrides:
 
 
 def _asked(experiment: ExperimentConfig, cell: PlannedStage) -> PlannedStage:
-    """Have the model of a run's last stage asked what measures want to know that its log lacks."""
+    """Have the model of a run's last stage asked what measures want to know that its log lacks.
+
+    Raises:
+        RecipeError: a suite that the stage does not evaluate while it trains.
+    """
     after = {}
+    for suite in {"quick", "proxy"} & {*experiment.measures}:
+        logging = cell.config.logging
+        if logging.quick_eval_every_tokens is None or logging.quick_eval_suite != suite:
+            raise RecipeError(
+                f"measures: {suite!r} is evaluated while {cell.stage} trains; set in `shared` "
+                f"logging.quick_eval_every_tokens, and logging.quick_eval_suite: {suite}"
+            )
     for name in dict.fromkeys(SOURCES[m] for m in experiment.measures if m in SOURCES):
         data = getattr(cell.config, "data", None)
         words, makes = evaluation(name, experiment.evaluate, cell.directory, data)

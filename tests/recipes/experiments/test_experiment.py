@@ -438,6 +438,7 @@ def test_the_best_value_is_the_highest_of_accuracies_and_the_lowest_of_bits(
 ) -> None:
     def chosen(measure: str, decide: str) -> dict:
         given = small(data_dir, tmp_path, measures=[measure], decide={decide: 0.1})
+        given["shared"]["logging.quick_eval_every_tokens"] = 2048
         given["sweep"] = {"optimizer.learning_rate": [1.0, 2.0, 3.0]}
         experiment = ExperimentConfig.model_validate(given)
         return best_values(experiment, sweep_runs(experiment, "tiny"), values_of(experiment))

@@ -164,7 +164,8 @@ def test_answers_in_text_are_scored_by_task_and_by_mode(tmp_path: Path) -> None:
 
 
 def test_seeing_leads_over_the_best_of_the_blind(tmp_path: Path) -> None:
-    asked = {"measures": ["vision"], "evaluate": {"vision": {"set": "x"}}}
+    asked: dict[str, Any] = {"measures": ["vision"], "evaluate": {"vision": {"set": "x"}}}
+    asked |= {"stages": ["vision_sft"], "shared": {}, "arms": {"toggle": {}, "b": {}}}
     given = toggle(tmp_path, decide={"vision/ko new": 0.1}, **asked)
     run = planned(ExperimentConfig.model_validate(given))[0]
     for best in ("question only", "blank", "swapped"):
@@ -289,11 +290,11 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
     "nothing to ask": ({"evaluate": {"suite": {"limit": 3}}}, "name suites or tasks"),
     "answers of no graph": (
         {"measures": ["answers"], "decide": {"answers/x": 0.1}},
-        "'answers' are those of knowledge_vqa",
+        "'answers' is not to be had of sft, the last stage of arm 'plain', but of knowledge_vqa",
     ),
     "bytes of rows": (
         {"measures": ["suite", "compression"]},
-        "measures: 'compression' is of text, and rows have none",
+        "measures: 'compression' is not to be had of sft",
     ),
     "rows held out of other data": (
         {"measures": ["heldout"], "decide": {"heldout/loss": 0.1}},
