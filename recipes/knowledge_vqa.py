@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.files import (
+    SETTINGS,
     DirectoryLock,
     bind_settings,
     git_commit,
-    sha256_file,
+    read_settings,
     staged_file,
     staged_folder,
     write_json_atomically,
@@ -31,6 +32,7 @@ from data_recipes.common.files import (
 from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
 from recipes.command_line import CONFIGS, exit_on_error
+from recipes.inputs import Inputs, digests
 from recipes.kge import MANIFEST, TRIPLES, VECTORS
 from recipes.knowledge_config import KnowledgeVqaConfig
 from recipes.opened_run import FINAL
@@ -52,7 +54,9 @@ def train(config: KnowledgeVqaConfig) -> Path:
     out, final = config.output_dir, config.output_dir / FINAL
     with DirectoryLock(out):
         settings = json.loads(config.model_dump_json(exclude={"output_dir", "log_every"}))
-        settings["read"] = _digests(config)
+        settings |= _read(config)
+        if "inputs" not in (read_settings(out / SETTINGS) or settings):
+            settings["inputs"] = None  # a run that began when nobody noted them
         remedy = "choose another output_dir, or delete this one"
         bind_settings(out, settings, remedy, finished=[CHECKPOINT, FINAL])
         if not (final / MANIFEST).is_file():
@@ -112,7 +116,7 @@ def _export(
     begun: dict[str, str],
 ) -> None:
     from modeling_kormo.vision import save_vision_model
-    from recipes.engine.handover import made_with
+    from recipes.engine.handover import made_with, read_lineage
     from recipes.engine.reproduce import write_recipe
     from recipes.opened_run import LINEAGE
 
@@ -129,6 +133,8 @@ def _export(
             "stage": "knowledge_vqa",
             "size": config.size,
             "parent": str(config.init_from) if config.init_from else None,
+            "parent_lineage": read_lineage(str(config.init_from)) if config.init_from else None,
+            "inputs": settings["inputs"],
             "data_fingerprint": hashlib.sha256(read).hexdigest(),
             **made_with(),
             "initial_weights": begun,
@@ -136,11 +142,13 @@ def _export(
         write_json_atomically(folder / LINEAGE, lineage)
 
 
-def _digests(config: KnowledgeVqaConfig) -> dict[str, str]:
+def _read(config: KnowledgeVqaConfig) -> dict[str, Inputs]:
     """Digest the files that decide what is learned: other ones of the same name are other work."""
     files = [config.data / f"{name}.jsonl" for name in TRAINED_ON]
     files += [config.graph / name for name in (VECTORS, TRIPLES)]
-    return {path.name: sha256_file(path) for path in files if path.is_file()}
+    read = {Path(path).name: digest for path, digest in digests(files).items()}
+    # The manifest tells pictures from others of the same names.
+    return {"read": read, "inputs": digests([*files, config.data / MANIFEST])}
 
 
 def _save(path: Path, step: int, *parts: Any) -> None:

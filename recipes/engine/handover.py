@@ -14,12 +14,17 @@ import yaml
 from accelerate import Accelerator, init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from data_recipes.common.files import git_commit, staged_folder, write_json_atomically
+from data_recipes.common.files import (
+    git_commit,
+    read_settings,
+    staged_folder,
+    write_json_atomically,
+)
 from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
-from ..opened_run import FINAL, LINEAGE, RECIPE, REPRODUCE
+from ..opened_run import FINAL, FINGERPRINT, LINEAGE, RECIPE, REPRODUCE
 from ..shared_config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
 from .reproduce import hash_weights, write_recipe
@@ -294,6 +299,8 @@ def write_final(
         tokenizer.save_pretrained(staging)
 
         parent_lineage = read_lineage(trained.parent) if trained.parent else None
+        # As they were when the run began.
+        inputs = (read_settings(output_dir / FINGERPRINT) or {}).get("inputs")
         lineage = {
             "stage": config.stage,
             "size": config.size,
@@ -306,6 +313,7 @@ def write_final(
             **({"growth": trained.growth} if trained.growth else {}),
             **({"views_left_out": trained.views} if trained.views else {}),
             "data_fingerprint": trained.data.fingerprint,
+            **({"inputs": inputs} if inputs else {}),
             "tokenizer_sha256": trained.tokenizer_sha256,
             "languages": trained.data.languages,
             "licences": trained.data.licences,

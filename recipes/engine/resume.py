@@ -121,6 +121,8 @@ def check_fingerprint(directory: Path, current: dict[str, Any]) -> None:
             f'"stream": "bfloat16" to `model` in {FINGERPRINT} there; else finish it with the '
             "version that began it:"
         )
+    if "inputs" not in recorded:  # of a run that began when nobody noted them
+        current = {section: values for section, values in current.items() if section != "inputs"}
     was = {section: recorded.get(section) for section in current}
     for section, values in _BEFORE.items():
         if was.get(section):

@@ -16,29 +16,32 @@ from data_recipes.common.files import check_settings, read_settings
 
 from ..command_line import CONFIGS
 from ..config import StageConfig
+from ..inputs import digest_of
 from ..opened_run import FINAL, LINEAGE, RECIPE
 from .config import Overrides
 from .evaluations import answers_are_of
 
 
-def _check_parent(model: Path, remove: Path) -> None:
-    """Refuse a model whose parent was trained again since.
+def _check_inputs(model: Path, remove: Path) -> None:
+    """Refuse a model of which the parent, or what else it was made of, was made again since.
 
     Args:
-        model: with its lineage. Without one, or where the parent has none, nothing is known.
+        model: with its lineage. Of what that does not note, or is gone, nothing is known.
         remove: has to go to make it again.
 
     Raises:
-        RecipeError: it was.
+        RecipeError: one was.
     """
     own = read_settings(model / LINEAGE) or {}
-    was = (own.get("parent_lineage") or {}).get("weights_sha256")
-    now = (read_settings(Path(own["parent"]) / LINEAGE) or {}) if was else {}
-    if was != now.get("weights_sha256", was):
-        raise RecipeError(
-            f"{model}: began with {own['parent']}, which has other weights now; delete {remove} to "
-            "make it again of these"
-        )
+    noted = dict(own.get("inputs") or {})
+    if weights := (own.get("parent_lineage") or {}).get("weights_sha256"):
+        noted[own["parent"]] = weights
+    for path, was in noted.items():
+        if digest_of(Path(path)) not in (was, None):
+            raise RecipeError(
+                f"{model}: was made of {path} as it no longer is; put the old one back, or delete "
+                f"{remove} to make it again of the new one"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ class PlannedStage:
         """Whether it is finished.
 
         Raises:
-            RecipeError: it is, and was made with other settings or of other weights than those
-                that are there now; they are named.
+            RecipeError: it is, and was made with other settings, or of other data or weights than
+                are there now; they are named.
         """
         return self._trained and not self._questions()
 
@@ -108,13 +111,13 @@ class PlannedStage:
             "output_dir:",
             "was trained with other settings than the experiment has now",
         )
-        _check_parent(self.directory / FINAL, self.directory)
+        _check_inputs(self.directory / FINAL, self.directory)
         self._check_start()
         return True
 
     def _check_start(self) -> None:
         if self.before:  # what grew from the parent, and where this stage began
-            _check_parent(self.before.makes.parent, self.directory.parent)
+            _check_inputs(self.before.makes.parent, self.directory.parent)
 
     def _questions(self) -> list[list[str]]:
         final = self.directory / FINAL

@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.files import resolve_files
 from data_recipes.read.hub import HUB
 
 from ..arguments import (
@@ -23,9 +24,11 @@ from ..config import SELF_CONTAINED
 from ..engine.checkpoints import claim_output
 from ..engine.handover import read_lineage
 from ..engine.resume import find_newest
+from ..inputs import MANIFEST, Inputs, digests
 from ..parent import ParentModel
 from ..pretrain import BatchSplit
 from .chat_config import ChatStageConfig
+from .vision_config import PictureSource
 
 Prepared = TypeVar("Prepared")
 # What computes the same model, to rounding.
@@ -175,10 +178,23 @@ def set_length(args: TrainingArguments, config: ChatStageConfig, rows: int) -> N
         setattr(args, name, value)
 
 
+def _inputs(config: Any) -> Inputs:
+    """Digest the files of a stage, and the model that it takes in beside the one it starts from."""
+    paths = []
+    for source in config.data.sources:
+        files = [] if source.path.startswith(HUB) else resolve_files(source.path)
+        paths += files
+        if isinstance(source, PictureSource):  # rows name their pictures, and do not hold them
+            paths += [file.with_name(MANIFEST) for file in files]
+    beside = (getattr(config.model, name, None) for name in ("tower", "chat_template"))
+    return digests([*paths, *(Path(own) for own in beside if own)])
+
+
 def chat_fingerprint(config: ChatStageConfig, data: str) -> dict[str, dict[str, Any]]:
     """Collect what must not change between a run and its resumption, by section."""
     lineage = read_lineage(config.model.init_from)
     return {
+        "inputs": _inputs(config),
         "data": {"fingerprint": data},
         "model": {
             **config.model.model_dump(mode="json", exclude=_SAME_MODEL),

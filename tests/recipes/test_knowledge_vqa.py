@@ -233,10 +233,19 @@ def test_other_data_under_the_same_name_are_refused(folder: Path, tmp_path: Path
     shutil.copytree(folder / "data", tmp_path / "data")
     config = _config(folder, data=tmp_path / "data", output_dir=tmp_path / "vqa", steps=2)
     train(config)
-    names = tmp_path / "data" / "names.jsonl"
-    names.write_text("".join(names.read_text(encoding="utf-8").splitlines(True)[:-1]))
-    with pytest.raises(RecipeError, match=r"read\.names\.jsonl"):
-        train(config)
+    for name, old, new in (("names.jsonl", '"id"', '"no"'), ("manifest.json", "16", "32")):
+        path = tmp_path / "data" / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(old, new))
+        with pytest.raises(RecipeError, match=rf"inputs\..*{name}: was"):
+            train(config)
+        path.write_text(text)
+    # A run that began when nobody noted what pictures there were goes on.
+    record = tmp_path / "vqa/settings.json"
+    settings = json.loads(record.read_text())
+    record.write_text(json.dumps({k: v for k, v in settings.items() if k != "inputs"}))
+    path.write_text(text.replace(old, new))
+    train(config)
 
 
 def test_bad_input_is_named(folder: Path, tmp_path: Path) -> None:

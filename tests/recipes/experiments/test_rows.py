@@ -87,6 +87,10 @@ def test_arms_that_learn_to_see_are_trained_and_asked(
         first, second = run.cells
         assert second.config.model.init_from == str(first.directory / "final")
         assert max(line["step"] for line in read_metrics(second.directory)) == 2
+    # What it was made of is noted, by both stages (test_inputs.py looks at each).
+    rows = f"{inputs}/pictures/train.jsonl"
+    for cell, names in zip(runs["one", 1].cells, ({rows, f"{inputs}/tower"}, {rows})):
+        assert read_lineage(str(cell.directory / "final"))["inputs"].keys() == names
     # Another seed is another order of other rows; the arms of one seed share what they have alike.
     read = {
         key: [read_lineage(str(c.directory / "final"))["data_fingerprint"] for c in run.cells]
@@ -268,7 +272,7 @@ def test_a_stage_whose_parent_was_trained_again_is_refused(tmp_path: Path) -> No
     (base / "lineage.json").write_text(json.dumps({"weights_sha256": {"model": "a"}}))
     assert cell.done
     (base / "lineage.json").write_text(json.dumps({"weights_sha256": {"model": "b"}}))
-    told = f"began with {base}, which has other weights now; delete {cell.directory} "
+    told = f"was made of {base} as it no longer is; .* delete {cell.directory} "
     with pytest.raises(RecipeError, match=told):
         cell.done  # noqa: B018
 
