@@ -43,7 +43,8 @@ def _report(
     experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
 ) -> Path:
     """Write the results of what is finished, as numbers, table and plot."""
-    from recipes.experiments.report import draw, results_page
+    from recipes.experiments.picture import draw
+    from recipes.experiments.report import results_page
     from recipes.experiments.results import RESULTS, collect
 
     done = [run for run in runs if run.done]

@@ -386,5 +386,6 @@ def _block_markdown(block: Block) -> str:
         case Details():
             inner = "\n\n".join(filter(None, map(_block_markdown, block.blocks)))
             return (
-                f"<details><summary>{_markdown(block.summary)}</summary>\n\n{inner}\n\n</details>"
+                '<details markdown="1">'
+                f"<summary>{_markdown(block.summary)}</summary>\n\n{inner}\n\n</details>"
             )

@@ -1,8 +1,7 @@
-"""What an experiment came to: a table and a plot, and the page of all published results."""
+"""What an experiment came to: its report, and the page of all published results."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -17,21 +16,11 @@ from data_recipes.common.page import (
     Picture,
     Span,
     Table,
+    Text,
 )
 
-from .results import read_negative, records
-
-_BITS = "bits_per_byte/"
-
-
-def _arms(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {
-        arm: [r for r in runs if r["arm"] == arm] for arm in dict.fromkeys(r["arm"] for r in runs)
-    }
-
-
-def _values(runs: list[dict[str, Any]], measure: str) -> list[float]:
-    return [run["measures"][measure] for run in runs if measure in run["measures"]]
+from .measures import BITS
+from .results import by_arm, measured, read_negative, records
 
 
 def _mean(values: list[float]) -> str:
@@ -57,11 +46,11 @@ def verdict_of(comparison: dict[str, Any]) -> str:
 
 def _comparison_rows(results: dict[str, Any]) -> list[list[Any]]:
     baseline = results["experiment"]["baseline"]
-    arms, rows = _arms(results["runs"]), []
+    arms, rows = by_arm(results["runs"]), []
     for measure in results["experiment"]["decide"]:
         own = arms.get(baseline, [])
         value = own[0]["value"] if own else ""
-        means = _mean(_values(own, measure))
+        means = _mean(measured(own, measure))
         rows.append(
             [measure, f"{baseline} (baseline)", str(len(own)), value, means, "", "", "", ""]
         )
@@ -75,7 +64,7 @@ def _comparison_rows(results: dict[str, Any]) -> list[list[Any]]:
                     c["arm"],
                     str(c["pairs"]),
                     own[0]["value"],
-                    _mean(_values(own, measure)),
+                    _mean(measured(own, measure)),
                     f"{c['difference']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}]",
                     f"{c['corrected']:.2g}",
                     f"{c['detectable']:.3f}",
@@ -92,8 +81,8 @@ def _other_measures(results: dict[str, Any]) -> list[Block]:
     if not names:
         return []
     rows = [
-        [arm, *(_mean(_values(own, name)) for name in names)]
-        for arm, own in _arms(results["runs"]).items()
+        [arm, *(_mean(measured(own, name)) for name in names)]
+        for arm, own in by_arm(results["runs"]).items()
     ]
     return [Table(["arm", *(f"{name}>" for name in names)], rows, "What else was measured")]
 
@@ -194,23 +183,35 @@ def results_page(results: dict[str, Any], picture: Picture) -> Page:
     return Page(f"Experiment {results['name']}", [*describe(results), picture])
 
 
-def _overview(results: dict[str, Any]) -> list[str]:
+def _sentence(measure: str, found: list[dict[str, Any]]) -> Iterable[str | Span]:
+    """Say what a measure came to: its arms by their verdicts, and how far a sure one is apart."""
+    said = []
+    for verdict in ("better", "worse", "no difference", "undecided"):
+        own = [c for c in found if c["verdict"] == verdict]
+        if verdict in ("better", "worse"):
+            arms = [f"{c['arm']} {c['difference']:+.3f}" for c in own]
+        else:  # that all are so needs no names
+            arms = [c["arm"] for c in own if len(own) < len(found)]
+        said += [" ".join(filter(None, (", ".join(arms), verdict)))] if own else []
+    return Span(measure.removeprefix(BITS)), f": {'; '.join(said)}.", " "
+
+
+def _overview(results: dict[str, Any]) -> list[Text]:
     """One row of the table that the page begins with."""
     experiment, found = results["experiment"], results["comparisons"]
-    answers = [
-        f"{c['arm']}, {c['measure']}: {c['difference']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}], "
-        f"{c['verdict']}"
-        for c in found
-    ]
+    said: list[str | Span] = []
+    for measure in dict.fromkeys(c["measure"] for c in found):
+        said += _sentence(measure, [c for c in found if c["measure"] == measure])
     seeds = len(experiment["seeds"])
     whole = seeds - len({seed for _, seed in _unfinished(results)})
+    others = [arm for arm in experiment["arms"] if arm != experiment["baseline"]]
     return [
         f"{results['name']}, {results['size']}",
         experiment["question"],
-        f"{', '.join(experiment['arms'])}; baseline {experiment['baseline']}",
+        f"{', '.join(others)} against {experiment['baseline']}",
         str(seeds) if whole == seeds else f"{whole} of {seeds} for all arms",
-        "; ".join(answers),
         _minutes(results),
+        said[:-1],
     ]
 
 
@@ -237,9 +238,13 @@ def all_results_page() -> Page:
         ),
     )
     published = records()
-    columns = ["experiment", "question", "arms", "seeds>", "difference [95 %], verdict", "minutes>"]
+    columns = ["experiment", "question", "arms", "seeds>", "minutes>", "what came out"]
+    caption = (
+        "What came out: differences from the baseline, where it is sure which is better. A "
+        "language alone is its held-out text, in bits per byte"
+    )
     if published:
-        page.add(Table(columns, [_overview(results) for results in published]))
+        page.add(Table(columns, [_overview(results) for results in published], caption))
     for results in published:
         page.add(*describe(results))
     page.add(*negative_results())
@@ -257,77 +262,3 @@ def negative_results() -> list[Block]:
         ),
         Table(["tried", "result", "what it cannot tell", "where it was measured"], rows),
     ]
-
-
-def pareto_front(runs: list[dict[str, Any]], first: str, second: str) -> list[str]:
-    """Return the arms that no other beats in one measure without losing in the other.
-
-    Args:
-        runs: of an experiment.
-        first: a measure that is better the lower it is; arms come in its order.
-        second: another one.
-    """
-    means = {
-        arm: (statistics.fmean(_values(own, first)), statistics.fmean(_values(own, second)))
-        for arm, own in _arms(runs).items()
-    }
-    front = []
-    for arm in sorted(means, key=means.__getitem__):
-        if not front or means[arm][1] < means[front[-1]][1]:
-            front.append(arm)
-    return front
-
-
-def _draw_front(axes: Any, runs: list[dict[str, Any]], first: str, second: str) -> None:
-    """What each arm gains in one measure and loses in the other; the front is a line."""
-    for number, (arm, own) in enumerate(_arms(runs).items()):
-        axes.plot(_values(own, first), _values(own, second), ".", color=f"C{number}", alpha=0.6)
-        where = statistics.fmean(_values(own, first)), statistics.fmean(_values(own, second))
-        axes.annotate(arm, where, fontsize=7)
-    front = [_arms(runs)[arm] for arm in pareto_front(runs, first, second)]
-    points = [[statistics.fmean(_values(own, name)) for own in front] for name in (first, second)]
-    axes.plot(*points, color="0.5", linewidth=1)
-    axes.set(xlabel=first, ylabel=second, title="means; the line is the Pareto front")
-    axes.grid(alpha=0.3)
-
-
-def draw(results: dict[str, Any], file: str) -> Picture:
-    """Draw the deciding measure over tokens, a colour for each arm, and the paired differences.
-
-    With more than two arms also what they trade between the first two measures in bits per byte.
-
-    Args:
-        results: of one experiment.
-        file: name of the picture beside its report.
-    """
-    from matplotlib.figure import Figure
-
-    decide = list(results["experiment"]["decide"])
-    shown = next((name for name in decide if name.startswith(_BITS)), "loss")
-    both = [name for name in decide if name.startswith(_BITS)][:2]
-    trade = len(both) == 2 and len(_arms(results["runs"])) > 2
-    panels = 3 if trade else 2
-    figure = Figure(figsize=(5.5 * panels, 4.2), layout="constrained")
-    left, right, *more = figure.subplots(1, panels)
-    for axes in more:
-        _draw_front(axes, results["runs"], *both)
-    for number, (arm, own) in enumerate(_arms(results["runs"]).items()):
-        for i, run in enumerate(own):
-            points = run["curve"].get(shown, [])
-            tokens, values = [t / 1e6 for t, _ in points], [v for _, v in points]
-            style = {"color": f"C{number}", "linewidth": 1.2, "alpha": 0.7, "marker": "."}
-            left.plot(tokens, values, label=arm if i == 0 else None, **style)
-    left.set(xlabel="tokens (millions)", ylabel=shown)
-    left.grid(alpha=0.3)
-    left.legend(fontsize=8)
-    found = [c for c in results["comparisons"] if math.isfinite(c["high"])]
-    for row, c in enumerate(found):
-        half = (c["high"] - c["low"]) / 2
-        right.errorbar(c["difference"], row, xerr=half, fmt="o", color="C0", capsize=3)
-        width = 2 * c["smallest"]
-        right.barh(row, width, left=-c["smallest"], color="0.9", height=0.8, zorder=0)
-    right.axvline(0, color="0.5", linewidth=1)
-    right.set_yticks(range(len(found)), [f"{c['arm']}\n{c['measure']}" for c in found], fontsize=7)
-    right.invert_yaxis()
-    right.set(xlabel="difference from the baseline, 95 % (grey: would not matter)")
-    return Picture.of(figure, "curves and differences", file)

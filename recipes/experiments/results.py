@@ -210,6 +210,18 @@ def collect(
     }
 
 
+def by_arm(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Sort runs, as `describe_run` has them, by their arms."""
+    return {
+        arm: [r for r in runs if r["arm"] == arm] for arm in dict.fromkeys(r["arm"] for r in runs)
+    }
+
+
+def measured(runs: list[dict[str, Any]], measure: str) -> list[float]:
+    """List a measure of the runs that have it."""
+    return [run["measures"][measure] for run in runs if measure in run["measures"]]
+
+
 def read_results(path: Path) -> dict[str, Any] | None:
     """Read a `results.json`; `None` if there is none.
 

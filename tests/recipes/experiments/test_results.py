@@ -10,7 +10,8 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from recipes.experiments.config import ExperimentConfig
-from recipes.experiments.report import all_results_page, draw, pareto_front, results_page
+from recipes.experiments.picture import draw, pareto_front
+from recipes.experiments.report import all_results_page, results_page
 from recipes.experiments.results import (
     DOCS,
     RECORDS,
@@ -161,6 +162,28 @@ def test_a_report_leaves_out_a_machine_that_no_run_recorded(results: dict[str, A
     results["machine"] = {"python": "3.11", "torch": "2"}
     text = results_page(results, draw(results, "results.png")).to_markdown().replace("\\", "")
     assert "commit 0123456789ab; python 3.11, torch 2; " in text
+
+
+def test_the_page_begins_with_a_sentence_a_measure(
+    results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recipes.experiments.report.records", lambda: [results])
+    said = "**ko**: good -0.200 better; bad +0.200 worse; same no difference; noisy undecided."
+    row = f"| Which? | good, bad, same, noisy against base | 4 | 3 | {said} |"
+    assert row in all_results_page().to_markdown()
+    for comparison in results["comparisons"]:
+        comparison["verdict"] = "undecided"
+    assert "| **ko**: undecided. |" in all_results_page().to_markdown()
+
+
+def test_what_no_log_has_is_no_panel(results: dict[str, Any]) -> None:
+    def width() -> int:
+        return int.from_bytes(draw(results, "x.png").image[16:20], "big")  # of a PNG's head
+
+    both = width()
+    for run in results["runs"]:
+        run["curve"] = {}
+    assert width() == both / 2
 
 
 def test_what_is_not_finished_is_said(
