@@ -16,6 +16,7 @@ from data_recipes.common.config_files import documented_parser
 from data_recipes.common.files import write_json_atomically
 from recipes.command_line import exit_on_error
 from recipes.experiments.config import ExperimentConfig, Overrides
+from recipes.experiments.needs import refuse_missing
 from recipes.experiments.plan import seed_runs, sweep_runs, values_of
 from recipes.experiments.ruler import check_ruler
 from recipes.experiments.runs import Run
@@ -96,6 +97,7 @@ def main() -> None:
         _dry_run(experiment, size, sweep, runs, launcher)
         return
     if not (args.report or args.publish):
+        refuse_missing(experiment, [run for run in (*sweep, *runs) if not run.done])
         train_runs(sweep, launcher)
         runs = seed_runs(experiment, size, chosen())
         train_runs(runs, launcher)

@@ -10,6 +10,7 @@ from data_recipes.common.statistics import detectable_effect
 
 from .config import ROW_STAGES, ExperimentConfig
 from .measures import training_seconds
+from .needs import missing
 from .results import known_spread
 from .runs import PlannedStage, Run
 
@@ -58,7 +59,9 @@ def _cells(left: list[Run]) -> list[PlannedStage]:
     return cells + [run.parent for run in left if run.parent and not run.parent.done]
 
 
-def _row_lines(left: list[Run], done: list[Run]) -> list[str]:
+def _row_lines(
+    left: list[Run], done: list[Run], published: list[dict[str, Any]], size: str
+) -> list[str]:
     """How long the stages are that train on rows, and what a run of them took."""
     cells = [cell for run in left for cell in run.cells if cell.on_rows]
     lines = []
@@ -69,13 +72,28 @@ def _row_lines(left: list[Run], done: list[Run]) -> list[str]:
         if steps is None:
             lines.append(f"{stage:<22}{len(own)} times the epochs of its rows")
             continue
-        size = getattr(own[0].config.batch, "tokens_per_step", None)
-        tokens = f", {size:,} tokens each at most" if size else ""
+        per_step = getattr(own[0].config.batch, "tokens_per_step", None)
+        tokens = f", of {per_step:,} tokens at most" if per_step else ""
         lines.append(f"{stage:<22}{steps:,} steps in {len(own)} runs{tokens}")
-    if cells and (seconds := training_seconds(cell for run in done for cell in run.cells)):
-        hours = seconds / len(done) * len(left) / 3600
-        lines.append(f"time, with these      {hours:.2f} hours of training, as the finished runs")
+    if not cells:
+        return []
+    took, source = training_seconds(c for run in done for c in run.cells), "the finished runs"
+    runs = len(done)
+    for results in published:
+        same = [cell.stage for cell in left[0].cells] == results["experiment"]["stages"]
+        if not took and same and results["size"] == size:
+            took, runs = sum(run["seconds"] for run in results["runs"]), len(results["runs"])
+            source = f"{results['name']} on {_processor(results)}"
+    said = "unknown until a run is finished"
+    if took:
+        said = f"{took / runs * len(left) / 3600:.2f} hours of training, as {source}"
+    name = "time" if all(c.on_rows for run in left for c in run.cells) else "time, with these"
+    lines.append(f"{name:<22}{said}; questions come on top")
     return lines
+
+
+def _processor(results: dict[str, Any]) -> str:
+    return results["machine"].get("processor", "a machine that nobody recorded")
 
 
 def _hours(
@@ -96,8 +114,7 @@ def _hours(
                 continue
             if seconds := sum(run["seconds"] for run in own):
                 rate = sum(run["tokens"] for run in own) / seconds
-                where = results["machine"].get("processor", "a machine that nobody recorded")
-                source = f"as {results['name']} on {where}"
+                source = f"as {results['name']} on {_processor(results)}"
                 break
     if rate is None:
         parallelism = left[0].config.parallelism
@@ -124,7 +141,7 @@ def cost_lines(
             f"time                  {_hours(cells, cost, done, published, size)}",
             f"disk                  {cost.gigabytes:.1f} GB",
         ]
-    return lines + _row_lines(left, done)
+    return lines + _row_lines(left, done, published, size)
 
 
 def cost_report(
@@ -146,15 +163,18 @@ def cost_report(
         published: those of all.
     """
     lines = cost_lines(size, left, done, published)
+    made_on_the_way, first = missing(experiment, left)
+    if made_on_the_way:
+        lines.append(f"made on the way       {', '.join(made_on_the_way)}: not in these figures")
+    lines += [f"missing               {line}" for line in first]
     pairs = len(experiment.seeds)
+    lines.append(f"what would matter, and what {pairs} seeds find four times in five:")
+    width = max(map(len, experiment.decide))
     for measure, smallest in experiment.decide.items():
         spread = known_spread([*([own] if own else []), *published], size, measure)
-        found = "nobody knows: no experiment of this size has measured how far pairs lie apart"
+        found = "nobody knows, as no experiment of this size has measured it"
         if spread is not None:
             effect = detectable_effect(pairs, spread)
             found = f"{effect:.3f}, as paired differences have a standard deviation of {spread:.4f}"
-        lines.append(
-            f"{measure:<21} {smallest:g} would matter; what {pairs} seeds find four times in five: "
-            f"{found}"
-        )
+        lines.append(f"  {measure:<{width}}  {smallest:<6g}{found}")
     return "\n".join(lines)

@@ -48,9 +48,10 @@ def bytes_per_token(config: StageConfig, source: str | None = None) -> float:
     try:
         return _bytes_per_token(data.shards, data.tokenizer, weights, length, data.packing)
     except RecipeError as error:
+        what = error if data.shards.is_dir() else f"data.shards {data.shards}: not there"
         raise RecipeError(
-            f"{error}\n  Bytes are counted in shards; make them first: "
-            f"kormo data prepare --config {data.recipe}"
+            f"{what}; bytes are counted in shards, so make them first: kormo data prepare "
+            f"--config {data.recipe}"
         ) from error
 
 

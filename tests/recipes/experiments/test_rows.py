@@ -20,6 +20,7 @@ from recipes.engine.reproduce import write_recipe
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.cost import cost_lines
 from recipes.experiments.measures import higher_is_better, measure_run
+from recipes.experiments.needs import missing
 from recipes.experiments.plan import seed_runs
 from recipes.experiments.ruler import check_ruler
 from recipes.experiments.runs import PlannedStage, Run
@@ -68,7 +69,7 @@ def test_arms_that_learn_to_see_are_trained_and_asked(
     plan = start(path, "--dry-run")
     assert [plan.count(f"/{name}.py") for name in given["stages"]] == [4, 4]
     assert plan.count("-m eval.vision") == 4 and "FLOPs" not in plan
-    assert "vision_sft            8 steps in 4 runs, 512 tokens each at most" in plan
+    assert "vision_sft            8 steps in 4 runs, of 512 tokens at most" in plan
     assert not output.exists()
     start(path)
     results = json.loads((output / "results.json").read_text())
@@ -220,7 +221,47 @@ def test_stages_of_rows_follow_those_of_text(monkeypatch: pytest.MonkeyPatch) ->
     assert not text.after and [*rows.after] == ["suite"]
     lines = cost_lines("tiny", [run], [], [])
     assert lines[1] == "tokens                28,672"
-    assert lines[-1] == "sft                   3 steps in 1 runs, 2,048 tokens each at most"
+    assert lines[-2:] == [
+        "sft                   3 steps in 1 runs, of 2,048 tokens at most",
+        "time, with these      unknown until a run is finished; questions come on top",
+    ]
+
+
+def test_what_no_run_makes_is_told_before_the_first(tmp_path: Path, start: Start) -> None:
+    path, data = tmp_path / "x.yaml", tmp_path / "data"
+    given = yaml.safe_load((CONFIGS / "experiments/tiny/knowledge.yaml").read_text())
+    given["shared"] |= {"data": str(data), "graph": str(tmp_path)}
+    given["output_dir"] = str(tmp_path / "out")
+    path.write_text(yaml.safe_dump(given, sort_keys=False))
+    told = f"data of 'none': {data} is not there; make it first (kormo data knowledge)"
+    assert f"missing               {told}" in start(path, "--dry-run")
+    with pytest.raises(RecipeError) as refused:
+        start(path)
+    assert told in str(refused.value) and not (tmp_path / "out").exists()
+
+
+def test_what_a_stage_makes_itself_is_named_in_the_plan(tmp_path: Path) -> None:
+    given = toggle(tmp_path / "out")
+    parent, chats = str(tmp_path / "parent"), str(tmp_path / "chats.jsonl")
+    given["shared"]["model.init_from"] = parent
+    given["shared"]["data.sources"] = [{"path": chats, "language": "en", "licence": "CC0"}]
+    experiment = ExperimentConfig.model_validate(given)
+    assert missing(experiment, planned(experiment)) == ([parent, chats], [])
+    # At a size that is not made here, somebody has to.
+    runs = seed_runs(experiment, "1b", dict.fromkeys(experiment.arms, {}))
+    made, first = missing(experiment, runs)
+    assert not made and [line.partition(" of")[0] for line in first] == [
+        "model.init_from",
+        "data.sources",
+    ]
+
+
+def test_time_is_that_of_a_published_experiment_of_the_same_stages(tmp_path: Path) -> None:
+    experiment = ExperimentConfig.model_validate(toggle(tmp_path))
+    published = {"name": "older", "size": "tiny", "experiment": {"stages": ["sft"]}}
+    published |= {"machine": {"processor": "abacus"}, "runs": [{"seconds": 1800}] * 3}
+    lines = cost_lines("tiny", planned(experiment), [], [published])
+    assert lines[-1].startswith("time                  6.00 hours of training, as older on abacus")
 
 
 def trained(run: Run, weights: str, parent: str = "a") -> PlannedStage:
