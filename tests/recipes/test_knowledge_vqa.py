@@ -309,6 +309,10 @@ def test_arms_are_an_experiment(
         assert run["measures"]["answers/unseen_triples"] == share
     start()
     assert len(asked) == 8  # nothing is left to do
+    for name in ("DOCS", "RECORDS"):
+        monkeypatch.setattr(f"recipes.experiments.results.{name}", tmp_path / "docs")
+    start("--publish")
+    assert "| **answers/unseen_triples**: " in (tmp_path / "docs/experiments.md").read_text()
     (place / "results.json").unlink()
     assert "1 to do" in start("--dry-run")
     start()
