@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Check = Callable[[StageConfig, Mixture, PreTrainedTokenizerBase], None]
 
-from .config import StageConfig
-
 
 @dataclass(frozen=True)
 class StageRules:
@@ -194,7 +192,6 @@ def pretrain(rules: StageRules, description: str) -> None:
     from . import build
     from .arguments import check_machine, start_processes, training_arguments
     from .engine.checkpoints import begin_run, claim_output, list_checkpoints, run_fingerprint
-    from .engine.resume import find_checkpoint
 
     if invocation.dry_run:
         from .engine.dry_run import plan_report

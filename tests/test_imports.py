@@ -115,6 +115,34 @@ def test_imports_point_one_way() -> None:
     assert not wrong, "\n".join(sorted(wrong))
 
 
+def _imported_again(body: list[ast.stmt], seen: set[str]) -> list[str]:
+    """Imports in a block of what it or a block around it has imported."""
+    found, seen = [], set(seen)
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            dots = "." * getattr(statement, "level", 0) + (getattr(statement, "module", "") or "")
+            names = {f"{dots}:{alias.name} as {alias.asname}" for alias in statement.names}
+            found += [f"line {statement.lineno}: {name}" for name in names & seen]
+            seen |= names
+        for inner in ("body", "orelse", "finalbody"):
+            found += _imported_again(getattr(statement, inner, []), seen)
+    return found
+
+
+def test_nothing_is_imported_twice_or_late() -> None:
+    """Files that were joined: a second import hides that the first one loads what it puts off."""
+    wrong = []
+    for path in _modules().values():
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        again = _imported_again(body, set())
+        kinds = [isinstance(s, ast.Import | ast.ImportFrom) for s in body]
+        first = kinds.index(True) if True in kinds else 0
+        if any(b and not a for a, b in zip(kinds[first:], kinds[first + 1 :])):
+            again.append("an import below other statements")
+        wrong += [f"{path.relative_to(ROOT)}: {each}" for each in again]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
 def test_training_and_evaluation_take_little_of_the_data_recipes() -> None:
     allowed = [f"data_recipes.{name}" for name in _TAKEN]
     wrong = [

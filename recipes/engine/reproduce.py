@@ -17,27 +17,27 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from data_recipes.common.files import git_commit, processor, sha256_file, write_json_atomically
+from data_recipes.common.config_files import config_chain
+from data_recipes.common.files import (
+    git_commit,
+    open_staged,
+    processor,
+    sha256_file,
+    write_json_atomically,
+)
+from data_recipes.tokens.best_fit import BestFitSource, plan_dir
+from data_recipes.tokens.mixture import Mixture
 from modeling_kormo.views_kormo import PREFIX
 
-from ..opened_run import REPRODUCE, Inputs, read_reproduce
+from ..config import StageConfig
+from ..opened_run import RECIPE, REPRODUCE, Inputs, read_reproduce
 
 if TYPE_CHECKING:
     from .trainer import PretrainTrainer
-
-
-import yaml
-
-from data_recipes.common.config_files import config_chain
-from data_recipes.common.files import open_staged
-from data_recipes.tokens.best_fit import BestFitSource, plan_dir
-from data_recipes.tokens.mixture import Mixture
-
-from ..config import StageConfig
-from ..opened_run import RECIPE
 
 # Steps at the beginning whose losses are kept; a loss kept costs a wait for the device.
 FIRST_STEPS = 100
