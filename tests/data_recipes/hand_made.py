@@ -36,13 +36,14 @@ def write_data_set(
     language: str = "ko",
     synthesizer: str | None = None,
     tokenizer: str = TOKENIZER,
+    dtype: str = "<u2",
 ) -> Manifest:
     """Write `files`, each a list of documents, each a list of token ids."""
     directory.mkdir(parents=True)
     shards = []
     for number, own in enumerate(files):
         path = directory / f"{number:05d}.ds"
-        np.array([t for d in own for t in d], "<u2").tofile(path)
+        np.array([t for d in own for t in d], dtype).tofile(path)
         np.cumsum([len(d) for d in own]).astype("<u8").tofile(f"{path}.index")
         shards.append(
             ShardFile(
@@ -57,7 +58,7 @@ def write_data_set(
         name=directory.parent.name,
         split=directory.name,
         tokenizer_sha256=tokenizer,
-        dtype="<u2",
+        dtype=dtype,
         documents=sum(s.documents for s in shards),
         tokens=sum(s.tokens for s in shards),
         language=language,

@@ -11,6 +11,7 @@ from data_recipes.common.config_files import (
     Strict,
     add_overrides,
     apply_override,
+    config_chain,
     load_config,
     read_yaml,
     refuse_options,
@@ -39,6 +40,18 @@ def test_base_is_merged_but_a_mixture_is_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / "top.yaml", "base: base.yaml\ninner: {mixture: {c: 3}}\n")
     config = load_config(path, Outer, ["inner.rate=2.5e-3"])
     assert config == Outer(inner=Inner(rate=0.0025, mixture={"c": 3}), name="base")
+
+
+def test_a_chain_of_bases_is_listed_and_a_circle_refused(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    root = write(tmp_path / "root.yaml", "name: root\nweights: {a: 1}\ninner: {rate: 1}\n")
+    middle = write(tmp_path / "below" / "middle.yaml", "base: ../root.yaml\nweights: {b: 2}\n")
+    top = write(tmp_path / "top.yaml", "base: below/middle.yaml\ninner: {rate: 2}\n")
+    assert read_yaml(top) == {"name": "root", "weights": {"b": 2}, "inner": {"rate": 2}}
+    assert [p.resolve() for p in config_chain(top)] == [top, middle, root]
+    write(root, "base: top.yaml\n")
+    with pytest.raises(RecipeError, match="leads back to itself"):
+        read_yaml(top)
 
 
 def test_all_errors_are_named_at_once(tmp_path: Path) -> None:
@@ -107,6 +120,9 @@ def test_overrides_set_nested_values_and_refuse_nonsense() -> None:
     values: dict = {"a": 1}
     apply_override(values, "b.c=[1, two]")
     assert values == {"a": 1, "b": {"c": [1, "two"]}}
+    apply_override(values, "b.d.e.f=3")
+    apply_override(values, "b.d.e.g=4")
+    assert values["b"] == {"c": [1, "two"], "d": {"e": {"f": 3, "g": 4}}}
     for bad in ("novalue", "=1", "a.b=1", "x={"):
         with pytest.raises(RecipeError, match="override"):
             apply_override(values, bad)

@@ -126,6 +126,8 @@ def test_differences_are_named_by_their_dotted_keys() -> None:
     assert first == "run: holds work done with other settings (data, optimizer); undo the change"
     assert lines[0] == "  optimizer.learning_rate: was 0.001, is 0.01"
     assert lines[1].startswith("  data.mixture: was ['a'") and len(lines[1]) < 200
+    with pytest.raises(RecipeError, match=r"\(new\); undo\n  new: was None, is {.section.: 1}"):
+        check_settings(Path("run"), {"new": {}}, {"new": {"section": 1}}, "undo")
 
 
 def test_staged_work_is_whole_or_absent(tmp_path: Path) -> None:
@@ -145,6 +147,30 @@ def test_staged_work_is_whole_or_absent(tmp_path: Path) -> None:
         (path / "b").touch()
     assert [p.name for p in folder.iterdir()] == ["b"]  # replaced whole
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["file", "folder"]
+
+
+def test_a_deletion_that_is_cut_short_leaves_the_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "final"
+    with staged_folder(folder) as path:
+        (path / "old").touch()
+
+    def cut_short(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_recipes.common.files.shutil.rmtree", cut_short)
+    with pytest.raises(KeyboardInterrupt), staged_folder(folder) as path:
+        (path / "new").touch()
+    assert [p.name for p in folder.iterdir()] == ["new"]
+
+
+def test_files_can_be_read_by_whom_their_folder_lets_in(tmp_path: Path) -> None:
+    """safetensors writes weights for their owner alone."""
+    with staged_folder(tmp_path / "final") as path:
+        path.chmod(0o755)
+        (path / "weights").touch(mode=0o600)
+    assert (tmp_path / "final" / "weights").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize(

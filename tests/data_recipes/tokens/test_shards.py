@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file
+from data_recipes.tokens import shards
 from data_recipes.tokens.shards import TokenSource, permute, unpermute
 
 from ..hand_made import write_data_set
@@ -88,6 +90,53 @@ def test_damaged_shards_are_refused_by_name(tmp_path: Path, damage, message, fil
     with pytest.raises(RecipeError, match=message) as caught:
         TokenSource(directory)
     assert str(directory / file) in str(caught.value)
+
+
+def test_tokens_of_a_large_vocabulary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four bytes each, of which so many are hashed whenever the data are opened."""
+    files = [[[70_000, 5, 1 << 20], [2]], [[125_183, 9], [3, 4]]]
+    directory = tmp_path / "s" / "train"
+    write_data_set(directory, files, dtype="<u4")
+    source = TokenSource(directory)
+    stream = [t for file in files for d in file for t in d]
+    assert [source.window(i, 4).tokens.tolist() for i in range(2)] == [stream[:4], stream[4:]]
+    assert source.tokens_at(5, 3).tolist() == stream[5:]
+    path = directory / "00001.ds"
+    path.write_bytes(b"\x00" + path.read_bytes()[1:])
+    monkeypatch.setattr(shards, "VERIFY_ON_OPEN_BYTES", 4 * len(stream))
+    with pytest.raises(RecipeError, match="checksum differs"):
+        TokenSource(directory)
+    monkeypatch.setattr(shards, "VERIFY_ON_OPEN_BYTES", 4 * len(stream) - 1)
+    TokenSource(directory)
+
+
+def test_a_fingerprint_is_that_of_tokens_and_their_documents(tmp_path: Path) -> None:
+    def written(name: str, files: list[list[list[int]]] | None = None, **more: str) -> str:
+        return write_data_set(tmp_path / name, files or [[[1, 2], [3]]], **more).fingerprint
+
+    same = {written("a"), written("b", language="en")}
+    others = {
+        written("other document ends", [[[1], [2, 3]]]),
+        written("other tokens", [[[1, 2], [4]]]),
+        written("other files", [[[1, 2]], [[3]]]),
+        written("other tokenizer", tokenizer="1" * 64),
+        written("other dtype", dtype="<u4"),
+    }
+    assert len(same) == 1 and len(others) == 5 and not same & others
+
+
+def test_an_index_that_ends_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Whole by its checksum, as a writer with a fault would leave it."""
+    directory = tmp_path / "s" / "train"
+    manifest = write_data_set(directory, [[[1, 2], [3]]])
+    index = directory / "00000.ds.index"
+    for ends in ([2, 4], [3, 3]):
+        np.array(ends, "<u8").tofile(index)
+        file = manifest.files[0].model_copy(update={"index_sha256": sha256_file(index)})
+        record = manifest.model_copy(update={"files": [file]})
+        (directory / "manifest.json").write_text(record.model_dump_json())
+        with pytest.raises(RecipeError, match=r"00000\.ds\.index: corrupt document index"):
+            TokenSource(directory)
 
 
 def test_unfinished_data_are_refused(tmp_path: Path) -> None:
