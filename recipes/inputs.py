@@ -14,7 +14,7 @@ from .opened_run import LINEAGE
 
 MANIFEST = "manifest.json"  # of a set that was made
 # By path: SHA-256 of a file, or of each weight file of a model.
-Inputs = dict[str, str | dict[str, str]]
+Digests = dict[str, str | dict[str, str]]
 
 
 @cache
@@ -42,7 +42,7 @@ def digest_of(path: Path) -> str | dict[str, str] | None:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def digests(paths: Iterable[Path]) -> Inputs:
+def digests(paths: Iterable[Path]) -> Digests:
     """Digest those of some files and models that are there."""
     found = {str(path): digest_of(path) for path in paths}
     return {path: digest for path, digest in found.items() if digest is not None}

@@ -32,7 +32,7 @@ from data_recipes.common.files import (
 from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
 from recipes.command_line import CONFIGS, exit_on_error
-from recipes.inputs import Inputs, digests
+from recipes.inputs import Digests, digests
 from recipes.kge import MANIFEST, TRIPLES, VECTORS
 from recipes.knowledge_config import KnowledgeVqaConfig
 from recipes.opened_run import FINAL
@@ -142,7 +142,7 @@ def _export(
         write_json_atomically(folder / LINEAGE, lineage)
 
 
-def _read(config: KnowledgeVqaConfig) -> dict[str, Inputs]:
+def _read(config: KnowledgeVqaConfig) -> dict[str, Digests]:
     """Digest the files that decide what is learned: other ones of the same name are other work."""
     files = [config.data / f"{name}.jsonl" for name in TRAINED_ON]
     files += [config.graph / name for name in (VECTORS, TRIPLES)]

@@ -24,7 +24,7 @@ from ..config import SELF_CONTAINED
 from ..engine.checkpoints import claim_output
 from ..engine.handover import read_lineage
 from ..engine.resume import find_newest
-from ..inputs import MANIFEST, Inputs, digests
+from ..inputs import MANIFEST, Digests, digests
 from ..parent import ParentModel
 from ..pretrain import BatchSplit
 from .chat_config import ChatStageConfig
@@ -178,7 +178,7 @@ def set_length(args: TrainingArguments, config: ChatStageConfig, rows: int) -> N
         setattr(args, name, value)
 
 
-def _inputs(config: Any) -> Inputs:
+def _inputs(config: Any) -> Digests:
     """Digest the files of a stage, and the model that it takes in beside the one it starts from."""
     paths = []
     for source in config.data.sources:
