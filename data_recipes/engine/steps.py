@@ -120,8 +120,10 @@ class Tally:
         self.bytes_in += int(text_bytes(batch).sum())
         self.bytes_kept += int(kept_sizes.sum())
         self.bytes_rejected += int(sizes.sum())
-        for reason, size in zip(outcome.rejected.column("reason").to_pylist(), sizes):
-            add_counts(self.reasons, {reason: {"documents": 1, "bytes": int(size)}})
+        for reason, size in zip(outcome.rejected.column("reason").to_pylist(), sizes.tolist()):
+            own = self.reasons.setdefault(reason, {"documents": 0, "bytes": 0})
+            own["documents"] += 1
+            own["bytes"] += size
         lengths = {"kept": histogram("bytes", kept_sizes), "rejected": histogram("bytes", sizes)}
         add_counts(self.counts, {"histograms": {"length": {"bytes": lengths}}})
         add_counts(self.counts, outcome.counts)

@@ -28,9 +28,14 @@ CONTROL = 512  # controls but tab and line ends, private use, noncharacters
 NUMBER = 1024  # categories N*
 SYMBOL = 2048  # neither letter, mark, number, white space nor CONTROL
 CODE = 4096  # what programs and formulas are full of, and other text is not
+POINT = 8192  # what a point of a list begins with, besides numbers
+CLOSING = 16384  # after these, two blanks are how some end a sentence
 
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _CODE = "{}[]<>=;\\$^_"
+# Bullets, dashes, signs, figures in circles.
+_POINTS = "•-–—*+>·▪▫■□▶▷►◆◇○●◦☐☑※✓" + "".join(map(chr, range(0x2460, 0x2474)))
+_CLOSING = ".!?:)\"'"
 _SYLLABLES = (0xAC00, 0xD7A4)
 # Blocks: Hangul Compatibility Jamo, its half-width forms.
 _COMPATIBILITY = ((0x3131, 0x318F), (0xFFA0, 0xFFDD))
@@ -94,6 +99,8 @@ def character_table() -> np.ndarray:
         (BREAK, _BREAKS),
         (PUNCTUATION, PUNCTUATION_SET),
         (CODE, _CODE),
+        (POINT, _POINTS),
+        (CLOSING, _CLOSING),
         (TERMINAL, TERMINAL_PUNCTUATION),
     ):
         table[[ord(c) for c in members]] |= flag
@@ -174,7 +181,11 @@ def _count(
             if over:
                 point, flags = np.int64(0x0A), np.int64(SPACE)
             else:
-                point, at = decode(data, at, end)
+                # Apart, so that where the next one begins is foreseen and not waited for.
+                if data[at] < 0x80:
+                    point, at = np.int64(data[at]), at + 1
+                else:
+                    point, at = decode(data, at, end)
                 flags = np.int64(table[point])
             if flags & HANGUL:
                 syllables += 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..text.kernels import kernel
 from ..text.words import GOLDEN, SEED, decode, mix
-from .characters import BREAK, SPACE, TERMINAL, character_table, head
+from .characters import BREAK, CLOSING, POINT, SPACE, TERMINAL, character_table, head
 
 _TAB, _LINE_FEED, _RETURN, _BLANK, _FULL_STOP, _HASH, _HYPHEN = (
     0x09,
@@ -32,12 +32,8 @@ _BULLET, _ELLIPSIS, _PIPE = 0x2022, 0x2026, 0x7C
 _ODD_BREAKS = np.zeros(256, np.uint8)
 _ODD_BREAKS[[0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E]] = 1
 _ODD_BREAKS[[0xC2, 0xE2]] = 2  # U+0085; U+2028 and U+2029
-# What a point of a list begins with, besides numbers: bullets, dashes, signs, figures in circles.
-_POINTS = np.array([ord(sign) for sign in "•-–—*+>·▪▫■□▶▷►◆◇○●◦☐☑※✓"] + [*range(0x2460, 0x2474)])
 _NO_BREAK = 0xA0
 _AFTER_NUMBERS = (_FULL_STOP, 0x29, _BLANK, _NO_BREAK)
-# After these, two blanks are how some end a sentence.
-_SENTENCE_ENDS = np.array([*b".!?:)\"'"])
 # FineWebQualityFilter's `short_line_length`.
 SHORT_LINE = 30
 
@@ -115,8 +111,13 @@ def _edges(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int,
 
 
 @kernel
-def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int, int, int, int]:
-    """Whether a line has a bullet, ends in an ellipsis, is a row of a table, a point of a list."""
+def _marks(
+    data: np.ndarray, at: int, end: int, gaps: bool, table: np.ndarray
+) -> tuple[int, int, int, int]:
+    """Whether a line has a bullet, ends in an ellipsis, is a row of a table, a point of a list.
+
+    It is not looked through for columns unless it may have `gaps`.
+    """
     at, end = _edges(data, at, end, table)
     if at == end:
         return 0, 0, 0, 0
@@ -126,23 +127,21 @@ def _marks(data: np.ndarray, at: int, end: int, table: np.ndarray) -> tuple[int,
     while stops < 3 and end - stops > at and data[end - stops - 1] == _FULL_STOP:
         stops += 1
     bullet, ellipsis = first == _BULLET or first == _HYPHEN, stops == 3 or last == _ELLIPSIS
-    point = _is_point(data, at, after, end, first)
-    return int(bullet), int(ellipsis), int(first == _PIPE or _columns(data, at, end)), int(point)
+    row = first == _PIPE or gaps and _columns(data, at, end, table)
+    point = table[first] & POINT != 0 or _is_numbered(data, at, after, end)
+    return int(bullet), int(ellipsis), int(row), int(point)
 
 
 @kernel
-def _is_point(data: np.ndarray, at: int, after: int, end: int, first: int) -> bool:
-    """Whether a line begins with the sign of a point, its number, or an amount: "3.", "175 g"."""
-    for sign in _POINTS:
-        if first == sign:
-            return True
+def _is_numbered(data: np.ndarray, at: int, after: int, end: int) -> bool:
+    """Whether a line begins with the number of a point, or an amount: "3.", "175 g"."""
     while at < end and at <= after + 1 and 0x30 <= data[at] <= 0x39:
         at += 1
     return after <= at < end - 1 and decode(data, at, end)[0] in _AFTER_NUMBERS
 
 
 @kernel
-def _columns(data: np.ndarray, at: int, end: int) -> bool:
+def _columns(data: np.ndarray, at: int, end: int, table: np.ndarray) -> bool:
     """Whether two tabs or wide gaps, of three blanks or of two within a sentence, part a line."""
     gaps = blanks = 0
     tab = closed = False
@@ -154,9 +153,7 @@ def _columns(data: np.ndarray, at: int, end: int) -> bool:
             blanks += 1
         else:
             gaps += tab or blanks > 2 or blanks == 2 and not closed
-            blanks, tab, closed = 0, False, False
-            for sign in _SENTENCE_ENDS:
-                closed |= point == sign
+            blanks, tab, closed = 0, False, table[point] & CLOSING != 0
     return gaps > 1
 
 
@@ -174,13 +171,13 @@ def _split_lines(
         here = at
         point, at = decode(data, at, end)
         if table[point] & BREAK:
-            own = _marks(data, start, here, table)
+            own = _marks(data, start, here, True, table)
             lines, bullets, ellipses = lines + 1, bullets + own[0], ellipses + own[1]
             rows, points = rows + own[2], points + own[3]
             start, broken_by = at, point
     # Nothing between a return and a line feed, or before the end of the text, is no line.
     if start < end or not last and broken_by != _RETURN:
-        own = _marks(data, start, end, table)
+        own = _marks(data, start, end, True, table)
         lines, bullets, ellipses = lines + 1, bullets + own[0], ellipses + own[1]
         rows, points = rows + own[2], points + own[3]
     return lines, bullets, ellipses, rows, points
@@ -218,9 +215,13 @@ def _paragraphs(
 
 
 @kernel
-def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, bool, int, int]:
-    """A line: its end, hash, characters, whether it may hold odd breaks; number signs, ellipses."""
-    value, characters, odd, hashes, ellipses, run = SEED, 0, False, 0, 0, 0
+def _scan(
+    data: np.ndarray, at: int, limit: int
+) -> tuple[int, np.uint64, int, bool, bool, int, int]:
+    """A line: its end, hash, characters, whether it may have odd breaks, and gaps between columns;
+    number signs, ellipses."""
+    value, characters, odd, gaps, hashes, ellipses, run = SEED, 0, False, False, 0, 0, 0
+    before = 0
     while at < limit:
         byte = data[at]
         if byte == _LINE_FEED:
@@ -228,6 +229,8 @@ def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, b
         value = (value ^ np.uint64(byte)) * GOLDEN
         characters += byte & 0xC0 != 0x80
         odd |= _ODD_BREAKS[byte] == 1
+        gaps |= byte == _TAB or byte == _BLANK and before == _BLANK
+        before = byte
         if byte == _FULL_STOP:
             run += 1
         elif run:
@@ -239,8 +242,9 @@ def _scan(data: np.ndarray, at: int, limit: int) -> tuple[int, np.uint64, int, b
             point = decode(data, at, limit)[0]
             ellipses += point == _ELLIPSIS
             odd |= point == 0x85 or point == 0x2028 or point == 0x2029
+            gaps |= point == _NO_BREAK
         at += 1
-    return at, value, characters, odd, hashes, ellipses + run // 3
+    return at, value, characters, odd, gaps, hashes, ellipses + run // 3
 
 
 @kernel
@@ -266,7 +270,7 @@ def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) 
         own[Line.LINE_FEEDS] = own[Line.CHARACTERS] = feeds
         at = start
         while True:
-            stop, value, characters, odd, hashes, ellipses = _scan(data, at, end)
+            stop, value, characters, odd, gaps, hashes, ellipses = _scan(data, at, end)
             over = stop == end
             own[Line.CHARACTERS] += characters
             own[Line.HASHES] += hashes
@@ -291,7 +295,7 @@ def _count(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, size: int) 
                 lines, bullets, ellipsis_lines, rows, points = split
             else:
                 lines = 1 if characters or not over else 0
-                bullets, ellipsis_lines, rows, points = _marks(data, at, stop, table)
+                bullets, ellipsis_lines, rows, points = _marks(data, at, stop, gaps, table)
             own[Line.SPLIT_LINES] += lines
             own[Line.BULLET_LINES] += bullets
             own[Line.ELLIPSIS_LINES] += ellipsis_lines

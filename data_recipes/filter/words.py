@@ -102,7 +102,11 @@ def _split(
         was_space = 1
         while at < end:
             here = at
-            point, at = decode(data, at, end)
+            # Apart, so that where the next one begins is foreseen and not waited for.
+            if data[at] < 0x80:
+                point, at = np.int64(data[at]), at + 1
+            else:
+                point, at = decode(data, at, end)
             space = np.int64(table[point]) & SPACE
             # No branches: where words begin and end is what a processor cannot foresee.
             starts[started] = here
