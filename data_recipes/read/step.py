@@ -56,14 +56,14 @@ class ReadShard(ShardOutput):
         self._prefix = f"{source.name}/{input_name}"
         self._file = file
         self._rows: list[Row] = []
-        self._texts: list[bytes] = []
+        self._texts: list[str | bytes] = []
         self._aside_rows: list[SetAside] = []
         self._waiting = 0
 
     def add(self, row: Row | SetAside) -> None:
         """Take a row, to be counted and written sooner or later; the bytes read are counted now."""
         if isinstance(row, Row):
-            text = row.text.encode()
+            text = row.text if row.text.isascii() else row.text.encode()
             size = len(text)
             self._rows.append(row)
             self._texts.append(text)
@@ -85,9 +85,9 @@ class ReadShard(ShardOutput):
         columns = {
             "id": [f"{self._prefix}:{row.place}" for row in rows],
             # Taken as they are: Arrow would encode them once more, or look for what is not UTF-8.
-            "text": pa.array(self._texts, pa.binary()).view(pa.string()),
-            "source": [self._source.name] * len(rows),
-            "language": [self._source.language] * len(rows),
+            "text": pa.array(self._texts, pa.large_binary()).view(pa.large_string()),
+            "source": pa.repeat(self._source.name, len(rows)),
+            "language": pa.repeat(self._source.language, len(rows)),
             "metadata": [row.metadata for row in rows],
         }
         kept = pa.RecordBatch.from_pydict(columns, SCHEMA)
