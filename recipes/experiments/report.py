@@ -189,7 +189,10 @@ def _sentence(measure: str, found: list[dict[str, Any]]) -> Iterable[str | Span]
     for verdict in ("better", "worse", "no difference", "undecided"):
         own = [c for c in found if c["verdict"] == verdict]
         if verdict in ("better", "worse"):
-            arms = [f"{c['arm']} {c['difference']:+.3f}" for c in own]
+            arms = [
+                f"{c['arm']} {c['difference']:+.3f} [{c['low']:+.3f}, {c['high']:+.3f}]"
+                for c in own
+            ]
         else:  # that all are so needs no names
             arms = [c["arm"] for c in own if len(own) < len(found)]
         said += [" ".join(filter(None, (", ".join(arms), verdict)))] if own else []
@@ -240,8 +243,8 @@ def all_results_page() -> Page:
     published = records()
     columns = ["experiment", "question", "arms", "seeds>", "minutes>", "what came out"]
     caption = (
-        "What came out: differences from the baseline, where it is sure which is better. A "
-        "language alone is its held-out text, in bits per byte"
+        "What came out: differences from the baseline with their intervals, where it is sure which "
+        "is better. A language alone is its held-out text, in bits per byte"
     )
     if published:
         page.add(Table(columns, [_overview(results) for results in published], caption))

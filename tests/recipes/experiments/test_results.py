@@ -168,9 +168,15 @@ def test_the_page_begins_with_a_sentence_a_measure(
     results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recipes.experiments.report.records", lambda: [results])
-    said = "**ko**: good -0.200 better; bad +0.200 worse; same no difference; noisy undecided."
-    row = f"| Which? | good, bad, same, noisy against base | 4 | 3 | {said} |"
-    assert row in all_results_page().to_markdown()
+    good, bad = (
+        "[{low:+.3f}, {high:+.3f}]".format(**comparison)
+        for arm in ("good", "bad")
+        for comparison in results["comparisons"]
+        if comparison["arm"] == arm
+    )
+    said = f"good -0.200 {good} better; bad +0.200 {bad} worse; same no difference; noisy undecided"
+    row = f"| Which? | good, bad, same, noisy against base | 4 | 3 | **ko**: {said}. |"
+    assert row in all_results_page().to_markdown().replace("\\", "")
     for comparison in results["comparisons"]:
         comparison["verdict"] = "undecided"
     assert "| **ko**: undecided. |" in all_results_page().to_markdown()
