@@ -31,7 +31,7 @@ def check_has_tokenizer(directory: Path) -> None:
         )
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str, revision: str = "main") -> PreTrainedTokenizerBase:
     """The tokenizer of a model.
 
     Raises:
@@ -44,7 +44,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if (Path(name) / "config.json").is_file():
         check_has_tokenizer(Path(name))
     try:
-        return AutoTokenizer.from_pretrained(name, padding_side="left")
+        return AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left")
     except (OSError, ValueError) as error:
         raise RecipeError(f"{name}: no tokenizer to be had ({error})") from error
 

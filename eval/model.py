@@ -179,7 +179,7 @@ def load_model(options: ModelOptions, *, chat: bool, think: bool) -> ThinkingMix
             del arguments["attn_implementation"]
             language = load_language_model(name, options.resolved_dtype, revision=revision)
             arguments["pretrained"] = language.to(options.resolved_device)
-            arguments["tokenizer"] = load_tokenizer(name)
+            arguments["tokenizer"] = load_tokenizer(name, revision)
         lm = backend(**arguments)
     except (OSError, ValueError) as error:
         raise RecipeError(f"--model {options.model}: {_first_line(error)}") from error

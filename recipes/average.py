@@ -279,7 +279,7 @@ def average_files(parents: list[Parent], out: Path) -> int:
 
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
     from recipes.engine.handover import read_lineage
-    from recipes.engine.reproduce import hash_weights
+    from recipes.inputs import hash_weights
     from recipes.opened_run import FINGERPRINT
 
     known = []

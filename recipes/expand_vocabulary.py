@@ -48,7 +48,7 @@ def expand_command(argv: list[str] | None = None) -> None:
         tokenizer_hash,
     )
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
-    from recipes.engine.reproduce import hash_weights
+    from recipes.inputs import hash_weights
     from recipes.opened_run import LINEAGE
 
     with errors_about(args.model):

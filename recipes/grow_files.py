@@ -162,7 +162,7 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
 def _lineage(args: argparse.Namespace, directory: Path, out: Path, growth: "Growth") -> dict:
     from data_recipes.common.files import git_commit
     from recipes.engine.metrics import count_parameters
-    from recipes.engine.reproduce import hash_weights
+    from recipes.inputs import hash_weights
 
     return inherited_lineage(directory, args.model, "growth") | {
         "parameters": count_parameters(growth.new),

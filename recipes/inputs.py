@@ -28,11 +28,16 @@ def _file(path: Path) -> str:
     return _hashed(path, stat.st_size, stat.st_mtime_ns)
 
 
+def hash_weights(directory: Path) -> dict[str, str]:
+    """SHA-256 of the weight files of a model, by name."""
+    return {path.name: _file(path) for path in sorted(directory.glob("*.safetensors"))}
+
+
 def digest_of(path: Path) -> str | dict[str, str] | None:
     """Digest a file, or the weights of a model; `None` if there is nothing (any more)."""
     if path.is_dir():
         noted = (read_settings(path / LINEAGE) or {}).get("weights_sha256")
-        return noted or {own.name: _file(own) for own in sorted(path.glob("*.safetensors"))} or None
+        return noted or hash_weights(path) or None
     if not path.is_file():
         return None
     if path.name != MANIFEST:

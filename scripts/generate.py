@@ -53,14 +53,10 @@ def main() -> None:
 
     # They take seconds to load: a mistake above is told without them.
     import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForImageTextToText,
-        AutoTokenizer,
-        set_seed,
-    )
+    from transformers import AutoModelForImageTextToText, AutoTokenizer, set_seed
     from transformers.utils.logging import disable_progress_bar
 
+    from eval.local_model import load_language_model
     from modeling_kormo.vision import load_processor
 
     disable_progress_bar()
@@ -74,7 +70,7 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(args.model, dtype="auto")
     else:
         tokenizer = AutoTokenizer.from_pretrained(args.model)
-        model = AutoModelForCausalLM.from_pretrained(args.model, dtype="auto")
+        model = load_language_model(args.model, "auto")
     model = model.to(device).eval()
     for prompt in args.prompts:
         if args.image:

@@ -20,13 +20,14 @@ from data_recipes.common.files import (
 )
 from data_recipes.tokens.mixture import CYCLE
 
+from ..inputs import hash_weights
 from ..opened_run import FINAL, REPRODUCE, OpenedRun
 from ..push import push
 from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, list_checkpoints
 from .handover import BASE_USAGE
 from .metrics import read_metrics
-from .reproduce import hash_weights, write_recipe
+from .reproduce import write_recipe
 from .resume import find_damage
 
 TABLE = "checkpoints.csv"

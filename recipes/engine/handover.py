@@ -24,10 +24,11 @@ from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
 from modeling_kormo.export import save_portable
 
+from ..inputs import hash_weights
 from ..opened_run import FINAL, FINGERPRINT, LINEAGE, RECIPE, REPRODUCE
 from ..shared_config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
-from .reproduce import hash_weights, write_recipe
+from .reproduce import write_recipe
 
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 

@@ -55,11 +55,6 @@ def write_recipe(config: Any, directory: Path) -> None:
         yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)
 
 
-def hash_weights(directory: Path) -> dict[str, str]:
-    """SHA-256 of the weight files of a model, by name."""
-    return {path.name: sha256_file(path) for path in sorted(directory.glob("*.safetensors"))}
-
-
 def list_inputs(config: StageConfig, config_path: Path, mixture: Mixture) -> Inputs:
     """List every file that decides what a stage computes, with its SHA-256.
 
