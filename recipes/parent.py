@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from data_recipes.common.config_files import read_yaml
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import is_hub_id, split_revision
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
@@ -47,6 +48,16 @@ def run_stage(stage: str, size: str) -> None:
         )
 
 
+def _command_for(final: str, size: str) -> str | None:
+    """Find the command of the shipped recipe that writes a model, if one of a size does."""
+    for path in sorted((CONFIGS / size).glob("*.yaml")):
+        recipe = read_yaml(path)
+        output = recipe.get("logging", {}).get("output_dir")
+        if output and (Path(output) / FINAL).resolve() == Path(final).resolve():
+            return f"kormo train {recipe['stage']} --config {size}/{path.name}"
+    return None
+
+
 @dataclass(frozen=True)
 class ParentModel:
     """The model that a stage starts from; sizes that are made here train it if it is missing.
@@ -54,7 +65,7 @@ class ParentModel:
     Attributes:
         init_from: of the stage.
         size: of the model.
-        stage: that makes it.
+        stage: that makes it, at the sizes made here; at others it is who writes to `init_from`.
         command: that makes it in place of a stage.
     """
 
@@ -73,8 +84,11 @@ class ParentModel:
             return False
         recipe = f"{self.size}/{self.stage}.yaml"
         if self.command or self.size not in SELF_CONTAINED:
-            command = self.command or f"kormo train {self.stage} --config {recipe}"
-            raise RecipeError(f"{self.init_from}: parent model missing; make it with\n  {command}")
+            command = self.command or _command_for(self.init_from, self.size)
+            remedy = (
+                f"make it with\n  {command}" if command else "train it first, or correct the path"
+            )
+            raise RecipeError(f"{self.init_from}: parent model missing; {remedy}")
         output = load_stage(CONFIGS / recipe, self.stage).logging.output_dir / FINAL
         if output.resolve() != Path(self.init_from).resolve():
             raise RecipeError(

@@ -3,15 +3,18 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from data_recipes.common.config_files import read_yaml
 from data_recipes.common.errors import RecipeError
 from modeling_kormo.export import save_portable
+from recipes.command_line import CONFIGS, load_stage
 from recipes.opened_run import LINEAGE
-from recipes.parent import build_unfreezing, load_parent, run_stage
+from recipes.parent import ParentModel, build_unfreezing, load_parent, run_stage
 from tests.conftest import SMALL, Stage
 from tests.random_model import random_model
 
@@ -45,6 +48,28 @@ def test_a_parent_is_trained_as_no_rank_of_who_started_it(monkeypatch: pytest.Mo
     assert environment == {k: v for k, v in os.environ.items() if k not in launched}
     with pytest.raises(RecipeError, match="stage1 failed .exit status 1.; see its message"):
         run_stage("stage1", "tiny")
+
+
+def parents() -> Iterator[tuple[str, str]]:
+    """Size and `init_from` of the recipes that start from the model of another one."""
+    for path in sorted(path for size in ("1b", "10b") for path in (CONFIGS / size).glob("*.yaml")):
+        parent = read_yaml(path).get("model", {}).get("init_from")
+        if parent and not parent.endswith("/start"):  # what `kormo expand-vocabulary` makes
+            yield path.parent.name, parent
+
+
+def test_the_recipe_is_named_that_writes_the_parent() -> None:
+    """KORMo-VL's second stage is of the kind of its third: the stage's name says too little."""
+    found = {*parents()}
+    assert ("10b", "runs/10b/vision_knowledge/final") in found and len(found) > 10
+    for size, parent in found:
+        with pytest.raises(RecipeError, match=f"^{parent}: parent model missing") as refused:
+            ParentModel(parent, size, "sft").is_to_be_trained()
+        stage, recipe = str(refused.value).partition("kormo train ")[2].split(" --config ")
+        config = load_stage(CONFIGS / recipe, stage)
+        assert str(config.logging.output_dir / "final") == parent and config.stage == stage
+    with pytest.raises(RecipeError, match="nowhere/final: .*; train it first, or correct"):
+        ParentModel("/nowhere/final", "10b", "sft").is_to_be_trained()
 
 
 def test_what_is_trained_first_is_counted_in_steps(tmp_path: Path) -> None:

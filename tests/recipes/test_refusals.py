@@ -30,8 +30,12 @@ BAD_INPUT = {
     "output below a file": (["logging.output_dir=/dev/null/run"], "cannot be written"),
     "output too long": (["logging.output_dir=/tmp/" + "x" * 300], "cannot be written"),
     "missing parent": (
-        ["model.init_from=/nowhere/final", "size=1b"],
+        ["model.init_from=runs/1b/stage1/final", "size=1b"],
         "kormo train stage1 --config 1b/stage1.yaml",
+    ),
+    "missing parent of nobody's": (
+        ["model.init_from=/nowhere/final", "size=1b"],
+        "/nowhere/final: parent model missing; train it first, or correct the path",
     ),
     "missing data": (["data.shards=/nowhere", "size=1b"], "python -m data_recipes prepare"),
 }
