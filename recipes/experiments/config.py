@@ -123,7 +123,8 @@ class ExperimentConfig(Strict):
         output_dir: a folder per run, and the results.
         baseline: the arm that all others are compared with.
         arms: what each sets, as `dotted.key: value`; `stage2: {...}` sets it in that stage alone.
-            `stages` and `start` lead an arm another way (`Road`).
+            `stages` and `start` lead an arm another way (`Road`). An arm of null, one that the
+            file's `base` has, is left out.
         sweep: values of settings that every arm tries, in all combinations, on `sweep_seed`; it
             goes on with its own best.
         sweep_seed: none of `seeds`, or the best of the sweep would also be lucky there.
@@ -152,6 +153,13 @@ class ExperimentConfig(Strict):
     evaluate: EvaluationsConfig = EvaluationsConfig()
     decide: dict[str, float] = Field(min_length=1)
     note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_arms(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(arms := values.get("arms"), dict):
+            return values | {"arms": {name: own for name, own in arms.items() if own is not None}}
+        return values
 
     @model_validator(mode="after")
     def _sound(self) -> "ExperimentConfig":
