@@ -241,7 +241,9 @@ def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, cas
 
 def test_an_arm_of_the_base_is_left_out_by_null(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(small(data_dir, tmp_path / "out")))
-    (tmp_path / "x.yaml").write_text("base: base.yaml\narms: {b: null, c: {data.shuffle_seed: 3}}\n")
+    (tmp_path / "x.yaml").write_text(
+        "base: base.yaml\narms: {b: null, c: {data.shuffle_seed: 3}}\n"
+    )
     assert load(tmp_path / "x.yaml").arms == {"a": {}, "c": {"data.shuffle_seed": 3}}
     with pytest.raises(RecipeError, match="arms: .*at least 2"):
         load(tmp_path / "x.yaml", "arms.c=null")
