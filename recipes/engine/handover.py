@@ -28,7 +28,7 @@ from ..inputs import hash_weights
 from ..opened_run import FINAL, FINGERPRINT, LINEAGE, RECIPE, REPRODUCE
 from ..shared_config import RunLoggingConfig
 from .metrics import CURVE, METRICS, read_metrics
-from .reproduce import write_recipe
+from .reproduce import describe_machine, write_recipe
 
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "datatrove")
 
@@ -154,11 +154,13 @@ A vision tower alone: `recipes/vision_align.py` puts it before a language model.
 
 
 def made_with() -> dict[str, Any]:
-    """Commit and versions, for a lineage."""
+    """Commit, versions and machine, for a lineage."""
+    machine = describe_machine()
     return {
         "commit": git_commit(),
         "packages": {name: version(name) for name in _PACKAGES},
         "python": sys.version.split()[0],
+        "machine": {name: machine[name] for name in ("processor", "gpu", "threads")},
     }
 
 

@@ -155,17 +155,16 @@ def machine_of(runs: list[Run]) -> dict[str, str]:
         runs: finished ones, with their parents.
 
     Returns:
-        By name, every value that there is, most frequent first. What a stage computed on is known
-        of those that write `reproduce.json`; where none does, nothing is said of it.
+        By name, every value that there is, most frequent first. Stages that write
+        `reproduce.json` say what each attempt was computed on, others what the last one was.
     """
     found: dict[str, Counter[str]] = {}
     for cell in {cell.directory: cell for run in runs for cell in run.stages()}.values():
         final = cell.directory / FINAL
-        said: list[tuple[str, Any]] = []
-        for attempt in (read_reproduce(final) or {}).get("attempts", []):
-            said += [(name, attempt["machine"].get(name)) for name in _MACHINE]
         lineage = read_lineage(str(final))
-        said += [("python", lineage["python"]), *lineage["packages"].items()]
+        said = [("python", lineage["python"]), *lineage["packages"].items()]
+        for attempt in (read_reproduce(final) or {}).get("attempts", [lineage]):
+            said += [(name, attempt.get("machine", {}).get(name)) for name in _MACHINE]
         for name, value in said:
             if value is not None:
                 found.setdefault(name, Counter())[str(value)] += 1

@@ -124,11 +124,13 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
 
 
-def stage(directory: Path, torch: str, machines: list[dict[str, Any]] | None) -> PlannedStage:
+def stage(
+    directory: Path, torch: str, machines: list[dict[str, Any]] | None, **lineage: Any
+) -> PlannedStage:
     """A finished stage: its lineage, and the record of its attempts if it writes one."""
     final = directory / "final"
     final.mkdir(parents=True)
-    lineage = {"python": "3.11", "packages": {"torch": torch}}
+    lineage |= {"python": "3.11", "packages": {"torch": torch}}
     (final / "lineage.json").write_text(json.dumps(lineage))
     if machines is not None:
         attempts = [{"from_step": 0, "machine": machine} for machine in machines]
@@ -140,9 +142,10 @@ def test_the_machine_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("OMP_NUM_THREADS", "7")  # of who reports
     one = {"processor": "abacus", "threads": 1, "gpu": None}
     cells = {
-        "one": stage(tmp_path / "one", "2", [one]),
+        "one": stage(tmp_path / "one", "2", [one], machine=one | {"threads": 5}),
         "again": stage(tmp_path / "again", "2", [one, one | {"threads": 3}]),
-        "rows": stage(tmp_path / "rows", "2", None),
+        "rows": stage(tmp_path / "rows", "2", None, machine=one | {"threads": 2}),
+        "older rows": stage(tmp_path / "older", "2", None),
         "newer": stage(tmp_path / "newer", "3", None),
     }
 
@@ -153,8 +156,9 @@ def test_the_machine_is_that_of_the_runs(tmp_path: Path, monkeypatch: pytest.Mon
     of_one = {"processor": "abacus", "threads": "1", "python": "3.11", "torch": "2"}
     assert machine("one") == of_one and [*machine("one")] == [*of_one]
     assert machine("one", "again")["threads"] == "1 or 3 (runs differ)"
-    assert machine("rows") == {"python": "3.11", "torch": "2"}
-    assert machine("rows", parent="one") == of_one
+    assert machine("rows") == of_one | {"threads": "2"}
+    assert machine("older rows") == {"python": "3.11", "torch": "2"}
+    assert machine("older rows", parent="one") == of_one
     assert machine("one", "newer")["torch"] == "2 or 3 (runs differ)"
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import processor
 from eval.local_model import model_identity
 from recipes.command_line import CONFIGS, parse_command_line
 from recipes.engine.handover import read_lineage
@@ -75,6 +76,7 @@ def test_arms_that_learn_to_see_are_trained_and_asked(
     results = json.loads((output / "results.json").read_text())
     assert results["pairing"]["both"]["windows"].startswith("no: data.sources")
     assert results["pairing"]["both"]["weights"] == "yes"
+    assert results["machine"]["processor"] == processor()
     (record,) = results["comparisons"]
     assert record["pairs"] == 2 and record["measure"] == "vision/en heldout_objects"
     for run in results["runs"]:
