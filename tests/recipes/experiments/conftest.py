@@ -1,17 +1,26 @@
-"""Stages that are not trained but measured by a law that a test has planted."""
+"""Small experiments, run in this process; and stages that a planted law measures, not trained."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from data_recipes.common.config_files import load_config
 from recipes.command_line import parse_command_line
 from recipes.config import StageConfig
 from recipes.engine.reproduce import write_recipe
+from recipes.experiment import main
+from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.plan import seed_runs, values_of
+from recipes.experiments.runs import Run
+from tests.conftest import SMALL, environment, release_outputs
 
 Law = Callable[[StageConfig, int], dict[str, float]]
+Start = Callable[..., str]
 
 
 def finish(command: list[str], law: Law) -> bool:
@@ -67,5 +76,72 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         capsys.readouterr()
         main()
         return capsys.readouterr().out
+
+    return run
+
+
+def load(path: Path, *overrides: str) -> ExperimentConfig:
+    return load_config(path, ExperimentConfig, list(overrides))
+
+
+def planned(experiment: ExperimentConfig, size: str = "tiny") -> list[Run]:
+    values = values_of(experiment)
+    return seed_runs(experiment, size, dict.fromkeys(experiment.arms, values[0]))
+
+
+def small(data_dir: Path, output: Path, **changes: object) -> dict:
+    """An experiment of two arms and two seeds on the shared data, four steps a run."""
+    own = dict(item.split("=", 1) for item in SMALL if "total_tokens" not in item)
+    shared = {key: yaml.safe_load(value) for key, value in own.items()} | {
+        "data.recipe": str(data_dir / "recipe.yaml"),
+        "data.shards": str(data_dir / "shards"),
+        "data.tokenizer": str(data_dir / "tokenizer"),
+        "logging.eval_every_tokens": 2048,
+        "logging.save_every_tokens": 1024,
+    }
+    return {
+        "question": "Does it?",
+        "stages": ["stage1"],
+        "output_dir": str(output),
+        "baseline": "a",
+        "arms": {"a": {}, "b": {"optimizer.weight_decay": 0.5}},
+        "seeds": [1, 2],
+        "budget": {"tokens": 4096},
+        "shared": shared | changes.pop("shared", {}),
+        "measures": ["bits_per_byte", "spikes", "gradient_norm"],
+        "decide": {"bits_per_byte/en": 0.02, "bits_per_byte/ko": 0.02},
+    } | changes
+
+
+def run_here(command: list[str]) -> bool:
+    """Run a stage, or an evaluation, in this process, which has loaded torch already."""
+    if command[0] == "false":
+        return False
+    module, words = f"recipes.{Path(command[1]).stem}", command[1:]
+    if command[1] == "-m":
+        module, words = f"{command[2]}.__main__", command[2:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", words)
+        importlib.import_module(module).main()
+    release_outputs()
+    return True
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Start:
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("recipes.experiments.train.succeeds", run_here)
+    # What is published grows, and is not what these tests are about.
+    monkeypatch.setattr("recipes.experiments.results.RECORDS", tmp_path / "published")
+
+    def run(path: Path, *arguments: str) -> str:
+        given = ["experiment", str(path), "--size", "tiny", *arguments]
+        monkeypatch.setattr(sys, "argv", given)
+        capfd.readouterr()  # of one that was refused
+        main()
+        return capfd.readouterr().out
 
     return run

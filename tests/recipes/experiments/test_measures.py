@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from data_recipes.common.errors import RecipeError
 from recipes.experiments.config import _MEASURES, _ORDER, MEASURED, ROW_STAGES, ExperimentConfig
-from recipes.experiments.measures import curve_of, measure_run
+from recipes.experiments.measures import curve_of, measure_run, training_seconds
 from recipes.experiments.plan import seed_runs
 from recipes.experiments.runs import Run
+
+from .conftest import small
 
 _BITS = {"bits_per_byte/ko": 2.0}
 _QUICK = {"proxy/sums": 1.5, "quick/sums": 0.5}
@@ -117,3 +119,59 @@ def test_what_is_logged_by_steps_alone_has_no_curve(data_dir: Path, tmp_path: Pa
     run = planned(experiment(data_dir, tmp_path, "knowledge_vqa", "answers"))
     log(run, {"loss": 2.0, "seconds": 1.0})
     assert curve_of(run) == {}
+
+
+def test_the_mixture_of_a_run_is_that_of_its_korean_sources(data_dir: Path, tmp_path: Path) -> None:
+    mixture = {"web_en": 0.5, "stories_ko": 0.25, "stories_en": 0.25}
+    given = small(data_dir, tmp_path, arms={"a": {}, "b": {"optimizer.beta1": 0.8}})
+    given["shared"] |= {"data.mixture": mixture, "data.heldout": ["web_ko"]}
+    given["measures"] = ["mixture", "bits_per_byte"]
+    run = planned(given)
+    folder = run.cells[0].directory
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 0, "bits_per_byte/ko": 2.0}) + "\n")
+    values = measure_run(run, ["mixture"])
+    assert values["synthetic sources"] == values["synthesizers"] == 1
+    # 4,096 tokens in windows of 128, a quarter of them Korean, over those of the source.
+    windows = json.loads((data_dir / "shards/stories_ko/train/manifest.json").read_text())["tokens"]
+    assert values["epochs"] == pytest.approx(8 / (windows // 128), rel=0.1)
+    with pytest.raises(RecipeError, match="nothing for the measure 'unrest'"):
+        measure_run(run, ["unrest"])
+
+
+def test_unrest_is_the_noise_about_a_slow_trend(data_dir: Path, tmp_path: Path) -> None:
+    run = planned(small(data_dir, tmp_path))
+    folder = run.cells[0].directory
+    folder.mkdir(parents=True)
+    for losses, expected in (
+        ([9, 9, 9, 3.0, 2.9, 2.8, 2.7], 0.0),
+        ([9, 9, 9, 3.0, 3.4, 2.6, 3.0], 0.4),
+    ):
+        lines = [json.dumps({"step": i, "loss": loss}) for i, loss in enumerate(losses)]
+        (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        steps = [b - a for a, b in zip(losses[3:], losses[4:])]
+        mean = sum(steps) / 3
+        exact = (sum((s - mean) ** 2 for s in steps) / 2) ** 0.5 / 2**0.5
+        assert measure_run(run, ["unrest"])["unrest"] == pytest.approx(exact, abs=1e-9)
+        assert exact == pytest.approx(expected, abs=0.1)
+
+
+def test_time_is_that_of_all_stages_and_bits_are_the_last_ones(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    given = small(data_dir, tmp_path, stages=["stage1", "stage2"], budget={"tokens": 40_960})
+    run = planned(given)
+    for cell, rate in zip(run.cells, (100, 50)):
+        cell.directory.mkdir(parents=True)
+        lines = [
+            {"step": 0, "tokens": 0, "bits_per_byte/ko": 9.0},
+            {"step": 1, "tokens": 1000, "tokens_per_second": rate, "bits_per_byte/ko": 3.0},
+            {"step": 2, "tokens": 3000, "tokens_per_second": 2 * rate, "bits_per_byte/ko": 2.0},
+            {"step": 2, "tokens": 3000, "loss": 1.0},
+        ]
+        (cell.directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert training_seconds(run.cells) == pytest.approx((10 + 10) + (20 + 20))
+    assert measure_run(run, ["bits_per_byte"]) == {
+        "bits_per_byte/ko": 2.0,
+        "bits_per_byte/ko before": 9.0,
+    }

@@ -16,16 +16,10 @@ from recipes.experiment import main
 from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.cost import cost_of
 from recipes.experiments.measures import curve_of
-from recipes.experiments.plan import seed_runs
-from recipes.experiments.runs import Run
-from tests.recipes.experiments.test_experiment import Start, small, start
 
-__all__ = ["start"]  # a fixture
+from .conftest import Start, planned, small
+
 TINY = CONFIGS / "experiments" / "tiny"
-
-
-def planned(experiment: ExperimentConfig) -> list[Run]:
-    return seed_runs(experiment, "tiny", dict.fromkeys(experiment.arms, {}))
 
 
 def with_parent(data_dir: Path, output: Path, **changes: object) -> dict:

@@ -22,18 +22,14 @@ from recipes.experiments.config import ExperimentConfig
 from recipes.experiments.cost import cost_lines
 from recipes.experiments.measures import higher_is_better, measure_run
 from recipes.experiments.needs import missing
-from recipes.experiments.plan import seed_runs
 from recipes.experiments.ruler import check_ruler
 from recipes.experiments.runs import PlannedStage, Run
 from recipes.post.seeing import load_seeing
-from tests.recipes.experiments.test_experiment import Start, start
 from tests.recipes.post.test_seeing import align, inputs, overrides
 
-__all__ = ["inputs", "start"]  # fixtures
+from .conftest import Start, planned
 
-
-def planned(experiment: ExperimentConfig) -> list[Run]:
-    return seed_runs(experiment, "tiny", dict.fromkeys(experiment.arms, {}))
+__all__ = ["inputs"]  # a fixture
 
 
 def seeing(inputs: Path, output: Path, **changes: object) -> dict:
@@ -250,7 +246,7 @@ def test_what_a_stage_makes_itself_is_named_in_the_plan(tmp_path: Path) -> None:
     experiment = ExperimentConfig.model_validate(given)
     assert missing(experiment, planned(experiment)) == ([parent, chats], [])
     # At a size that is not made here, somebody has to.
-    runs = seed_runs(experiment, "1b", dict.fromkeys(experiment.arms, {}))
+    runs = planned(experiment, "1b")
     made, first = missing(experiment, runs)
     assert not made and [line.partition(" of")[0] for line in first] == [
         "model.init_from",

@@ -1,0 +1,102 @@
+"""What an experiment refuses before any run: its settings, and arms under other rulers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import sha256_file
+from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
+from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.ruler import _bytes_of, check_ruler
+
+from .conftest import load, planned, small
+
+CHANGES = {
+    "runner's": ({"shared": {"data.seed": 3}}, "data.seed: is set for every run"),
+    "parent of an arm": ({"arms": {"a": {}, "b": {"model.init_from": "x"}}}, "b: model.init_from"),
+    "baseline": ({"baseline": "c"}, "baseline 'c' is none of the arms"),
+    "lucky seed": (
+        {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},
+        "sweep_seed 1 is one of",
+    ),
+    "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the three"),
+    "measure": ({"decide": {"quick/kmmlu_mini": 0.1}}, "belongs to none of `measures`"),
+    "band": ({"decide": {"bits_per_byte/ko": 0}}, "above 0"),
+    "a folder elsewhere": ({"arms": {"a": {}, "../b": {}}}, "'../b' names a folder"),
+    "a stage that is a number": ({"arms": {"a": {"stage1": 3}, "b": {}}}, "a.stage1: expected"),
+    "unknown key": ({"shared": {"schedule.tokens": 1}}, "schedule.tokens: unknown key"),
+    "ruler": (
+        {"arms": {"a": {}, "b": {"data.heldout_tokens": 300}}},
+        "arms.b: would be measured by another ruler.*\n.*data.heldout_tokens: was 512, is 300",
+    ),
+    "ruler of other shards": (
+        {"arms": {"a": {}, "b": {"data.shards": "x"}}},
+        "arms.b: would be measured by another ruler.*\n.*data.shards: was",
+    ),
+    "ruler of another tokenizer": (
+        {"arms": {"a": {}, "b": {"data.tokenizer": "x"}}},
+        "arms.b: would be measured by another ruler.*\n.*data.tokenizer: was",
+    ),
+    "ruler of the text, under any tokenizer": (
+        {
+            "arms": {"a": {}, "b": {"data.tokenizer": "x", "data.heldout": ["web_en"]}},
+            "shared": {"data.heldout_tokens": None},
+        },
+        "arms.b: would be measured by another ruler.*\n.*data.heldout: was",
+    ),
+    "ruler of the mixture": (
+        {"arms": {"a": {}, "b": {"data.mixture": {"web_ko": 1}}}},
+        "data.heldout: was",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, case: str) -> None:
+    changes, message = CHANGES[case]
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(small(data_dir, tmp_path / "out", **changes)))
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        experiment = load(path)
+        check_ruler(experiment, planned(experiment))
+
+
+def test_an_arm_of_the_base_is_left_out_by_null(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(small(data_dir, tmp_path / "out")))
+    (tmp_path / "x.yaml").write_text(
+        "base: base.yaml\narms: {b: null, c: {data.shuffle_seed: 3}}\n"
+    )
+    assert load(tmp_path / "x.yaml").arms == {"a": {}, "c": {"data.shuffle_seed": 3}}
+    with pytest.raises(RecipeError, match="arms: .*at least 2"):
+        load(tmp_path / "x.yaml", "arms.c=null")
+    with pytest.raises(RecipeError, match="baseline 'a' is none of the arms"):
+        load(tmp_path / "x.yaml", "arms.d={}", "arms.a=null")
+
+
+def test_tokenizers_are_measured_on_all_of_one_text(data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir / "shards", tmp_path / "shards")
+    own, other = data_dir / "tokenizer", tmp_path / "tokenizer"
+    shutil.copytree(own, other)
+    arms = {"a": {}, "b": {"data.tokenizer": str(other), "data.shards": str(tmp_path / "shards")}}
+    given = small(data_dir, tmp_path, arms=arms, shared={"data.heldout_tokens": None})
+    experiment = ExperimentConfig.model_validate(given)
+    check_ruler(experiment, planned(experiment))
+    # As many documents and tokens, and one of these says something else.
+    folder = tmp_path / "shards" / "web_ko" / "heldout"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (first, *_) = manifest["files"]
+    tokens = np.fromfile(folder / first["path"], manifest["dtype"])
+    sizes = np.array(token_byte_lengths(load_tokenizer(own)))
+    (place, *_) = np.flatnonzero(sizes[tokens] == 1)
+    tokens[place] = np.flatnonzero(sizes == 3)[0]
+    tokens.tofile(folder / first["path"])
+    first["sha256"] = sha256_file(folder / first["path"])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    _bytes_of.cache_clear()
+    with pytest.raises(RecipeError, match=r"(?s)arms\.b: .*bytes\.web_ko: was \d+, is \d+"):
+        check_ruler(experiment, planned(experiment))
