@@ -260,8 +260,8 @@ def negative_results() -> list[Block]:
     return [
         Heading("What did not work"),
         Paragraph(
-            "Most of it rests on one or two seeds and on tiny models, as it says; where there is "
-            "no interval, none was measured. Written down so that nobody finds it out again."
+            "It rests on one to four seeds and on tiny models, as it says; intervals of what an "
+            "experiment measured stand above. Written down so that nobody finds it out again."
         ),
         Table(["tried", "result", "what it cannot tell", "where it was measured"], rows),
     ]
