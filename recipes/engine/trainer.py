@@ -229,13 +229,17 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Measure held-out bits per byte by language, logged as `bits_per_byte/<language>`.
 
-        Those of the running average are `average_bits_per_byte/<language>`.
+        By source they are `source_bits/<source>`; those of the running average are
+        `average_bits_per_byte/<language>`.
         """
         self.throughput.pause()
-        metrics = self._measure("bits_per_byte")
+        by_language, by_source = self._measure()
+        metrics = {f"bits_per_byte/{language}": own for language, own in by_language.items()}
+        metrics |= {f"source_bits/{source}": own for source, own in by_source.items()}
         if self.average and self.average.steps:
             with self.average.in_place(self.model_wrapped):
-                metrics |= self._measure("average_bits_per_byte")
+                averaged = self._measure()[0]
+            metrics |= {f"average_bits_per_byte/{code}": own for code, own in averaged.items()}
         self.log(dict(metrics))
         # Clears the request for an evaluation, which would otherwise be answered again.
         self.control = self.callback_handler.on_evaluate(
@@ -244,15 +248,14 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.throughput.resume()
         return metrics
 
-    def _measure(self, name: str) -> dict[str, float]:
-        values = self.bits_per_byte(
+    def _measure(self) -> tuple[dict[str, float], dict[str, float]]:
+        return self.bits_per_byte.measure(
             self.model_wrapped,
             self.args.device,
             self.args.process_index,
             self.args.world_size,
             lambda sums: self.accelerator.reduce(sums, reduction="sum"),
         )
-        return {f"{name}/{language}": value for language, value in values.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Complete a line and write it to `metrics.jsonl` and the trackers."""

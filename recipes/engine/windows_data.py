@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -235,6 +236,7 @@ class BitsPerByte:
         self.byte_lengths = torch.tensor(token_byte_lengths(tokenizer))
         self.collator = PackedCollator(bos=tokenizer.bos_token_id, pairs="apart")
         self.windows: list[tuple[str, Window]] = []
+        self.languages: dict[str, str] = {}  # of the sources
         for name in names:
             source = TokenSource(shards_dir / name / "heldout")
             count = source.windows(sequence_length)
@@ -246,32 +248,36 @@ class BitsPerByte:
                     f"one window of {sequence_length:,}: raise shards.heldout_fraction in the data "
                     "recipe"
                 )
-            language = source.manifest.language
-            self.windows += [(language, source.window(i, sequence_length)) for i in range(count)]
+            self.languages[name] = source.manifest.language
+            self.windows += [(name, source.window(i, sequence_length)) for i in range(count)]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Bits per byte by language code; arguments as of `measure`."""
+        return self.measure(*args, **kwargs)[0]
 
     @torch.no_grad()
-    def __call__(
+    def measure(
         self,
         model: nn.Module,
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
         reduce: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums,
-    ) -> dict[str, float]:
-        """Bits per byte by language code.
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Bits per byte by language code, and by source.
 
         Args:
             model: a `KORMoForCausalLM`, wrapped or not.
             device: where batches go.
             rank: this process; windows are dealt out in turn.
             world_size: number of processes.
-            reduce: sums a float64 [languages, 2] tensor over processes.
+            reduce: sums a float64 [sources, 2] tensor over processes.
         """
         training = model.training
         model.eval()
         byte_lengths = self.byte_lengths.to(device)
-        languages = sorted({language for language, _ in self.windows})
-        sums = torch.zeros(len(languages), 2, dtype=torch.float64, device=device)
+        names = list(self.languages)
+        sums = torch.zeros(len(names), 2, dtype=torch.float64, device=device)
         # Sharded models talk in every forward, so all ranks run equally many, and all passes have
         # one shape: where windows run out, the last is repeated and not counted.
         for first in range(0, len(self.windows), world_size * self.rows):
@@ -284,11 +290,19 @@ class BitsPerByte:
             nll = model(**batch, sum_loss=True, use_cache=False).token_nll
             bytes_ = byte_lengths[batch["input_ids"]] * (batch["labels"] >= 0)
             each = zip(numbers, chosen, nll.chunk(self.rows, 1), bytes_.chunk(self.rows, 1))
-            for number, (language, _), window_nll, window_bytes in each:
+            for number, (name, _), window_nll, window_bytes in each:
                 if number < len(self.windows):
-                    row = languages.index(language)
+                    row = names.index(name)
                     sums[row, 0] += window_nll[window_bytes > 0].double().sum()
                     sums[row, 1] += window_bytes.sum()
         model.train(training)
-        totals = zip(languages, reduce(sums).tolist())
-        return {language: nats / math.log(2) / bytes_ for language, (nats, bytes_) in totals}
+        of_source = dict(zip(names, reduce(sums).tolist()))
+        of_language: dict[str, list[float]] = {code: [] for code in sorted(self.languages.values())}
+        for name, (nats, bytes_) in of_source.items():
+            before, size = of_language[self.languages[name]] or (0.0, 0.0)
+            of_language[self.languages[name]] = [before + nats, size + bytes_]
+        by_language, by_source = (
+            {name: nats / math.log(2) / bytes_ for name, (nats, bytes_) in totals.items()}
+            for totals in (of_language, of_source)
+        )
+        return by_language, by_source

@@ -22,6 +22,7 @@ _ORDER = (*_TEXT, *ROW_STAGES)
 _MEASURES = Literal[
     "bits_per_byte",
     "averaged",
+    "source_bits",
     "unrest",
     "spikes",
     "gradient_norm",
@@ -38,7 +39,7 @@ _MEASURES = Literal[
 # Which last stages leave what a measure is made of.
 MEASURED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("bits_per_byte", "averaged", "spikes", "gradient_norm"), _TEXT),
-    **dict.fromkeys(("mixture", "compression"), _TEXT),
+    **dict.fromkeys(("source_bits", "mixture", "compression"), _TEXT),
     "unrest": (*_TEXT, *_CHAT, *_SEEING),
     **dict.fromkeys(("proxy", "quick"), (*_TEXT, *_CHAT)),
     **dict.fromkeys(("suite", "mode"), (*_TEXT, *_CHAT, *_SEEING)),

@@ -158,6 +158,7 @@ def _vision(run: Run, lines: Lines) -> dict[str, float]:
 _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "bits_per_byte": _bits_per_byte,
     "averaged": _averaged,
+    "source_bits": _logged("source_bits"),
     "unrest": _unrest,
     "spikes": _spikes,
     "gradient_norm": _gradient_norm,

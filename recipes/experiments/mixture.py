@@ -1,7 +1,9 @@
 """Search of a mixture: a swarm of small runs, a law of each target over the shares, its optimum.
 
 As in Olmix and RegMix (arXiv 2407.01492): the law is `c + exp(t . shares)` (Ye et al. 2024, arXiv
-2403.16952), so that the weighted sum of several is convex and has one optimum.
+2403.16952), so that the weighted sum of several is convex and has one optimum. As there, it is a
+law of text of one kind: a mean over several kinds, each of which a larger share helps less and
+less, is no single exponential, and the optimum of one that is fitted to it lies in a corner.
 """
 
 from __future__ import annotations
@@ -98,8 +100,11 @@ class SearchConfig(Strict):
     @classmethod
     def _lower_is_better(cls, value: dict[str, TargetConfig]) -> dict[str, TargetConfig]:
         for name in value:
-            if name.partition("/")[0] not in ("bits_per_byte", "proxy"):
-                raise ValueError(f"{name}: give bits_per_byte/LANGUAGE or proxy/TASK")
+            if name.partition("/")[0] not in ("source_bits", "proxy"):
+                raise ValueError(
+                    f"{name}: give source_bits/SOURCE or proxy/TASK; a language's mean over "
+                    "several sources follows no law of their shares"
+                )
         return value
 
     @model_validator(mode="after")
@@ -112,7 +117,8 @@ class SearchConfig(Strict):
         return self
 
     def measures(self) -> list[str]:
-        return list(dict.fromkeys(name.partition("/")[0] for name in self.targets))
+        """Name what the targets are of, and what is reported beside them."""
+        return list(dict.fromkeys([*(n.partition("/")[0] for n in self.targets), "bits_per_byte"]))
 
     def total(self, values: Sequence[Any]) -> Any:
         """Weigh values of the targets, in their order."""

@@ -147,7 +147,7 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     values = measure(model, torch.device("cpu"))
     assert set(values) == {"en", "ko"}
 
-    sums, ends = {"en": [0.0, 0], "ko": [0.0, 0]}, 0
+    sums, ends = {name: [0.0, 0] for name in names}, 0
     for name in names:
         source = TokenSource(data_dir / "shards" / name / "heldout")
         for index in range(8):
@@ -163,20 +163,24 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
                         continue
                     piece = tokenizer.convert_ids_to_tokens(token)
                     size = len(piece.encode()) if piece.startswith("\n") else len(piece)
-                    sums[name[-2:]][0] -= log_probabilities[position - 1, token].item()
-                    sums[name[-2:]][1] += size
+                    sums[name][0] -= log_probabilities[position - 1, token].item()
+                    sums[name][1] += size
     assert ends > 3  # the loss of an end is not counted: it stands for no bytes
-    for language, (nats, size) in sums.items():
+    by_language, by_source = measure.measure(model, torch.device("cpu"))
+    assert by_language == values and list(by_source) == names
+    assert by_source["web_ko"] == values["ko"]
+    for name, (nats, size) in sums.items():
         assert size > 100
-        assert values[language] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+        assert by_source[name] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+    nats, size = (a + b for a, b in zip(sums["web_en"], sums["stories_en"]))
+    assert values["en"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
 
     # The same over two ranks: each measures its part, the sums are added.
     parts: list[torch.Tensor] = []
     for rank in range(2):
         measure(model, torch.device("cpu"), rank, 2, lambda s: parts.append(s.clone()) or s)
-    summed = (parts[0] + parts[1]).tolist()
-    for (nats, size), language in zip(summed, ("en", "ko")):
-        assert nats / math.log(2) / size == pytest.approx(values[language], rel=1e-6)
+    for (nats, size), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
+        assert nats / math.log(2) / size == pytest.approx(by_source[name], rel=1e-6)
 
     # The same in passes of five windows, of which the last is filled up.
     five = BitsPerByte(data_dir / "shards", names, length, 8 * length, tokenizer, rows=5)
@@ -184,5 +188,5 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     parts.clear()
     for rank in range(2):
         five(model, torch.device("cpu"), rank, 2, lambda s: parts.append(s.clone()) or s)
-    for (nats, size), language in zip((parts[0] + parts[1]).tolist(), ("en", "ko")):
-        assert nats / math.log(2) / size == pytest.approx(values[language], rel=1e-6)
+    for (nats, size), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
+        assert nats / math.log(2) / size == pytest.approx(by_source[name], rel=1e-6)

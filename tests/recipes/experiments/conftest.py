@@ -38,7 +38,8 @@ def finish(command: list[str], law: Law) -> bool:
     lines = [{"step": 0, "tokens": 0, "bits_per_byte/en": 9.0, "bits_per_byte/ko": 9.0}]
     for part in range(1, 9):
         tokens = total * part // 8
-        bits = {f"bits_per_byte/{k}": v for k, v in law(config, tokens).items()}
+        values = law(config, tokens)
+        bits = {k if "/" in k else f"bits_per_byte/{k}": v for k, v in values.items()}
         lines.append({"step": part, "tokens": tokens, "loss": 1.0, "tokens_per_second": 1000.0})
         lines.append({"step": part, "tokens": tokens, **bits})
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -15,7 +15,7 @@ from recipes.experiments.runs import Run
 
 from .conftest import small
 
-_BITS = {"bits_per_byte/ko": 2.0}
+_BITS = {"bits_per_byte/ko": 2.0, "source_bits/web_ko": 2.0}
 _QUICK = {"proxy/sums": 1.5, "quick/sums": 0.5}
 _STEP = {"loss": 2.0, "grad_norm": 0.5, "tokens_per_second": 9.0}
 # What a line of the log has beside its step, by stage; of the others, as of text.

@@ -29,9 +29,9 @@ Plant = Callable[..., list[list[str]]]
 PRIOR = {"web_en": 0.4, "stories_en": 0.2, "web_ko": 0.3, "stories_ko": 0.1}
 # Each target learns most from a source of its own: the optimum has all of them.
 SLOPES = {
-    "bits_per_byte/en": [-4.0, -1.0, 0.1, 0.2],
+    "source_bits/web_en": [-4.0, -1.0, 0.1, 0.2],
     "proxy/stories": [-1.0, -5.0, 0.0, -0.5],
-    "bits_per_byte/ko": [0.0, 0.1, -4.0, -1.0],
+    "source_bits/web_ko": [0.0, 0.1, -4.0, -1.0],
     "proxy/tales": [0.0, -0.5, -0.5, -6.0],
 }
 SHIPPED = sorted((CONFIGS / "searches").glob("*/*.yaml"))
@@ -61,8 +61,8 @@ def given(output: Path, **changes: object) -> dict:
         "tokens": 1_000,
         "budget": {"tokens": 40_960},
         "targets": {
-            "bits_per_byte/en": {"weight": 1, "smallest": 0.01},
-            "bits_per_byte/ko": {"weight": 1, "smallest": 0.01},
+            "source_bits/web_en": {"weight": 1, "smallest": 0.01},
+            "source_bits/web_ko": {"weight": 1, "smallest": 0.01},
         },
         "confirm": {"seeds": [1, 2, 3], "budget": {"tokens": 40_960}, "smallest": 0.005},
     } | changes
@@ -151,7 +151,8 @@ def test_a_search_from_its_swarm_to_its_verdict(
         # If it is not real, all that was found on the swarm's seed is gone on others.
         gone = not real and config.data.seed > 0
         values = np.full(2, 2.0) if gone else planted_values(shares)[0, ::2]
-        return dict(zip(("en", "ko"), map(float, values + wiggle)))
+        measured = map(float, values + wiggle)
+        return {"en": 1.0} | dict(zip(("source_bits/web_en", "source_bits/web_ko"), measured))
 
     arguments, out = [path, "--size", "tiny"], path.parent / "out"
     ran = planted(law)
@@ -182,7 +183,8 @@ def test_what_cannot_be_searched_is_refused(path: Path, call: Call) -> None:
         ("confirm.seeds=[0,1]", "0 is the swarm's"),
         ("proxies=9", "proxies: 9 cannot hold laws of 5 numbers.* at least 10"),
         ("prior={web_en: 1, web_ko: 0}", "prior.web_ko"),
-        ("targets={quick/kmmlu_mini: {weight: 1, smallest: 1}}", "give bits_per_byte/LANGUAGE"),
+        ("targets={quick/kmmlu_mini: {weight: 1, smallest: 1}}", "give source_bits/SOURCE"),
+        ("targets={bits_per_byte/en: {weight: 1, smallest: 1}}", "follows no law of their shares"),
     ):
         with pytest.raises(RecipeError, match=message):
             call(main, path, "--size", "tiny", change, "--dry-run")
@@ -191,9 +193,9 @@ def test_what_cannot_be_searched_is_refused(path: Path, call: Call) -> None:
 def test_a_target_that_nothing_measures_is_told_after_one_run(
     path: Path, planted: Plant, call: Call
 ) -> None:
-    ran = planted(lambda config, tokens: {"en": 1.0, "ko": 1.0})
-    target = "targets={bits_per_byte/fr: {weight: 1, smallest: 1}}"
-    with pytest.raises(RecipeError, match="targets.bits_per_byte/fr: .*bits_per_byte/ko"):
+    ran = planted(lambda config, tokens: {"en": 1.0, "source_bits/web_ko": 1.0})
+    target = "targets={source_bits/fr: {weight: 1, smallest: 1}}"
+    with pytest.raises(RecipeError, match="targets.source_bits/fr: .*source_bits/web_ko"):
         call(main, path, "--size", "tiny", target)
     assert len(ran) == 1
 
