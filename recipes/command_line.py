@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from safetensors import SafetensorError
@@ -42,8 +44,51 @@ _STOPPED_STATUS = 75
 _INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 
+# What a run is asked with to stop; see `StopOnSignal` in recipes/engine/progress.py.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
 class Stopped(Exception):
     """A run was asked to stop, and its checkpoint is written (recipes/engine/progress.py)."""
+
+
+def run_process(command: list[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run a stage in a process of its own, which is stopped when this one is.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        Stopped: this process was asked to; so was the stage, and it has ended.
+        OSError: it cannot be started.
+    """
+    asked = False
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        if process is not None:
+            process.send_signal(number)
+
+    # Without, it would train on alone, in the way of the command that is to go on with it.
+    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
+    try:
+        process = subprocess.Popen(command, env=environment)
+        if asked:  # before there was anything to pass it on to
+            process.terminate()
+        try:
+            status = process.wait()
+        except BaseException:  # Ctrl-C, which the stage was sent, too
+            process.kill()
+            process.wait()
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise Stopped("stopped by a signal, as the stage was; the same command goes on")
+    return status
 
 
 def load_stage(path: Path, stage: str, overrides: list[str] | None = None) -> Any:

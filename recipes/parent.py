@@ -1,7 +1,6 @@
 """The model that a stage starts from: found, trained first, looked at, and loaded."""
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
 
 from .arguments import receives_weights
-from .command_line import CONFIGS, load_stage
+from .command_line import CONFIGS, load_stage, run_process
 from .config import SELF_CONTAINED, StageConfig
 from .engine.growing import check_grown_so
 from .engine.handover import read_lineage
@@ -36,15 +35,15 @@ def run_stage(stage: str, size: str) -> None:
 
     Raises:
         RecipeError: it failed.
+        Stopped: by a signal.
     """
     script = Path(__file__).parent / f"{stage}.py"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_LAUNCHER)}
     command = [sys.executable, str(script), "--config", f"{size}/{stage}.yaml"]
-    result = subprocess.run(command, env=environment, check=False)
-    if result.returncode:
+    if status := run_process(command, environment):
         raise RecipeError(
-            f"{stage} failed (exit status {result.returncode}); see its message above, then start "
-            "this command again"
+            f"{stage} failed (exit status {status}); see its message above, then start this "
+            "command again"
         )
 
 

@@ -21,12 +21,11 @@ import torch
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..command_line import Stopped
+from ..command_line import STOP_SIGNALS, Stopped
 
 # Below this share of a CPU for the training thread, its threads wait for each other more than they
 # compute (our choice).
 _BUSY_PERCENT = 75
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 # Shares of the time after which torch gives up (our choice): stacks are written first, on all ranks
 # at about the same time, then each ends before torch would end it.
 _SPEAK, _END = 0.7, 0.85
@@ -240,7 +239,7 @@ class StopOnSignal(TrainerCallback):
 
     def listen(self) -> None:
         """Note signals from now on, in place of dying from them."""
-        self._before = {s: signal.signal(s, self._note) for s in _SIGNALS}
+        self._before = {s: signal.signal(s, self._note) for s in STOP_SIGNALS}
 
     def restore(self) -> None:
         """Give the signals back to whoever had them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from data_recipes.common.config_files import (
 )
 from data_recipes.common.errors import RecipeError
 
-from ..command_line import CONFIGS
+from ..command_line import CONFIGS, run_process
 from .runs import Run
 
 
@@ -83,7 +82,7 @@ def read_study(
 def succeeds(command: list[str]) -> bool:
     """Run a stage in a process of its own."""
     try:
-        return subprocess.run(command, check=False).returncode == 0
+        return run_process(command) == 0
     except OSError as error:
         raise RecipeError(
             f"--launcher: {command[0]} cannot be started ({error.strerror}); name what starts a "

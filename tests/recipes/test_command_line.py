@@ -2,14 +2,17 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from data_recipes.common.config_files import load_config
-from recipes.command_line import CONFIGS, exit_on_error, load_stage
+from recipes.command_line import CONFIGS, exit_on_error, load_stage, run_process
 from recipes.config import StageConfig
 from tests import processes
 from tests.conftest import ROOT, environment
@@ -100,3 +103,55 @@ def test_ctrl_c_is_one_line(
         exit_on_error(main)
     (line,) = capsys.readouterr().err.splitlines()
     assert left.value.code == 130 and "the same command goes on" in line
+
+
+# A stage that says that it runs, and ends well when it is asked to.
+STAGE = """
+import pathlib, signal, sys, time
+said = pathlib.Path(sys.argv[1])
+def stop(number, frame):
+    said.write_text(signal.Signals(number).name)
+    sys.exit(75)
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, stop)
+said.write_text("runs")
+time.sleep(60)
+"""
+COMMAND = """
+import sys
+import time
+from pathlib import Path
+from recipes.command_line import exit_on_error, run_process
+exit_on_error(lambda: print(run_process([sys.executable, "-c", *sys.argv[1:]])))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_is_passed_on_to_the_stage_that_runs(tmp_path: Path, name: str) -> None:
+    said = tmp_path / "said"
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, STAGE, str(said)],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 50
+        while not (said.exists() and said.read_text() == "runs"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.Signals[name])
+        assert process.wait(timeout=50) == 75
+        (line,) = process.stderr.read().splitlines()
+        assert "stopped by a signal" in line and "the same command goes on" in line
+        assert said.read_text() == name
+    finally:
+        process.kill()
+
+
+def test_a_stage_has_its_own_status() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_process([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+    with pytest.raises(FileNotFoundError):
+        run_process(["/nowhere/at/all"])
+    assert signal.getsignal(signal.SIGTERM) is before

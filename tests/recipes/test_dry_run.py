@@ -16,7 +16,7 @@ def test_a_dry_run_starts_nothing_and_writes_nothing(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("something was started"))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("something was started"))
     for config in sorted(CONFIGS.glob(f"*/{stage}.yaml")):
         Stage(stage, []).main("--config", str(config), "--dry-run")
         assert f"stage: {stage}\n" in capsys.readouterr().out

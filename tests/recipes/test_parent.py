@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,13 +31,11 @@ def test_a_parent_is_trained_as_no_rank_of_who_started_it(monkeypatch: pytest.Mo
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     started = []
 
-    def run(
-        command: list[str], env: dict[str, str], check: bool
-    ) -> subprocess.CompletedProcess[str]:
-        started.append((command, env))
-        return subprocess.CompletedProcess(command, len(started) - 1)
+    def run(command: list[str], environment: dict[str, str]) -> int:
+        started.append((command, environment))
+        return len(started) - 1
 
-    monkeypatch.setattr("recipes.parent.subprocess.run", run)
+    monkeypatch.setattr("recipes.parent.run_process", run)
     run_stage("stage1", "tiny")
     command, environment = started[0]
     assert command[1].endswith("recipes/stage1.py") and command[2:] == [

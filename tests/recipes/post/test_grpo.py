@@ -219,7 +219,7 @@ def test_dry_run_trains_nothing(
     assert not stage(overrides).logging.output_dir.exists()
     # Nor does it with a parent that is missing: at tiny that would train four other stages.
     absent = ["size=tiny", "model.init_from=runs/nowhere/final", "data.paths=[runs/nowhere.jsonl]"]
-    monkeypatch.setattr("subprocess.run", None)
+    monkeypatch.setattr("subprocess.Popen", None)
     start(monkeypatch, [*overrides, *absent], "--dry-run")
     assert "not on this machine: runs/nowhere.jsonl, runs/nowhere/final" in capsys.readouterr().out
 
