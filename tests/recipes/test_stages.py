@@ -70,6 +70,7 @@ def test_stage1_learns_and_hands_over(uninterrupted: Path) -> None:
     for language in ("ko", "en"):
         key = f"bits_per_byte/{language}"
         assert held_out[-1][key] < held_out[0][key]
+        assert held_out[-1][f"source_bits/web_{language}"] == held_out[-1][key]  # its only source
     assert all(0 < m["masked_label_percent"] < 20 for m in log if "loss" in m)
 
     final = uninterrupted / "final"
