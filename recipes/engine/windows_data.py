@@ -296,13 +296,14 @@ class BitsPerByte:
                     sums[row, 0] += window_nll[window_bytes > 0].double().sum()
                     sums[row, 1] += window_bytes.sum()
         model.train(training)
-        of_source = dict(zip(names, reduce(sums).tolist()))
-        of_language: dict[str, list[float]] = {code: [] for code in sorted(self.languages.values())}
-        for name, (nats, bytes_) in of_source.items():
-            before, size = of_language[self.languages[name]] or (0.0, 0.0)
-            of_language[self.languages[name]] = [before + nats, size + bytes_]
-        by_language, by_source = (
-            {name: nats / math.log(2) / bytes_ for name, (nats, bytes_) in totals.items()}
-            for totals in (of_language, of_source)
-        )
-        return by_language, by_source
+        totals = dict(zip(names, reduce(sums).tolist()))
+
+        def bits(sources: list[str]) -> float:
+            nats, size = (sum(part) for part in zip(*(totals[name] for name in sources)))
+            return nats / math.log(2) / size
+
+        languages: dict[str, list[str]] = {code: [] for code in sorted(self.languages.values())}
+        for name, code in self.languages.items():
+            languages[code].append(name)
+        by_language = {code: bits(sources) for code, sources in languages.items()}
+        return by_language, {name: bits([name]) for name in names}
