@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         (False, True),
     ),
     # It stands where `data.heldout_shards` says, and nowhere else.
-    "data.heldout": ("[other_ko]", lambda t: {lang for lang, _ in t.bits_per_byte.windows}, {"ko"}),
+    "data.heldout": ("[other_ko]", lambda t: t.bits_per_byte.languages, {"other_ko": "ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),
     "data.workers": ("1", lambda t: t.args.dataloader_num_workers, 1),
     "data.seed": ("7", lambda t: (t.args.seed, t.args.data_seed), (7, 7)),
