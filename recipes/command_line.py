@@ -1,4 +1,7 @@
-"""Configs of all stages, and how a command ends. Loads no torch: mistakes are told at once."""
+"""Configs of all stages; how a command runs one, and how it ends.
+
+Loads no torch: mistakes are told at once.
+"""
 
 import errno
 import os
@@ -42,8 +45,6 @@ _PATIENCE = timedelta(seconds=10)
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command goes on.
 _STOPPED_STATUS = 75
 _INTERRUPTED_STATUS = 128 + signal.SIGINT
-
-
 # What a run is asked with to stop; see `StopOnSignal` in recipes/engine/progress.py.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 

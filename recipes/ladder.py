@@ -98,7 +98,7 @@ def look(size: str, stage: str, seconds: float | None, measure: BitsPerByte) -> 
         model = load_language_model(str(output_dir / FINAL), torch.float32, "varlen")
     losses = [line["loss"] for line in read_metrics(output_dir) if "loss" in line]
     tokens = read_lineage(str(output_dir / FINAL))["tokens"]
-    bits = measure(model, torch.device("cpu")) if model else {}
+    bits = measure(model, torch.device("cpu"))[0] if model else {}
     return Rung(stage, tokens, losses[-1], bits, seconds)
 
 

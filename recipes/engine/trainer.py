@@ -249,7 +249,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         return metrics
 
     def _measure(self) -> tuple[dict[str, float], dict[str, float]]:
-        return self.bits_per_byte.measure(
+        return self.bits_per_byte(
             self.model_wrapped,
             self.args.device,
             self.args.process_index,

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -251,12 +250,8 @@ class BitsPerByte:
             self.languages[name] = source.manifest.language
             self.windows += [(name, source.window(i, sequence_length)) for i in range(count)]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Bits per byte by language code; arguments as of `measure`."""
-        return self.measure(*args, **kwargs)[0]
-
     @torch.no_grad()
-    def measure(
+    def __call__(
         self,
         model: nn.Module,
         device: torch.device,
@@ -264,7 +259,7 @@ class BitsPerByte:
         world_size: int = 1,
         reduce: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums,
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Bits per byte by language code, and by source.
+        """Return bits per byte by language code, and by source.
 
         Args:
             model: a `KORMoForCausalLM`, wrapped or not.
