@@ -3,7 +3,7 @@
 import re
 
 from .same import is_value, read_mark
-from .text import strip_ends
+from .text import as_seen, strip_ends
 
 # The answer is at the end; what comes before so many characters is not searched.
 _TAIL = 4_000
@@ -142,7 +142,7 @@ def extract_answer(text: str) -> str | None:
     In this order: the last `\\boxed{}`; the last `<answer>` or value after `####`; the last "The
     answer is ..." or "답은 ..."; what the last line concludes. A think block is not searched.
     """
-    tail = text[-_TAIL:].rpartition("</think>")[2]
+    tail = as_seen(text[-_TAIL:]).rpartition("</think>")[2]
     if (boxed := _last_box(tail)) is not None:
         return boxed
     tail = _HALF_BOLD.sub("", _BOLD.sub(r"\1", tail))

@@ -10,7 +10,7 @@ from .calendar import read_moment, same_moment
 from .mathematics import Number, compare_formulas, equal, read_formula
 from .numbers import read_number
 from .quantity import Quantity, read_quantity, same_quantity
-from .text import case_says_nothing, clean, strip_ends, without_particle, words
+from .text import as_seen, case_says_nothing, clean, strip_ends, without_particle, words
 
 # Longer texts are compared as words only, so that no answer costs more than a moment.
 _MAX_LENGTH = 200
@@ -148,6 +148,7 @@ def choose(answer: str, choices: Sequence[str]) -> int | None:
         answer: from `extract_answer`.
         choices: their texts, in order.
     """
+    answer = as_seen(answer)
     marked = read_mark(strip_ends(answer), described=True) or read_mark(clean(answer), True)
     if marked is None or marked.kind == "bracket":
         said = [index for index, choice in enumerate(choices) if same_answer(answer, choice)]
@@ -346,6 +347,7 @@ def compare_answers(given: str, wanted: str) -> bool | None:
     """
     if max(len(given), len(wanted)) > 10 * _MAX_LENGTH:
         return None
+    given, wanted = as_seen(given), as_seen(wanted)
     ours, theirs = strip_ends(given), strip_ends(wanted)
     marked = _same_mark(ours, theirs)
     if marked:

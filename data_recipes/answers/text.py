@@ -51,7 +51,14 @@ _ELEMENTS = frozenset(
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
     "Br Kr Rb Sr Y Zr Nb Mo Ag Cd Sn Sb I Xe Cs Ba La Ce W Pt Au Hg Pb Bi Ra U".split()
 )
+# Zero-width blanks and joiners, marks of direction, soft hyphens, byte-order marks.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
 _QUOTES = '"`“”‘’「」『』《》*_ \t'
+
+
+def as_seen(text: str) -> str:
+    """Return a text as readers see it: syllables composed (NFC), nothing in it invisible."""
+    return text if text.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
 
 
 def clean(text: str, endings: bool = True) -> str:

@@ -6,6 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,18 @@ def test_limits_are_known(given: str, wanted: str) -> None:
 @pytest.mark.parametrize(("text", "answer"), EXTRACTED)
 def test_extracted(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [partial(unicodedata.normalize, "NFD"), lambda text: text.replace(" ", " \u200b") + "\ufeff"],
+)
+def test_what_looks_the_same_is_read_the_same(change: Callable[[str], str]) -> None:
+    for text, answer in EXTRACTED:
+        assert extract_answer(change(text)) == answer
+    for given, wanted in SAME:
+        if change(given) != given and re.search("[가-힣]", given):
+            assert same_answer(change(given), wanted), given
 
 
 @pytest.mark.parametrize(
