@@ -10,7 +10,6 @@ import json
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -86,25 +85,31 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
 def save_llama(model: KORMoForCausalLM, directory: Path) -> None:
     """Write a Llama checkpoint that engines on transformers 4 read as those on 5 do.
 
-    transformers 5 writes the rotary embedding as `rope_parameters` alone; 4 looks for `rope_theta`
-    and `rope_scaling`, and without them takes a base of 10,000 and no scaling, without a word.
-
     Args:
         model: its generation config, which names the tokens that end a turn, goes along.
         directory: written to.
     """
     to_llama(model).save_pretrained(directory)
+    name_for_transformers_4(directory)
+
+
+def name_for_transformers_4(directory: Path) -> None:
+    """Say in a saved config what transformers 4 looks for under other names, as well.
+
+    5 writes the rotary embedding as `rope_parameters` alone; 4 looks for `rope_theta` and
+    `rope_scaling`, and without them takes the base of the family, or 10,000, and no scaling,
+    without a word.
+    """
     path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    _name_for_transformers_4(config)
+    for part in (config, config.get("text_config", {})):
+        if "dtype" in part:
+            part["torch_dtype"] = part["dtype"]
+        rope = dict(part.get("rope_parameters") or {})
+        if "rope_theta" in rope:  # by kind of layer it has other names in every family
+            part["rope_theta"] = rope.pop("rope_theta")
+            part["rope_scaling"] = rope if rope["rope_type"] != "default" else None
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _name_for_transformers_4(config: dict[str, Any]) -> None:
-    rope = dict(config["rope_parameters"])
-    config["rope_theta"] = rope.pop("rope_theta")
-    config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
-    config["torch_dtype"] = config["dtype"]
 
 
 def to_plain_llava(model: PreTrainedModel) -> PreTrainedModel:
@@ -147,11 +152,7 @@ def save_llava(model: PreTrainedModel, processor: ProcessorMixin, directory: Pat
     processor.save_pretrained(directory)
     name_classes_of_transformers(directory)
     save_tokenizer(processor.tokenizer, directory)
-    path = directory / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    _name_for_transformers_4(config["text_config"])
-    config["torch_dtype"] = config["dtype"]
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    name_for_transformers_4(directory)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:

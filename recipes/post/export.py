@@ -19,6 +19,7 @@ from data_recipes.common.files import staged_folder
 from data_recipes.common.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
+from modeling_kormo.export import name_for_transformers_4
 
 from ..engine.handover import (
     CHAT_USAGE,
@@ -39,6 +40,7 @@ def _saver(
     def save(directory: Path) -> None:
         model.config.get_text_config().use_cache = True
         model.save_pretrained(directory, state_dict=state)
+        name_for_transformers_4(directory)
 
     return save
 

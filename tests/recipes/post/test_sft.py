@@ -96,7 +96,10 @@ def qwen(data_dir: Path, once: Once) -> Path:
         tokenizer.save_pretrained(directory)
         torch.manual_seed(0)
         end = tokenizer.eos_token_id
-        config = Qwen3Config(**SHAPE, eos_token_id=end, tie_word_embeddings=False)
+        rope = {"rope_type": "default", "rope_theta": 2e6}
+        config = Qwen3Config(
+            **SHAPE, eos_token_id=end, tie_word_embeddings=False, rope_parameters=rope
+        )
         Qwen3ForCausalLM(config).save_pretrained(directory)
 
     return once("qwen", make)
@@ -109,6 +112,9 @@ def test_another_family(qwen: Path, sources: Path, tmp_path: Path, adapter: str 
     final = tmp_path / "run" / "final"
     model = AutoModelForCausalLM.from_pretrained(final)
     assert type(model) is Qwen3ForCausalLM
+    # Engines on transformers 4 read the base of the angles under this name, or take another.
+    config = json.loads((final / "config.json").read_text())
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 2e6
     before, after = weights(qwen), weights(final)
     assert before.keys() == after.keys()
     moved = {k for k in before if not torch.equal(before[k], after[k])}
