@@ -13,7 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from data_recipes.answers import extract_answer
 from data_recipes.common.control_tokens import spelled_token
 from data_recipes.common.errors import RecipeError
-from data_recipes.read.conversations import ROLES, clean_messages, named, read_rows
+from data_recipes.read.conversations import (
+    ROLES,
+    clean_messages,
+    named,
+    read_rows,
+    without_nulls,
+)
 from modeling_kormo.chat_config import control_tokens
 
 from .chat_files import print_uniform
@@ -128,7 +134,7 @@ def _answer(row: dict[str, Any], column: str, where: str) -> str:
 
 
 def _thinking(row: dict[str, Any], where: str) -> bool:
-    kwargs = row.get("chat_template_kwargs") or {}
+    kwargs = without_nulls(row.get("chat_template_kwargs") or {})
     thinking = kwargs.get("enable_thinking", True) if isinstance(kwargs, dict) else None
     if not isinstance(thinking, bool) or set(kwargs) - {"enable_thinking"}:
         raise RecipeError(
@@ -188,7 +194,7 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
             f"all {too_long:,} prompts are longer than data.max_prompt_tokens "
             f"({data.max_prompt_tokens:,}; the shortest has {shortest:,}); raise it"
             if too_long
-            else f"no rows in {', '.join(map(str, data.paths))}"
+            else f"no rows in {', '.join(map(str, data.paths))} that spell no control token"
         )
         raise RecipeError(f"data: {reason}")
     print_uniform(changes, changed, rows, "prompts")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_recipes.common.errors import RecipeError
@@ -88,6 +90,15 @@ def test_a_prompt_longer_by_one_token_is_left_out(overrides: list[str]) -> None:
         config = stage(overrides, f"data.max_prompt_tokens={limit}")
         kept = load_prompts(config.data, tokenizer)
         assert len(kept.rows) == sum(length <= limit for length in lengths)
+
+
+def test_nulls_of_arrow_are_no_settings(overrides: list[str], tmp_path: Path) -> None:
+    # Parquet gives an empty object the keys that others have.
+    rows = [ROWS[0] | {"chat_template_kwargs": own} for own in ({}, {"enable_thinking": False})]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    config = stage(overrides, f"data.paths=[{tmp_path / 'rows.parquet'}]")
+    prompts = load_prompts(config.data, load_rollout_tokenizer(config.model.init_from))
+    assert prompts.rows["thinking"][:] == [True, False]
 
 
 @pytest.mark.parametrize(
