@@ -1,6 +1,7 @@
 """Chat data in any of the shapes people publish, as one: messages, and what is known of them."""
 
 import io
+import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..common.control_tokens import spelled_token
 from ..common.errors import RecipeError
 from .files import resolve_files
 from .hub import HUB, hub_rows
 from .jsonl import array_rows, is_array
+from .parquet import parquet_rows
 from .rows import BOM, SetAside, normalise
 from .source import END_THINK, THINK
 
@@ -71,22 +72,12 @@ def read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     for file in resolve_files(path):
         if file.suffix == ".parquet":
-            yield from _parquet(file)
+            for number, row in enumerate(parquet_rows(file)):
+                yield f"{file}, row {number}", row
         elif is_array(file):
             yield from _json_array(file)
         else:
             yield from _json_lines(file)
-
-
-def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = 0
-    try:
-        for batch in pq.ParquetFile(file).iter_batches(1024):
-            for row in batch.to_pylist():
-                yield f"{file}, row {number}", row
-                number += 1
-    except pa.ArrowException as error:
-        raise RecipeError(f"{file}: damaged Parquet file ({error}); get it again") from error
 
 
 def _json_array(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,6 +87,10 @@ def _json_array(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise RecipeError(f"{where}, byte {row.place}: {row.detail}")
         if not isinstance(row[2], dict):
             raise RecipeError(f"{where}: a row must be a JSON object")
+        try:
+            json.dumps(row[2], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # no tokenizer takes it
+            raise RecipeError(f"{where}: half a surrogate pair ({error})") from error
         yield where, row[2]
 
 
@@ -225,21 +220,31 @@ def clean_message(message: dict[str, Any], changes: set[str] | None) -> dict[str
     if changes is None:
         return own
     texts = {k: own[k] for k in ("content", "reasoning_content") if k in own}
-    return own | {k: _uniform(text, changes) for k, text in texts.items()}
+    return own | {k: uniform_content(text, changes) for k, text in texts.items()}
 
 
-def _uniform(content: Any, changes: set[str]) -> Any:
-    """A content with its texts made uniform (`rows.normalise`), those in a list of parts, too."""
+def uniform_content(content: Any, changes: set[str]) -> Any:
+    """Make a content's texts uniform (`rows.normalise`), those in a list of parts, too.
+
+    Args:
+        content: a text, or parts.
+        changes: takes what was made uniform.
+
+    Raises:
+        ValueError: a part of text has none, and would be laid out as the word None.
+    """
     if isinstance(content, str):
         text, made = normalise(content)
         changes.update(made)
         return text
-    return [
-        part | {"text": _uniform(part["text"], changes)}
-        if isinstance(part, dict) and isinstance(part.get("text"), str)
-        else part
-        for part in content
-    ]
+    parts = []
+    for part in content:
+        if isinstance(part, dict) and part.get("type") == "text":
+            if not isinstance(part.get("text"), str):
+                raise ValueError("a message's content has a part of text without a text")
+            part = part | {"text": uniform_content(part["text"], changes)}
+        parts.append(part)
+    return parts
 
 
 def _objects(value: Any) -> bool:

@@ -18,17 +18,30 @@ def parse_hub_name(path: str, split: str = "train") -> tuple[str, str | None, st
 
 
 def hub_rows(path: str, rank: int, world_size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Stream one part of the rows, with their places.
+
+    Raises:
+        RecipeError: the data set cannot be had, or the network failed.
+    """
     from datasets import load_dataset
 
     name, config, split, revision = parse_hub_name(path)
-    rows = load_dataset(name, config, split=split, streaming=True, revision=revision)
-    if rows.num_shards >= world_size:
-        yield from enumerate(rows.shard(num_shards=world_size, index=rank))
-        return
-    # Fewer files on the Hub than parts: each part reads all and keeps its turn.
-    for place, row in enumerate(rows):
-        if place % world_size == rank:
-            yield place, row
+    try:
+        rows = load_dataset(name, config, split=split, streaming=True, revision=revision)
+        if rows.num_shards >= world_size:
+            yield from enumerate(rows.shard(num_shards=world_size, index=rank))
+            return
+        # Fewer files on the Hub than parts: each part reads all and keeps its turn.
+        for place, row in enumerate(rows):
+            if place % world_size == rank:
+                yield place, row
+    # Whatever the four libraries between us and the network may raise.
+    except Exception as error:
+        raise RecipeError(
+            f"{path}: cannot be read from the Hub ({type(error).__name__}: {error}). Check the "
+            "name, the network, and, for a gated data set, that its terms are accepted and "
+            "`hf auth login` was done; run the same command to go on"
+        ) from error
 
 
 def read_hub(
@@ -47,19 +60,7 @@ def read_hub(
         RecipeError: the data set cannot be had, the network failed, or there is no such column.
     """
     form = as_form(column)
-    rows = hub_rows(path, rank, world_size)
-    while True:
-        try:
-            place, row = next(rows)
-        except StopIteration:
-            return
-        # Whatever the four libraries between us and the network may raise.
-        except Exception as error:
-            raise RecipeError(
-                f"{path}: cannot be read from the Hub ({type(error).__name__}: {error}). Check the "
-                "name, the network, and, for a gated data set, that its terms are accepted and "
-                "`hf auth login` was done; run the same command to go on"
-            ) from error
+    for place, row in hub_rows(path, rank, world_size):
         if missing := form.missing(row):
             raise RecipeError(f"{path}: {listed(missing, row)}. {form.remedy}")
         yield row_of(form, row, place, limit)

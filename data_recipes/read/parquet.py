@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..common.errors import RecipeError
 from .rows import Follow, Form, Reading, SetAside, row_of
 
 # Decoded at a time: at most so many rows, of about so many bytes.
@@ -45,6 +46,27 @@ def _to_dicts(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Exception]:
             yield batch.slice(number, 1).to_pylist()[0]
         except (ValueError, OverflowError) as error:
             yield error
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the rows of a file of which none may be damaged.
+
+    Raises:
+        RecipeError: one is.
+    """
+    number = 0
+    try:
+        with _open(path) as file:
+            for batch in file.iter_batches(_BATCH_ROWS):
+                for fields in _to_dicts(batch):
+                    if isinstance(fields, Exception):
+                        raise RecipeError(f"{path}, row {number}: {_unreadable(fields, 0).detail}")
+                    yield fields
+                    number += 1
+    except _Broken as error:
+        _raise_if_of_the_disk(error)
+        said = " ".join(str(error).split())
+        raise RecipeError(f"{path}: damaged Parquet file ({said}); get it again") from error
 
 
 def _unreadable(error: Exception, place: int) -> SetAside:

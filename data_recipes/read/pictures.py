@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from ..common.errors import RecipeError
-from .conversations import read_rows
+from .conversations import read_rows, uniform_content
 
 # Our choice: eight times what a tower reads at most, and 150 MB as RGB.
 MAX_PIXELS = 50_000_000
@@ -132,10 +132,12 @@ def to_picture_row(row: dict[str, Any], where: str, directory: Path) -> PictureR
         RecipeError: not the form of a set, an answer missing, or other numbers of pictures.
     """
     try:
-        messages = [{**m, "content": _parts(m["content"])} for m in row["messages"]]
+        messages = [
+            {**m, "content": uniform_content(_parts(m["content"]), set())} for m in row["messages"]
+        ]
         shown = [(m["role"], p["type"]) for m in messages for p in m["content"]]
         paths = [directory / name for name in row.get("images") or []]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RecipeError(
             f"{where}: not a row of a picture set ({type(error).__name__}: {error}); it needs "
             "`messages` whose content is text or parts, and `images`, a list of paths"

@@ -7,12 +7,15 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.decontaminate.compare import compare
-from data_recipes.decontaminate.config import SHIPPED, DecontaminateConfig
+from data_recipes.decontaminate.config import SHIPPED, DecontaminateConfig, EvaluationSet
 from data_recipes.decontaminate.index import INDEX, Index, build_index
+from data_recipes.decontaminate.items import read_items
 
 from .hits import HITS, KOREAN, MISSES, write_sets
 
@@ -105,11 +108,26 @@ def test_sets_that_cannot_be_searched_for_are_refused(
 
 
 def test_broken_files_are_named(tmp_path: Path) -> None:
-    for name in ("broken.jsonl", "broken.parquet"):
+    for name in ("broken.jsonl", "broken.parquet", "latin.parquet"):
         (tmp_path / name).write_text('{"question": ')
+        if name.startswith("latin"):
+            latin = pa.array([b"\xe9"], pa.binary()).view(pa.string())
+            pq.write_table(pa.table({"question": latin}), tmp_path / name)
         own = {"task": "t", "path": str(tmp_path / name), "columns": ["question"]}
         with pytest.raises(RecipeError, match=f"{name}: not an evaluation set"):
             build_index(DecontaminateConfig(evaluation_sets=[own]), tmp_path / "out")
+
+
+def test_a_set_may_be_an_array_as_it_may_be_lines(tmp_path: Path) -> None:
+    rows = [{"question": KOREAN, "hint": "옛날 시계이다"}, {"question": "a " + KOREAN}]
+    lines, array = tmp_path / "a.jsonl", tmp_path / "a.json"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    array.write_text(json.dumps(rows))
+    columns = ["question", "hint"]
+    items = [
+        read_items(EvaluationSet(task="t", path=str(p), columns=columns)) for p in (lines, array)
+    ]
+    assert items[0] == items[1] == [[KOREAN, "옛날 시계이다"], ["a " + KOREAN]]
 
 
 def test_the_shipped_sets_are_named_by_file() -> None:

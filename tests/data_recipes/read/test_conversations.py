@@ -1,10 +1,13 @@
 """Chats that are no chats: one line that names file, row and field, whatever is wrong."""
 
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_recipes.common.errors import RecipeError
@@ -12,6 +15,18 @@ from data_recipes.read.conversations import flaw, read_rows, to_conversation
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 CHAT = json.dumps({"messages": [USER, ANSWER]}).encode()
+
+
+def parquet(text: bytes, damaged: bool = False) -> bytes:
+    """A file with one text, of which the page is damaged or whole."""
+    file = io.BytesIO()
+    column = pa.array([text], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"prompt": column}), file, compression="snappy", use_dictionary=False)
+    data = bytearray(file.getvalue())
+    if damaged:
+        start = pq.read_metadata(file).row_group(0).column(0).data_page_offset
+        data[start : start + 20] = b"\xff" * 20
+    return bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +42,7 @@ CHAT = json.dumps({"messages": [USER, ANSWER]}).encode()
         ({"messages": [{"role": ["user"], "content": "q"}, ANSWER]}, "role is a list"),
         ({"messages": [{"role": "user", "content": 5}, ANSWER]}, "content is a int"),
         ({"messages": [{"role": "user", "content": {"x": 1}}, ANSWER]}, "content is a dict"),
+        ({"messages": [USER | {"content": [{"type": "text", "text": None}]}]}, "without a text"),
         ({"messages": [USER, ANSWER | {"reasoning_content": 7}]}, "reasoning_content is a int"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": "x"}]}, "tool_calls"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": ["x"]}]}, "tool_calls"),
@@ -62,7 +78,10 @@ def test_a_message_of_nothing_visible_says_nothing(blank: str) -> None:
             "cut.jsonl.gz: .*again",
         ),
         ("other.jsonl.gz", CHAT, "other.jsonl.gz: .*again"),
+        ("surrogate.json", b'[{"messages": "\\ud83d"}]', "surrogate.json, row 0: half a surrogate"),
         ("bad.parquet", b"PAR1xxxx", "bad.parquet: damaged"),
+        ("page.parquet", parquet(b"fine", damaged=True), "page.parquet: damaged .*again"),
+        ("latin.parquet", parquet(b"\xe9"), "latin.parquet, row 0: a field is not UTF-8"),
     ],
 )
 def test_files_of_chats(tmp_path: Path, name: str, content: bytes, rows: int | str) -> None:

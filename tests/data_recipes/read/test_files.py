@@ -4,8 +4,9 @@ import gzip
 import io
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pyarrow as pa
@@ -15,6 +16,7 @@ import zstandard
 from warcio.warcwriter import WARCWriter
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.read.conversations import read_rows
 from data_recipes.read.files import read_file, read_texts, resolve_files
 from data_recipes.read.hub import read_hub
 from data_recipes.read.rows import Row, SetAside
@@ -199,10 +201,13 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
         resolve_files(str(tmp_path / "a.warc.gz"))
 
 
-def test_the_hub_out_of_reach_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("read_all", [read_texts, read_rows])
+def test_the_hub_out_of_reach_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, read_all: Callable[[str], Iterator[Any]]
+) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(RecipeError, match="cannot be read from the Hub.*hf auth login"):
-        list(read_texts("hub://nobody/nothing"))
+        list(read_all("hub://nobody/nothing"))
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])

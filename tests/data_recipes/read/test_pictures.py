@@ -2,6 +2,7 @@
 
 import json
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -101,6 +102,17 @@ def test_rows_are_read(tmp_path: Path) -> None:
     assert second.pictures == [] and second.messages[0]["content"][0]["text"] == "?"
 
 
+def test_texts_beside_pictures_are_made_uniform_as_those_of_chats(tmp_path: Path) -> None:
+    odd = unicodedata.normalize("NFD", "\ufeff무슨 색이야? \r\n")
+    asked = ("user", [{"type": "image"}, {"type": "text", "text": odd}])
+    row = _row(["a.png"], asked, ("assistant", unicodedata.normalize("NFD", "빨강")))
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    (read,) = read_picture_rows(path)
+    texts = [part["text"] for m in read.messages for part in m["content"] if "text" in part]
+    assert texts == ["무슨 색이야?\n", "빨강"]
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -111,6 +123,7 @@ def test_rows_are_read(tmp_path: Path) -> None:
         (_row([], ("user", [{"type": "video"}]), _SAID), "parts of type video"),
         ({"id": "1"}, "not a row of a picture set"),
         (_row([], ("user", None), _SAID), "not a row of a picture set"),
+        (_row([], ("user", [{"type": "text", "text": None}]), _SAID), "text without a text"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(tmp_path: Path, row: dict, words: str) -> None:
