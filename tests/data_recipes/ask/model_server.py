@@ -15,7 +15,8 @@ from typing import Any
 from data_recipes.ask import Endpoint, Sampling
 
 MODEL = "stub-1b"
-FAULTS = ("429", "500", "hang", "drop", "truncated", "wrong_model", "not_a_completion", "lost")
+FAULTS = ("429", "500", "hang", "drop", "truncated", "bad_chunk")
+FAULTS += ("wrong_model", "not_a_completion", "lost")
 # Takes the text of the prompt and how often it was asked before; gives a fault, or None.
 Faults = Callable[[str, int], str | None]
 Write = Callable[[dict[str, Any]], str | dict[str, Any]]
@@ -80,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = json.dumps(reply).encode()
         if fault == "truncated":
             return self.say(content[:-20])
+        if fault == "bad_chunk":
+            return self.bad_chunk()
         owner.count(prompt)
         if fault == "lost":  # on the way back
             return self.abort()
@@ -97,6 +100,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
         except OSError:  # the client has gone
             self.close_connection = True
+
+    def bad_chunk(self) -> None:
+        """Say no size of a chunk where one stands."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"zz\r\nxx\r\n")
+        self.close_connection = True
 
     def abort(self) -> None:
         # Without lingering, closing resets the connection.
