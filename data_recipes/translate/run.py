@@ -18,7 +18,8 @@ def _claim(config: TranslateConfig, prompts: TranslationPrompts) -> None:
         config.outcomes_dir,
         {
             "items": sha256_file(config.items),
-            "fields": dict(config.fields),
+            # A list, since an outcome has the texts of all fields in their order.
+            "fields": [list(pair) for pair in config.fields.items()],
             # What decides what is written; not where the servers are.
             "translators": {
                 name: [t.identity, t.weight, t.sampling.fields()]

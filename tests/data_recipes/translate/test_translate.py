@@ -201,6 +201,10 @@ def test_flawed_rows_go_on_and_are_set_aside(tmp_path: Path) -> None:
         assert sum(one.answered.values()) + sum(two.answered.values()) == done
         with pytest.raises(RecipeError, match="other settings .*checks"):
             translate(load(path, "checks.min_ratio=0.3"))
+        # The texts of an outcome stand in the order of the fields, and would change places.
+        turned = "fields={answer: translate, reasoning: keep, question: translate}"
+        with pytest.raises(RecipeError, match="other settings .*fields"):
+            translate(load(path, turned))
 
 
 def test_killed_it_goes_on(tmp_path: Path) -> None:
