@@ -31,7 +31,7 @@ from .questions import TURNS, JudgeQuestion
 Answers = dict[str, list[str]]
 Conversation = tuple[str, list[dict[str, str]]]  # what is asked, for messages, and its messages
 _MODEL, _STORE = "model", "answers"
-_THOUGHT = "</think>"
+_BEGUN, _THOUGHT = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,12 @@ def _from_file(path: Path, questions: list[JudgeQuestion]) -> Answers:
     return {q.id: answers[q.id] for q in questions}
 
 
+def behind_thoughts(text: str) -> str:
+    """Return what stands behind the thoughts; nothing if they never ended."""
+    behind = text.rpartition(_THOUGHT)[2]
+    return "" if _BEGUN in behind else behind
+
+
 def _turns(
     questions: list[JudgeQuestion], answer: Callable[[list[Conversation]], list[str]]
 ) -> Answers:
@@ -123,7 +129,7 @@ def _turns(
             messages.append({"role": "user", "content": asked})
             conversations.append((f"{question.id}, turn {turn + 1}", messages))
         for question, text in zip(questions, answer(conversations), strict=True):
-            answers[question.id].append(text.rpartition(_THOUGHT)[2].strip())
+            answers[question.id].append(behind_thoughts(text).strip())
     return answers
 
 

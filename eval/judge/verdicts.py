@@ -13,7 +13,7 @@ from data_recipes.ask.exchange import break_control_tokens
 from data_recipes.ask.prompts import Prompt
 from data_recipes.common.errors import RecipeError
 
-from .answers import ask_all
+from .answers import ask_all, behind_thoughts
 from .questions import JudgeQuestion
 
 Winner = Literal["ours", "theirs", "tie"]
@@ -21,7 +21,6 @@ Verdict = dict[str, Any]  # a line of `verdicts.jsonl`, see `_verdict`
 
 JUDGE = "judge"
 _HERE = Path(__file__).parent
-_BEGUN, _THOUGHT = "<think>", "</think>"
 # The line that prompts ask for; judges like to make it bold, or add "/10" or 점.
 _SCORE = re.compile(
     r"^\W*(?:score|점수)\W*?\s*[:：]\W*?(\d+(?:\.\d+)?)\s*(?:/\s*10|점)?[\s*_\]).]*$", re.I | re.M
@@ -113,15 +112,9 @@ def pairwise(
     ]
 
 
-def _said(text: str) -> str:
-    """What stands behind the thoughts; nothing if they never ended."""
-    said = text.rpartition(_THOUGHT)[2]
-    return "" if _BEGUN in said else said
-
-
 def read_score(text: str) -> float | None:
     """Read the score on the last line of its form; `None` if there is none from 1 to 10."""
-    found = _SCORE.findall(_said(text))
+    found = _SCORE.findall(behind_thoughts(text))
     score = float(found[-1]) if found else None
     return score if score is not None and 1 <= score <= 10 else None
 
@@ -133,7 +126,7 @@ def read_winner(text: str, part: str) -> Winner | None:
         text: the judge's.
         part: `swapped` if ours was B.
     """
-    found = _WINNER.findall(_said(text))
+    found = _WINNER.findall(behind_thoughts(text))
     if not found:
         return None
     letter = found[-1].upper()

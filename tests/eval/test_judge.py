@@ -280,6 +280,15 @@ def test_answers_of_a_server(serve: Serve, tmp_path: Path) -> None:
     assert get_answers(how, questions, tmp_path) == given and len(server.bodies) == 6
 
 
+def test_thoughts_of_a_server_that_never_end_are_no_answer(serve: Serve, tmp_path: Path) -> None:
+    def cut(prompt: str) -> Any:
+        return {"finish_reason": "length", "message": {"content": "<think>\nLet me see, so"}}
+
+    questions = load_questions(load_set("mt_bench_style").questions)[:1]
+    how = Answering(serve(cut, model="m").url, "m", None, None, 64, 4, 2)
+    assert get_answers(how, questions, tmp_path) == {questions[0].id: ["", ""]}
+
+
 def test_answers_of_a_model_on_this_machine(tmp_path: Path) -> None:
     questions = load_questions(load_set("ko_mt_bench_style").questions)[:3]
     tokenizer = train_tokenizer([t for q in questions for t in q.turns] * 20, 270)
