@@ -106,7 +106,7 @@ def load_mini_set(folder: str, subject: str, **_: Any) -> dict[str, datasets.Dat
     splits = {}
     for split in ("dev", "test"):
         path = _TASKS / folder / f"{split}.jsonl"
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
         rows = [row for row in rows if subject in (row.get(c) for c in _SUBJECT_COLUMNS)]
         if not rows:
             raise RecipeError(f"{path}: no question of subject {subject!r}")

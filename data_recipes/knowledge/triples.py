@@ -136,7 +136,8 @@ def read_triples(path: Path) -> Graph:
     if not path.is_file():
         raise RecipeError(f"{path}: no such file of triples; `kormo data knowledge` writes one")
     triples, names = [], {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Bytes: a text also parts at U+2028, which a name may hold.
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             row = json.loads(line)
             triples.append(

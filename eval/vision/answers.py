@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import open_staged
+from data_recipes.common.line_log import batches
 from data_recipes.read.pictures import open_picture
 
 from .blind import swapped
@@ -138,13 +139,14 @@ def answers_to(
     """
     path = out / "answers" / f"{items[0].split}-{sight}.jsonl"
     if path.is_file():
-        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        # Bytes: a text also parts at U+2028, which an answer may hold.
+        rows = map(json.loads, path.read_bytes().splitlines())
         return {row.pop("id"): row for row in rows}
     show, answers = _shown(sight, items), {}
     # Neighbours in length make little padding.
     ordered = sorted(items, key=lambda item: (len(item.question), item.id))
     with tqdm(total=len(items), desc=f"{items[0].split}, {sight}", unit=" questions") as bar:
-        for some in _batches(ordered, batch):
+        for some in batches(ordered, batch):
             given = model().answer([(item, show(item)) for item in some])
             answers |= {item.id: own for item, own in zip(some, given, strict=True)}
             bar.update(len(some))
@@ -153,7 +155,3 @@ def answers_to(
             row = {"id": item.id, **answers[item.id]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return answers
-
-
-def _batches(items: list[PictureQuestion], size: int) -> Iterator[list[PictureQuestion]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

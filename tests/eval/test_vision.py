@@ -17,7 +17,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.pictures.config import CONFIGS, PicturesConfig
 from data_recipes.pictures.run import make_pictures
 from eval.vision import __main__ as command
-from eval.vision.answers import SeeingModel
+from eval.vision.answers import SeeingModel, answers_to
 from eval.vision.blind import QUESTION_ONLY, Commonest, swapped
 from eval.vision.items import PictureQuestion, is_right, read_items, read_split, score_of
 from eval.vision.scores import score, script_language
@@ -314,3 +314,14 @@ def test_bad_input_is_named(
     with pytest.raises(SystemExit):
         command.main()
     assert "published-pictures pope FILE --images DIR" in capsys.readouterr().err
+
+
+def test_kept_answers_are_read_whatever_they_hold(tmp_path: Path) -> None:
+    item = PictureQuestion("1", "test", "1", "k", "en", (), [], "What?", ("a",), None)
+
+    class Writer:
+        def answer(self, asked: Sequence[Any]) -> list[dict[str, Any]]:
+            return [{"answer": "one\u2028two\u0085three"} for _ in asked]
+
+    written, read = (answers_to([item], "seen", Writer, tmp_path, 4) for _ in range(2))
+    assert read == written

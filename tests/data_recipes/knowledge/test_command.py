@@ -15,7 +15,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.knowledge import command
 from data_recipes.knowledge.bokvqa import BokVqaConfig, read_bokvqa
 from data_recipes.knowledge.command import KnowledgeConfig, make
-from data_recipes.knowledge.triples import read_triples, write_triples
+from data_recipes.knowledge.triples import Graph, Triple, read_triples, write_triples
 from data_recipes.knowledge.world import world_graph
 
 
@@ -208,3 +208,10 @@ def test_bokvqas_missing_columns_and_pictures_are_named(tmp_path: Path) -> None:
         read_bokvqa(_bokvqa(tmp_path, _HEADER.replace("answer", "reply") + row, _HEADER))
     with pytest.raises(RecipeError, match="d.jpg: no such picture"):
         read_bokvqa(_bokvqa(tmp_path, _HEADER + row.replace("a.jpg", "d.jpg"), _HEADER))
+
+
+def test_names_may_hold_any_character(tmp_path: Path) -> None:
+    name = {"ko": ("가\u2028나",), "en": ("a\u0085b",)}
+    graph = Graph.of([Triple("x:a", "r", "x:b", "s", "l")], {"x:a": name, "x:b": name})
+    write_triples(tmp_path / "triples.jsonl", graph)
+    assert read_triples(tmp_path / "triples.jsonl") == graph
