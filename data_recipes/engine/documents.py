@@ -183,12 +183,10 @@ class Scale:
     Attributes:
         edges: ascending, float64 [bins + 1]; a value on an edge counts above it.
         unit: what the axis says.
-        logarithmic: whether the axis is.
     """
 
     edges: np.ndarray
     unit: str
-    logarithmic: bool = False
 
     @property
     def bins(self) -> int:
@@ -204,9 +202,9 @@ SCALES = {
     # Shares, probabilities and scores.
     "fraction": Scale(np.linspace(0, 1, 51), "share"),
     # Lengths of texts, 16 bytes to 64 MiB.
-    "bytes": Scale(_halves_of_octaves(4, 26), "bytes", logarithmic=True),
+    "bytes": Scale(_halves_of_octaves(4, 26), "bytes"),
     # Whole numbers of things (words, lines, matches): below 4 each has a bin of its own.
-    "count": Scale(np.array([0, 1, 2, 3, *_halves_of_octaves(2, 24)]), "count", logarithmic=True),
+    "count": Scale(np.array([0, 1, 2, 3, *_halves_of_octaves(2, 24)]), "count"),
     # Means of small numbers, such as letters per word.
     "mean": Scale(np.linspace(0, 20, 81), "mean"),
 }
