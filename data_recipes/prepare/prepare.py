@@ -82,8 +82,12 @@ def make_tokenizer(config: DataConfig) -> None:
     wanted = config.tokenizer.model_dump(mode="json")
     if config.tokenizer.expand is None:
         del wanted["expand"]  # records of before have none
+    if config.tokenizer.weights:  # what is held out later must not be learned from
+        wanted["heldout_fraction"] = config.shards.heldout_fraction
     made = read_settings(config.tokenizer_dir / TRAINING_RECORD)
     if made is not None:
+        # Records of before lack it.
+        made = {"heldout_fraction": wanted.get("heldout_fraction")} | made
         remedy = f"delete {config.output_dir} or choose another output_dir"
         check_settings(config.tokenizer_dir, made, wanted, remedy, "made from other settings")
         return

@@ -13,9 +13,10 @@ from datatrove.utils.dataset import DatatroveFolderDataset
 from tokenizers import Tokenizer
 
 from data_recipes.common.config_files import read_yaml
+from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.chain import clean
 from data_recipes.prepare.config import DataConfig
-from data_recipes.prepare.prepare import _tokenizer_texts, prepare
+from data_recipes.prepare.prepare import _tokenizer_texts, make_tokenizer, prepare
 from data_recipes.read.files import read_file, read_texts
 from data_recipes.read.source import SourceConfig
 from data_recipes.tokenizer.load import load_tokenizer
@@ -194,7 +195,7 @@ def test_tokenizer_text_is_spread_and_follows_the_weights(tmp_path: Path) -> Non
         (tmp_path / f"{name}.jsonl").write_bytes(jsonl(texts))
     recipe = {
         "output_dir": str(tmp_path / "d"),
-        "tokenizer": {"bpe_entries": 300, "megabytes": 0.1, "weights": {"a": 3, "b": 1}},
+        "tokenizer": {"bpe_entries": 260, "megabytes": 0.1, "weights": {"a": 3, "b": 1}},
         "shards": {"heldout_fraction": 0.1},
         "sources": [
             {"name": n, "path": str(tmp_path / f"{n}.jsonl"), "language": "en", "licence": "none"}
@@ -210,6 +211,11 @@ def test_tokenizer_text_is_spread_and_follows_the_weights(tmp_path: Path) -> Non
     numbers = [int(t[1:6]) for t in texts if t[0] == "a"]
     assert 2250 < np.mean(numbers) < 2750 and max(numbers) > 4500
     assert not any(is_heldout(t, 0.1) for t in texts)
+    make_tokenizer(config)
+    # With another share, text that it has learned from would be held out.
+    shards = config.shards.model_copy(update={"heldout_fraction": 0.2})
+    with pytest.raises(RecipeError, match="heldout_fraction: was 0.1, is 0.2"):
+        make_tokenizer(config.model_copy(update={"shards": shards}))
 
 
 def test_only_the_interrupted_source_is_made_again(data_dir: Path, tmp_path: Path) -> None:
