@@ -231,7 +231,7 @@ def compare_pairs(
             half = t_quantile(freedom) * error
             p_value = _t_p_value(mean / error, freedom)
         else:  # one item, or all differences the same: with signs by chance, two of 2^n cases
-            p_value = 1.0 if mean == 0 else 0.5 ** (n - 1)
+            p_value = 0.5 ** (n - 1) if abs(mean) > 0 else 1.0  # of a mean that is no number, too
             half = 0.0 if p_value < _ALPHA or (mean == 0 and n > 1) else math.inf
         low, high = mean - half, mean + half
     return Difference(n, *means, down, up, low, high, p_value, test)

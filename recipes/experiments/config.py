@@ -1,10 +1,11 @@
 """Schema of an experiment's YAML."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 
 from data_recipes.common.config_files import Strict
 
@@ -19,24 +20,7 @@ ROW_STAGES: tuple[str, ...] = get_args(RowStage)
 AnyStage = PretrainingStage | RowStage
 _TEXT, _CHAT, _SEEING = (*STAGES, "grow", "expand"), ("sft", "dpo"), ("vision_align", "vision_sft")
 _ORDER = (*_TEXT, *ROW_STAGES)
-_MEASURES = Literal[
-    "bits_per_byte",
-    "averaged",
-    "source_bits",
-    "unrest",
-    "spikes",
-    "gradient_norm",
-    "mixture",
-    "compression",
-    "proxy",
-    "quick",
-    "heldout",
-    "suite",
-    "mode",
-    "vision",
-    "answers",
-]
-# Which last stages leave what a measure is made of.
+# Every measure, and which last stages leave what it is made of.
 MEASURED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("bits_per_byte", "averaged", "spikes", "gradient_norm"), _TEXT),
     **dict.fromkeys(("source_bits", "mixture", "compression"), _TEXT),
@@ -47,6 +31,15 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "vision": _SEEING,
     "answers": ("knowledge_vqa",),
 }
+
+
+def _each_once(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed is given twice; name each once")
+    return seeds
+
+
+Seeds = Annotated[list[int], AfterValidator(_each_once)]
 
 
 class BudgetConfig(Strict):
@@ -81,6 +74,17 @@ class BudgetConfig(Strict):
         return self.tokens or self.flops or whole
 
 
+def refuse_unused(where: str, settings: Overrides, stages: Sequence[str]) -> None:
+    """Refuse settings of a stage that nothing they are for goes through.
+
+    Raises:
+        ValueError: names it.
+    """
+    for stage in _ORDER:
+        if stage in settings and stage not in stages:
+            raise ValueError(f"{where}.{stage}: nothing goes through this stage; take it out")
+
+
 class ParentConfig(Strict):
     """What arms start from, trained once for each seed.
 
@@ -93,6 +97,11 @@ class ParentConfig(Strict):
     stage: PretrainingStage
     tokens: int = Field(gt=0)
     set: Overrides = {}
+
+    @model_validator(mode="after")
+    def _used(self) -> "ParentConfig":
+        refuse_unused("set", self.set, [self.stage])
+        return self
 
 
 class Road(Strict):
@@ -148,10 +157,10 @@ class ExperimentConfig(Strict):
     arms: dict[str, Overrides] = Field(min_length=2)
     sweep: dict[str, list[Any]] = {}
     sweep_seed: int = 0
-    seeds: list[int] = Field(min_length=2)
+    seeds: Seeds = Field(min_length=2)
     budget: BudgetConfig | None = None
     shared: Overrides = {}
-    measures: list[_MEASURES] = Field(min_length=1)
+    measures: list[str] = Field(min_length=1)
     evaluate: EvaluationsConfig = EvaluationsConfig()
     decide: dict[str, float] = Field(min_length=1)
     note: str = ""
@@ -172,8 +181,6 @@ class ExperimentConfig(Strict):
                 )
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is none of the arms")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a seed is given twice")
         if self.sweep and self.sweep_seed in self.seeds:
             raise ValueError(
                 f"sweep_seed {self.sweep_seed} is one of `seeds`: the best of several runs is "
@@ -181,15 +188,23 @@ class ExperimentConfig(Strict):
             )
         if not all(self.sweep.values()):
             raise ValueError("sweep: a setting without values")
+        if unknown := [name for name in self.measures if name not in MEASURED]:
+            raise ValueError(f"measures: {unknown[0]!r} is none of {', '.join(MEASURED)}")
         for name, smallest in self.decide.items():
             if smallest <= 0:
                 raise ValueError(f"decide.{name}: the smallest difference that matters is above 0")
             if name.partition("/")[0] not in self.measures:
                 raise ValueError(f"decide.{name}: belongs to none of `measures`")
-        for name in self.measures:
-            if (source := SOURCES.get(name, "answers")) != "answers":
-                if getattr(self.evaluate, source) is None:
-                    raise ValueError(f"evaluate.{source}: needed for the measure {name!r}")
+        for source in EvaluationsConfig.model_fields:
+            makes = [name for name in MEASURED if SOURCES.get(name) == source]
+            wanted, given = [m for m in makes if m in self.measures], getattr(self.evaluate, source)
+            if wanted and given is None:
+                raise ValueError(f"evaluate.{source}: needed for the measure {wanted[0]!r}")
+            if given is not None and not wanted:
+                raise ValueError(
+                    f"evaluate.{source}: is for the measures {' and '.join(makes)}; name one in "
+                    "`measures`, or take it out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -200,9 +215,8 @@ class ExperimentConfig(Strict):
         everywhere = [stage for stages in known.values() for stage in stages]
         for where, settings in {"shared": self.shared, "sweep": self.sweep, **self.arms}.items():
             stages = known.get(where, everywhere)
+            refuse_unused(where, settings, stages)
             for stage in _ORDER:
-                if stage in settings and stage not in stages:
-                    raise ValueError(f"{where}.{stage}: nothing goes through this stage")
                 if not isinstance(settings.get(stage) or {}, dict):
                     raise ValueError(f"{where}.{stage}: expected `key: value` pairs")
                 starts = {"init_from", "model.init_from"}
@@ -239,6 +253,10 @@ class ExperimentConfig(Strict):
                 raise ValueError(f"arms.{arm}.start: is of pretraining, and {stages[0]} is none")
         return self
 
+    def settings(self, arm: str) -> Overrides:
+        """Return what an arm sets, its road left out."""
+        return {k: v for k, v in self.arms[arm].items() if k not in Road.model_fields}
+
     def road(self, arm: str) -> Road:
         """Return which stages an arm goes through, and from where."""
         said = {key: self.arms[arm][key] for key in Road.model_fields if key in self.arms[arm]}
@@ -251,6 +269,5 @@ class ExperimentConfig(Strict):
 
 def settings_of(settings: Overrides, stage: str) -> Overrides:
     """Pick what a stage is set: what all stages are, and what is said under its name."""
-    others = {*_ORDER, *Road.model_fields}
-    common = {key: value for key, value in settings.items() if key not in others}
+    common = {key: value for key, value in settings.items() if key not in _ORDER}
     return common | (settings.get(stage) or {})

@@ -168,7 +168,7 @@ def cost_report(
         lines.append(f"made on the way       {', '.join(made_on_the_way)}: not in these figures")
     lines += [f"missing               {line}" for line in first]
     pairs = len(experiment.seeds)
-    lines.append(f"what would matter, and what {pairs} seeds find four times in five:")
+    lines.append(f"what would matter, and what {pairs} seeds find four times in five, if alone:")
     width = max(map(len, experiment.decide))
     for measure, smallest in experiment.decide.items():
         spread = known_spread([*([own] if own else []), *published], size, measure)

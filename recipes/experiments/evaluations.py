@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 
 from data_recipes.common.config_files import Strict
 from data_recipes.common.files import SETTINGS, read_settings
@@ -65,8 +65,8 @@ class EvaluationsConfig(Strict):
         vision: for `vision`.
     """
 
-    suite: SuiteConfig | None = Field(default=None)
-    vision: PictureQuestionsConfig | None = Field(default=None)
+    suite: SuiteConfig | None = None
+    vision: PictureQuestionsConfig | None = None
 
 
 def _options(name: str, values: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from data_recipes.common.files import (
 from data_recipes.common.page import Block, Heading, Page, Paragraph, Span, Table, made
 
 from ..config import PretrainingStage
-from .config import BudgetConfig, Overrides
+from .config import BudgetConfig, Overrides, Seeds, refuse_unused
 from .plan import plan_run
 from .runs import Run
 
@@ -65,7 +65,7 @@ class ForecastConfig(Strict):
     output_dir: Path
     rungs: dict[str, RungConfig] = Field(min_length=4)
     target: RungConfig
-    seeds: list[int] = Field(min_length=1)
+    seeds: Seeds = Field(min_length=1)
     shared: Overrides = {}
     times: float = Field(default=30, gt=1)
     fit_from: float = Field(default=0.25, gt=0, le=1)
@@ -77,6 +77,9 @@ class ForecastConfig(Strict):
     def _names(self) -> ForecastConfig:
         if "target" in self.rungs:
             raise ValueError("rungs: `target` is the name of what they predict")
+        for where, rung in {**self.rungs, "target": self.target}.items():
+            refuse_unused(where, rung.set, [self.stage])
+        refuse_unused("shared", self.shared, [self.stage])
         return self
 
 
@@ -169,7 +172,7 @@ def seal(
     for language in config.languages:
         own = read_points(config, rungs, language)
         law, (value, low, high) = predict(own, parameters, tokens)
-        laws[language] = law.record()
+        laws[language] = vars(law)
         prediction[language] = {"value": value, "low": low, "high": high}
         points[language] = [vars(point) for point in own]
     forecast = {

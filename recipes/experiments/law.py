@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -69,9 +69,6 @@ class Law:
         """Loss of so many parameters after so many tokens."""
         scaled = self.of_parameters * (parameters / self.parameters) ** -self.alpha
         return self.floor + scaled + self.of_tokens * (tokens / self.tokens) ** -self.beta
-
-    def record(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def _minimise(

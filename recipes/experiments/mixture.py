@@ -19,7 +19,7 @@ from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
 
 from ..config import PretrainingStage, StageConfig
-from .config import BudgetConfig, ExperimentConfig, Overrides
+from .config import BudgetConfig, ExperimentConfig, Overrides, Seeds, refuse_unused, settings_of
 from .plan import plan_run
 from .runs import Run
 
@@ -55,7 +55,7 @@ class ConfirmConfig(Strict):
         shared: settings of both, in place of the proxies'.
     """
 
-    seeds: list[int] = Field(min_length=2)
+    seeds: Seeds = Field(min_length=2)
     budget: BudgetConfig
     smallest: float = Field(gt=0)
     shared: Overrides = {}
@@ -114,6 +114,10 @@ class SearchConfig(Strict):
                 f"confirm.seeds: {self.seed} is the swarm's, on which the mixture is lucky; choose "
                 "others"
             )
+        for where, shared in {"shared": self.shared, "confirm.shared": self.confirm.shared}.items():
+            refuse_unused(where, shared, self.stages)
+            if "data.mixture" in settings_of(shared, self.stages[-1]):
+                raise ValueError(f"{where}.data.mixture: is what is searched; give `prior` instead")
         return self
 
     def measures(self) -> list[str]:

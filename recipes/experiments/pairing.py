@@ -31,7 +31,7 @@ class Pairing:
     """What the runs of an arm share with the baseline's of the same seed, in words.
 
     Attributes:
-        windows: all of them, in order.
+        windows: in order, as far as both go.
         weights: before the first step.
     """
 

@@ -63,8 +63,8 @@ def _draw_curves(axes: Any, runs: Runs, shown: str) -> None:
 def _draw_differences(axes: Any, comparisons: list[dict[str, Any]]) -> None:
     found = [c for c in comparisons if math.isfinite(c["high"])]
     for row, c in enumerate(found):
-        half = (c["high"] - c["low"]) / 2
-        axes.errorbar(c["difference"], row, xerr=half, fmt="o", color="C0", capsize=3)
+        reach = [[c["difference"] - c["low"]], [c["high"] - c["difference"]]]
+        axes.errorbar(c["difference"], row, xerr=reach, fmt="o", color="C0", capsize=3)
         width = 2 * c["smallest"]
         axes.barh(row, width, left=-c["smallest"], color="0.9", height=0.8, zorder=0)
     axes.axvline(0, color="0.5", linewidth=1)

@@ -174,6 +174,11 @@ def plan_run(
             settings |= _own(stage, start.settings(seed, place))
         own_mixture = budget is not None and isinstance(budget.bytes, dict)
         if own_mixture and stage not in ROW_STAGES:
+            if "data.mixture" in settings:
+                raise RecipeError(
+                    f"data.mixture: the bytes of each source in `budget` make the mixture of "
+                    f"{stage}; take it out (of arm {arm!r} or `shared`)"
+                )
             draft = _load(size, stage, settings | {"data.mixture": budget.bytes})[1]
             settings["data.mixture"] = mixture_of(budget.bytes, draft)
         wanted.append((stage, settings))
@@ -227,7 +232,7 @@ def _run(
     parent: PlannedStage | None,
 ) -> Run:
     place = experiment.output_dir / arm / re.sub(r"[^\w=.-]+", "_", label_of(value)) / str(seed)
-    layers, road = [experiment.shared, value, experiment.arms[arm]], experiment.road(arm)
+    layers, road = [experiment.shared, value, experiment.settings(arm)], experiment.road(arm)
     start, budget = Start(parent, road) if parent else None, experiment.budget
     run = plan_run(size, arm, seed, place, road.stages, layers, budget, value, start)
     return replace(run, cells=(*run.cells[:-1], _asked(experiment, run.cells[-1])))

@@ -155,10 +155,15 @@ def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
     ]
     columns = ["measure", "arm", "seeds>", "best of the sweep", "mean ± sd over seeds>"]
     columns += ["difference [95 %]>", "p (Holm)>", "80 % find>", "verdict"]
-    pairing = [
-        f"{arm} and the baseline share their windows: {own['windows']}; weights: {own['weights']}."
-        for arm, own in results["pairing"].items()
-    ]
+    tokens = {run["arm"]: run["tokens"] for run in results["runs"]}
+    pairing = []
+    for arm, own in results["pairing"].items():
+        windows, base = own["windows"], tokens.get(experiment["baseline"])
+        if windows == "yes" and tokens.get(arm) != base:
+            windows = f"as far as both go, {tokens[arm]:,} tokens against {base:,}"
+        pairing.append(
+            f"{arm} and the baseline share their windows: {windows}; weights: {own['weights']}."
+        )
     blocks: list[Block] = [
         Heading(f"{results['name']}, {results['size']}", level),
         Paragraph([Span(experiment["question"], "strong")]),
@@ -235,9 +240,9 @@ def all_results_page() -> Page:
             "weights at the start; held-out text is measured in the same way for all. The "
             "difference is that of the pairs, with the interval of a paired t; p is corrected over "
             "all comparisons of an experiment (Holm). '80 % find': the smallest difference that "
-            "as many seeds find four times in five. A verdict is better, worse, no difference "
-            "larger than what would matter, or undecided. All of it says something about this "
-            "size, these data and this length, and no more."
+            "as many seeds find four times in five, were it the only comparison. A verdict is "
+            "better, worse, no difference larger than what would matter, or undecided. All of it "
+            "says something about this size, these data and this length, and no more."
         ),
     )
     published = records()

@@ -83,7 +83,9 @@ def best_values(
             if run.arm == arm:
                 found = _measure(experiment, run)
                 own = [found[k] * (-1 if higher_is_better(k) else 1) for k in experiment.decide]
-                scores.append((statistics.fmean(own), values.index(run.value)))
+                mean = statistics.fmean(own)
+                # A number that is none compares as neither better nor worse.
+                scores.append((math.inf if math.isnan(mean) else mean, values.index(run.value)))
         if scores:
             chosen[arm] = values[min(scores)[1]]
     return chosen

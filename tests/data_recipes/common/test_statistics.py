@@ -218,3 +218,10 @@ def test_verdicts(second: list[float], verdict: str) -> None:
     )
     if verdict == "better":  # many comparisons may leave nothing of it
         assert judge(difference, 0.06, 0.02, higher_is_better=False) == "undecided"
+
+
+def test_a_run_that_diverged_decides_nothing() -> None:
+    found = compare_pairs([1.0] * 6, [1.0] * 5 + [math.nan])
+    assert found.p_value == 1.0
+    for higher in (True, False):
+        assert judge(found, found.p_value, 0.02, higher_is_better=higher) == "undecided"

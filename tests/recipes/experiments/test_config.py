@@ -30,6 +30,31 @@ CHANGES = {
     "a folder elsewhere": ({"arms": {"a": {}, "../b": {}}}, "'../b' names a folder"),
     "a stage that is a number": ({"arms": {"a": {"stage1": 3}, "b": {}}}, "a.stage1: expected"),
     "unknown key": ({"shared": {"schedule.tokens": 1}}, "schedule.tokens: unknown key"),
+    "a measure of nobody": (
+        {"measures": ["bits"]},
+        "measures: 'bits' is none of bits_per_byte, av",
+    ),
+    "questions for no measure": (
+        {"evaluate": {"suite": {"tasks": ["x"]}}},
+        "evaluate.suite: is for the measures suite and mode; name one",
+    ),
+    "start of all arms": ({"shared": {"start": "scratch"}}, "start: unknown key"),
+    "stages of a sweep": ({"sweep": {"stages": [["stage1"]]}}, "stages: unknown key"),
+    "mixture beside bytes of each source": (
+        {
+            "arms": {"a": {}, "b": {"data.mixture": {"web_en": 1}}},
+            "budget": {"tokens": 4096, "bytes": {"web_ko": 1000}},
+        },
+        "data.mixture: the bytes of each source in `budget` make the mixture of stage1; take",
+    ),
+    "ruler of questions": (
+        {
+            "arms": {"a": {}, "b": {"logging.quick_eval_items": 2}},
+            "shared": {"logging.quick_eval_every_tokens": 2048},
+            "measures": ["quick", "bits_per_byte"],
+        },
+        "arms.b: would be measured by another ruler.*\n.*logging.quick_eval_items: was 50, is 2",
+    ),
     "ruler": (
         {"arms": {"a": {}, "b": {"data.heldout_tokens": 300}}},
         "arms.b: would be measured by another ruler.*\n.*data.heldout_tokens: was 512, is 300",

@@ -193,5 +193,7 @@ def test_the_best_value_is_the_highest_of_accuracies_and_the_lowest_of_bits(
             2.0,
             3.0,
         ]
+    found["a", 1.0] = float("nan")  # the first one diverged
+    assert chosen(name.split("/")[0], name)["a"] == {"optimizer.learning_rate": 2.0}
     with pytest.raises(RecipeError, match="decide.bits_per_byte/kr: .* no such measure, but bits"):
         chosen("bits_per_byte", "bits_per_byte/kr")

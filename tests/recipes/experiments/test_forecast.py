@@ -12,7 +12,7 @@ from data_recipes.common.errors import RecipeError
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.experiments.cost import cost_of
-from recipes.experiments.forecast import ForecastConfig, plan_forecast
+from recipes.experiments.forecast import ForecastConfig, check, plan_forecast, read_points
 from recipes.forecast import main
 
 Call = Callable[..., str]
@@ -101,6 +101,38 @@ def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, cal
         call(main, *arguments, "target.tokens=5_000_000", "--check")
 
 
+def test_what_counts_of_a_rung_is_what_comes_after_its_warm_up(
+    path: Path, planted: Plant, call: Call
+) -> None:
+    planted(law)
+    call(main, path, "--size", "tiny")
+    for change, counted in ((), 7), (("fit_from=0.75",), 3):
+        config = load_config(path, ForecastConfig, list(change))
+        points = read_points(config, plan_forecast(config, "tiny")[0], "ko")
+        assert len(points) == 8 * counted
+        own = [p for p in points if p.run == "w32, seed 2"]
+        assert own[-1].tokens == 400_000 // 2048 * 2048
+    assert own[-1].loss < own[0].loss and len({p.run for p in points}) == 8
+    # Of a rate that falls, only the end is what a run of that length comes to.
+    config = load_config(path, ForecastConfig, ["shared={schedule.decay_tokens: 20_480}"])
+    assert len(read_points(config, plan_forecast(config, "tiny")[0], "ko")) == 8
+
+
+@pytest.mark.parametrize(("low", "where"), [(0.0, "inside"), (9.0, "outside")])
+def test_the_check_says_whether_the_interval_held(
+    path: Path, planted: Plant, call: Call, low: float, where: str
+) -> None:
+    planted(law)
+    call(main, path, "--size", "tiny")
+    call(main, path, "--size", "tiny", "--target")
+    config = load_config(path, ForecastConfig, [])
+    _, target = plan_forecast(config, "tiny")
+    own = {"value": 1.0, "low": low, "high": 10.0}
+    sealed = json.loads((config.output_dir / "forecast.json").read_text())
+    found = check(sealed | {"prediction": {"en": own}}, target)["en"]
+    assert found["inside"] == (where == "inside") and found["error"] == 1 / found["actual"] - 1
+
+
 def test_after_the_target_has_begun_nothing_is_sealed(
     path: Path, planted: Plant, call: Call
 ) -> None:
@@ -122,6 +154,22 @@ def test_what_every_run_is_given_cannot_be_set(path: Path, call: Call) -> None:
     for change in ("shared={data.seed: 3}", "target.set={schedule.total_tokens: 9}"):
         with pytest.raises(RecipeError, match="(data.seed|schedule.total_tokens): .* take it out"):
             call(main, path, "--size", "tiny", change, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seeds=[1,1]", "seeds: .*a seed is given twice"),
+        ("rungs.w32.set={stage2: {optimizer.beta1: 0.8}}", "w32.stage2: nothing goes through"),
+        ("shared={sft: {schedule.steps: 8}}", "shared.sft: nothing goes through"),
+        ("shared={start: scratch}", "start: unknown key"),
+    ],
+)
+def test_what_would_be_ignored_or_counted_twice_is_refused(
+    path: Path, call: Call, change: str, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        call(main, path, "--size", "tiny", change, "--dry-run")
 
 
 def test_a_language_that_no_rung_measured_is_named(path: Path, planted: Plant, call: Call) -> None:

@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from data_recipes.common.errors import RecipeError
-from recipes.experiments.config import _MEASURES, _ORDER, MEASURED, ROW_STAGES, ExperimentConfig
-from recipes.experiments.measures import curve_of, measure_run, training_seconds
+from recipes.experiments.config import _ORDER, MEASURED, ROW_STAGES, ExperimentConfig
+from recipes.experiments.evaluations import SOURCES
+from recipes.experiments.measures import curve_of, higher_is_better, measure_run, training_seconds
 from recipes.experiments.plan import seed_runs
 from recipes.experiments.runs import Run
 
@@ -33,6 +34,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "answers": {"splits": {"seen": {"groups": {"all": {"all": _SHARE}}}}},
 }
 
+ASKED = {"suite": {"tasks": ["sums"]}, "vision": {"set": "x"}}
+
 
 def experiment(data_dir: Path, out: Path, stage: str, measure: str, **more: Any) -> dict[str, Any]:
     shared: dict[str, Any] = {} if stage == "knowledge_vqa" else {"logging.log_every": 1}
@@ -54,7 +57,7 @@ def experiment(data_dir: Path, out: Path, stage: str, measure: str, **more: Any)
         "seeds": [1, 2],
         "shared": shared,
         "measures": [measure],
-        "evaluate": {"suite": {"tasks": ["sums"]}, "vision": {"set": "x"}},
+        "evaluate": {k: v for k, v in ASKED.items() if SOURCES.get(measure) == k},
         "decide": {f"{measure}/x": 0.1},
     } | more
 
@@ -71,7 +74,7 @@ def log(run: Run, line: dict[str, float], steps: int = 9) -> None:
 
 
 @pytest.mark.parametrize("stage", _ORDER)
-@pytest.mark.parametrize("measure", get_args(_MEASURES))
+@pytest.mark.parametrize("measure", MEASURED)
 def test_a_measure_is_to_be_had_or_refused_at_the_start(
     data_dir: Path, tmp_path: Path, measure: str, stage: str
 ) -> None:
@@ -87,6 +90,87 @@ def test_a_measure_is_to_be_had_or_refused_at_the_start(
         aside.makes.write_text(json.dumps(ANSWERS[name]))
     assert measure_run(run, [measure])
     assert curve_of(run) or stage == "knowledge_vqa"
+
+
+def test_a_measure_is_the_number_that_the_stage_left(data_dir: Path, tmp_path: Path) -> None:
+    def found(stage: str, measure: str, lines: list[dict[str, float]]) -> dict[str, float]:
+        run = planned(experiment(data_dir, tmp_path / measure, stage, measure))
+        folder = run.cells[-1].directory
+        folder.mkdir(parents=True)
+        log = [json.dumps({"step": 10_000 + i} | line) for i, line in enumerate(lines)]
+        (folder / "metrics.jsonl").write_text("\n".join(log))
+        for name, aside in run.cells[-1].after.items():
+            aside.makes.parent.mkdir()
+            aside.makes.write_text(json.dumps(ASIDE[name]))
+        return measure_run(run, [measure])
+
+    bits = [{"bits_per_byte/ko": 3.0}, {"bits_per_byte/ko": 2.0, "bits_per_byte/en": 1.0}]
+    assert found("stage1", "averaged", [*bits, {"average_bits_per_byte/ko": 1.5}]) == {
+        "averaged/ko": 1.5, "averaged/en": 1.0
+    }  # fmt: skip
+    norms = [{"step": 1, "grad_norm": 99.0}, {"grad_norm": 0.5}, {"grad_norm": 3.0}]
+    assert found("stage1", "gradient_norm", norms) == {
+        "largest gradient norm": 3.0, "share of steps clipped": 0.5
+    }  # fmt: skip
+    rewards = [{"heldout_rewards/chosen": 0.1}, {"heldout_rewards/chosen": 0.4}]
+    assert found("dpo", "heldout", rewards) == {
+        "heldout/rewards/chosen": 0.4, "heldout/rewards/chosen before": 0.1
+    }  # fmt: skip
+    assert found("sft", "suite", []) == {"suite/sums": 0.5, "bits/tales": 0.9}
+    assert found("sft", "mode", []) == {"mode/sums": 0.75}
+    assert found("vision_sft", "vision", []) == pytest.approx(
+        {"vision/ko new": 0.7, "vision/ko new, lead": 0.3}
+    )
+    assert found("knowledge_vqa", "answers", []) == {
+        "answers/seen": 0.5, "seen, question only": 0.25
+    }  # fmt: skip
+
+
+_TALES = {"label": "tales", "metric": "bits_per_byte,none", "value": 0.9, "units": ["tales"]}
+ASIDE: dict[str, dict[str, Any]] = {
+    "suite": {
+        "rows": [_ROW | {"units": ["one", "two"]}, _TALES],
+        "units": {
+            "one": {"metrics": {"as_asked,none": 1.0}},
+            "two": {"metrics": {"as_asked,none": 0.5}},
+            "tales": {"metrics": {}},
+        },
+    },
+    "vision": {
+        "splits": {
+            "new": {
+                "languages": {
+                    "ko": {
+                        "all": {
+                            "seen": {"share": 0.7},
+                            "question only": {"share": 0.4},
+                            "other": {"share": 0.2},
+                            "items": 9,
+                        }
+                    }
+                }
+            }
+        }
+    },
+    "answers": ANSWERS["answers"],
+}
+
+
+def test_which_of_two_measures_is_better() -> None:
+    for name in ("quick/x", "answers/x", "suite/x", "mode/x", "vision/ko new", "vision/x, lead"):
+        assert higher_is_better(name)
+    for name in (
+        "found",
+        "rewards/accuracies",
+        "rewards/margins",
+        "rewards/chosen",
+        "logps/chosen",
+    ):
+        assert higher_is_better(f"heldout/{name}")
+    for name in ("loss", "rewards/rejected", "logps/rejected"):
+        assert not higher_is_better(f"heldout/{name}")
+    for name in ("bits_per_byte/ko", "averaged/ko", "source_bits/x", "proxy/x", "bits/x", "unrest"):
+        assert not higher_is_better(name)
 
 
 @pytest.mark.parametrize("stage", ["stage1", "sft", "dpo"])

@@ -181,6 +181,9 @@ def test_what_cannot_be_searched_is_refused(path: Path, call: Call) -> None:
     for change, message in (
         ("tokens=1_000_000_000", "more than 4 epochs of all sources"),
         ("confirm.seeds=[0,1]", "0 is the swarm's"),
+        ("confirm.seeds=[1,1]", "confirm.seeds: .*a seed is given twice"),
+        ("shared={data.mixture: {web_en: 1}}", "shared.data.mixture: is what is searched"),
+        ("confirm.shared={sft: {schedule.steps: 8}}", "confirm.shared.sft: nothing goes through"),
         ("proxies=9", "proxies: 9 cannot hold laws of 5 numbers.* at least 10"),
         ("prior={web_en: 1, web_ko: 0}", "prior.web_ko"),
         ("targets={quick/kmmlu_mini: {weight: 1, smallest: 1}}", "give source_bits/SOURCE"),

@@ -169,6 +169,10 @@ REFUSED = {
         {"arms": {"small": {}, "b": {"stage2": {"data.packing": "concat"}}}},
         "b.stage2: nothing goes through this stage",
     ),
+    "a stage that is not the parent's": (
+        {"parent": {"stage": "stage1", "tokens": 2048, "set": {"stage2": {"data.packing": "x"}}}},
+        "set.stage2: nothing goes through this stage",
+    ),
     "stages of none": ({"arms": {"small": {}, "b": {"stages": []}}}, "arms.b.stages: List"),
     "stages upside down": (
         {"arms": {"small": {}, "b": {"stages": ["stage2", "stage1"]}}},

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import find_differences
@@ -71,6 +72,14 @@ def test_runs_of_a_seed_differ_in_what_their_arms_say_and_in_nothing_else(
             seed = getattr(cell.config.data, "seed", None) or cell.config.seed
             follows = run.parent is not None and cell.branched_at == 0 and not number
             assert seed == run.seed + 1000 * follows  # other windows than the parent's
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_what_is_shipped_says_which_numbers_are_our_choice(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if base := yaml.safe_load(text).get("base"):
+        text += (path.parent / base).read_text(encoding="utf-8")
+    assert "our choice" in text.lower()
 
 
 def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path: Path) -> None:

@@ -124,6 +124,15 @@ def test_a_report_has_every_arm_in_words(results: dict[str, Any]) -> None:
     assert "good: model.embedding_std = 1.0" in text and "![curves" in text
 
 
+def test_windows_are_shared_as_far_as_both_arms_go(results: dict[str, Any]) -> None:
+    said = "good and the baseline share their windows: "
+    assert f"{said}yes; weights" in results_page(results, draw(results, "x.png")).to_markdown()
+    for run in results["runs"]:  # at equal FLOPs, say
+        run["tokens"] = 2048 if run["arm"] == "good" else 4096
+    text = results_page(results, draw(results, "x.png")).to_markdown()
+    assert f"{said}as far as both go, 2,048 tokens against 4,096; weights" in text
+
+
 def stage(
     directory: Path, torch: str, machines: list[dict[str, Any]] | None, **lineage: Any
 ) -> PlannedStage:
