@@ -121,7 +121,10 @@ def test_a_seed_draws_the_projector(inputs: Path, tmp_path: Path) -> None:
 
 def toggle(output: Path, **changes: object) -> dict:
     given = yaml.safe_load((CONFIGS / "experiments/tiny/toggle.yaml").read_text())
-    return given | {"output_dir": str(output)} | changes
+    given |= {"output_dir": str(output)} | changes
+    if not {"suite", "mode"} & {*given["measures"]} and "evaluate" not in changes:
+        del given["evaluate"]
+    return given
 
 
 def finish(run: Run, results: dict[str, Any]) -> None:
