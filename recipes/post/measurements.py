@@ -71,6 +71,8 @@ class ChatMeasurements(WholeCheckpoints):
         self.curve = LossCurve(Path(self.args.output_dir), f"{config.size} {config.stage}")
         self._learned = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._seen = torch.zeros((), dtype=torch.int64, device=self.args.device)
+        # Of all gradient norms so far: one that is no number stays in it.
+        self._norms = torch.zeros((), dtype=torch.float64, device=self.args.device)
         self._tokens_logged: int | None = None
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
@@ -152,11 +154,11 @@ class ChatMeasurements(WholeCheckpoints):
         Raises:
             RecipeError: a loss or gradient norm that is not a number.
         """
+        self._check_finite(logs)
         seen = self._count_tokens()
         if "train_runtime" in logs:
             return
         if "loss" in logs:
-            self._check_finite(logs)
             new, self._tokens_logged = seen - (self._tokens_logged or 0), seen
             self.throughput.tokens = new
             if learned := int(self._learned):
@@ -194,16 +196,24 @@ class ChatMeasurements(WholeCheckpoints):
                 "precision; launch with a config of recipes/configs/accelerate"
             )
 
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor:
+        # Overridden because HF logs the norm of every `log_every`-th step alone, and saves after
+        # any: weights that are no numbers would be published, and exported after the last.
+        norm = super()._clip_grad_norm(model)
+        self._norms += norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        return norm
+
     def _check_finite(self, logs: dict[str, float]) -> None:
-        values = {k: float(logs[k]) for k in ("loss", "grad_norm") if k in logs}
-        if not all(map(math.isfinite, values.values())):
+        if not math.isfinite(logs.get("loss", 0.0)) or not self._norms.isfinite():
             raise RecipeError(
-                f"step {self.state.global_step}: {values}; checkpoints before it are whole. Lower "
+                f"step {self.state.global_step}: a loss or gradient norm since the last log line "
+                "is not a number; all checkpoints are from before it. Lower "
                 "optimizer.learning_rate, and give the run another logging.output_dir"
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self.throughput.pause()
+        self._check_finite({})
         self._count_tokens()  # the checkpoint has them
         super()._save_checkpoint(model, trial)
         if self.args.should_save:

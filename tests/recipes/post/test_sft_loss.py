@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from trl import SFTTrainer
 
+from data_recipes.common.errors import RecipeError
 from recipes.post.chat_trainer import ChatTrainer, OneShape
 from tests.conftest import Once
 
@@ -68,6 +69,25 @@ def test_packed_loss_is_that_of_separate_conversations(
         labels = batch["labels"][0, part][1:]
         nats += cross_entropy(alone[:-1].float(), labels, reduction="sum").item()
     assert packed == pytest.approx(nats / counted.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("save_every", [1, 100])
+def test_what_is_no_number_is_never_saved_whenever_it_is_logged(
+    build: Build, tmp_path: Path, save_every: int
+) -> None:
+    run = tmp_path / "run"
+    trainer = build(
+        run,
+        "schedule.steps=2",
+        "logging.log_every=100",
+        "logging.eval_every=100",
+        f"logging.save_every={save_every}",
+    )
+    with torch.no_grad():
+        trainer.model.lm_head.weight[0, 0] = float("nan")
+    with pytest.raises(RecipeError, match="is not a number"):
+        trainer.run(None)
+    assert not list(run.glob("checkpoint-*"))
 
 
 class Asked(TorchDispatchMode):
