@@ -195,7 +195,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_total: torch.Tensor, *_: Any) -> tuple[Any, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         return (
-            grad_hidden * grad_total.to(grad_hidden.dtype),
+            # In bf16 the factor alone would be wrong by up to 0.4 %, and all below the head.
+            (grad_hidden.float() * grad_total).to(grad_hidden.dtype),
             (grad_weight * grad_total).to(ctx.weight_dtype),
             None,
             None,
