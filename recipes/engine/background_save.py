@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sharded checkpoints written while training goes on (`logging.background_checkpoints`)."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
