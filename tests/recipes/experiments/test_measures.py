@@ -167,7 +167,7 @@ def test_which_of_two_measures_is_better() -> None:
         "logps/chosen",
     ):
         assert higher_is_better(f"heldout/{name}")
-    for name in ("loss", "rewards/rejected", "logps/rejected"):
+    for name in ("loss", "chosen_nll", "rewards/rejected", "logps/rejected"):
         assert not higher_is_better(f"heldout/{name}")
     for name in ("bits_per_byte/ko", "averaged/ko", "source_bits/x", "proxy/x", "bits/x", "unrest"):
         assert not higher_is_better(name)

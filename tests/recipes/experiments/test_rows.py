@@ -185,14 +185,6 @@ def test_seeing_leads_over_the_best_of_the_blind(tmp_path: Path) -> None:
     assert all(map(higher_is_better, found))
 
 
-def test_of_pairs_and_captions_more_is_better_where_it_is() -> None:
-    pairs = ("loss", "chosen_nll", "rewards/accuracies", "rewards/margins", "rewards/rejected")
-    better = {name for name in (*pairs, "found_ko") if higher_is_better(f"heldout/{name}")}
-    assert better == {"rewards/accuracies", "rewards/margins", "found_ko"}
-    assert all(map(higher_is_better, ("answers/new", "quick/x", "heldout/logps/chosen")))
-    assert not any(map(higher_is_better, ("bits_per_byte/ko", "bits/b", "skipped updates")))
-
-
 def test_a_run_is_asked_what_its_measures_are_made_of(tmp_path: Path) -> None:
     commands = {}
     for measures in (["suite", "mode"], ["heldout"]):
