@@ -194,7 +194,7 @@ def load_prompts(data: GRPODataConfig, tokenizer: PreTrainedTokenizerBase) -> Pr
             f"all {too_long:,} prompts are longer than data.max_prompt_tokens "
             f"({data.max_prompt_tokens:,}; the shortest has {shortest:,}); raise it"
             if too_long
-            else f"no rows in {', '.join(map(str, data.paths))} that spell no control token"
+            else f"{', '.join(map(str, data.paths))}: no rows, or all of them spell control tokens"
         )
         raise RecipeError(f"data: {reason}")
     print_uniform(changes, changed, rows, "prompts")
