@@ -13,6 +13,7 @@ from typing import Any
 from datasets import Dataset
 
 from data_recipes.answers import extract_answer, same_answer
+from data_recipes.answers.text import letters_of
 from data_recipes.common.errors import RecipeError
 from data_recipes.toy.items import unique_items
 from modeling_kormo.chat_config import END_OF_THINKING, THINK
@@ -25,8 +26,6 @@ _MATHS = re.compile(
     r"|\\[A-Za-z]+",
     re.DOTALL,
 )
-_LETTER = re.compile(r"[^\W\d_]")
-_OF = {"ko": re.compile(r"[가-힣]"), "en": re.compile(r"[A-Za-z]")}
 # Our choice: "\boxed{B}", "17 km" or "x = 3" is no language, "The answer is 17." is English.
 _FEWEST_LETTERS = 10
 # Our choice: below half; a Korean answer keeps some English terms and variables.
@@ -100,10 +99,9 @@ def judge_turn(turn: str, wanted: str, language: str) -> Verdict:
 
 
 def _in_other_language(answer: str, language: str) -> bool:
-    text = _MATHS.sub(" ", answer)
-    letters = len(_LETTER.findall(text))
-    own = len(_OF[language].findall(text))
-    return letters >= _FEWEST_LETTERS and own < _LOWEST_SHARE * letters
+    letters = letters_of(_MATHS.sub(" ", answer))
+    total = letters.total()
+    return total >= _FEWEST_LETTERS and letters[language] < _LOWEST_SHARE * total
 
 
 Row = dict[str, Any]

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 
 _SYMBOLS = str.maketrans(
     {"²": "^2", "³": "^3", "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "㎡": "m^2"}
@@ -53,12 +54,31 @@ _ELEMENTS = frozenset(
 )
 # Zero-width blanks and joiners, marks of direction, soft hyphens, byte-order marks.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
+# Letters by the language that their script is of, as far as it is of one.
+_LETTERS_OF = {
+    code: re.compile(f"[{letters}]")
+    for code, letters in {"ko": "가-힣ㄱ-ㆎ", "ja": "ぁ-ヿ一-鿿", "en": "A-Za-zÀ-ɏ"}.items()
+}
 _QUOTES = '"`“”‘’「」『』《》*_ \t'
 
 
 def as_seen(text: str) -> str:
     """Return a text as readers see it: syllables composed (NFC), nothing in it invisible."""
     return text if text.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+
+
+def letters_of(text: str) -> Counter[str]:
+    """Count letters by script: `ko` Hangul, `ja` kana and Han, `en` Latin, and `other`."""
+    letters = "".join(filter(str.isalpha, as_seen(text)))
+    counts = Counter({code: len(own.findall(letters)) for code, own in _LETTERS_OF.items()})
+    counts["other"] = len(letters) - counts.total()
+    return counts
+
+
+def language_of(text: str) -> str | None:
+    """Tell a text's language by the script of most of its letters; `None` without letters."""
+    ((language, letters),) = letters_of(text).most_common(1)
+    return language if letters else None
 
 
 def clean(text: str, endings: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import astuple, dataclass
 from operator import add
 from typing import Any, Literal
@@ -92,13 +93,14 @@ class Answer:
 
     def split_thoughts(self) -> tuple[str, str]:
         """Return thoughts and text, whether the server took them apart or not, without white space
-        around them; no thoughts are an empty text."""
-        if self.reasoning:
-            return self.reasoning.strip(), self.text.strip()
+        around them and with composed Hangul; no thoughts are an empty text."""
+        thoughts, text = (unicodedata.normalize("NFC", t) for t in (self.reasoning, self.text))
+        if thoughts:
+            return thoughts.strip(), text.strip()
         # Many templates write the opening tag into the prompt, so that the answer lacks it.
-        thoughts, end, text = self.text.partition(_END_THOUGHTS)
+        thoughts, end, text = text.partition(_END_THOUGHTS)
         if not end:
-            return "", self.text.strip()
+            return "", thoughts.strip()
         return thoughts.strip().removeprefix(_BEGIN_THOUGHTS).strip(), text.strip()
 
     def missing(self) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """Checks of a translation: delivered, Korean, of a fitting length, and nothing changed in it."""
 
+from ..answers.text import letters_of
 from ..ask import Answer
 from ..filter.profiles import KOREAN
 from ..filter.step import DocumentFilter
@@ -45,8 +46,8 @@ class Checker:
     def _language(self, source: str, text: str) -> list[Flaw]:
         config, flaws = self.config, []
         english, korean = (" ".join(take_apart(t).prose.split()) for t in (source, text))
-        letters = [c for c in korean if c.isalpha()]
-        hangul = sum("가" <= c <= "힣" for c in letters) / max(1, len(letters))
+        letters = letters_of(korean)
+        hangul = letters["ko"] / max(1, letters.total())
         if hangul < config.min_hangul:
             detail = f"{hangul:.0%} of its letters are Hangul, at least {config.min_hangul:.0%}"
             flaws.append(Flaw("hangul", f"{detail} are wanted"))

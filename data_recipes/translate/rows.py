@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..answers.text import letters_of
 from ..common.errors import RecipeError
 from ..read.conversations import read_rows
 from .config import REASONING, Policy, TranslateConfig
@@ -15,7 +16,6 @@ Row = dict[str, Any]
 PROVENANCE = "translation"  # the column that is added
 _THOUGHTS = re.compile(r"(<think>)(.*?)(</think>)", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]{2,}")
-_HANGUL = re.compile(r"[가-힣]")
 
 
 def rows_of(path: Path) -> Iterator[Row]:
@@ -62,7 +62,7 @@ def _is_foreign(text: str) -> bool:
     A value, a formula or a letter reads the same in Korean, and Korean with Latin in it is Korean.
     """
     prose = take_apart(text).prose
-    return sum(map(len, _WORD.findall(prose))) > len(_HANGUL.findall(prose))
+    return sum(map(len, _WORD.findall(prose))) > letters_of(prose)["ko"]
 
 
 @dataclass(frozen=True, slots=True)

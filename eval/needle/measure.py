@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from data_recipes.answers.text import language_of
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import bind_settings, write_json_atomically
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
@@ -38,7 +39,7 @@ class NeedleScore:
     Attributes:
         right: all values, in the order asked for, before any other number.
         found: values that stand at their place among the first numbers.
-        language: "ko" or "en" by the letters, `None` for an answer without letters.
+        language: by the letters, because models of languages need longer texts; `None` without.
     """
 
     right: bool
@@ -50,11 +51,7 @@ def score_answer(answer: str, values: list[str]) -> NeedleScore:
     """Judge an answer by its first numbers: as many as were asked for."""
     numbers = [match.replace(",", "") for match in _NUMBER.findall(answer)][: len(values)]
     found = sum(given == value for given, value in zip(numbers, values))
-    # By the script: models of languages need longer texts.
-    letters = sum(map(str.isalpha, answer))
-    hangul = sum("가" <= character <= "힣" for character in answer)
-    language = ("ko" if 2 * hangul > letters else "en") if letters else None
-    return NeedleScore(found == len(values), found, language)
+    return NeedleScore(found == len(values), found, language_of(answer))
 
 
 @dataclass(frozen=True)

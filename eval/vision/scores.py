@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from data_recipes.answers.text import language_of
 from data_recipes.common.statistics import compare_pairs, mean_interval, wilson
 
 from .blind import Key
@@ -13,22 +14,6 @@ from .items import PictureQuestion, first_word, normalise, score_of
 
 GivenAnswers = dict[str, dict[str, str]]  # by what was shown, then by id
 _Right = dict[str, dict[str, float]]  # from 0 to 1
-
-
-def script_language(text: str) -> str | None:
-    """Tell by most of its letters whether a text is Korean, Japanese or in Latin script.
-
-    Returns:
-        `ko`, `ja`, `en`, or `None` without letters.
-    """
-    letters = [c for c in text if c.isalpha()]
-    counts = {
-        "ko": sum("가" <= c <= "힣" for c in letters),
-        "ja": sum("ぁ" <= c <= "ヿ" or "一" <= c <= "鿿" for c in letters),
-        "en": sum(c.isascii() for c in letters),
-    }
-    best = max(counts, key=lambda code: counts[code])
-    return best if counts[best] else None
 
 
 def _interval(values: list[float], clusters: list[Any]) -> list[float]:
@@ -136,7 +121,7 @@ def score(
     languages = {}
     for language, own in sorted(_by(items, lambda item: item.language).items()):
         asked = [item for item in own if item.truth is not None]
-        spoken = [script_language(answers["seen"][item.id]) for item in own]
+        spoken = [language_of(answers["seen"][item.id]) for item in own]
         words = _yes_no_words(own)
         languages[language] = {
             "all": _share(own, right),

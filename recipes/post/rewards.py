@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from data_recipes.answers import extract_answer, same_answer
+from data_recipes.answers.text import letters_of
 
 THINK, END_THINK = "<think>", "</think>"
 LANGUAGES = ("ko", "en")
@@ -22,8 +23,6 @@ _NO_LANGUAGE = re.compile(
     r"|https?://\S+|\d\s*(?:[kcm]?m|k?g|m[lL]|L|s|h)(?![A-Za-z])",
     re.DOTALL,
 )
-_HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
-_LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
 
 
 def answer_part(completion: str, thinking: bool) -> str:
@@ -48,12 +47,9 @@ def answer_reward(
 
 
 def _share(text: str, language: str) -> float:
-    text = _NO_LANGUAGE.sub(" ", text)
-    letters = sum(character.isalpha() for character in text)
-    if not letters:
-        return 1.0  # a bare number is as right in one language as in the other
-    wanted = _HANGUL if language == "ko" else _LATIN
-    return len(wanted.findall(text)) / letters
+    letters = letters_of(_NO_LANGUAGE.sub(" ", text))
+    # A bare number is as right in one language as in the other.
+    return letters[language] / total if (total := letters.total()) else 1.0
 
 
 def language_reward(

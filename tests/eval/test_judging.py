@@ -1,5 +1,7 @@
 """Generated answers are judged by value, and told apart from thinking that never ended."""
 
+import unicodedata
+
 import pytest
 
 from data_recipes.toy.items import unique_items
@@ -42,7 +44,9 @@ def test_answers_are_judged_by_value_and_form() -> None:
     ],
 )
 def test_the_language_of_an_answer(answer: str, language: str, other: bool) -> None:
-    assert judge(answer, "17", False, language).other_language is other
+    for form in ("NFC", "NFD"):
+        written = unicodedata.normalize(form, answer)
+        assert judge(written, "17", False, language).other_language is other, form
 
 
 def test_the_language_of_the_thinking_does_not_count() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,8 @@ def test_answers_are_judged_by_their_first_numbers() -> None:
     swapped = score_answer("22, 11 and 33", ["11", "22", "33"])
     assert (swapped.right, swapped.found, swapped.language) == (False, 1, "en")
     assert score_answer("11,22,33", ["11", "22", "33"]).right
-    assert [score_answer(text, ["1"]).language for text in ("1", "1이다", "")] == [None, "ko", None]
+    texts = ("1", "1이다", unicodedata.normalize("NFD", "1이다"), "")
+    assert [score_answer(text, ["1"]).language for text in texts] == [None, "ko", "ko", None]
 
 
 def test_a_stopped_run_goes_on(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from eval.vision import __main__ as command
 from eval.vision.answers import SeeingModel, answers_to
 from eval.vision.blind import QUESTION_ONLY, Commonest, swapped
 from eval.vision.items import PictureQuestion, is_right, read_items, read_split, score_of
-from eval.vision.scores import score, script_language
+from eval.vision.scores import score
 from modeling_kormo.vision import build_processor, build_vision_model, save_vision_model
 from tests.random_model import random_model
 from tests.vision_models import random_tower, vision_tokenizer
@@ -210,9 +211,13 @@ def test_answers_are_compared_as_a_whole_in_any_spelling() -> None:
         assert is_right(named, said), said
     names = PictureQuestion("a", "s", "a", "k", "en", (), [], "?", ("Côte d’Ivoire", "Chad"), None)
     assert is_right(names, "côte d'ivoire") and not is_right(names, "Chad or Mali")
-    assert [script_language(t) for t in ("빨간 원", "red", "赤い", "3", "T셔츠 셋")] == [
-        "ko", "en", "ja", None, "ko",
-    ]  # fmt: skip
+
+
+def test_the_language_of_an_answer_does_not_depend_on_how_hangul_is_written() -> None:
+    item = PictureQuestion("a", "s", "a", "object", "ko", (), [], "?", ("별",), None)
+    for form in ("NFC", "NFD"):
+        own = score([item], {"seen": {"a": unicodedata.normalize(form, "별")}}, {})["languages"]
+        assert (own["ko"]["answers_in_language"], own["ko"]["all"]["seen"]["share"]) == (1, 1.0)
 
 
 def test_the_letter_of_an_option_is_what_an_answer_begins_with() -> None:

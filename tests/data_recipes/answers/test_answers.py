@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from data_recipes.answers import choose, compare_answers, extract_answer, same_answer
+from data_recipes.answers.text import language_of, letters_of
 
 HERE = Path(__file__).parent
 TABLE: dict[str, dict[str, list[list[str]]]] = yaml.safe_load(
@@ -228,6 +229,15 @@ def test_what_no_checker_can_decide_is_undecided(
 @pytest.mark.parametrize("answer", "C|(C)|③|3번|(다)|C. 서울|③ 서울|서울|3".split("|"))
 def test_every_mark_of_a_choice_counts(answer: str) -> None:
     assert choose(answer, ["부산", "대구", "서울", "인천"]) == 2
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_tell_the_language_composed_or_not(form: str) -> None:
+    texts = {"빨간 원": "ko", "red": "en", "赤い": "ja", "3": None, "T셔츠 셋": "ko"}
+    texts["кот"] = "other"
+    assert {t: language_of(unicodedata.normalize(form, t)) for t in texts} == texts
+    counts = letters_of(unicodedata.normalize(form, "7월 café ㅋ が кот"))
+    assert counts == {"ko": 2, "en": 4, "ja": 1, "other": 3}
 
 
 def test_a_number_among_choices() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ KOREAN = (
     "농부는 암탉 {n}마리를 기르며 달걀 세 알 가운데 한 알을 이웃 마을 장터에 내다 판다. "
     "농부가 가족을 위해 남겨 두는 달걀은 몇 알인가?"
 )
+DECOMPOSED = unicodedata.normalize("NFD", "58 km는 몇 m인가?")
 ROWS = 60
 
 
@@ -54,7 +56,7 @@ def test_what_is_no_language_is_copied() -> None:
         "id": "1",
         "question": "  Solve it. \n",
         "answer": "<think>\nIt is 4.\n</think>\n\nIt is four.",
-        "choices": ["a red one", r"$x^2$", "42", "58 km는 몇 m인가?"],
+        "choices": ["a red one", r"$x^2$", "42", "58 km는 몇 m인가?", DECOMPOSED],
         "tests": ["assert f(2) == 4"],
     }
     fields = {**POLICY, "choices": "translate"}
@@ -66,7 +68,7 @@ def test_what_is_no_language_is_copied() -> None:
     assert made == {
         "question": "  풀어라. \n",
         "answer": "<think>\nIt is 4.\n</think>\n\n4이다.",
-        "choices": ["빨간 것", r"$x^2$", "42", "58 km는 몇 m인가?"],
+        "choices": ["빨간 것", r"$x^2$", "42", "58 km는 몇 m인가?", DECOMPOSED],
     }
     thoughts = [s.text for s in cut(row, fields | {"reasoning": "translate"}) if s.asked]
     assert thoughts == ["Solve it.", "It is 4.", "It is four.", "a red one"]
@@ -84,6 +86,8 @@ def test_language_length_and_talk() -> None:
     good = KOREAN.format(n=30)
     assert reasons(good) == []
     assert reasons(f"<think>Hm.</think>{good}") == []
+    decomposed = Answer("answered", unicodedata.normalize("NFD", good), finish_reason="stop")
+    assert checker.check(source, decomposed) == (good, [])
     assert reasons(good, "length") == ["truncated"]
     assert reasons(" ") == ["empty"]
     assert reasons(f"물론입니다! {good}") == ["meta_talk"]

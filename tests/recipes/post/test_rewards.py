@@ -1,5 +1,7 @@
 """Rewards on hand-made completions, honest and not."""
 
+import unicodedata
+
 import pytest
 
 from recipes.post.rewards import answer_reward, format_reward, language_reward
@@ -56,6 +58,7 @@ def test_gaming_the_answer_does_not_pay(completion: str) -> None:
 def test_language_of_the_visible_answer() -> None:
     assert language(HONEST_KO, "ko") == 1
     assert language(HONEST_KO, "en") == 0
+    assert language(unicodedata.normalize("NFD", HONEST_KO), "ko") == 1
     assert language(HONEST_EN, "en") == 1
     assert language(HONEST_EN, "ko") == 0
     # Reasoning in another language is not looked at.
