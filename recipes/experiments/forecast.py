@@ -270,7 +270,9 @@ def check(forecast: dict[str, Any], target: Run) -> dict[str, Any]:
 
 def forecast_page(forecast: dict[str, Any], checked: dict[str, Any] | None) -> Page:
     """Say what is predicted and from what, and what it came to."""
-    config, rows = forecast["forecast"], []
+    from .law import Law  # loads numpy
+
+    config, rows, doubts = forecast["forecast"], [], []
     for language, own in forecast["prediction"].items():
         law, found = forecast["laws"][language], (checked or {}).get(language)
         row = [language, f"{own['value']:.4f} [{own['low']:.4f}, {own['high']:.4f}]"]
@@ -280,6 +282,11 @@ def forecast_page(forecast: dict[str, Any], checked: dict[str, Any] | None) -> P
             verdict = "held" if found["held"] else "missed"
             row += [f"{found['actual']:.4f}", f"{found['error']:+.2%}", where, verdict]
         rows.append(row)
+        if untold := Law(**law).untold():
+            doubts.append(
+                f"{language}: the rungs do not tell {', '.join(untold)}, which the fit left at a "
+                "bound: do not trust this forecast; give the ladder longer or larger rungs"
+            )
     columns = ["language", "bits per byte [95 %]>", "E>", "alpha>", "beta>"]
     columns += (
         ["actual>", "error>", "interval", f"within {config['within']:.1%}"] if checked else []
@@ -291,6 +298,7 @@ def forecast_page(forecast: dict[str, Any], checked: dict[str, Any] | None) -> P
     blocks: list[Block] = [
         Paragraph([Span(config["question"], "strong")]),
         Table(columns, rows),
+        *map(Paragraph, doubts),
         Paragraph(["Sealed ", forecast["date"], ", sha256 ", Span(forecast["sha256"], "code")]),
         Heading("The ladder"),
         Table(["run", "tokens>", "sets"], ladder),

@@ -17,6 +17,7 @@ from data_recipes.common.statistics import Z, t_quantile
 
 _HUBER = 1e-3  # as in Hoffmann et al.
 _STEEPEST = 2.0  # of the exponents; published ones lie between 0.2 and 0.6
+_NEAR = 0.01  # what lies so near to a bound lies at it
 _RESAMPLED = 200
 # At least. Of three sizes, the law goes through all that they say of it, and an interval held the
 # truth three times in four (two seeds, simulated), of four eleven times in twelve.
@@ -69,6 +70,12 @@ class Law:
         """Loss of so many parameters after so many tokens."""
         scaled = self.of_parameters * (parameters / self.parameters) ** -self.alpha
         return self.floor + scaled + self.of_tokens * (tokens / self.tokens) ** -self.beta
+
+    def untold(self) -> list[str]:
+        """Name the numbers that the fit left at a bound, for its points do not tell them."""
+        exponents = {"alpha": self.alpha, "beta": self.beta}
+        found = [k for k, v in exponents.items() if not _NEAR < v < _STEEPEST - _NEAR]
+        return (["E"] if self.floor < _NEAR * self.of_tokens else []) + found
 
 
 def _minimise(

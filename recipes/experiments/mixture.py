@@ -318,7 +318,7 @@ def _tangent_gap(slope: np.ndarray, best: np.ndarray, low: np.ndarray, high: np.
 
 
 def rank_correlation(
-    config: SearchConfig, shares: np.ndarray, values: np.ndarray, laws: Sequence[np.ndarray]
+    config: SearchConfig, shares: np.ndarray, values: np.ndarray
 ) -> dict[str, float]:
     """Spearman's correlation of what the law says of runs that it has not seen and what they are.
 
@@ -326,7 +326,6 @@ def rank_correlation(
         config: of the search.
         shares: [runs, sources].
         values: [runs, targets].
-        laws: of all runs, near which those of a part are looked for.
 
     Returns:
         By target, and of the weighted sum under `all`.
@@ -337,9 +336,9 @@ def rank_correlation(
     for fold in range(_FOLDS):
         out = order[fold::_FOLDS]
         rest = np.setdiff1d(order, out)
-        for target, law in enumerate(laws):
-            own = fit(shares[rest], values[rest, target], law)
-            said[out, target] = value_of(own, shares[out])
+        for target in range(values.shape[1]):
+            # From starts of its own: the law of all runs has seen those that are left out.
+            said[out, target] = value_of(fit(shares[rest], values[rest, target]), shares[out])
     found = {
         name: float(spearmanr(said[:, i], values[:, i])[0]) for i, name in enumerate(config.targets)
     }
@@ -396,5 +395,5 @@ def search(
         "gain": gain,
         "gain_low": float(gains[0]),
         "gain_high": float(gains[1]),
-        "correlation": rank_correlation(config, shares, values, whole),
+        "correlation": rank_correlation(config, shares, values),
     }

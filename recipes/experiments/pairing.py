@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from data_recipes.common.errors import RecipeError
@@ -24,19 +23,6 @@ _WINDOWS += ("data.heldout_rows", "data.learn_empty_thinking", "model.chat_templ
 _WEIGHTS = ("model.shape", "model.norm_placement", "model.mix_ln_alpha", "arm", "graph")
 _WEIGHTS += ("model.tower", "model.kind")
 _EMBEDDING = ("model.embedding_std",)
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """What the runs of an arm share with the baseline's of the same seed, in words.
-
-    Attributes:
-        windows: in order, as far as both go.
-        weights: before the first step.
-    """
-
-    windows: str
-    weights: str
 
 
 def _changed(run: Run, base: Run, keys: tuple[str, ...]) -> list[str]:
@@ -62,7 +48,7 @@ def _began(run: Run) -> tuple[list[str], dict[str, Any]]:
     return [lineage["data_fingerprint"] for lineage in lineages], weights
 
 
-def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pairing]:
+def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, dict[str, str]]:
     """Make sure that finished runs of one seed differ in what their arms say, and in nothing else.
 
     Args:
@@ -70,13 +56,14 @@ def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pair
         runs: finished ones.
 
     Returns:
-        What each arm shares with the baseline.
+        What the runs of each arm share with the baseline's of the same seed, in words: `windows`
+        in order, as far as both go, and `weights` before the first step.
 
     Raises:
         RecipeError: weights or windows differ where no setting of the arm changes them.
     """
     bases = {run.seed: run for run in runs if run.arm == experiment.baseline}
-    pairs = {}
+    pairs: dict[str, dict[str, str]] = {}
     for run in runs:
         base = bases.get(run.seed)
         if base is None or run is base:
@@ -95,16 +82,12 @@ def check_pairs(experiment: ExperimentConfig, runs: list[Run]) -> dict[str, Pair
         kept = begun.keys() - ({"embedding"} if embedding else set())
         if not weights and any(begun[key] != base_begun.get(key) for key in kept):
             _refuse(run, "began with other weights", "the code or a library changed in between")
-        own = Pairing(
-            windows=_said(windows),
-            weights="all but the embedding" if embedding and not weights else _said(weights),
-        )
+        own = {"windows": _said(windows), "weights": _said(weights)}
+        if embedding and not weights:
+            own["weights"] = "all but the embedding"
         # Of several seeds, what all of them share.
-        known = pairs.get(run.arm, own)
-        pairs[run.arm] = Pairing(
-            windows=own.windows if known.windows == "yes" else known.windows,
-            weights=own.weights if known.weights == "yes" else known.weights,
-        )
+        known = pairs.setdefault(run.arm, own)
+        known |= {what: said for what, said in own.items() if known[what] == "yes"}
     return pairs
 
 

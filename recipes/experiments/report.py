@@ -240,9 +240,10 @@ def all_results_page() -> Page:
             "weights at the start; held-out text is measured in the same way for all. The "
             "difference is that of the pairs, with the interval of a paired t; p is corrected over "
             "all comparisons of an experiment (Holm). '80 % find': the smallest difference that "
-            "as many seeds find four times in five, were it the only comparison. A verdict is "
-            "better, worse, no difference larger than what would matter, or undecided. All of it "
-            "says something about this size, these data and this length, and no more."
+            "as many seeds find four times in five, were it the only comparison; so are the seeds "
+            "counted that stand beside 'undecided'. A verdict is better, worse, no difference "
+            "larger than what would matter, or undecided. All of it says something about this "
+            "size, these data and this length, and no more."
         ),
     )
     published = records()

@@ -6,7 +6,6 @@ import json
 import math
 import statistics
 from collections import Counter
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -204,7 +203,7 @@ def collect(
         "machine": machine_of([*sweep, *runs]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "parents_seconds": round(training_seconds(parents), 1),
-        "pairing": {arm: asdict(pairing) for arm, pairing in pairs.items()},
+        "pairing": pairs,
         "sweep": [describe_run(experiment, run) for run in sweep],
         "runs": described,
         "comparisons": compare_arms(experiment, described),

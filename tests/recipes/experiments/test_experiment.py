@@ -114,7 +114,7 @@ def test_an_experiment_from_its_plan_to_its_report(
     # What one seed shares more of is not what the arm shares.
     base = json.loads((output / "a" / "2" / "stage1" / "final" / "lineage.json").read_text())
     write_json_atomically(lineage, whole | {"initial_weights": base["initial_weights"]})
-    assert check_pairs(experiment, runs)["b"].weights == "all but the embedding"
+    assert check_pairs(experiment, runs)["b"]["weights"] == "all but the embedding"
     # In an experiment whose arms leave it alone it may not.
     given["arms"] = {"a": {}, "b": {"optimizer.weight_decay": 0.5}}
     others = ExperimentConfig.model_validate(given)

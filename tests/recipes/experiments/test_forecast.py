@@ -12,7 +12,13 @@ from data_recipes.common.errors import RecipeError
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.experiments.cost import cost_of
-from recipes.experiments.forecast import ForecastConfig, check, plan_forecast, read_points
+from recipes.experiments.forecast import (
+    ForecastConfig,
+    check,
+    forecast_page,
+    plan_forecast,
+    read_points,
+)
 from recipes.forecast import main
 
 Call = Callable[..., str]
@@ -129,7 +135,11 @@ def test_the_check_says_whether_the_interval_held(
     _, target = plan_forecast(config, "tiny")
     own = {"value": 1.0, "low": low, "high": 10.0}
     sealed = json.loads((config.output_dir / "forecast.json").read_text())
-    found = check(sealed | {"prediction": {"en": own}}, target)["en"]
+    sealed |= {"prediction": {"en": own}}
+    assert "do not tell" not in forecast_page(sealed, None).to_markdown()
+    steep = sealed | {"laws": {"en": sealed["laws"]["en"] | {"beta": 2.0}}}
+    assert "the rungs do not tell beta" in forecast_page(steep, None).to_markdown()
+    found = check(sealed, target)["en"]
     assert found["inside"] == (where == "inside") and found["error"] == 1 / found["actual"] - 1
 
 
