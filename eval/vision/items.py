@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_recipes.answers.text import clean
+from data_recipes.answers.text import as_seen, clean
 from data_recipes.common.errors import RecipeError
 from data_recipes.read.pictures import PictureRow, read_picture_rows
 
 TRAIN = "train"
 _NO_QUESTIONS = (TRAIN, "scenes")
-_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
+_AROUND = re.compile(r"^(?:(?!-[\d.])[\W_])+|[\W_]+$")  # -5 is not 5
+_WORD = re.compile(r"\w[\w/'’-]*")  # yes/no is neither
 # An option's letter that an answer begins with (MMStar's rule; here it stands alone).
 _OPTION = re.compile(r"(?:option |the answer is )?\(?([a-z])(?![a-z])", re.I)
 LETTER = "letter"
@@ -61,9 +62,12 @@ class PictureQuestion:
 
 
 def normalise(answer: str, endings: bool = True) -> str:
-    """Bring answers to one form: no case, article or punctuation around, and no verb ending."""
+    """Bring answers to one form: no case, article or punctuation around, and no verb ending.
+
+    An answer of signs alone stays what it is.
+    """
     text = " ".join(clean(answer, endings).casefold().replace("’", "'").split())
-    return _ARTICLE.sub("", _AROUND.sub("", text))
+    return _ARTICLE.sub("", _AROUND.sub("", text)) or text
 
 
 def readings(answer: str) -> set[str]:
@@ -77,7 +81,8 @@ def readings(answer: str) -> set[str]:
 
 def first_word(answer: str) -> str:
     """Read yes or no, whatever follows it."""
-    return normalise(re.split(r"[\s,.!;:]+", answer.strip(), maxsplit=1)[0])
+    word = _WORD.search(as_seen(answer))
+    return normalise(word[0]) if word else ""
 
 
 def score_of(item: PictureQuestion, answer: str) -> float:

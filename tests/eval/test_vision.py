@@ -220,6 +220,21 @@ def test_the_language_of_an_answer_does_not_depend_on_how_hangul_is_written() ->
         assert (own["ko"]["answers_in_language"], own["ko"]["all"]["seen"]["share"]) == (1, 1.0)
 
 
+def test_signs_are_answers_too() -> None:
+    item = PictureQuestion("a", "s", "a", "object", "en", (), [], "Which sign?", ("+",), None)
+    assert is_right(item, " + ") and not any(is_right(item, said) for said in ("", ".", "-"))
+    minus = replace(item, answers=("-5",))
+    assert is_right(minus, "−5.") and not is_right(minus, "5")
+
+
+def test_of_yes_and_no_the_first_word_decides_whatever_follows() -> None:
+    item = PictureQuestion("a", "s", "a", "yes_no", "en", (), [], "?", ("yes", "네", "はい"), True)
+    for said in ("Yes—a cat.", "**Yes**, it is", "(네)", "はい、います", "Yes: two", "— yes"):
+        assert is_right(item, said), said
+    for said in ("yes/no", "No, yes", "yesterday", "", "—"):
+        assert not is_right(item, said), said
+
+
 def test_the_letter_of_an_option_is_what_an_answer_begins_with() -> None:
     item = PictureQuestion("a", "s", "a", "perception", "ko", (), [], "?", ("B",), None, "letter")
     for text in ("B", "b.", " (B) 달", "B입니다.", "Option B", "The answer is B: the moon"):
