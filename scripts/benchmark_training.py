@@ -63,6 +63,7 @@ from recipes.build import build_model, model_config
 from recipes.command_line import CONFIGS, exit_on_error
 from recipes.config import StageConfig
 from recipes.engine.metrics import Throughput, count_parameters, flops_per_token, peak_flops
+from recipes.engine.model_setup import recompute_layers
 from recipes.engine.trainer import PretrainTrainer
 from recipes.engine.windows_data import PackedCollator, WindowDataset
 from recipes.pretrain import plan_steps, split_windows
@@ -273,7 +274,6 @@ def _train_peer(config: StageConfig, block: MeasuredBlock) -> None:
     args = TrainingArguments(
         **shared_arguments(config, split_windows(config, ranks=1), 1, config.data.seed),
         max_steps=steps.total,
-        gradient_checkpointing=bool(config.model.activation_checkpointing),
         torch_compile=config.model.compile,
         use_liger_kernel=config.model.liger,
         dataloader_num_workers=config.data.workers,
@@ -286,6 +286,8 @@ def _train_peer(config: StageConfig, block: MeasuredBlock) -> None:
         rope_parameters=ours.rope_parameters,
     )
     model = LlamaForCausalLM._from_config(shape, attn_implementation="sdpa", dtype=torch.float32)
+    if every := config.model.activation_checkpointing:
+        recompute_layers(model, every, selective=False)
     rows = _chunks(config, steps.total * config.batch.windows_per_step)
     trainer = Trainer(model=model, args=_silence(args), train_dataset=rows, callbacks=[block])
     trainer.train()

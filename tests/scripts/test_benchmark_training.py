@@ -146,6 +146,22 @@ def test_a_config_for_many_gpus_is_cut_to_the_share_of_one(tmp_path: Path) -> No
     assert peer.config == ours.config and peer.name == PEER
 
 
+def test_the_peer_recomputes_as_many_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every second layer it is not asked for each: that would be half of our ratio to it."""
+    given = ["model.shape.num_hidden_layers=4", "model.activation_checkpointing=2"]
+    size = ["batch.sequence_length=64", "batch.micro_batch=1", "--accumulation", "1"]
+    run = _requests(tmp_path, *given, *size, "--steps", "1", "--warmup", "1")[-1]
+    config = run.config
+    write_tokens(config.data.shards, config.schedule.total_tokens, config.model.shape.vocab_size)
+    seen = []
+    monkeypatch.setattr(script.Trainer, "train", lambda trainer: seen.append(trainer.model.model))
+    script._train_peer(config, script.MeasuredBlock(1, 1))
+    assert run.name == PEER
+    assert [layer.gradient_checkpointing for layer in seen[0].layers] == [True, False, True, False]
+
+
 def test_synthetic_tokens_open_as_prepared_shards(tmp_path: Path) -> None:
     write_tokens(tmp_path, tokens=60_000, vocab_size=70_000)
     source = TokenSource(tmp_path / script.SOURCE / "train")
