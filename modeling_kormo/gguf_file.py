@@ -38,13 +38,12 @@ def _check(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _interleave(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of a q or k projection in llama.cpp's order.
+    """Rows of a q or k projection, or its bias, in llama.cpp's order.
 
     transformers rotates dimension i with i + d/2, llama.cpp's Llama rotates neighbours.
     """
-    rows, columns = weight.shape
-    halves = weight.reshape(heads, 2, rows // heads // 2, columns)
-    return halves.transpose(1, 2).reshape(rows, columns)
+    halves = weight.reshape(heads, 2, -1, *weight.shape[1:])
+    return halves.transpose(1, 2).reshape(weight.shape)
 
 
 def _tensors(
@@ -61,9 +60,9 @@ def _tensors(
         projection = name.split(".")[-2]
         if projection in heads:
             tensor = _interleave(tensor, heads[projection])
-        # Vectors are norms, which llama.cpp keeps in fp32.
+        # Vectors are norms and biases, which llama.cpp keeps in fp32.
         yield (
-            names.get_name(name, try_suffixes=(".weight",)),
+            names.get_name(name, try_suffixes=(".weight", ".bias")),
             tensor,
             torch.float32 if tensor.dim() == 1 else dtype,
         )

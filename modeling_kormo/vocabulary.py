@@ -158,7 +158,7 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
     """
     embedding, head, (count, width) = vocabulary_matrices(directory)
     file_of = weight_map(directory)
-    more = more_bytes = 0
+    more = {"total_parameters": 0, "total_size": 0}
     if head not in file_of:
         head = _ON_DISK.get(head, head)
     wanted = {embedding: False} | ({head: True} if head is not None else {})
@@ -184,15 +184,15 @@ def expand_files(directory: Path, out: Path, rows: NewRows, init: Initialisation
             of_name = deviation if wanted[name] else embedding_deviation
             stream = stream_of(seed, name)
             tensors[name] = expand_matrix(before, rows, init, wanted[name], of_name, stream)
-            more += tensors[name].numel() - before.numel()
-            more_bytes += tensors[name].nbytes - before.nbytes
+            more["total_parameters"] += tensors[name].numel() - before.numel()
+            more["total_size"] += tensors[name].nbytes - before.nbytes
         save_file(tensors, out / file, metadata={"format": "pt"})
     if (directory / INDEX).is_file():
-        index = json.loads((directory / INDEX).read_text(encoding="utf-8"))
-        metadata = index["metadata"] | {"total_size": index["metadata"]["total_size"] + more_bytes}
+        known = json.loads((directory / INDEX).read_text(encoding="utf-8"))["metadata"]
+        metadata = known | {name: known[name] + n for name, n in more.items() if name in known}
         edit_json(directory / INDEX, out / INDEX, {"metadata": metadata})
     edit_json(directory / "config.json", out / "config.json", {"vocab_size": rows.total})
     for pattern in _COPIED:
         for path in directory.glob(pattern):
             shutil.copyfile(path, out / path.name)
-    return more
+    return more["total_parameters"]

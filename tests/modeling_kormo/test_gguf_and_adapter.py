@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from modeling_kormo import CHAT_TEMPLATE, KORMoForCausalLM
-from modeling_kormo.export import export, save_portable
-from modeling_kormo.gguf_file import inference_template
+from modeling_kormo.export import export, save_portable, to_llama
+from modeling_kormo.gguf_file import _tensors, inference_template
 
 gguf = pytest.importorskip("gguf")
 peft = pytest.importorskip("peft")
@@ -32,6 +32,21 @@ def saved(build: Build, data_dir: Path, tmp_path: Path) -> Path:
     save_portable(build(vocab_size=1280), tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
+
+
+@torch.no_grad()
+def test_gguf_has_biases_in_the_order_of_their_rows(build: Build) -> None:
+    llama = to_llama(build(attention_bias=True, mlp_bias=True))
+    given = {name: tensor.normal_() for name, tensor in llama.state_dict().items()}
+    found = {name: tensor for name, tensor, _ in _tensors(llama, torch.float32)}
+    assert len(found) == len(given) and None not in found
+    pairs = torch.arange(16).view(2, 8).T.flatten()  # of a head: 0, 8, 1, 9, …
+    for part, heads in (("q", 4), ("k", 2), ("v", 2)):
+        rows = torch.arange(16 * heads).view(heads, 16)
+        rows = (rows if part == "v" else rows[:, pairs]).flatten()
+        for kind in ("weight", "bias"):
+            own = given[f"model.layers.1.self_attn.{part}_proj.{kind}"]
+            assert torch.equal(found[f"blk.1.attn_{part}.{kind}"], own[rows])
 
 
 @torch.no_grad()

@@ -105,7 +105,9 @@ def test_other_families_whole_and_in_shards(make, shard: str, tmp_path: Path) ->
     if (index := tmp_path / "out" / "model.safetensors.index.json").is_file():
         sizes = (p.stat().st_size for p in (tmp_path / "out").glob("*.safetensors"))
         # Headers come on top of the tensors.
-        assert 0.5 < json.loads(index.read_text())["metadata"]["total_size"] / sum(sizes) < 1
+        metadata = json.loads(index.read_text())["metadata"]
+        assert 0.5 < metadata["total_size"] / sum(sizes) < 1
+        assert metadata["total_parameters"] == larger.num_parameters()
 
 
 def test_random_rows_depend_on_the_seed_alone_and_not_on_files_or_the_process(
