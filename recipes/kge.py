@@ -10,6 +10,7 @@ authors fit all facts too, without ranks (arXiv 2401.06443).
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections import defaultdict
@@ -92,6 +93,9 @@ def fit(model: TransE, facts: Tensor, how: FitConfig, config: KgeConfig, name: s
 
     Returns:
         The mean loss of the last epoch.
+
+    Raises:
+        RecipeError: it is no number.
     """
     import torch
     from torch.nn.functional import softplus
@@ -117,6 +121,8 @@ def fit(model: TransE, facts: Tensor, how: FitConfig, config: KgeConfig, name: s
             optimizer.step()
             losses.append(loss.item())
         mean = sum(losses) / len(losses)
+        if not math.isfinite(mean):
+            raise RecipeError(f"{name}: the loss is {mean}; lower {name}.learning_rate")
     return mean
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from data_recipes.common.config_files import parse_recipe
+from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
     SETTINGS,
     DirectoryLock,
@@ -29,7 +30,6 @@ from data_recipes.common.files import (
     staged_folder,
     write_json_atomically,
 )
-from data_recipes.common.line_log import LineLog
 from data_recipes.knowledge.triples import Graph, write_triples
 from recipes.command_line import CONFIGS, exit_on_error
 from recipes.inputs import Digests, digests
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from modeling_kormo.knowledge_inputs import Asker
 
 _WARM_UP = 0.05
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+CHECKPOINT = "checkpoint.pt"
 
 
 def train(config: KnowledgeVqaConfig) -> Path:
@@ -74,6 +74,7 @@ def _take_steps(config: KnowledgeVqaConfig, asker: Asker, graph: Graph, rows: di
     import torch
 
     from modeling_kormo.knowledge_inputs import question_of
+    from recipes.engine.metrics import append_metrics, truncate_metrics
     from recipes.post.knowledge_loss import draw_batch, losses, name_vectors
 
     out, model = config.output_dir, asker.model.train()
@@ -85,26 +86,29 @@ def _take_steps(config: KnowledgeVqaConfig, asker: Asker, graph: Graph, rows: di
         optimizer, lambda n: min((n + 1) / warm, (config.steps - n) / (config.steps - warm))
     )
     first = _resume(out / CHECKPOINT, model, optimizer, schedule)
-    with LineLog(out / METRICS, f"delete {out}") as log:
-        began = time.perf_counter()
-        for step in tqdm(range(first, config.steps), initial=first, total=config.steps):
-            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
-            drawn, count = draw_batch(config, rows, step)
-            questions = [question_of(row, config.data, config.sees) for row in drawn]
-            rng = random.Random(f"vectors {config.seed} {step}")
-            naming = name_vectors(asker, graph, count, rng) if count else None
-            found = losses(asker, questions, naming)
-            optimizer.zero_grad()
-            sum(found.values()).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
-                values = {name: round(value.item(), 5) for name, value in found.items()}
-                began, before = time.perf_counter(), began
-                log.add({"step": step + 1, **values, "seconds": round(began - before, 3)})
-            if (step + 1) % config.save_every == 0:
-                _save(out / CHECKPOINT, step + 1, model, optimizer, schedule)
+    truncate_metrics(out, first)
+    began = time.perf_counter()
+    for step in tqdm(range(first, config.steps), initial=first, total=config.steps):
+        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
+        drawn, count = draw_batch(config, rows, step)
+        questions = [question_of(row, config.data, config.sees) for row in drawn]
+        rng = random.Random(f"vectors {config.seed} {step}")
+        naming = name_vectors(asker, graph, count, rng) if count else None
+        found = losses(asker, questions, naming)
+        optimizer.zero_grad()
+        sum(found.values()).backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if not norm.isfinite():
+            raise RecipeError(f"step {step + 1}: the gradient is {norm:g}; lower learning_rate")
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
+            values = {name: round(value.item(), 5) for name, value in found.items()}
+            began, before = time.perf_counter(), began
+            values["seconds"] = round(began - before, 3)
+            append_metrics(out, {"step": step + 1, **values})
+        if (step + 1) % config.save_every == 0:
+            _save(out / CHECKPOINT, step + 1, model, optimizer, schedule)
 
 
 def _export(

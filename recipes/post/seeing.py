@@ -1,7 +1,6 @@
 """Models that see, as the stages train them: put together or loaded, frozen in part, adapted."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -137,17 +136,6 @@ def seeing_lora(config: AnyVisionConfig) -> LoraConfig | None:
         modules_to_save=["multi_modal_projector"],
         task_type="CAUSAL_LM",
     )
-
-
-def parts(model: VisionModel) -> dict[str, Any]:
-    """Count parameters of tower, projector and language model."""
-    inner = model.model
-    counts = {
-        "tower": sum(p.numel() for p in inner.vision_tower.parameters()),
-        "language model": sum(p.numel() for p in inner.language_model.parameters())
-        + model.lm_head.weight.numel(),
-    }
-    return counts | {"projector": sum(p.numel() for p in model.parameters()) - sum(counts.values())}
 
 
 def seeing_arguments(config: AnyVisionConfig) -> SFTConfig:

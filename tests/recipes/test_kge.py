@@ -74,6 +74,13 @@ def test_a_fact_is_not_held_out_while_its_other_direction_is_fitted() -> None:
     assert not any((t, r, h) in known for h, r, t in tested)
 
 
+def test_vectors_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    fit = {"epochs": 3, "learning_rate": 1e30}
+    with pytest.raises(RecipeError, match="transe: the loss is (nan|inf); lower transe.learning"):
+        train(_config(tmp_path, transe=fit, held_out=0))
+    assert not (tmp_path / "kge" / "final").exists()
+
+
 def test_an_empty_test_of_ranks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="held_out 0.001: leaves no fact"):
         train(_config(tmp_path, held_out=0.001, convkb=None))

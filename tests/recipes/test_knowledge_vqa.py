@@ -18,6 +18,7 @@ from eval.knowledge.__main__ import main as evaluate
 from modeling_kormo.knowledge import Looked, load_knowledge_model, make_slots
 from modeling_kormo.knowledge_inputs import Asker, question_of
 from recipes import experiment, knowledge_vqa
+from recipes.engine.metrics import read_metrics
 from recipes.kge import train as train_vectors
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
 from recipes.knowledge_vqa import train
@@ -227,6 +228,8 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(folder: Path, tmp_path: Pat
     final = train(cut)
     for name in ("knowledge.safetensors", "model.safetensors"):
         assert (whole / name).read_bytes() == (final / name).read_bytes()
+    # Nor are steps, whose seconds are added up, told twice.
+    assert [line["step"] for line in read_metrics(cut.output_dir)] == [1, 2, 3, 4]
 
 
 def test_other_data_under_the_same_name_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -255,6 +258,8 @@ def test_bad_input_is_named(folder: Path, tmp_path: Path) -> None:
         train(_config(folder, data=tmp_path, output_dir=tmp_path / "a"))
     with pytest.raises(RecipeError, match="no vectors; make them with"):
         train(_config(folder, graph=tmp_path, output_dir=tmp_path / "b"))
+    with pytest.raises(RecipeError, match="step 2: the gradient is nan; lower learning_rate"):
+        train(_config(folder, learning_rate=1e30, output_dir=tmp_path / "nan"))
     with pytest.raises(RecipeError, match="no vision model of kind llava"):
         train(_config(folder, random=None, init_from=tmp_path, output_dir=tmp_path / "c"))
 
