@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from data_recipes.common.config_files import read_yaml
 from data_recipes.common.errors import RecipeError, errors_about
@@ -21,7 +21,7 @@ from .command_line import CONFIGS, load_stage, run_process
 from .config import SELF_CONTAINED, StageConfig
 from .engine.growing import check_grown_so
 from .engine.handover import read_lineage
-from .engine.model_setup import empty_of_checkpoint
+from .engine.model_setup import empty_of_checkpoint, load_whole
 from .engine.unfreezing import Unfreezing
 from .opened_run import FINAL
 
@@ -131,11 +131,18 @@ def _check_same(kind: str, wanted: dict, found: dict, where: str) -> None:
         )
 
 
-def _own_config(name: str, revision: str) -> KORMoConfig:
-    """Config of a KORMo checkpoint, or of a Llama one, whose two norms have other names there."""
+def read_config(name: str | Path, revision: str = "main") -> KORMoConfig:
+    """Config of a KORMo checkpoint, or of a Llama one, whose two norms have other names there.
+
+    Raises:
+        OSError: no such model.
+        ValueError: of another family.
+    """
     found, _ = KORMoConfig.get_config_dict(name, revision=revision)
     family = found.get("model_type")
-    if family not in ("kormo", "llama"):
+    if family == "llama":  # what it leaves out is Llama's default, and Llama's angles are fp32
+        found = LlamaConfig.from_dict(found).to_dict() | {"rope_frequencies_in_model_dtype": False}
+    elif family != "kormo":
         raise ValueError(
             f"model_type {family!r}: only KORMo's and Llama's layouts are trained here"
         )
@@ -149,7 +156,7 @@ def parent_config(config: StageConfig) -> KORMoConfig:
         OSError: no such model.
         ValueError: of another family.
     """
-    own = _own_config(*split_revision(config.model.init_from))
+    own = read_config(*split_revision(config.model.init_from))
     if config.model.rope_theta:
         own.rope_parameters["rope_theta"] = config.model.rope_theta
     if config.model.rope_scaling:
@@ -194,13 +201,9 @@ def load_parent(
             make = partial(KORMoForCausalLM._from_config, own, **settings)
             model = empty_of_checkpoint(make, name, revision)
         else:
-            model = KORMoForCausalLM.from_pretrained(
-                name,
-                config=own,
-                revision=revision,
-                key_mapping={f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()},
-                **settings,
-            )
+            mapping = {f".{theirs}.": f".{ours}." for ours, theirs in LLAMA_NORMS.items()}
+            own_settings = {"config": own, "revision": revision, "key_mapping": mapping}
+            model = load_whole(KORMoForCausalLM, name, **own_settings, **settings)
     # A checkpoint's ids must be the tokenizer's: EOS and EOT of KORMo are easily mixed up.
     ids = {k: getattr(tokenizer, k) for k in ("bos_token_id", "eos_token_id")}
     _check_same("token ids", ids, model.config.to_dict(), config.model.init_from)

@@ -103,6 +103,23 @@ def empty_of_checkpoint(make: Callable[[], Model], name: str, revision: str) -> 
     return model
 
 
+def load_whole(kind: Any, name: str | None, **settings: Any) -> Any:
+    """Load a checkpoint that has every weight of its model: others would be drawn at random.
+
+    Args:
+        kind: class of the model, or one that finds it.
+        name: of the checkpoint, a directory or Hub id; `None` where `settings` have the weights.
+        **settings: of `from_pretrained`.
+
+    Raises:
+        ValueError: it lacks one.
+    """
+    model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"the checkpoint has no {missing[0]}, which its config promises")
+    return model
+
+
 def _policy() -> Callable[..., CheckpointPolicy]:
     """Keep attention and every second product of a layer; recompute what costs little to compute.
 

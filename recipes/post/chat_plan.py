@@ -12,7 +12,7 @@ from ..command_line import CONFIGS, load_stage
 from ..engine.dry_run import memory_lines
 from ..engine.metrics import count_parameters
 from ..engine.prediction import GPUS_OF_A_NODE, MemoryEstimate, estimate_memory
-from ..parent import ParentModel
+from ..parent import ParentModel, read_config
 from .chat_config import ChatStageConfig, DPOStageConfig, SFTStageConfig
 from .stage import PARENTS, split_windows
 
@@ -58,7 +58,7 @@ def _shape(config: ChatStageConfig) -> tuple[KORMoConfig | None, str]:
     with errors_about(f"model.init_from {path}", OSError):
         found, _ = KORMoConfig.get_config_dict(path)
         if found.get("model_type") in ("kormo", "llama"):
-            return KORMoConfig.from_dict(found | {"model_type": "kormo"}), "of its config.json"
+            return read_config(path), "of its config.json"
     return None, f"a {found.get('model_type')}: only KORMo's and Llama's layouts are counted"
 
 

@@ -27,7 +27,12 @@ from modeling_kormo.chat_config import (
 )
 
 from ..arguments import receives_weights
-from ..engine.model_setup import compile_layers, empty_of_checkpoint, stream_in_compute_dtype
+from ..engine.model_setup import (
+    compile_layers,
+    empty_of_checkpoint,
+    load_whole,
+    stream_in_compute_dtype,
+)
 from .chat_config import ChatStageConfig
 from .masks import training_template, turn_rows
 
@@ -133,9 +138,8 @@ def load_model(init_from: str, attention: str, quantize: str | None = None) -> P
             make = partial(AutoModelForCausalLM.from_config, config, **settings)
             model = empty_of_checkpoint(make, name, revision)
         else:
-            model = AutoModelForCausalLM.from_pretrained(
-                name, revision=revision, quantization_config=quantization, **settings
-            )
+            settings |= {"revision": revision, "quantization_config": quantization}
+            model = load_whole(AutoModelForCausalLM, name, **settings)
     stream_in_compute_dtype(model)
     return model
 

@@ -22,7 +22,7 @@ from modeling_kormo.vision import (
 )
 
 from ..arguments import one_device
-from ..engine.model_setup import stream_in_compute_dtype
+from ..engine.model_setup import load_whole, stream_in_compute_dtype
 from .masks import turn_rows
 from .model import load_chat_tokenizer
 from .stage import chat_arguments
@@ -95,17 +95,14 @@ def load_seeing(config: AnyVisionConfig) -> tuple[VisionModel, Processor]:
     name, revision = split_revision(model_config.init_from)
     with errors_about(f"model of {config.stage}", OSError):
         if config.stage == "vision_align":
-            language = KORMoForCausalLM.from_pretrained(
-                name, revision=revision, dtype=torch.float32
-            )
+            language = load_whole(KORMoForCausalLM, name, revision=revision, dtype=torch.float32)
             tower = load_tower(*split_revision(model_config.tower))
             _check_shape(model_config.tower_shape, tower.config, model_config.tower)
             torch.manual_seed(config.data.seed)  # of the projector
             model = build_vision_model(language, tower, tokenizer, model_config.kind)
         else:
-            model = AutoModelForImageTextToText.from_pretrained(
-                name, revision=revision, dtype=torch.float32
-            )
+            kind = AutoModelForImageTextToText
+            model = load_whole(kind, name, revision=revision, dtype=torch.float32)
     model.set_attn_implementation({"text_config": model_config.attention})
     for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config.text_config, token, getattr(tokenizer, token))
