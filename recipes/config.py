@@ -372,11 +372,11 @@ class StageConfig(Strict):
                 "which have no mean; set it to null"
             )
         per_step = self.batch.tokens_per_step
-        if self.growth.ramp_tokens > self.schedule.total_tokens // per_step * per_step:
+        if not self.growth.is_over(self.schedule.total_tokens // per_step * per_step):
             raise ValueError(
-                f"growth: its ramps take {self.growth.ramp_tokens:,} tokens, the stage has "
-                f"{self.schedule.total_tokens:,}: final/ would be half-grown; shorten the ramps or "
-                "raise schedule.total_tokens"
+                f"growth: its ramps are not over in the last step of the stage's "
+                f"{self.schedule.total_tokens:,} tokens: final/ would be half-grown; shorten them "
+                "or raise schedule.total_tokens"
             )
         if self.model.liger and self.growth.how == "masks":
             raise ValueError("model.liger: its norm knows no masks; set model.liger=false")

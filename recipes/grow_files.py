@@ -131,9 +131,9 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
     """
     import psutil
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from recipes.engine.growing import load_grown
+    from modeling_kormo.growth_masks import put_on_masks
     from recipes.engine.metrics import count_parameters
 
     needed = 4 * (count_parameters(growth.old) + count_parameters(growth.new))
@@ -146,7 +146,11 @@ def _check(directory: Path, grown: Path, growth: "Growth") -> str:
     settings: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(directory, **settings)(ids).logits
-        found = load_grown(grown, growth, **settings)(ids).logits
+        shape = AutoConfig.from_pretrained(grown)
+        shape.growing = False
+        model = AutoModelForCausalLM.from_pretrained(grown, config=shape, **settings)
+        put_on_masks(model, growth)
+        found = model(ids).logits
     difference, deviation = (found - expected).abs().max().item(), expected.std().item()
     if not difference <= _TOLERANCE * deviation:
         raise RecipeError(

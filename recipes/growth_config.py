@@ -82,10 +82,9 @@ class GrowthConfig(Strict):
                 raise ValueError("steps: ramp_tokens is for width with how: masks")
         return self
 
-    @property
-    def ramp_tokens(self) -> int:
-        """Tokens until all masks are at 1."""
-        return sum(step.ramp_tokens for step in self.steps)
+    def is_over(self, tokens: int) -> bool:
+        """Whether all masks are at 1 in the step that ends with so many tokens."""
+        return min(self.mask_values(tokens).values()) == 1
 
     def mask_values(self, tokens: int) -> dict[str, float]:
         """Values of the masks by axis, a function of the tokens alone, so that resume is exact.

@@ -87,7 +87,7 @@ def find_releases(run: OpenedRun) -> list[Release]:
         step = checkpoint_step(checkpoint)
         tokens = step * run.config.batch.tokens_per_step
         growth = run.config.growth
-        if growth and growth.how == "masks" and tokens < growth.ramp_tokens:
+        if growth and not growth.is_over(tokens):
             raise RecipeError(
                 f"{checkpoint}: is in the middle of a growth, whose masks no other program knows; "
                 "move it away"

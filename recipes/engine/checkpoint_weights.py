@@ -10,17 +10,19 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 from transformers import GenerationConfig, PreTrainedModel
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from modeling_kormo.growth_masks import set_masks
+from modeling_kormo.export import save_tokenizer
+from modeling_kormo.growth_masks import put_on_masks, set_masks
 from modeling_kormo.views_kormo import PREFIX
 
 from ..build import growth_of, model_config
 from ..opened_run import FINAL, OpenedRun, open_run
 from ..parent import parent_config
 from .checkpoints import SHARDED, checkpoint_step, list_checkpoints, without_warning
-from .growing import load_grown
+from .growing import plan_stage
 from .handover import save_kormo
+from .model_setup import load_whole
 from .resume import find_damage
 
 
@@ -97,25 +99,39 @@ def _own(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def saved_config(run: OpenedRun, directory: Path) -> KORMoConfig:
     """Config of the model in a checkpoint; under FSDP2 the checkpoint itself may have none."""
-    for place in (directory, run.directory / FINAL):
-        if (place / "config.json").is_file():
-            return KORMoConfig.from_pretrained(place)
-    if run.config.model.init_from:
-        return parent_config(run.config)
-    return model_config(run.config, run.tokenizer)
+    if (directory / "config.json").is_file():
+        return KORMoConfig.from_pretrained(directory)
+    config, final = run.config, run.directory / FINAL
+    if (final / "config.json").is_file():
+        found = KORMoConfig.from_pretrained(final)
+    elif config.model.init_from:
+        found = parent_config(config)
+        if config.growth and not found.growing:  # `kormo grow` has not made it larger already
+            found = plan_stage(config, found).new
+    else:
+        found = model_config(config, run.tokenizer)
+    if config.growth:
+        tokens = checkpoint_step(directory) * config.batch.tokens_per_step
+        found.growing = not config.growth.is_over(tokens)
+    return found
 
 
 def write_model(run: OpenedRun, checkpoint: Path, directory: Path) -> None:
     """Write a checkpoint as a model directory with tokenizer, put together if it is sharded.
 
     Raises:
-        RecipeError: it is damaged, or holds no weights.
+        RecipeError: it is damaged, holds no weights, or is in the middle of a growth.
     """
     ends = {f"{name}_token_id" for name in ("bos", "eos", "pad")}
     generation = GenerationConfig(**{name: getattr(run.tokenizer, name) for name in ends})
     config, weights = saved_config(run, checkpoint), read_weights(checkpoint)
+    if config.growing:
+        raise RecipeError(
+            f"{checkpoint}: is in the middle of a growth, and without its masks another model; "
+            "take a later one"
+        )
     save_kormo(config, generation, weights, directory)
-    run.tokenizer.save_pretrained(directory)
+    save_tokenizer(run.tokenizer, directory)
 
 
 @contextmanager
@@ -141,20 +157,20 @@ def as_model(name: str, room: Path) -> Iterator[str]:
         yield scratch
 
 
-def load_weights(run: OpenedRun, directory: Path, step: int) -> PreTrainedModel:
-    """Load a checkpoint in fp32, as the step saw it: a growth is under its masks.
+def load_weights(run: OpenedRun, directory: Path) -> PreTrainedModel:
+    """Load a checkpoint in fp32, as the step behind it sees it: a growth is under its masks.
 
     Raises:
-        RecipeError: it is damaged, or in the middle of a growth and sharded.
+        RecipeError: it is damaged.
     """
-    growth = growth_of(run.config)
+    config, growth = saved_config(run, directory), growth_of(run.config)
+    config.growing = False
     settings = {"dtype": torch.float32, "attn_implementation": run.config.model.attention}
-    if growth:
-        if (directory / SHARDED).is_dir():
-            raise RecipeError(f"{directory}: is sharded and under masks, which is not put together")
-        model = load_grown(directory, growth, **settings)
-        set_masks(model, run.config.growth.mask_values(step * run.config.batch.tokens_per_step))
-    else:
-        model = KORMoForCausalLM._from_config(saved_config(run, directory), **settings)
-        model.load_state_dict(read_weights(directory))
+    weights = read_weights(directory)
+    with errors_about(str(directory)):
+        model = load_whole(KORMoForCausalLM, None, config=config, state_dict=weights, **settings)
+    if growth and (directory / "trainer_state.json").is_file():  # `final/` has none left
+        put_on_masks(model, growth)
+        tokens = (checkpoint_step(directory) + 1) * run.config.batch.tokens_per_step
+        set_masks(model, run.config.growth.mask_values(tokens))
     return model.eval()

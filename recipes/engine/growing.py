@@ -1,6 +1,7 @@
 """Growth of the model that a stage starts from: its plan, the ramp of masks, and the optimizer."""
 
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,6 @@ from torch import nn
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
     TrainerCallback,
@@ -21,13 +20,7 @@ from transformers import (
 
 from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from modeling_kormo.growth import (
-    CONFIG_SIZES,
-    Growth,
-    grow_model,
-    pad_optimizer_state,
-    plan_growth,
-)
+from modeling_kormo.growth import Growth, grow_model, pad_optimizer_state, plan_growth
 from modeling_kormo.growth_masks import put_on_masks, set_masks
 
 from ..config import StageConfig
@@ -53,21 +46,6 @@ def plan_stage(config: StageConfig, shape: PreTrainedConfig) -> Growth:
         return plan_growth(shape, how=growth.how, seed=growth.seed, **sizes)
 
 
-def load_grown(directory: Path, growth: Growth, **settings: Any) -> PreTrainedModel:
-    """Load what `kormo grow` wrote, under masks at 0 if it needs them.
-
-    Args:
-        directory: of the grown model.
-        growth: that it went through.
-        **settings: of `from_pretrained`.
-    """
-    shape = AutoConfig.from_pretrained(directory)
-    shape.growing = False
-    model = AutoModelForCausalLM.from_pretrained(directory, config=shape, **settings)
-    put_on_masks(model, growth)
-    return model
-
-
 def check_grown_so(init_from: str, growth: Growth) -> None:
     """Make sure that a model under masks has grown as the stage says.
 
@@ -91,7 +69,7 @@ def grow(config: StageConfig, model: PreTrainedModel, growth: Growth) -> PreTrai
         model: its parent, or what `kormo grow --how masks` made of it, which lacks masks alone.
         growth: of the stage.
     """
-    if not all(getattr(model.config, key) == getattr(growth.new, key) for key in CONFIG_SIZES):
+    if any(getattr(model.config, key) != size for key, size in growth.record()["to"].items()):
         # Of its own config, which says more than the recipe's shape: token ids, epsilon, RoPE.
         model = grow_model(model, plan_stage(config, model.config))
     put_on_masks(model, growth)
@@ -113,20 +91,21 @@ def read_moments(
     Raises:
         RecipeError: it is another model's, or of a run that trained a part of this one.
     """
+    with torch.device("meta"):
+        model = KORMoForCausalLM(shape)
+    parameters = dict(model.named_parameters())
     if (checkpoint / "optimizer_0").is_dir():
         whole = scratch / "optimizer.pt"
         dcp_to_torch_save(checkpoint / "optimizer_0", whole)
-        return _read(whole)["optimizer"]["state"]
-    saved = _read(checkpoint / "optimizer.pt")
-    with torch.device("meta"):
-        model = KORMoForCausalLM(shape)
-    # Parameters have numbers there, those that are decayed first.
-    decayed = decayed_parameters(model)
-    names = [*decayed, *(n for n, _ in model.named_parameters() if n not in decayed)]
-    numbers = [number for group in saved["param_groups"] for number in group["params"]]
-    parameters = dict(model.named_parameters())
-    moments = {name: saved["state"].get(number, {}) for name, number in zip(names, numbers)}
-    if len(numbers) != len(names) or any(
+        moments = _read(whole)["optimizer"]["state"]
+    else:
+        saved = _read(checkpoint / "optimizer.pt")
+        # Parameters have numbers there, those that are decayed first.
+        decayed = decayed_parameters(model)
+        names = [*decayed, *(name for name in parameters if name not in decayed)]
+        numbers = [number for group in saved["param_groups"] for number in group["params"]]
+        moments = {n: saved["state"].get(number, {}) for n, number in zip_longest(names, numbers)}
+    if moments.keys() != parameters.keys() or any(
         "exp_avg" not in state or state["exp_avg"].shape != parameters[name].shape
         for name, state in moments.items()
     ):
@@ -160,9 +139,9 @@ class GrowthRamp(TrainerCallback):
         if config.growth.optimizer == "carried" and begins:
             parent = config.model.init_from
             # What `kormo grow` wrote was not trained itself.
-            of = (read_lineage(parent) or {}).get("growth", {}).get("of", parent)
-            run = Path(of).parent
-            self.parent = newest_whole(run)
+            of = Path((read_lineage(parent) or {}).get("growth", {}).get("of", parent))
+            run = of.parent
+            self.parent = of if of in list_checkpoints(run) else newest_whole(run)
             if self.parent is None:
                 raise RecipeError(
                     f"growth.optimizer: carried, but {run} has no checkpoint-N whose optimizer "
@@ -177,6 +156,8 @@ class GrowthRamp(TrainerCallback):
         optimizer: Any = None,
         **_: Any,
     ) -> None:
+        # Here, too: a run that was stopped behind its last step has none that would raise them.
+        self._set_masks(state.global_step)
         if self.parent is None or state.global_step:
             return
         with tempfile.TemporaryDirectory(dir=self.config.logging.output_dir) as scratch:
@@ -192,7 +173,10 @@ class GrowthRamp(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        tokens = (state.global_step + 1) * self.config.batch.tokens_per_step
+        self._set_masks(state.global_step + 1)
+
+    def _set_masks(self, steps: int) -> None:
+        tokens = steps * self.config.batch.tokens_per_step
         set_masks(self.model, self.config.growth.mask_values(tokens))
 
 

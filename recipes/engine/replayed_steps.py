@@ -18,7 +18,7 @@ from .. import build
 from ..arguments import check_machine, start_processes, training_arguments
 from ..opened_run import OpenedRun
 from .checkpoint_weights import load_weights, nearest_weights
-from .checkpoints import checkpoint_step, list_checkpoints
+from .checkpoints import SHARDED, checkpoint_step, list_checkpoints
 from .reproduce import StepRecorder
 from .resume import find_damage
 from .windows_data import build_collator
@@ -75,14 +75,16 @@ def find_windows(run: OpenedRun, record: dict[str, Any], count: int) -> list[Rep
     missing = "" if end > start else "no step of it was recorded"
     if checkpoint is not None and not checkpoint.is_dir():
         missing = f"the branching point {checkpoint} is gone"
+    elif checkpoint is not None and (checkpoint / SHARDED).is_dir():
+        missing = f"the branching point {checkpoint} is sharded, and this is one process"
     windows = [ReplayWindow(f"steps {start + 1:,} to {end:,}", checkpoint, start, end, missing)]
     for later in reversed(list_checkpoints(run.directory)):
-        step = checkpoint_step(later)
-        if step + 1 in recorded and step > start and find_damage(later) is None:
+        step, whole = checkpoint_step(later), not (later / SHARDED).is_dir()
+        if step + 1 in recorded and step > start and whole and find_damage(later) is None:
             end = end_of(step + 1)
             name = f"steps {step + 1:,} to {end:,}, from {later.name}"
             return [*windows, ReplayWindow(name, later, step, end)]
-    gone = "no whole checkpoint lies before steps that were recorded"
+    gone = "no whole checkpoint of one process lies before steps that were recorded"
     return [*windows, ReplayWindow("a later window", None, 0, 0, gone)]
 
 
@@ -108,6 +110,7 @@ def replay_window(run: OpenedRun, window: ReplayWindow) -> dict[str, dict[str, A
                 "output_dir": Path(scratch),
                 "report_to": [],
                 "quick_eval_every_tokens": None,
+                "background_checkpoints": False,
             }
         )
         config = config.model_copy(update={"logging": logging})
@@ -144,7 +147,7 @@ def document_losses(
     step = run.step_of(next(iter(windows)))
     directory = nearest_weights(run, step)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_weights(run, directory, step).to(device)
+    model = load_weights(run, directory).to(device)
     collator = build_collator(run.config, _rules_of(run).unscored, run.tokenizer)
     losses = {}
     for index in windows:

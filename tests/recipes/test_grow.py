@@ -160,6 +160,13 @@ def test_masks_follow_the_tokens() -> None:
     ("extra", "said"),
     [
         (["growth.steps=[{hidden_size: 96, ramp_tokens: 20_000}]"], "final/ would be half-grown"),
+        # What comes after the last step of a ramp that ends with the stage would never be seen.
+        (
+            [
+                "growth.steps=[{hidden_size: 96, ramp_tokens: 12_288}, {intermediate_size: 192}]",
+            ],
+            "final/ would be half-grown",
+        ),
         (["growth.steps=[{hidden_size: 48}]"], "hidden_size: 48 is less than the model's 64"),
         (["growth.steps=[{layers_every: 3}]"], "does not divide the model's 2 layers"),
         (["growth.steps=[{head_dim: 64}]"], "head_dim"),

@@ -5,11 +5,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from data_recipes.common.errors import RecipeError
 from recipes import verify
+from recipes.engine.checkpoints import SHARDED
+from recipes.engine.replayed_steps import find_windows
 from recipes.engine.reproduce import EnergyMeter
 from recipes.opened_run import REPRODUCE
 from recipes.verify import Comparison, compare_steps, judge
@@ -138,6 +141,25 @@ def test_a_window_that_cannot_be_replayed_is_no_success(
     lines, status = verified(run, capsys)
     assert status == 1 and "a later window: not replayed, no whole checkpoint" in lines[-2]
     assert lines[-1].startswith("incomplete: ") and "the other is bit-equal: 8 losses" in lines[-1]
+
+
+@pytest.mark.parametrize("branched", [False, True])
+def test_what_one_process_cannot_load_is_not_replayed(tmp_path: Path, branched: bool) -> None:
+    for step, weights in ((4, "model.safetensors"), (8, SHARDED)):
+        checkpoint = tmp_path / f"checkpoint-{step}"
+        (checkpoint / weights).mkdir(parents=True)
+        for name in ("scheduler.pt", "optimizer.pt"):
+            (checkpoint / name).touch()
+        (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    schedule = SimpleNamespace(branch_from=tmp_path / "checkpoint-8" if branched else None)
+    run = SimpleNamespace(directory=tmp_path, config=SimpleNamespace(schedule=schedule))
+    start = 8 if branched else 0
+    steps = dict.fromkeys(map(str, range(start + 1, 13)))
+    first, later = find_windows(run, {"attempts": [{"from_step": start}], "steps": steps}, 10)
+    assert (first.start, first.end) == (start, 12 if branched else 10)
+    assert first.missing.endswith("is sharded, and this is one process" if branched else "")
+    found = (None, 0, 0) if branched else (tmp_path / "checkpoint-4", 4, 12)
+    assert (later.checkpoint, later.start, later.end) == found
 
 
 def test_another_machine_is_named(

@@ -1,6 +1,7 @@
 """What a growing run takes along is its parent's, by name, and its masks rise with its steps."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from modeling_kormo.growth_masks import Mask
 from recipes.command_line import CONFIGS, load_stage
 from recipes.config import StageConfig
 from recipes.engine.checkpoints import FILES
-from recipes.engine.growing import GrowthRamp, plan_stage, put_on_masks, read_moments
+from recipes.engine.growing import GrowthRamp, grow, plan_stage, put_on_masks, read_moments
 from recipes.engine.trainer import decayed_parameters
 
 SHAPE = KORMoConfig(
@@ -47,7 +48,7 @@ def moments_of_a_run(run: Path) -> tuple[KORMoForCausalLM, dict[str, dict[str, t
     return model, {name: optimizer.state[p] for name, p in model.named_parameters()}
 
 
-def config_of(tmp_path: Path) -> StageConfig:
+def config_of(tmp_path: Path, *more: str) -> StageConfig:
     wider = "hidden_size: 48, intermediate_size: 64, num_attention_heads: 6"
     return load_stage(
         CONFIGS / "tiny" / "grow.yaml",
@@ -58,6 +59,7 @@ def config_of(tmp_path: Path) -> StageConfig:
             "growth.optimizer=carried",
             f"growth.steps=[{{layers_after: [1]}}, {{{wider}, ramp_tokens: 8192}}]",
             "batch.tokens_per_step=2048",
+            *more,
         ],
     )
 
@@ -114,3 +116,38 @@ def test_masks_are_those_of_the_step_that_is_being_made(ramp: tuple, tmp_path: P
         callback.on_step_begin(args, state, TrainerControl())
         assert masks and all(mask.value == value for mask in masks), step
         assert callback.model.config.growing == (value < 1)
+
+
+@pytest.mark.parametrize(("steps", "value"), [(0, 0), (2, 0.5), (5, 1)])
+def test_a_run_that_goes_on_has_the_masks_of_its_last_step(
+    ramp: tuple, tmp_path: Path, steps: int, value: float
+) -> None:
+    """Stopped between its last checkpoint and `final/`, it makes no step that would raise them."""
+    callback, _, _ = ramp
+    callback.parent = None
+    args, state = TrainingArguments(output_dir=str(tmp_path), use_cpu=True), TrainerState()
+    state.global_step = steps
+    callback.on_train_begin(args, state, TrainerControl())
+    assert all(m.value == value for m in callback.model.modules() if isinstance(m, Mask))
+    assert callback.model.config.growing == (value < 1)
+
+
+def test_a_model_that_was_grown_on_disk_does_not_grow_again(tmp_path: Path) -> None:
+    """Whatever of its config the recipe's shape does not say, as Llama 1's epsilon."""
+    config = config_of(tmp_path)
+    shape = KORMoConfig(**{**SHAPE.to_dict(), "rms_norm_eps": 1e-6})
+    on_disk = grow_model(KORMoForCausalLM(shape), plan_stage(config, shape))
+    growth = plan_stage(config, SHAPE)
+    taken_up = grow(config, on_disk, growth)
+    assert taken_up.config.num_hidden_layers == growth.new.num_hidden_layers == 4
+    assert any(isinstance(module, Mask) for module in taken_up.modules())
+
+
+def test_a_checkpoint_that_a_stage_starts_from_has_moments_of_its_own(tmp_path: Path) -> None:
+    parent, _ = moments_of_a_run(tmp_path / "run")
+    shutil.copytree(tmp_path / "run" / "checkpoint-1", tmp_path / "run" / "checkpoint-2")
+    for start, expected in (("final", "checkpoint-2"), ("checkpoint-1", "checkpoint-1")):
+        config = config_of(tmp_path, f"model.init_from={tmp_path / 'run' / start}")
+        growth = plan_stage(config, SHAPE)
+        callback = GrowthRamp(config, grow_model(parent, growth), growth)
+        assert callback.parent == tmp_path / "run" / expected
