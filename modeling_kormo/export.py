@@ -149,20 +149,21 @@ def save_llava(model: PreTrainedModel, processor: ProcessorMixin, directory: Pat
     from .vision import name_classes_of_transformers
 
     to_plain_llava(model).save_pretrained(directory)
-    processor.save_pretrained(directory)
+    save_tokenizer(processor, directory)
     name_classes_of_transformers(directory)
-    save_tokenizer(processor.tokenizer, directory)
     name_for_transformers_4(directory)
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write tokenizer files that transformers 4 and 5 load.
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase | ProcessorMixin, directory: Path) -> None:
+    """Write a tokenizer, or what has one, in files that transformers 4 and 5 load.
 
     5 names the class `TokenizersBackend` and has a list of extra special tokens under a name that
     means something else to 4, which knows it as `additional_special_tokens`.
     """
     tokenizer.save_pretrained(directory)
     path = directory / "tokenizer_config.json"
+    if not path.is_file():
+        return
     config = json.loads(path.read_text(encoding="utf-8"))
     if config.get("tokenizer_class") == "TokenizersBackend":
         config["tokenizer_class"] = "PreTrainedTokenizerFast"

@@ -47,6 +47,7 @@ def expand_command(argv: list[str] | None = None) -> None:
         read_tokenizer,
         tokenizer_hash,
     )
+    from modeling_kormo.export import save_tokenizer
     from modeling_kormo.vocabulary import NewRows, expand_files, sub_tokens, vocabulary_matrices
     from recipes.inputs import hash_weights
     from recipes.opened_run import LINEAGE
@@ -67,7 +68,7 @@ def expand_command(argv: list[str] | None = None) -> None:
     with new_model(out, "OUT") as staging:
         with errors_about(args.model):
             more = expand_files(directory, staging, plan, args.init, args.seed)
-        new.save_pretrained(staging)
+        save_tokenizer(new, staging)
         lineage = inherited_lineage(directory, args.model, "expand-vocabulary")
         vocabulary = {
             "of": args.model,

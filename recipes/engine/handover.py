@@ -22,7 +22,7 @@ from data_recipes.common.files import (
 )
 from data_recipes.common.references import is_hub_id
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
-from modeling_kormo.export import save_portable
+from modeling_kormo.export import save_portable, save_tokenizer
 
 from ..inputs import hash_weights
 from ..opened_run import FINAL, FINGERPRINT, LINEAGE, RECIPE, REPRODUCE
@@ -299,7 +299,7 @@ def write_final(
     final = output_dir / FINAL
     with staged_folder(final) as staging:
         save_model(staging)
-        tokenizer.save_pretrained(staging)
+        save_tokenizer(tokenizer, staging)
 
         parent_lineage = read_lineage(trained.parent) if trained.parent else None
         # As they were when the run began.

@@ -66,6 +66,8 @@ def test_old_text_is_computed_as_before(
     assert after.generation_config.max_new_tokens == 17
     assert new.chat_template == old.chat_template and new.chat_template
     assert new.all_special_ids == old.all_special_ids
+    named = json.loads((out / "tokenizer_config.json").read_text())
+    assert named["tokenizer_class"] == "PreTrainedTokenizerFast"  # which transformers 4 knows
     assert after.config.eos_token_id == before.config.eos_token_id == new.eos_token_id
     assert (out / "modeling_kormo.py").is_file()
     lineage = json.loads((out / "lineage.json").read_text())

@@ -83,6 +83,8 @@ def test_stage1_learns_and_hands_over(uninterrupted: Path) -> None:
     lineage = json.loads((final / "lineage.json").read_text())
     assert lineage["parent"] is None and lineage["tokens"] == 12 * 1024
     assert lineage["parameters"] == sum(p.numel() for p in model.parameters())
+    named = json.loads((final / "tokenizer_config.json").read_text())
+    assert named["tokenizer_class"] == "PreTrainedTokenizerFast"  # which transformers 4 knows
     card = (final / "README.md").read_text()
     assert f"{held_out[-1]['bits_per_byte/ko']:.4f}" in card and "web_ko" in card
     prompt = tokenizer("The", return_tensors="pt")
