@@ -41,7 +41,7 @@ _BEFORE = {
 }
 # What every checkpoint has, listed or not: without the optimizer, HF's trainer starts a fresh one
 # and warms up again, without a word.
-_NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*")
+_NEEDED = ("trainer_state.json", "scheduler.pt", "optimizer*", "*model*")
 
 
 def find_damage(directory: Path) -> str | None:

@@ -312,8 +312,10 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         # from the checkpoint: a branch must have its own.
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            state = torch.load(Path(checkpoint) / _GUARD, map_location="cpu", weights_only=True)
-            self.guard.load_state_dict(state)
+            path = Path(checkpoint) / _GUARD
+            if not path.is_file():  # of a checkpoint without a list of its files
+                raise RecipeError(f"{path}: is missing; move {checkpoint} away to go on without")
+            self.guard.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
             scheduler = self.lr_scheduler
             rates = [
                 base * shape(scheduler.last_epoch)

@@ -12,11 +12,13 @@ import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.distributed.checkpoint import CheckpointException
+from transformers import Trainer
 
 from data_recipes.common.errors import RecipeError
 from recipes.engine.background_save import BackgroundSave
 from recipes.engine.checkpoints import FILES, WholeCheckpoints, list_checkpoints, write_file_list
 from recipes.engine.resume import find_damage, newest_whole
+from recipes.engine.trainer import PretrainTrainer
 
 PARTS = ["trainer_state.json", "scheduler.pt", "optimizer.pt", "rng_state.pth", "model.safetensors"]
 
@@ -69,13 +71,20 @@ def test_without_a_whole_one_the_run_does_not_start_over(run: Path) -> None:
         newest_whole(run)
 
 
-def test_a_checkpoint_of_before_the_lists_is_taken_if_nothing_is_missing(run: Path) -> None:
+def test_a_checkpoint_of_before_the_lists_is_taken_if_nothing_is_missing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint = run / "checkpoint-6"
     (checkpoint / FILES).unlink()
     assert find_damage(checkpoint) is None
     # HF's trainer would start a fresh optimizer, and warm up again, without a word.
-    (checkpoint / "optimizer.pt").unlink()
-    assert find_damage(checkpoint) == "optimizer* is missing"
+    for name, missing in (("model.safetensors", "*model*"), ("optimizer.pt", "optimizer*")):
+        (checkpoint / name).unlink()
+        assert find_damage(checkpoint) == f"{missing} is missing"
+    monkeypatch.setattr(Trainer, "_load_optimizer_and_scheduler", lambda *_: None)
+    trainer = PretrainTrainer.__new__(PretrainTrainer)
+    with pytest.raises(RecipeError, match="guard.pt: is missing; move .*checkpoint-6 away"):
+        trainer._load_optimizer_and_scheduler(str(checkpoint))
 
 
 @pytest.mark.parametrize(
