@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 
@@ -15,8 +16,6 @@ class Reading:
     """A document, or the part of one, that a window shows.
 
     Attributes:
-        step: that reads the window, from 1.
-        window: its index in the run.
         source: name.
         epoch: of the source, from 0.
         document: number in the shards of the source.
@@ -25,8 +24,6 @@ class Reading:
         document_tokens: of the whole document.
     """
 
-    step: int
-    window: int
     source: str
     epoch: int
     document: int
@@ -61,11 +58,7 @@ def readings(run: OpenedRun, window: int) -> list[Reading]:
     for place, document, end in zip(shown.starts.tolist(), source.documents_in(shown), ends):
         first, length = source.document_bounds(document)
         tokens = shown.tokens[begin:end]
-        found.append(
-            Reading(
-                run.step_of(window), window, name, epoch, document, place - first, tokens, length
-            )
-        )
+        found.append(Reading(name, epoch, document, place - first, tokens, length))
         begin = end
     return found
 
@@ -122,16 +115,18 @@ def find_text(run: OpenedRun, text: str, spelling: Spelling) -> Iterator[tuple[s
         Source, number of the document, and where in the source's stream of tokens the text begins
         and how many tokens it touches.
     """
-    wanted = text.encode()
+    # Texts are composed (NFC) where data are prepared, unless their recipe says otherwise.
+    forms = {form.encode() for form in (text, normalize("NFC", text))}
     for name, source in run.mixture.sources.items():
         document = 0
         for starts, lengths in source.document_blocks(_DOCUMENTS):
             for start, length in zip(starts.tolist(), lengths.tolist()):
                 tokens = source.tokens_at(start, length)
                 written = spelling.text(tokens)
-                place = written.find(wanted)
-                while place >= 0:
-                    first, end = spelling.tokens_of(tokens, place, place + len(wanted))
-                    yield name, document, start + first, end - first
-                    place = written.find(wanted, place + 1)
+                for wanted in forms:
+                    place = written.find(wanted)
+                    while place >= 0:
+                        first, end = spelling.tokens_of(tokens, place, place + len(wanted))
+                        yield name, document, start + first, end - first
+                        place = written.find(wanted, place + 1)
                 document += 1

@@ -4,9 +4,12 @@ import json
 import shutil
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from unicodedata import normalize
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +18,7 @@ from recipes import replay
 from recipes.engine.metrics import read_metrics
 from recipes.engine.replayed_steps import document_losses
 from recipes.opened_run import REPRODUCE, OpenedRun, open_run
-from recipes.read_order import readings
+from recipes.read_order import Spelling, find_text, readings
 from tests import processes
 from tests.conftest import ROOT, Stage
 
@@ -149,7 +152,8 @@ def test_a_text_is_found_in_every_step_that_read_it(
     }
     # At the edge of a window there is only a part of it.
     opened = open_run(run)
-    last = readings(opened, opened.windows_of(4)[0])[-1]
+    window = opened.windows_of(4)[0]
+    last = readings(opened, window)[-1]
     source = opened.mixture.sources[last.source]
     start, length = source.document_bounds(last.document)
     end = last.begin + len(last.tokens)
@@ -158,11 +162,38 @@ def test_a_text_is_found_in_every_step_that_read_it(
     (line,) = (
         own
         for own in shown(monkeypatch, capsys, run, "--find", cut).splitlines()
-        if own.startswith("step 4: ") and f"window {last.window:,}," in own
+        if own.startswith("step 4: ") and f"window {window:,}," in own
     )
     assert line.endswith("a part of it, at the edge of the window")
     assert 4 in steps and steps == {step for step, seen in decoded.items() if seen} <= found
     assert "not in the training shards" in shown(monkeypatch, capsys, run, "--find", "zq" * 9)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_text_is_found_in_all_places_however_its_hangul_is_written(form: str) -> None:
+    texts = ["아아아 x", "한국의 수도", "", "그 한국"]
+    # Two control tokens, which stand for no bytes, and a token a byte.
+    spelling = Spelling([b"", b"", *(bytes([byte]) for byte in range(256))])
+    tokens = [np.array([0, *(byte + 2 for byte in text.encode()), 1]) for text in texts]
+    ends = np.cumsum([len(own) for own in tokens])
+    stream = np.concatenate(tokens)
+
+    class Source:
+        def document_blocks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            lengths = np.array([len(own) for own in tokens])
+            for block in (slice(0, 2), slice(2, 4)):
+                yield (ends - lengths)[block], lengths[block]
+
+        def tokens_at(self, start: int, length: int) -> np.ndarray:
+            return stream[start : start + length]
+
+    run = SimpleNamespace(mixture=SimpleNamespace(sources={"web": Source()}))
+    found = list(find_text(run, normalize(form, "한국"), spelling))
+    assert [(name, document) for name, document, *_ in found] == [("web", 1), ("web", 3)]
+    for _, _, start, length in found:
+        assert spelling.text(stream[start : start + length]).decode() == "한국" and length == 6
+    # It may begin again before it has ended.
+    assert len(list(find_text(run, normalize(form, "아아"), spelling))) == 2
 
 
 def test_what_cannot_be_answered_is_refused(made: tuple[Path, Steps], tmp_path: Path) -> None:
