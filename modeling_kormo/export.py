@@ -106,7 +106,10 @@ def name_for_transformers_4(directory: Path) -> None:
         if "dtype" in part:
             part["torch_dtype"] = part["dtype"]
         rope = dict(part.get("rope_parameters") or {})
-        if "rope_theta" in rope:  # by kind of layer it has other names in every family
+        if part.get("model_type", "").startswith("gemma3") and "sliding_attention" in rope:
+            part["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+            rope = dict(rope["full_attention"])
+        if "rope_theta" in rope:  # by kind of layer, other families have names of their own
             part["rope_theta"] = rope.pop("rope_theta")
             part["rope_scaling"] = rope if rope["rope_type"] != "default" else None
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma3TextConfig,
+    LlamaForCausalLM,
+)
 
 from modeling_kormo import KORMoForCausalLM
-from modeling_kormo.export import save_llama, save_tokenizer, to_llama
+from modeling_kormo.export import name_for_transformers_4, save_llama, save_tokenizer, to_llama
 
 from .test_reference import load
 
@@ -67,6 +73,20 @@ def test_llama_config_has_both_spellings_of_rope(
     assert again.generation_config.eos_token_id == [5, 6]
     ids = torch.randint(3, 96, (1, 30))
     torch.testing.assert_close(again(ids).logits, model(ids).logits, rtol=0, atol=2e-5)
+
+
+def test_rope_by_kind_of_layer_has_both_spellings(tmp_path: Path) -> None:
+    """As Gemma 3 from 4b on: transformers 4 would not scale its angles."""
+    whole = {"rope_type": "linear", "factor": 8.0, "rope_theta": 2e6}
+    kinds = {"full_attention": whole, "sliding_attention": {"rope_theta": 2e4}}
+    config = Gemma3TextConfig(num_hidden_layers=2, rope_parameters=kinds)
+    config.save_pretrained(tmp_path)
+    name_for_transformers_4(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["rope_theta"], written["rope_local_base_freq"]) == (2e6, 2e4)
+    assert written["rope_scaling"] == {"rope_type": "linear", "factor": 8.0}
+    again = Gemma3TextConfig.from_pretrained(tmp_path)
+    assert again.rope_parameters == config.rope_parameters
 
 
 def test_tokenizer_files_name_what_transformers_4_knows(data_dir: Path, tmp_path: Path) -> None:
