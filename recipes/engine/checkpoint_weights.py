@@ -82,8 +82,8 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     Raises:
         RecipeError: it is damaged, or holds no weights.
     """
-    if (directory / "trainer_state.json").is_file() and (damage := find_damage(directory)):
-        raise RecipeError(f"{directory} is damaged ({damage})")
+    if (directory / "trainer_state.json").is_file():
+        _check_whole(directory)
     if (directory / SHARDED).is_dir():
         reader = ShardedReader(directory)
         return _own({name: reader[name] for name in reader.names()})
@@ -91,6 +91,11 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     if not files:
         raise RecipeError(f"{directory}: holds no weights (model.safetensors, {SHARDED})")
     return _own({name: tensor for file in files for name, tensor in load_file(file).items()})
+
+
+def _check_whole(checkpoint: Path) -> None:
+    if damage := find_damage(checkpoint):
+        raise RecipeError(f"{checkpoint} is damaged ({damage})")
 
 
 def _own(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -147,8 +152,11 @@ def as_model(name: str, room: Path) -> Iterator[str]:
         RecipeError: a damaged checkpoint, or one without its run.
     """
     checkpoint = Path(name)
-    alone = (checkpoint / "tokenizer_config.json").is_file()
-    if alone or not (checkpoint / "trainer_state.json").is_file():
+    if not (checkpoint / "trainer_state.json").is_file():
+        yield name
+        return
+    if (checkpoint / "tokenizer_config.json").is_file():
+        _check_whole(checkpoint)
         yield name
         return
     run = open_run(checkpoint.resolve().parent)
