@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import init_empty_weights
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -101,6 +102,11 @@ def empty_of_checkpoint(make: Callable[[], Model], name: str, revision: str) -> 
     except OSError:
         pass
     return model
+
+
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the whole of a tensor that FSDP2 may have sharded. Called on all ranks."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def load_whole(kind: Any, name: str | None, **settings: Any) -> Any:

@@ -35,6 +35,7 @@ from modeling_kormo.views_kormo import PREFIX
 
 from ..config import StageConfig
 from ..opened_run import RECIPE, REPRODUCE, Inputs, read_reproduce
+from .model_setup import gathered
 
 if TYPE_CHECKING:
     from .trainer import PretrainTrainer
@@ -102,8 +103,7 @@ def digest_weights(model: nn.Module, first_rank: bool) -> str | None:
     """
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
-        whole = parameter.detach()
-        whole = whole.full_tensor() if hasattr(whole, "full_tensor") else whole
+        whole = gathered(parameter.detach())
         if not first_rank:
             continue
         name = name.removeprefix("module.")  # of a model that DDP wraps

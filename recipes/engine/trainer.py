@@ -31,7 +31,7 @@ from ..config import StageConfig
 from .averaging import RunningAverage
 from .checkpoints import WholeCheckpoints, clear_staging
 from .metrics import LossCurve, Throughput, append_metrics
-from .model_setup import reduce_in_fp32
+from .model_setup import gathered, reduce_in_fp32
 from .progress import NonFiniteError, ProgressBar, SpikeGuard, train_until_stopped
 from .unfreezing import Unfreezing
 from .windows_data import BitsPerByte, FromStep, PackedCollator, WindowDataset
@@ -192,9 +192,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
             self.unfreezing.hold(self.optimizer, step)
             if self.unfreezing.begins(step):  # gradients of other weights have another norm
                 self.guard.forget()
-        grad_norm = super()._clip_grad_norm(model)
-        if hasattr(grad_norm, "full_tensor"):
-            grad_norm = grad_norm.full_tensor()
+        grad_norm = gathered(super()._clip_grad_norm(model))
         sums = self.accelerator.reduce(self._step_sums, reduction="sum")
         losses = sums / self._labels.clamp(min=1)
         self._step_sums.zero_()

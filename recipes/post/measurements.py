@@ -21,7 +21,7 @@ from modeling_kormo import KORMoConfig
 
 from ..engine.checkpoints import WholeCheckpoints, clear_staging
 from ..engine.metrics import LossCurve, Throughput, append_metrics, flops_per_token, peak_flops
-from ..engine.model_setup import reduce_in_fp32
+from ..engine.model_setup import gathered, reduce_in_fp32
 from ..engine.progress import ProgressBar, train_until_stopped
 from ..engine.trainer import decayed_parameters
 from ..shared_config import RunLoggingConfig
@@ -200,7 +200,7 @@ class ChatMeasurements(WholeCheckpoints):
         # Overridden because HF logs the norm of every `log_every`-th step alone, and saves after
         # any: weights that are no numbers would be published, and exported after the last.
         norm = super()._clip_grad_norm(model)
-        self._norms += norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        self._norms += gathered(norm)
         return norm
 
     def _check_finite(self, logs: dict[str, float]) -> None:
