@@ -57,7 +57,9 @@ def to_llama(model: KORMoForCausalLM) -> LlamaForCausalLM:
     """The same weights as a Llama model; the tensors are shared.
 
     In fp32 the two give the same logits. In bf16 Llama rounds at other places, so logits differ in
-    the last bits.
+    the last bits; and it keeps its rotary frequencies in fp32. A model that rounds them
+    (`rope_frequencies_in_model_dtype`, as the published ones do) turns by other angles, the more so
+    the further apart two tokens are.
 
     Raises:
         ValueError: masks of a growth are below 1, or norms stand elsewhere, which Llama has not.

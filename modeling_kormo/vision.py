@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModelForCausalLM,
     AutoProcessor,
     AutoTokenizer,
@@ -258,10 +259,14 @@ def load_processor(name: str, revision: str | None = None) -> Processor:
             f"{name}: no {' or '.join(_PROCESSORS)}, by which pictures become tokens; copy "
             "them and the tokenizer's files from the final/ of its run, or take that"
         )
+    # With Pillow, also beside torchvision: its pixels are others, and for tiles it counts other
+    # tokens than KORMo-VL was trained with.
     if config.model_type == "llava":
-        return LlavaProcessor.from_pretrained(name, revision=revision)
-    # With the Pillow class by name: the other one is for torchvision, and counts other tokens than
-    # the one that KORMo-VL was trained with.
+        processor = LlavaProcessor.from_pretrained(name, revision=revision)
+        processor.image_processor = AutoImageProcessor.from_pretrained(
+            name, revision=revision, backend="pil"
+        )
+        return processor
     images = LlavaOnevisionImageProcessorPil.from_pretrained(name, revision=revision)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     return OnevisionProcessor(

@@ -75,9 +75,16 @@ def make_inquiry() -> Inquiry:
 def main() -> None:
     """Evaluate a model by its arguments on the command line."""
     args = _arguments()
-    from data_recipes.common.files import DirectoryLock, bind_settings, sha256_file
+    from data_recipes.common.files import (
+        SETTINGS,
+        DirectoryLock,
+        bind_settings,
+        read_settings,
+        sha256_file,
+    )
 
     from ..local_model import model_identity
+    from ..vision.__main__ import MANIFEST
     from ..vision.answers import SIGHTS
     from ..vision.inquiry import inquire
     from ..vision.items import TRAIN, read_items, read_split
@@ -93,10 +100,15 @@ def main() -> None:
     if not items:
         raise RecipeError(f"--data {args.data}: no questions in its test files")
     model = KnowingModel(args.model)
+    data = {n: sha256_file(args.data / f"{n}.jsonl") for n in TESTS}
+    known = read_settings(args.out / SETTINGS)
+    # Older runs did not look at what tells pictures apart.
+    if known is None or MANIFEST in known["data"]:
+        data |= {path.name: sha256_file(path) for path in args.data.glob(MANIFEST)}
     settings = {
         "model": model_identity(str(args.model)),
         "arm": model.known.arm,
-        "data": {n: sha256_file(args.data / f"{n}.jsonl") for n in TESTS},
+        "data": data,
         "limit": args.limit,
     }
     sights = SIGHTS if model.known.sees else SIGHTS[:1]

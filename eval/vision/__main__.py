@@ -37,6 +37,7 @@ SPLITS = {
     "heldout_combinations": "combinations that training lacks",
     "heldout_objects": "things that training lacks",
 }
+MANIFEST = "manifest.json"  # tells pictures from others of the same names
 _REMEDY = "undo the change, or choose another --out"
 
 
@@ -141,16 +142,20 @@ def main() -> None:
             f"{args.set}: no such directory; `kormo data pictures` makes a set, and `kormo data "
             "published-pictures` one of a published file"
         )
+    known = read_settings(args.out / SETTINGS) or {"files": None, "set": [MANIFEST]}
+    # Of a run that began when nobody looked at the weights, or at what tells pictures apart.
+    files = model_identity(args.model).get("files") if "files" in known else None
+    names = ["*.jsonl", *([MANIFEST] if MANIFEST in known["set"] else [])]
     settings = {
         "model": args.model,
-        "files": model_identity(args.model).get("files"),
-        "set": {path.name: sha256_file(path) for path in sorted(args.set.glob("*.jsonl"))},
+        "files": files,
+        "set": {
+            path.name: sha256_file(path) for name in names for path in sorted(args.set.glob(name))
+        },
         "kinds": args.kind,
         "limit": args.limit,
         "max_tokens": args.max_tokens,
     }
-    if "files" not in (read_settings(args.out / SETTINGS) or settings):
-        settings["files"] = None  # a run that began when nobody looked at the weights
 
     @cache
     def model() -> Answerer:

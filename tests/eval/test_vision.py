@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -301,6 +302,17 @@ def test_a_small_model_that_sees_is_asked(
         command.main()
     settings = json.loads((out / "settings.json").read_text())
     del settings["files"]
+    (out / "settings.json").write_text(json.dumps(settings))
+    command.main()
+    # Other pictures of the same names, which their manifest tells.
+    shutil.copytree(folder, tmp_path / "others")
+    monkeypatch.setattr(sys, "argv", [*arguments[:2], str(tmp_path / "others"), *arguments[3:]])
+    command.main()
+    manifest = tmp_path / "others" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"pixels"', '"dots"'))
+    with pytest.raises(RecipeError, match=r"set\..*manifest.json: was"):
+        command.main()
+    del settings["set"]["manifest.json"]
     (out / "settings.json").write_text(json.dumps(settings))
     command.main()
 

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from PIL import Image
 from tokenizers import Tokenizer
 from transformers import (
+    AutoImageProcessor,
     AutoModelForImageTextToText,
     AutoProcessor,
     PreTrainedTokenizerBase,
@@ -166,6 +167,25 @@ def test_saved_files_load_through_the_auto_classes(
         assert all(torch.equal(v, inputs[k]) for k, v in ask(loaded, draw("red")).items())
     answer = again.generate(**inputs, max_new_tokens=3, eos_token_id=None, do_sample=False)
     assert answer.shape[1] == inputs["input_ids"].shape[1] + 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_prepared_with_pillow_beside_torchvision(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = make(tokenizer, kind)
+    save_vision_model(model, processor, tmp_path)
+    pillow = type(processor.image_processor)
+
+    class Torchvision(pillow):
+        pass
+
+    def load(name: object, backend: str | None = None, **_: object) -> object:
+        return (pillow if backend == "pil" else Torchvision).from_pretrained(name)
+
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", load)
+    assert type(AutoProcessor.from_pretrained(tmp_path).image_processor) is Torchvision
+    assert type(load_processor(str(tmp_path)).image_processor) is pillow
 
 
 def test_numbers_of_pictures_must_agree(tokenizer: PreTrainedTokenizerBase) -> None:

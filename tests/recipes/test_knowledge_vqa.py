@@ -184,6 +184,12 @@ def test_every_arm_trains_and_answers(folder: Path, tmp_path: Path, arm: str) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [*command, "--limit", "6"])
         evaluate()
+        # Answers about other pictures are not taken for these.
+        record = json.loads((out / "settings.json").read_text())
+        record["data"]["manifest.json"] = "of others"
+        (out / "settings.json").write_text(json.dumps(record))
+        with pytest.raises(RecipeError, match=r"data\..*manifest.json: was"):
+            evaluate()
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     shares = results["splits"]["unseen_triples"]["groups"]["all"]["all"]
     assert set(shares) == {
