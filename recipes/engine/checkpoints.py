@@ -224,11 +224,12 @@ class WholeCheckpoints:
     def _remove_old(self, output_dir: Path) -> None:
         if not self.keep_checkpoints:
             return
+        kept = 0
         for old in list_checkpoints(output_dir)[: -self.keep_checkpoints]:
             step = int(old.name.removeprefix(_PREFIX))
-            # The first at or after each multiple, which need not be a multiple of `save_steps`.
-            before = step - self.args.save_steps
-            if self.keep_every and step // self.keep_every > before // self.keep_every:
+            # The first at or after each multiple of those that are there, however often it saves.
+            if self.keep_every and step // self.keep_every > kept // self.keep_every:
+                kept = step
                 continue
             # Renamed first: a deletion that is cut short must not leave half a checkpoint.
             doomed = output_dir / STAGING / f"old-{old.name}"

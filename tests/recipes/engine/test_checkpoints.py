@@ -120,19 +120,23 @@ def test_only_what_the_disk_did_is_called_a_full_disk(
 
 
 def test_some_checkpoints_are_kept_for_good(tmp_path: Path) -> None:
-    """Every tenth step, of which one in twenty-five is wanted: the first at or after it."""
+    """One in twenty-five steps is wanted, the first at or after it; also when more are saved."""
 
     class Saved(WholeCheckpoints):
         keep_checkpoints, keep_every = 2, 25
         args = SimpleNamespace(save_steps=10)
 
+    def save(*steps: int) -> list[int]:
+        for step in steps:
+            (tmp_path / f"checkpoint-{step}").mkdir()
+            saved._remove_old(tmp_path)
+        return [int(path.name.partition("-")[2]) for path in list_checkpoints(tmp_path)]
+
     (tmp_path / ".staging").mkdir()
-    for step in range(10, 101, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        Saved()._remove_old(tmp_path)
-    assert [p.name for p in list_checkpoints(tmp_path)] == [
-        f"checkpoint-{step}" for step in (30, 50, 80, 90, 100)
-    ]
+    saved = Saved()
+    assert save(*range(10, 101, 10)) == [30, 50, 80, 90, 100]
+    saved.args.save_steps = 5
+    assert save(105, 110) == [30, 50, 80, 100, 105, 110]
 
 
 def test_a_write_that_fails_is_told_when_the_other_has_ended(
