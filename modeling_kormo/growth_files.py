@@ -24,7 +24,9 @@ _COPIED += ("merges.txt", "*.jinja", "generation_config.json", "*.py")
 def _grown(reader: TensorReader, growth: Growth) -> Iterator[tuple[str, torch.Tensor]]:
     names = list(growth.names(reader.names()))
     for name in tqdm(names, desc="growing", unit="tensor", disable=None):
-        yield name, growth.tensor(name, reader[growth.source(name)])
+        tensor = growth.tensor(name, reader[growth.source(name)])
+        # Files are mapped: a layer and its copy would be one memory, which safetensors refuses.
+        yield name, tensor.clone() if growth.is_new(name) else tensor
 
 
 def _write_shards(tensors: Iterator[tuple[str, torch.Tensor]], out: Path, limit: int) -> None:

@@ -124,6 +124,6 @@ def put_on_masks(model: PreTrainedModel, growth: Growth) -> None:
                 family = model.config.model_type
                 masked = MaskedRMSNorm(module, mask("hidden"), family == "kormo")
             if masked is not None:
-                masked.to(module.weight.device).train(module.training)
+                masked.to(module.weight.device)
                 setattr(parent, name, masked)
     set_masks(model, 0.0)

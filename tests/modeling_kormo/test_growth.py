@@ -178,6 +178,34 @@ def test_new_entries_have_the_deviation_of_a_fresh_model(build: Build) -> None:
         assert matrix[:, 64:].std().item() == pytest.approx(0.1, rel=0.05)
 
 
+def test_new_entries_are_drawn_by_seed_and_parameter_and_new_norms_are_1(build: Build) -> None:
+    model = build()
+    model.generation_config.max_new_tokens = 17
+    wide, again, other = (grown(model, hidden_size=96, seed=seed)[0] for seed in (1, 1, 2))
+    assert wide.generation_config.max_new_tokens == 17
+    for name, parameter in wide.named_parameters():
+        if parameter.ndim == 1:
+            assert parameter[64:].eq(1).all(), name
+            continue
+        assert torch.equal(parameter, again.get_parameter(name)), name
+        new = parameter.numel() - model.get_parameter(name).numel()
+        assert (parameter != other.get_parameter(name)).sum() == new, name
+    own, mlp = wide.model.layers[0].self_attn, wide.model.layers[0].mlp
+    for one, two in ((own.k_proj, own.v_proj), (mlp.gate_proj, mlp.up_proj)):
+        assert (one.weight != two.weight).all()
+
+
+@torch.no_grad()
+def test_at_1_norms_round_as_the_plain_ones(model: PreTrainedModel) -> None:
+    """KORMo multiplies by the weight in fp32, Llama behind the cast."""
+    wide, growth = grown(model, hidden_size=96)
+    plain = copy.deepcopy(wide.model.norm)
+    put_on_masks(wide, growth)
+    set_masks(wide, 1.0)
+    states = torch.randn(50, 96).bfloat16()
+    assert torch.equal(wide.model.norm(states), plain(states))
+
+
 def _train(model: PreTrainedModel, steps: int) -> None:
     wanted = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(wanted, lr=1e-3, weight_decay=0.1)
@@ -250,11 +278,23 @@ def test_optimizer_state_goes_where_the_weights_go(build: Build) -> None:
 
 
 def test_moments_and_record_know_new_heads_in_old_groups_and_in_new_ones(build: Build) -> None:
-    growth = plan_growth(build().config, num_attention_heads=16, num_key_value_heads=4)
+    wider = {"num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 128}
+    growth = plan_growth(build().config, seed=7, layers_after=[0], **wider)
     # Heads 0, 1 | 2, 3 of 2 groups became 0, 1, new, new | 4, 5, new, new | new | new of 4.
     old_places = [0, 1, 4, 5]
-    assert growth.record()["new_query_heads"] == [n for n in range(16) if n not in old_places]
-    assert growth.record()["first_new_key_value_head"] == 2
+    before = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    before |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    assert growth.record() == {
+        "how": "masks",
+        "seed": 7,
+        "from": before,
+        "to": before | wider | {"num_hidden_layers": 3},
+        "new_layers": [1],
+        "new_query_heads": [n for n in range(16) if n not in old_places],
+        "first_new_hidden": 64,
+        "first_new_ffn": 96,
+        "first_new_key_value_head": 2,
+    }
     sizes = {"q_proj": (64, 64), "o_proj": (64, 64), "k_proj": (32, 64)}
     for module, shape in sizes.items():
         old = torch.rand(shape) + 0.1

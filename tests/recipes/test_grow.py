@@ -147,13 +147,17 @@ def test_masks_follow_the_tokens() -> None:
                 {"layers_every": 2},
                 {"hidden_size": 96, "ramp_tokens": 100},
                 {"intermediate_size": 192, "ramp_tokens": 50},
+                {"num_attention_heads": 8, "num_key_value_heads": 2},
             ],
         }
     )
-    at = {tokens: growth.mask_values(tokens) for tokens in (0, 25, 100, 125, 150, 400)}
+    at = {tokens: growth.mask_values(tokens) for tokens in (0, 25, 100, 125, 150, 151)}
     assert [v["hidden"] for v in at.values()] == [0, 0.25, 1, 1, 1, 1]
     assert [v["ffn"] for v in at.values()] == [0, 0, 0, 0.5, 1, 1]
-    assert all(v["heads"] == 1 for v in at.values())  # nothing to wait for
+    assert [v["heads"] for v in at.values()] == [0, 0, 0, 0, 0, 1]  # without a ramp, in its turn
+    assert [growth.is_over(tokens) for tokens in at] == [False] * 5 + [True]
+    deeper = GrowthConfig.model_validate({"optimizer": "fresh", "steps": [{"layers_every": 2}]})
+    assert deeper.is_over(0)
 
 
 @pytest.mark.parametrize(
@@ -235,8 +239,10 @@ def model_dir(data_dir: Path, tmp_path: Path) -> Path:
     """Two layers in several files."""
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "tokenizer")
     model = random_model(tokenizer, 1280, layers=2)
+    model.generation_config.max_new_tokens = 17
     model.save_pretrained(tmp_path / "in", max_shard_size="100KB")
     tokenizer.save_pretrained(tmp_path / "in")
+    (tmp_path / "in" / "modeling_kormo.py").touch()
     return tmp_path / "in"
 
 
@@ -259,7 +265,30 @@ def test_on_disk_as_in_memory(
     assert not report["missing_keys"] and not report["unexpected_keys"]
     lineage = json.loads((out / "lineage.json").read_text())
     assert lineage["growth"]["new_layers"] == [1, 3] and lineage["parent"] == str(model_dir)
-    assert AutoTokenizer.from_pretrained(out).eos_token_id is not None
+    assert lineage["parameters"] == grown.num_parameters()
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == 4 * grown.num_parameters()
+    # What goes along.
+    templates = [AutoTokenizer.from_pretrained(path).chat_template for path in (model_dir, out)]
+    assert templates[0] and templates[0] == templates[1]
+    assert grown.generation_config.max_new_tokens == 17 and (out / "modeling_kormo.py").is_file()
+
+
+@torch.no_grad()
+def test_deeper_alone_on_disk_is_equal_to_the_bit(model_dir: Path, tmp_path: Path) -> None:
+    grow_command([str(model_dir), str(tmp_path / "out"), "--layers-every", "1", "--how", "masks"])
+    old, deep = (AutoModelForCausalLM.from_pretrained(p) for p in (model_dir, tmp_path / "out"))
+    ids = torch.arange(30)[None]
+    assert len(deep.model.layers) == 4 and torch.equal(deep(ids).logits, old(ids).logits)
+
+
+def test_a_growth_that_does_not_keep_the_function_leaves_nothing(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modeling_kormo.growth._OUTPUTS", ())  # nothing of a new layer is zero
+    with pytest.raises(RecipeError, match="did not keep the function; nothing was written"):
+        grow_command([str(model_dir), str(tmp_path / "out"), "--layers-every", "1"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_llama_in_bf16(model_dir: Path, tmp_path: Path) -> None:
