@@ -151,3 +151,7 @@ def test_a_checkpoint_that_a_stage_starts_from_has_moments_of_its_own(tmp_path: 
         growth = plan_stage(config, SHAPE)
         callback = GrowthRamp(config, grow_model(parent, growth), growth)
         assert callback.parent == tmp_path / "run" / expected
+    # A run that has a checkpoint needs its parent's no more.
+    (tmp_path / "grown" / "checkpoint-3").mkdir(parents=True)
+    shutil.rmtree(tmp_path / "run")
+    assert GrowthRamp(config, callback.model, growth).parent is None

@@ -13,7 +13,7 @@ from data_recipes.tokens.shards import TokenSource
 from recipes.config import StageConfig
 from recipes.engine.checkpoints import begin_run, run_fingerprint, write_file_list
 from recipes.engine.metrics import append_metrics, read_metrics
-from recipes.engine.resume import find_checkpoint
+from recipes.engine.resume import check_fingerprint, find_checkpoint
 from recipes.opened_run import FINGERPRINT, LINEAGE
 from tests.conftest import SMALL, Stage
 from tests.data_recipes.hand_made import write_data_set
@@ -134,3 +134,39 @@ def test_a_run_goes_on_only_with_its_own_settings(data: Path, stable: Path) -> N
         find_checkpoint(config, now, 12)
     assert find_checkpoint(*fingerprint(data, run), 12) == (stable, 3)
     assert read_metrics(stable.parent) == [{"step": 3}]
+
+
+def test_what_an_older_run_did_not_record_is_what_it_did(data: Path, stable: Path) -> None:
+    run, path = f"logging.output_dir={stable.parent}", stable.parent / FINGERPRINT
+    recorded = json.loads(path.read_text())
+    for key in ("stream", "views", "norm_placement", "embedding_std"):
+        recorded["model"].pop(key, None)
+    path.write_text(json.dumps(recorded))
+    assert find_checkpoint(*fingerprint(data, run), 12) == (stable, 3)
+    for other, said in (
+        ("parallelism.precision=bf16", 'if it ran under FSDP2, add "stream": "bfloat16"'),
+        ("model.norm_placement=post", r"model\.norm_placement: was 'pre', is 'post'"),
+        ("model.embedding_std=0.5", r"model\.embedding_std: was 0\.02, is 0\.5"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            find_checkpoint(*fingerprint(data, run, other), 12)
+    # What it did record holds.
+    recorded["model"]["norm_placement"] = "post"
+    path.write_text(json.dumps(recorded))
+    with pytest.raises(RecipeError, match="was 'post', is 'pre'"):
+        find_checkpoint(*fingerprint(data, run), 12)
+
+
+def test_a_branch_from_its_own_end_is_refused(data: Path, stable: Path) -> None:
+    own = [f"schedule.branch_from={stable}", f"logging.output_dir={stable.parents[1] / 'branch'}"]
+    with pytest.raises(RecipeError, match="is at step 3, this run ends at 3"):
+        find_checkpoint(*fingerprint(data, *own), 3)
+
+
+def test_other_inputs_are_another_run_if_the_run_noted_its_own(tmp_path: Path) -> None:
+    PartialState(cpu=True)
+    for noted in ({}, {"inputs": {"chats.jsonl": "a"}}):
+        begin_run(tmp_path, {"batch": {"tokens": 1}, **noted})
+        check_fingerprint(tmp_path, {"batch": {"tokens": 1}, "inputs": {"chats.jsonl": "a"}})
+    with pytest.raises(RecipeError, match="inputs"):
+        check_fingerprint(tmp_path, {"batch": {"tokens": 1}, "inputs": {"chats.jsonl": "b"}})

@@ -25,3 +25,7 @@ def test_gradients_and_decay_by_step() -> None:
         for group in optimizer.param_groups:
             trained = turn == 2 or (turn == 1 and any(p is head for p in group["params"]))
             assert group["weight_decay"] == (0.1 if trained else 0.0), step
+    # There the guard forgets what norms were.
+    assert [step for step in range(9) if unfreezing.begins(step)] == [2, 5]
+    at_once = Unfreezing(40, new_rows_steps=0, matrices_steps=0)
+    assert not any(at_once.begins(step) for step in range(9))
