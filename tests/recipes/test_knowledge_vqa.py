@@ -1,6 +1,7 @@
 """The arms at micro size: where facts come from, what is learned, and that a killed run goes on."""
 
 import json
+import random
 import shutil
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch.nn.functional import cross_entropy
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.knowledge.command import KnowledgeConfig, make
@@ -23,7 +25,7 @@ from recipes.kge import train as train_vectors
 from recipes.knowledge_config import KgeConfig, KnowledgeVqaConfig
 from recipes.knowledge_vqa import train
 from recipes.post import knowledge_loss
-from recipes.post.knowledge_loss import losses
+from recipes.post.knowledge_loss import draw_batch, losses, name_vectors
 from recipes.post.knowledge_model import build
 
 _MICRO = {"vocabulary": 400, "hidden_size": 32, "layers": 1, "heads": 2, "picture_size": 16}
@@ -110,6 +112,71 @@ def test_prompts_learn_the_answer_alone_and_hold_their_places(folder: Path) -> N
         assert batch["image"][number].sum() == 4 and batch["slot"][number].sum() == 5
         text = tokenizer.decode(ids[~batch["slot"][number] & batch["mask"][number].bool()])
         assert question.text in text and text.count("<image>") == 4
+
+
+def test_facts_in_words_stand_before_the_question(folder: Path) -> None:
+    asker, questions = _asker(folder, arm="text")
+    batch = asker.prompts(questions[:1], ["Bern is in Switzerland."], 4, answers=False)
+    text = asker.processor.tokenizer.decode(batch["ids"][0])
+    assert f"Bern is in Switzerland.\n{questions[0].text}<|EOT|>" in text
+
+
+def test_each_token_of_an_answer_is_learned_from_those_before_it(folder: Path) -> None:
+    asker, questions = _asker(folder, arm="none", sees=False)
+    batch = asker.prompts(questions, [""] * 6, 0, answers=True)
+    with torch.no_grad():
+        logits = asker.model.model(batch["ids"], attention_mask=batch["mask"]).logits
+        found = losses(asker, questions, None)["answer"]
+    expected = cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())
+    torch.testing.assert_close(found, expected)
+
+
+def test_vectors_of_length_one_are_named_in_any_place_of_an_entity(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker, graph, _ = build(_config(folder))
+    vectors, seen = asker.model.vectors, []
+    torch.testing.assert_close(vectors[:-1].norm(dim=1), torch.ones(len(vectors) - 1))
+    assert not vectors[-1].any()
+    monkeypatch.setattr(knowledge_loss, "_answer_loss", lambda *given: seen.append(given))
+    name_vectors(asker, graph, 40, random.Random(0))
+    ((_, batch, _, facts),) = seen
+    places = set()
+    for own, labels in zip(facts, batch["labels"], strict=True):
+        (place,) = own.any(dim=1).nonzero().flatten().tolist()
+        named = graph.entities[int((vectors == own[place]).all(dim=1).nonzero()[0])]
+        said = asker.processor.tokenizer.decode(labels[labels != -100])
+        assert said.removesuffix("<|EOT|>") in [graph.name(named, code) for code in ("ko", "en")]
+        places.add(place)
+    assert places == {0, 2, 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "vectors"),
+    [
+        ({"arm": "tokens"}, 4, 5), ({"arm": "gold"}, 4, 5), ({"arm": "text"}, 4, 0),
+        ({"arm": "tokens", "sees": False}, 0, 5),
+    ],
+)  # fmt: skip
+def test_a_step_has_its_share_of_names_and_of_vectors(
+    folder: Path, given: dict[str, object], names: int, vectors: int
+) -> None:
+    config = _config(folder, batch=20, naming_share=0.2, vector_share=0.25, **given)
+    drawn, found = draw_batch(config, {"names": ["name"], "train": ["row"]}, 3)
+    assert (drawn.count("name"), drawn.count("row"), found) == (
+        names,
+        20 - names - vectors,
+        vectors,
+    )
+
+
+def test_the_classifier_can_give_every_answer_of_training(folder: Path) -> None:
+    config = _config(folder, arm="classifier")
+    asker, _, rows = build(config)
+    questions = [question_of(row, config.data, True) for row in rows["train"]]
+    assert {len(question.facts) for question in questions} == {1, 2}
+    assert {question.tail for question in questions} == set(asker.model.known.answers)
+    assert (asker.gold(questions) >= 0).all()
 
 
 def test_padding_changes_no_answer(folder: Path) -> None:
