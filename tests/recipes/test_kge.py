@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.knowledge.triples import write_triples
 from data_recipes.knowledge.world import world_graph
-from recipes.kge import as_indices, hold_out, shuffle_tails, train
+from modeling_kormo.graph_vectors import ConvKB, TransE
+from recipes import kge
+from recipes.kge import as_indices, hold_out, measure, shuffle_tails, summarise, train
 from recipes.knowledge_config import KgeConfig
 
 
@@ -72,6 +75,54 @@ def test_a_fact_is_not_held_out_while_its_other_direction_is_fitted() -> None:
     assert not known & tested and len(tested) > 80
     assert any((t, r, h) in tested for h, r, t in tested)
     assert not any((t, r, h) in known for h, r, t in tested)
+
+
+def test_ranks_are_summed_up_by_hand() -> None:
+    assert summarise(torch.tensor([1.0, 3.0, 4.0, 10.0])) == pytest.approx(
+        {"mrr": (1 + 1 / 3 + 1 / 4 + 1 / 10) / 4, "hits@1": 0.25, "hits@3": 0.5, "hits@10": 1.0}
+    )
+    model, fact = TransE(3, 1, 1), torch.tensor([[0, 0, 2]])
+    with torch.no_grad():
+        model.entity.weight.copy_(torch.tensor([[0.0], [1.0], [1.1]]))
+        model.relation.weight.fill_(1.0)
+    ranks = measure(model, fact, fact)  # 1 is a likelier tail of 0; no other is a head of 2
+    assert [ranks[side]["mrr"] for side in ("tails", "heads", "both")] == [0.5, 1.0, 0.75]
+
+
+def test_the_vectors_that_are_written_are_fitted_to_all_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    monkeypatch.setattr(kge, "fit", lambda model, facts, *_: sizes.append(len(facts)) or 0.0)
+    manifest = train(_config(tmp_path, convkb=None))
+    assert sizes[0] < sizes[1] == manifest["facts"] == len(world_graph().triples)
+
+
+def test_heads_and_tails_are_corrupted_and_weights_penalised(tmp_path: Path) -> None:
+    facts = as_indices(world_graph())
+    entities, relations = int(facts[:, [0, 2]].max()) + 1, int(facts[:, 1].max()) + 1
+    changed = torch.zeros(3, dtype=torch.long)
+
+    class Watched(ConvKB):
+        def forward(self, head: Tensor, relation: Tensor, tail: Tensor) -> Tensor:
+            given = torch.stack((head, relation, tail), dim=1)
+            if len(given) == 2 * len(facts):  # two corrupted ones for each
+                changed.add_((given != facts_in_order[0].repeat(2, 1)).sum(0))
+            else:
+                facts_in_order[:] = [given]
+            return super().forward(head, relation, tail)
+
+    facts_in_order: list[Tensor] = []
+    sizes = []
+    for penalty in (0.0, 1.0):
+        convkb = {"epochs": 1, "learning_rate": 1e-2, "weight_penalty": penalty}
+        config = _config(tmp_path, batch=len(facts), negatives=2, convkb=convkb)
+        torch.manual_seed(0)
+        model = Watched(entities, relations, 4, 3)
+        kge.fit(model, facts, config.convkb, config, "convkb")
+        sizes.append(model.out.weight.square().sum())
+    assert changed[1] == 0 and min(changed[0], changed[2]) > 0.8 * len(facts)
+    assert sizes[1] < sizes[0]
 
 
 def test_vectors_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
