@@ -21,7 +21,9 @@ from data_recipes.pictures.run import make_pictures
 from eval.vision import __main__ as command
 from eval.vision.answers import SeeingModel, answers_to
 from eval.vision.blind import QUESTION_ONLY, Commonest, swapped
+from eval.vision.inquiry import _told
 from eval.vision.items import PictureQuestion, is_right, read_items, read_split, score_of
+from eval.vision.report import _sees, _yes_no
 from eval.vision.scores import score
 from modeling_kormo.vision import build_processor, build_vision_model, save_vision_model
 from tests.random_model import random_model
@@ -219,6 +221,51 @@ def test_the_language_of_an_answer_does_not_depend_on_how_hangul_is_written() ->
     for form in ("NFC", "NFD"):
         own = score([item], {"seen": {"a": unicodedata.normalize(form, "별")}}, {})["languages"]
         assert (own["ko"]["answers_in_language"], own["ko"]["all"]["seen"]["share"]) == (1, 1.0)
+    own = score([item], {"seen": {"a": "a star"}}, {})["languages"]["ko"]
+    assert (own["answers_in_language"], own["answers_in_other_language"]) == (0, 1)
+
+
+def test_yes_and_no_are_counted_and_shown_by_hand() -> None:
+    """Of four that are yes two were found, by three that were said; one answer is neither."""
+    item = PictureQuestion("", "s", "", "yes_no", "en", (), [], "?", ("yes",), True)
+    said = {"0": "Yes.", "1": "yes", "2": "no", "3": "perhaps", "4": "yes"}
+    items = [replace(item, id=name, item=name) for name in said]
+    items[4] = replace(items[4], answers=("no",), truth=False)
+    result = score(items, {"seen": said}, {})
+    found = result["languages"]["en"]["yes_no"]["seen"]
+    assert found == {
+        "questions": 5, "accuracy": 2 / 5, "precision": 2 / 3, "recall": 2 / 4,
+        "yes_share": 3 / 4, "true_share": 4 / 5, "neither_yes_nor_no": 1,
+    }  # fmt: skip
+    shown = ["en", "seen", "5", "40.0", "66.7", "50.0", "75.0", "80.0", "1"]
+    assert _yes_no(result).rows == [shown]
+
+
+def test_seeing_helps_by_its_least_lead_and_only_beyond_chance() -> None:
+    def lead(first: float, low: float, high: float) -> dict[str, dict[str, float]]:
+        return {"seen_less_this": {"first": first, "second": 0.6, "low": low, "high": high}}
+
+    own = {
+        "blank": lead(0.2, 0.1, 0.7),
+        "swapped": lead(0.5, -0.1, 0.3),
+        "x": lead(0.7, -0.2, -0.05),
+    }
+    for blind, text, tone in (
+        (["blank"], "+40.0 (+10.0 to +70.0)", "good"),
+        (["blank", "swapped"], "+10.0 (-10.0 to +30.0)", "dim"),
+        (["x", "blank"], "-10.0 (-20.0 to -5.0)", "bad"),
+    ):
+        cell = _sees(own, blind)
+        assert (cell.text, cell.tone) == (text, tone)
+
+
+def test_what_else_a_model_tells_is_a_share_of_rows() -> None:
+    given = {
+        "a": {"answer": "x", "entity": True, "path": False},
+        "b": {"answer": "", "entity": True, "path": True},
+        "c": {"answer": "", "entity": True, "path": True},
+    }
+    assert _told(given) == {"entity": 1.0, "path": pytest.approx(2 / 3)}
 
 
 def test_signs_are_answers_too() -> None:
