@@ -34,11 +34,15 @@ def _last(lines: Lines, prefix: str) -> dict[str, float]:
     return {key: [line[key] for line in lines if key in line][-1] for key in keys}
 
 
+def _first_and_last(lines: Lines, prefix: str) -> dict[str, float]:
+    """Values at the end and, where a run does not branch off another, before the first step."""
+    begun = _last([line for line in lines if line["step"] == 0], prefix)
+    return _last(lines, prefix) | {f"{key} before": value for key, value in begun.items()}
+
+
 def _bits_per_byte(run: Run, lines: Lines) -> dict[str, float]:
-    """Held-out bits per byte by language, at the end and before the first step."""
-    first = next((line for line in lines if any(key.startswith(BITS) for key in line)), {})
-    before = {f"{k} before": v for k, v in first.items() if k.startswith(BITS)}
-    return _last(lines, BITS) | before
+    """Held-out bits per byte by language."""
+    return _first_and_last(lines, BITS)
 
 
 def _averaged(run: Run, lines: Lines) -> dict[str, float]:
@@ -116,10 +120,8 @@ def _answers(run: Run, lines: Lines) -> dict[str, float]:
 
 
 def _heldout(run: Run, lines: Lines) -> dict[str, float]:
-    """What a stage on rows measures on those it holds out, at the end and before the first step."""
-    first = next((line for line in lines if any(key.startswith(_HELDOUT) for key in line)), {})
-    before = {f"{k} before": v for k, v in first.items() if k.startswith(_HELDOUT)}
-    found = _last(lines, _HELDOUT) | before
+    """What a stage on rows measures on those it holds out."""
+    found = _first_and_last(lines, _HELDOUT)
     return {key.replace("_", "/", 1): value for key, value in found.items()}
 
 

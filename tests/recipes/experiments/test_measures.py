@@ -112,7 +112,12 @@ def test_a_measure_is_the_number_that_the_stage_left(data_dir: Path, tmp_path: P
     assert found("stage1", "gradient_norm", norms) == {
         "largest gradient norm": 3.0, "share of steps clipped": 0.5
     }  # fmt: skip
-    rewards = [{"heldout_rewards/chosen": 0.1}, {"heldout_rewards/chosen": 0.4}]
+    # What branches off another run was measured for the first time after steps of its own.
+    assert found("stage1", "bits_per_byte", bits) == {
+        "bits_per_byte/ko": 2.0,
+        "bits_per_byte/en": 1.0,
+    }
+    rewards = [{"step": 0, "heldout_rewards/chosen": 0.1}, {"heldout_rewards/chosen": 0.4}]
     assert found("dpo", "heldout", rewards) == {
         "heldout/rewards/chosen": 0.4, "heldout/rewards/chosen before": 0.1
     }  # fmt: skip
