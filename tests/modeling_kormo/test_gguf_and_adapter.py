@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -62,6 +63,11 @@ def test_gguf_read_back_is_the_llama_export(
         tmp_path / "gguf", gguf_file="model.gguf", output_loading_info=True, **options
     )
     assert not report["missing_keys"]
+    reader = gguf.GGUFReader(tmp_path / "gguf" / "model.gguf")
+    kinds = {(t.name.endswith("norm.weight"), t.tensor_type.name) for t in reader.tensors}
+    stored = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}[dtype]
+    assert kinds == {(True, "F32"), (False, stored)}
+    assert reader.fields["llama.context_length"].contents() == 256
     ids = torch.randint(3, 1280, (1, 40))
     # Norms stay fp32 in the file but are already rounded by the time they get there.
     assert torch.allclose(back(ids).logits, llama(ids).logits, atol=1e-4)
@@ -152,6 +158,18 @@ def test_adapter_is_merged_before_rounding(saved: Path, tmp_path: Path) -> None:
     rounded = KORMoForCausalLM.from_pretrained(tmp_path / "torch.bfloat16", dtype=torch.bfloat16)
     for name, weight in rounded.state_dict().items():
         assert torch.equal(weight, exact.state_dict()[name].bfloat16()), name
+
+
+def test_an_adapter_that_lacks_a_matrix_of_its_own_is_refused(saved: Path, tmp_path: Path) -> None:
+    base, directory = KORMoForCausalLM.from_pretrained(saved), tmp_path / "adapter"
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    peft.get_peft_model(base, config).save_pretrained(directory)
+    weights = load_file(directory / "adapter_model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "lm_head" not in name}
+    assert len(kept) == len(weights) - 1
+    save_file(kept, directory / "adapter_model.safetensors")
+    with pytest.raises(ValueError, match="lm_head.* has no counterpart"):
+        export(str(saved), tmp_path / "out", "llama", torch.float32, directory)
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 32}, {"num_hidden_layers": 3}, {}])

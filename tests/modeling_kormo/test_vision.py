@@ -169,6 +169,23 @@ def test_saved_files_load_through_the_auto_classes(
     assert answer.shape[1] == inputs["input_ids"].shape[1] + 3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_projector_reads_pixels_of_minus_one_to_one_by_the_towers_last_layer(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind
+) -> None:
+    model, processor = make(tokenizer, kind)
+    for colour, value in (("black", -1.0), ("white", 1.0)):
+        pixels = ask(processor, Image.new("RGB", (32, 32), colour))["pixel_values"]
+        torch.testing.assert_close(pixels, torch.full_like(pixels, value))
+    read = []
+    model.model.multi_modal_projector.register_forward_pre_hook(lambda _, x: read.append(x[0]))
+    tower = model.model.vision_tower
+    tower.encoder.layers[-1].register_forward_hook(lambda *call: read.insert(0, call[2]))
+    model(**ask(processor, draw("red")))
+    assert torch.equal(*read)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures_are_prepared_with_pillow_beside_torchvision(
     tokenizer: PreTrainedTokenizerBase, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

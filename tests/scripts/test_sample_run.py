@@ -67,6 +67,17 @@ def test_right_and_wrong_answers_are_shown_as_they_were_given(tmp_path: Path) ->
     assert f"**{sample_run.SHOWN} + 1?**" not in text
 
 
+def test_stages_are_drawn_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [{"tokens": 1_000_000, "loss": 2.0}, {"step": 3}, {"tokens": 3_000_000, "loss": 1.0}]
+    monkeypatch.setattr(sample_run, "read_metrics", lambda _: lines)
+    drawn: list[list[float]] = []
+    monkeypatch.setattr("matplotlib.axes.Axes.plot", lambda _, x, y, **how: drawn.append(x))
+    sample_run.draw_ladder(tmp_path, tmp_path / "ladder.png")
+    assert drawn == [[3.0 * n + 1, 3.0 * n + 3] for n in range(len(RUNGS) - 1)]
+
+
 def test_each_stage_has_its_row(tmp_path: Path) -> None:
     for number, stage in enumerate(RUNGS):
         (tmp_path / stage).mkdir()
