@@ -26,7 +26,7 @@ from recipes.command_line import load_stage, parse_command_line
 from recipes.engine.metrics import read_metrics
 from recipes.post.masks import MaskAudit, Tokens
 from recipes.post.model import load_model
-from recipes.post.pictures import build_pictures, chat_samples
+from recipes.post.pictures import build_pictures, chat_samples, picture_rows
 from recipes.post.seeing import load_seeing
 from recipes.post.vision_config import PictureDataConfig
 from tests.conftest import ROOT, Once, Stage
@@ -265,6 +265,65 @@ def test_the_plan_counts_image_tokens_and_memory(capsys: pytest.CaptureFixture[s
     assert "on 128 x H200" in plan and "on 1 x H200" in plan
     Stage("vision_sft", ["--config", str(path / "vision_knowledge.yaml")]).main("--dry-run")
     assert "trained         10,778,132,480" in capsys.readouterr().out
+
+
+def test_the_plan_has_frozen_weights_without_gradient_and_moments(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def planned(stage: str, config: str, *more: str) -> tuple[int, int, list[float], list[float]]:
+        path = ROOT / "recipes" / "configs" / "10b" / f"{config}.yaml"
+        Stage(stage, ["--config", str(path)]).main("--dry-run", *more)
+        plan = capsys.readouterr().out
+        counts = [
+            int(re.search(rf"{name} +([\d,]+)", plan)[1].replace(",", ""))
+            for name in ("parameters", "trained")
+        ]
+        states, activations = (
+            [float(n) for n in re.findall(rf"{name} ([\d.]+)", plan)]
+            for name in ("states", "activations")
+        )
+        return *counts, states, activations
+
+    activations = []
+    for stage, config, shards, more in (
+        ("vision_align", "vision_align", 8, []),
+        ("vision_align", "vision_align", 8, ["batch.rows_per_step=512"]),
+        ("vision_sft", "vision_knowledge", 8, []),
+        ("vision_sft", "vision_knowledge", 1, ["model.adapter={rank: 16, alpha: 32}"]),
+    ):
+        total, trained, states, own = planned(stage, config, *more)
+        needed = (4 * (total - trained) + 16 * trained) / 2**30
+        assert states == pytest.approx([needed / shards, needed], abs=0.06), config
+        assert (trained < 22e6) == (stage == "vision_align" or bool(more))
+        activations.append(own)
+    assert activations[0] == activations[1]  # of a forward pass, not of a step
+
+
+def test_rows_of_the_kinds_and_languages_that_are_asked_for_are_taken(
+    inputs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(inputs / "pictures" / "images", tmp_path / "images")
+    lines = (inputs / "pictures" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    kinds = ("caption", "object", "location")
+    for number, row in enumerate(rows):
+        row["kind"] = kinds[number % 3]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def taken(**more: object) -> list[str]:
+        source = {"path": str(path), "languages": ["en"], "licence": "CC0", **more}
+        found = picture_rows([source], lambda row, _: [len(row.messages)], 0)
+        return [Path(row["images"][0]).name for row in found]
+
+    english = [row for row in rows if row["language"] == "en"]
+    named = [row for row in english if row["kind"] in kinds[:2]]
+    for found, expected in (
+        (taken(), english),
+        (taken(kinds=list(kinds[:2])), named),
+        (taken(kinds=list(kinds[:2]), max_rows=3), named[:3]),
+    ):
+        assert found == [Path(row["images"][0]).name for row in expected]
 
 
 @pytest.mark.parametrize("stage", ["vision_tower", "vision_align", "vision_sft"])
