@@ -12,7 +12,6 @@ Shards are read and written one at a time, so that the model need not fit in mem
 import argparse
 import json
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,18 +86,13 @@ def _plan(args: argparse.Namespace, directory: Path) -> "Growth":
 
 
 def _describe(growth: "Growth", shard_bytes: int) -> str:
-    """What would come of it, and what it would take: the time is measured on one matrix."""
+    """What would come of it, and what it would take."""
     import torch
 
     from recipes.engine.metrics import count_parameters
 
     before, after = count_parameters(growth.old), count_parameters(growth.new)
     dtype = growth.old.dtype or torch.float32
-    name = "model.layers.0.mlp.gate_proj.weight"
-    matrix = torch.zeros(growth.old.intermediate_size, growth.old.hidden_size, dtype=dtype)
-    start = time.perf_counter()
-    rate = growth.tensor(name, matrix).nbytes / (time.perf_counter() - start)
-    written = after * dtype.itemsize
     rows = max(growth.new.vocab_size, growth.new.intermediate_size)
     largest = dtype.itemsize * rows * growth.new.hidden_size
     memory = max(shard_bytes, largest) + 2 * largest
@@ -114,11 +108,10 @@ def _describe(growth: "Growth", shard_bytes: int) -> str:
             f"new layers            {record['new_layers']}",
             f"parameters            {before:,} -> {after:,} ({after / 1e9:.2f}e9)",
             f"weights               {before * dtype.itemsize / _GIB:,.1f} GiB read, "
-            f"{written / _GIB:,.1f} GiB written ({str(dtype).removeprefix('torch.')})",
+            f"{after * dtype.itemsize / _GIB:,.1f} GiB written "
+            f"({str(dtype).removeprefix('torch.')})",
             f"memory                {memory / _GIB:,.1f} GiB: one shard written, and the largest "
             "tensor before and after",
-            f"time                  {written / rate / 60:,.1f} min on this machine, measured on "
-            "one matrix; reading and writing not counted",
         ]
     )
 
@@ -206,7 +199,7 @@ def grow_command(argv: list[str] | None = None) -> None:
         write_json_atomically(staging / LINEAGE, _lineage(args, directory, staging, growth))
         if (directory / RECIPE).is_file():
             (staging / RECIPE).write_bytes((directory / RECIPE).read_bytes())
-    print(f"{out}: {json.dumps({k: v for k, v in growth.record()['to'].items()})}")
+    print(f"{out}: {json.dumps(growth.record()['to'])}")
 
 
 if __name__ == "__main__":

@@ -193,10 +193,7 @@ def load_parent(
     name, revision = split_revision(config.model.init_from)
     own = _own_shape(config, growth)
     with errors_about(f"model.init_from {config.model.init_from}", OSError):
-        settings = {
-            "dtype": torch.float32,
-            "attn_implementation": config.model.attention,
-        }
+        settings = {"dtype": torch.float32, "attn_implementation": config.model.attention}
         if receives_weights() and not growth:  # what grows is grown on each rank
             make = partial(KORMoForCausalLM._from_config, own, **settings)
             model = empty_of_checkpoint(make, name, revision)

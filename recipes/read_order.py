@@ -94,8 +94,7 @@ class Spelling:
 
     def text(self, tokens: np.ndarray) -> bytes:
         """UTF-8 bytes of the text; a cut can have parted a character."""
-        lengths = self._lengths[tokens]
-        ends = np.cumsum(lengths)
+        lengths, ends = self._lengths[tokens], self.ends(tokens)
         if not len(ends) or not ends[-1]:
             return b""
         places = np.repeat(self._starts[tokens] - ends + lengths, lengths)

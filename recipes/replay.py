@@ -20,7 +20,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.terminal import visible
 from recipes.command_line import exit_on_error
 from recipes.opened_run import OpenedRun, open_run
-from recipes.read_order import Reading, Spelling, find_text, readings, visits
+from recipes.read_order import Spelling, find_text, readings, visits
 
 
 def _spelling(run: OpenedRun) -> Spelling:
@@ -52,7 +52,9 @@ def describe_step(run: OpenedRun, step: int, text: bool, loss: bool) -> Iterator
             f"{manifest.licence}, synthesizer {manifest.synthesizer or 'none'}"
         )
         for number, reading in enumerate(shown):
-            line = _document(reading)
+            end = reading.begin + len(reading.tokens) - 1
+            line = f"  document {reading.document:,}: tokens {reading.begin:,} to {end:,} of "
+            line += f"{reading.document_tokens:,}"
             if loss:
                 value, scored = losses[window][number]
                 line += f", loss {value:.4f} of {scored:,}" if scored else ", no token scored"
@@ -60,14 +62,6 @@ def describe_step(run: OpenedRun, step: int, text: bool, loss: bool) -> Iterator
             if spelling:
                 written = spelling.text(reading.tokens).decode(errors="replace")
                 yield "\n".join(f"    {row}" for row in visible(written).splitlines())
-
-
-def _document(reading: Reading) -> str:
-    end = reading.begin + len(reading.tokens)
-    return (
-        f"  document {reading.document:,}: tokens {reading.begin:,} to {end - 1:,} of "
-        f"{reading.document_tokens:,}"
-    )
 
 
 def list_steps(run: OpenedRun, first: int, last: int) -> Iterator[str]:

@@ -96,23 +96,19 @@ class Trained:
     views: dict[str, Any] | None = None
 
 
-BASE_USAGE = """```python
+_LOAD = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 # "." is this directory; on the Hub it is OWNER/NAME.
 model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
 tokenizer = AutoTokenizer.from_pretrained(".")
-```
+"""
+
+BASE_USAGE = f"""{_LOAD}```
 
 This is a base model: it continues text, and has had no safety tuning."""
 
-CHAT_USAGE = """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-# "." is this directory; on the Hub it is OWNER/NAME.
-model = AutoModelForCausalLM.from_pretrained(".", trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(".")
-messages = [{"role": "user", "content": "..."}]
+CHAT_USAGE = f"""{_LOAD}messages = [{{"role": "user", "content": "..."}}]
 inputs = tokenizer.apply_chat_template(
     messages,
     add_generation_prompt=True,

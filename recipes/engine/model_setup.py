@@ -110,15 +110,10 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def load_whole(kind: Any, name: str | None, **settings: Any) -> Any:
-    """Load a checkpoint that has every weight of its model: others would be drawn at random.
-
-    Args:
-        kind: class of the model, or one that finds it.
-        name: of the checkpoint, a directory or Hub id; `None` where `settings` have the weights.
-        **settings: of `from_pretrained`.
+    """Load a checkpoint by the `from_pretrained` of `kind`, and refuse one that lacks a weight.
 
     Raises:
-        ValueError: it lacks one.
+        ValueError: it does; transformers would draw that weight at random.
     """
     model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
     if missing := sorted(report["missing_keys"]):

@@ -7,10 +7,7 @@ from typing import Any
 from accelerate import PartialState
 
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import (
-    check_settings,
-    read_settings,
-)
+from data_recipes.common.files import check_settings, read_settings
 from modeling_kormo import KORMoConfig
 
 from ..config import StageConfig

@@ -88,7 +88,8 @@ def test_weights_of_other_token_ids_are_refused(tmp_path: Path) -> None:
     tokenizer = SimpleNamespace(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     save_portable(random_model(tokenizer, 320), tmp_path)
     config = Stage("stage1", [*SMALL, *SHAPE_KEYS, f"model.init_from={tmp_path}"]).config()
-    assert load_parent(config, tokenizer, None).config.eos_token_id == 2
+    loaded = load_parent(config, tokenizer, None).config
+    assert loaded.eos_token_id == 2 and loaded._attn_implementation == config.model.attention
     tokenizer.eos_token_id = 4
     with pytest.raises(RecipeError, match="token ids differs .*: eos_token_id: 2 instead of 4"):
         load_parent(config, tokenizer, None)

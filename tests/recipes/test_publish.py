@@ -13,8 +13,10 @@ from safetensors.torch import load, load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
+from modeling_kormo import KORMoConfig
 from recipes import publish
 from recipes.engine.checkpoint_release import find_releases, short_count
+from recipes.engine.growing import read_moments
 from recipes.engine.metrics import read_metrics
 from recipes.export import export_command
 from recipes.opened_run import open_run
@@ -164,7 +166,9 @@ def test_what_cannot_be_published_is_named(run: Path) -> None:
         find_releases(open_run(run))
 
 
-def test_sharded_checkpoints_are_put_together(small_stage: Make, tmp_path: Path) -> None:
+def test_sharded_checkpoints_are_put_together(
+    made: Path, small_stage: Make, tmp_path: Path
+) -> None:
     done = small_stage(tmp_path / "run", *TWO).run(ranks=2, worker=WORKER)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "checkpoint-4" / "pytorch_model_fsdp_0").is_dir()
@@ -174,6 +178,16 @@ def test_sharded_checkpoints_are_put_together(small_stage: Make, tmp_path: Path)
     final = load_file(tmp_path / "run" / "final" / "model.safetensors")
     assert published.keys() == final.keys()
     assert all(torch.equal(published[key], value) for key, value in final.items())
+    # The moments, too, which a growth takes along: those of one process, but for rounding.
+    shape = KORMoConfig.from_pretrained(made / "final")
+    sharded, whole = (
+        read_moments(run / "checkpoint-4", shape, tmp_path) for run in (tmp_path / "run", made)
+    )
+    for name, state in whole.items():
+        assert sharded[name]["step"] == state["step"] == 4
+        for key in ("exp_avg", "exp_avg_sq"):
+            apart = (sharded[name][key] - state[key]).norm() / state[key].norm()
+            assert apart < 1e-3, (name, key)
 
 
 def test_tokens_are_written_short() -> None:

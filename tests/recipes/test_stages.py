@@ -86,7 +86,8 @@ def test_stage1_learns_and_hands_over(uninterrupted: Path) -> None:
     named = json.loads((final / "tokenizer_config.json").read_text())
     assert named["tokenizer_class"] == "PreTrainedTokenizerFast"  # which transformers 4 knows
     card = (final / "README.md").read_text()
-    assert f"{held_out[-1]['bits_per_byte/ko']:.4f}" in card and "web_ko" in card
+    before, after = (f"{held_out[n]['bits_per_byte/ko']:.4f}" for n in (0, -1))
+    assert f"| bits per byte, ko | {before} | {after} |" in card and "web_ko" in card
     prompt = tokenizer("The", return_tensors="pt")
     assert model.generate(**prompt, max_new_tokens=4).shape[1] > prompt["input_ids"].shape[1]
 

@@ -93,6 +93,10 @@ def test_it_is_measured_under_the_masks_of_the_step_behind_it(run: OpenedRun) ->
     end = load_weights(run, run.directory / "checkpoint-4")
     assert all(mask.value == 1 for mask in end.modules() if isinstance(mask, Mask))
     assert (model(IDS).logits - end(IDS).logits).abs().max() > 1e-4
+    write_model(run, run.directory / "checkpoint-4", run.directory / "final")
+    final = load_weights(run, run.directory / "final")
+    assert not any(isinstance(module, Mask) for module in final.modules())
+    torch.testing.assert_close(final(IDS).logits, end(IDS).logits, atol=1e-5, rtol=0)
 
 
 def test_a_damaged_one_is_named(run: OpenedRun, tmp_path: Path) -> None:
