@@ -149,6 +149,20 @@ def test_a_view_sees_its_own_document_up_to_the_token_before(
     assert seen.tolist() == ([5, 6, 7] if kind == "sequential" else [5, 6])
 
 
+def test_each_sequential_view_reads_one_token_more(build: Build) -> None:
+    model = build("varlen")
+    attach_views(model, "sequential", 2, 1.0, seed=3)
+    batch = packed([16]) | {"input_ids": torch.arange(20, 36)[None]}
+    rows = []
+    model.views.register_forward_hook(lambda *call: rows.append(call[2][0]))
+    model.train()(**batch, sum_loss=True, use_cache=False)
+    for view in (1, 2):
+        model.zero_grad()
+        rows[0][0, 16 * view + 4].square().sum().backward(retain_graph=True)
+        seen = model.model.embed_tokens.weight.grad.abs().sum(1).nonzero().flatten() - 20
+        assert seen.tolist() == list(range(5 + view))
+
+
 def test_a_parallel_view_stands_beside_the_last_layer(build: Build) -> None:
     model = build("varlen")
     attach_views(model, "parallel", 1, 1.0, seed=3)
