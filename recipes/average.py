@@ -278,26 +278,10 @@ def average_files(parents: list[Parent], out: Path) -> int:
 
 
 def _lineage(parents: list[Parent], parameters: int, out: Path) -> dict[str, Any]:
-    from recipes.engine.handover import read_lineage
+    from recipes.engine.handover import lineage_so_far
     from recipes.inputs import hash_weights
-    from recipes.opened_run import FINGERPRINT
 
-    known = []
-    for parent in parents:
-        lineage = read_lineage(str(parent.directory))
-        if lineage is None and (parent.directory.parent / FINGERPRINT).is_file():
-            run = json.loads((parent.directory.parent / FINGERPRINT).read_text(encoding="utf-8"))
-            (tokens,) = _tokens(parent.directory.parent, [parent.directory])
-            begun = run["model"]["init_from"]
-            before = (read_lineage(begun) if begun else None) or {}
-            lineage = {
-                "parent": begun,
-                "parent_lineage": before or None,
-                "tokens": tokens,
-                "tokens_in_all": tokens + before.get("tokens_in_all", 0),
-                "data_fingerprint": run["data"]["fingerprint"],
-            }
-        known.append(lineage or {})
+    known = [lineage_so_far(str(parent.directory)) or {} for parent in parents]
     first = max(known, key=lambda lineage: lineage.get("tokens_in_all", 0))
     return {
         "stage": "average",

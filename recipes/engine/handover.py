@@ -13,6 +13,7 @@ import torch
 import yaml
 from accelerate import Accelerator, init_empty_weights
 from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from data_recipes.common.files import (
     git_commit,
@@ -166,6 +167,27 @@ def read_lineage(model_dir: str) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def lineage_so_far(model_dir: str) -> dict[str, Any] | None:
+    """Lineage of a model directory; of a checkpoint of pretraining, which has none, so far."""
+    known, directory = read_lineage(model_dir), Path(model_dir)
+    prefix, _, step = directory.name.partition("-")
+    if known or prefix != PREFIX_CHECKPOINT_DIR or not step.isdigit():
+        return known
+    run = read_settings(directory.parent / FINGERPRINT)
+    if run is None or "batch" not in run:  # of a chat stage, whose steps differ
+        return None
+    begun = run["model"]["init_from"]
+    before = lineage_so_far(begun) if begun else None
+    tokens = int(step) * run["batch"]["tokens_per_step"]
+    return {
+        "parent": begun,
+        "parent_lineage": before,
+        "tokens": tokens,
+        "tokens_in_all": tokens + (before or {}).get("tokens_in_all", 0),
+        "data_fingerprint": run["data"]["fingerprint"],
+    }
+
+
 def _held_out(output_dir: Path) -> dict[str, tuple[float, float]]:
     """First and last value of everything that was measured on held-out data."""
     lines = read_metrics(output_dir)
@@ -298,6 +320,7 @@ def write_final(
         save_tokenizer(tokenizer, staging)
 
         parent_lineage = read_lineage(trained.parent) if trained.parent else None
+        before = lineage_so_far(trained.parent) if trained.parent else None
         # As they were when the run began.
         inputs = (read_settings(output_dir / FINGERPRINT) or {}).get("inputs")
         lineage = {
@@ -307,8 +330,7 @@ def write_final(
             "parent_lineage": parent_lineage,
             "parameters": trained.parameters,
             "tokens": trained.tokens,
-            "tokens_in_all": trained.tokens
-            + (parent_lineage["tokens_in_all"] if parent_lineage else 0),
+            "tokens_in_all": trained.tokens + (before or {}).get("tokens_in_all", 0),
             **({"growth": trained.growth} if trained.growth else {}),
             **({"views_left_out": trained.views} if trained.views else {}),
             "data_fingerprint": trained.data.fingerprint,

@@ -130,6 +130,12 @@ def test_a_run(small_stage: Callable[..., Stage], tmp_path: Path) -> None:
     lineage = json.loads((run / "averaged" / "lineage.json").read_text())
     assert [p["lineage"]["tokens"] for p in lineage["parents"]] in ([2048, 3072], [3072, 2048])
     assert lineage["tokens_in_all"] == 3072 and len(lineage["tokenizer_sha256"]) == 64
+    # So of what goes on from a checkpoint.
+    begun = [f"model.init_from={run / 'checkpoint-2'}", "schedule.total_tokens=1024"]
+    begun += ["data.allow_single_synthesizer=true"]
+    small_stage(tmp_path / "next", *short, *begun, script="stage2").main()
+    lineage = json.loads((tmp_path / "next" / "final" / "lineage.json").read_text())
+    assert lineage["tokens"] == 1024 and lineage["tokens_in_all"] == 3072
     assert AutoTokenizer.from_pretrained(run / "averaged").eos_token == "<|EOS|>"
 
     # A share halves every 1,024 tokens: 1, 2 and 4 sevenths.
