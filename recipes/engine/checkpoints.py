@@ -159,6 +159,19 @@ class WholeCheckpoints:
         self._finish_saving()
         return result
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, *args: Any) -> None:
+        # Overridden because HF ends in a traceback where a run was launched in another way.
+        checkpoint = Path(resume_from_checkpoint)
+        sharded = (checkpoint / SHARDED).is_dir()
+        if sharded and not self.is_fsdp_enabled:
+            raise RecipeError(
+                f"{checkpoint}: was sharded by FSDP2; launch with it again, on any number of GPUs "
+                "(recipes/configs/accelerate/one_node.yaml)"
+            )
+        if self.is_fsdp_enabled and not sharded and (checkpoint / "model.safetensors").is_file():
+            raise RecipeError(f"{checkpoint}: is not sharded; go on without FSDP2, as it began")
+        super()._load_from_checkpoint(resume_from_checkpoint, *args)
+
     def complete_checkpoint(self, staged: Path) -> None:
         """Add what the trainer itself does not save. Called on all ranks."""
 

@@ -16,7 +16,13 @@ from transformers import Trainer
 
 from data_recipes.common.errors import RecipeError
 from recipes.engine.background_save import BackgroundSave
-from recipes.engine.checkpoints import FILES, WholeCheckpoints, list_checkpoints, write_file_list
+from recipes.engine.checkpoints import (
+    FILES,
+    SHARDED,
+    WholeCheckpoints,
+    list_checkpoints,
+    write_file_list,
+)
 from recipes.engine.resume import find_damage, newest_whole
 from recipes.engine.trainer import PretrainTrainer
 
@@ -62,6 +68,31 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     assert newest_whole(run) == run / "checkpoint-3"
     shown = capsys.readouterr().out
     assert f"{run / 'checkpoint-6'} is damaged" in shown and message in shown
+
+
+@pytest.mark.parametrize("fsdp", [True, False])
+def test_a_run_goes_on_launched_as_it_began(tmp_path: Path, fsdp: bool) -> None:
+    loaded = []
+
+    class Loader:
+        is_fsdp_enabled = fsdp
+
+        def _load_from_checkpoint(self, *args: object) -> None:
+            loaded.append(args)
+
+    class Resumed(WholeCheckpoints, Loader):
+        pass
+
+    (tmp_path / "sharded" / SHARDED).mkdir(parents=True)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "model.safetensors").touch()
+    own, other, said = "sharded", "whole", "whole: is not sharded; go on without FSDP2"
+    if not fsdp:
+        own, other, said = other, own, "sharded: was sharded by FSDP2; launch with it again"
+    Resumed()._load_from_checkpoint(str(tmp_path / own), "model")
+    assert loaded == [(str(tmp_path / own), "model")]
+    with pytest.raises(RecipeError, match=said):
+        Resumed()._load_from_checkpoint(str(tmp_path / other))
 
 
 def test_without_a_whole_one_the_run_does_not_start_over(run: Path) -> None:
