@@ -296,16 +296,17 @@ def load_parents() -> None:
         "stage": lambda: build_model(config, tokenizer),
         "chat": lambda: load_model(config.model.init_from, config.model.attention),
     }
+    kept = []  # or the second would be put where the first was, and seem to take nothing
     for name, load in loaders.items():
         before = own.memory_info().rss
         model = load()
+        kept.append(model)
         grown = own.memory_info().rss - before
         size = sum(p.numel() * 4 for p in model.parameters())
         # One write, as all ranks write to one pipe.
         print(f"{name} rank {os.environ['RANK']}: {grown / size:.2f}\n", end="", flush=True)
         ends = model.generation_config.eos_token_id
         assert ends == tokenizer.eos_token_id, (name, ends)
-        del model
     torch.distributed.destroy_process_group()
 
 
