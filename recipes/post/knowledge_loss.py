@@ -55,12 +55,12 @@ def _answer_loss(model: KnowledgeModel, batch: dict, looked: Any, facts: Any) ->
 
 
 def losses(asker: Asker, questions: Sequence[Question], naming: Tensor | None) -> dict[str, Tensor]:
-    """Compute the losses of a batch, which are added up: `answer`, `entity`, `path`.
+    """Compute the losses of a batch, which are added up: `answer`, `entity`, `path`, `vectors`.
 
     Args:
         asker: of the model.
         questions: of the batch.
-        naming: loss of naming vectors, if the batch has such rows; weighted as its part.
+        naming: loss of naming vectors, if the batch has such rows, however few.
     """
     model = asker.model
     looked = asker.look(questions, asker.pixels(questions))
