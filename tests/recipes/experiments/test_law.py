@@ -30,16 +30,17 @@ def test_a_planted_law_is_recovered() -> None:
     assert law.floor == pytest.approx(FLOOR, rel=0.01)
     assert law.alpha == pytest.approx(ALPHA, rel=0.01)
     assert law.beta == pytest.approx(BETA, rel=0.01)
+    assert law.untold() == []
     assert law(3e5, 4e5) == pytest.approx(FLOOR + 0.4 + 0.5, rel=0.001)
 
 
 def test_numbers_that_the_points_do_not_tell_are_named() -> None:
-    assert fit_law(ladder(0.0)).untold() == []
-    # No floor, and sizes that make no difference: losses fall by a power of the tokens alone.
-    points = [Point(p.run, p.parameters, p.tokens, p.tokens**-0.5) for p in ladder(0.0)]
-    assert fit_law(points).untold()[0] == "E"
-    steep = [Point(p.run, p.parameters, p.tokens, 1 + (p.tokens / 1e4) ** -4) for p in ladder(0.0)]
-    assert "beta" in fit_law(steep).untold()
+    points = ladder(0.0, runs=1)
+    falling = [Point(p.run, p.parameters, p.tokens, p.tokens**-0.5) for p in points]
+    assert fit_law(falling).untold() == ["E", "alpha"]
+    size = {p.run: planted(p.parameters, 1e9) for p in points}
+    flat = [Point(p.run, p.parameters, p.tokens, size[p.run]) for p in points]
+    assert fit_law(flat).untold() == ["beta"]
 
 
 def test_what_lies_far_beyond_the_rungs_is_predicted() -> None:
