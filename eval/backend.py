@@ -13,6 +13,8 @@ empty if thinking did not end. The setting `max_think_toks` limits the thinking 
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -21,9 +23,9 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-import modeling_kormo  # noqa: F401  (registers the model)
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo.chat_config import END_OF_THINKING, END_OF_TURN, THINK
+from modeling_kormo.checkpoint_files import load_whole  # and registers the model
 
 from .reasoning import as_turn
 
@@ -222,6 +224,16 @@ class KORMoLM(ThinkingMixin, HFLM):
         ids |= set(self.tokenizer.convert_tokens_to_ids(self._end_tokens()))
         self._stop_ids = sorted(ids)
         self.thinking = thinking
+
+    def _create_model(self, pretrained: str, *args: Any, **kwargs: Any) -> None:
+        # Overridden because a weight that a checkpoint lacks would be drawn at random.
+        kind = self.AUTO_MODEL_CLASS
+        self.AUTO_MODEL_CLASS = SimpleNamespace(from_pretrained=partial(load_whole, kind))
+        try:
+            with errors_about(pretrained):
+                super()._create_model(pretrained, *args, **kwargs)
+        finally:
+            self.AUTO_MODEL_CLASS = kind
 
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = False) -> str:
         """Text with its special tokens, because `</think>` may be one; `_finished` drops others."""

@@ -66,15 +66,14 @@ def load_language_model(
     """
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    import modeling_kormo  # noqa: F401  (registers the model)
+    from modeling_kormo.checkpoint_files import load_whole  # and registers the model
 
+    settings = {"revision": revision, "dtype": dtype}
     if not sees(name, revision):
-        return AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=dtype, attn_implementation=attention
-        )
+        return load_whole(AutoModelForCausalLM, name, attn_implementation=attention, **settings)
     from modeling_kormo.vision import language_model  # needs Pillow
 
-    model = AutoModelForImageTextToText.from_pretrained(name, revision=revision, dtype=dtype)
+    model = load_whole(AutoModelForImageTextToText, name, **settings)
     model.set_attn_implementation({"text_config": attention})
     return language_model(model)
 

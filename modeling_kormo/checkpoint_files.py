@@ -1,4 +1,4 @@
-"""A model directory as files: where its tensors lie, and settings that are edited in place."""
+"""A model directory: loaded whole, or as files: where tensors lie, and settings edited in place."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def load_whole(kind: Any, name: str | Path | None, **settings: Any) -> Any:
+    """Load a checkpoint by the `from_pretrained` of `kind`, and refuse one that lacks a weight.
+
+    Raises:
+        ValueError: it does; transformers would draw that weight at random.
+    """
+    model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"the checkpoint has no {missing[0]}, which its config promises")
+    return model
 
 
 def weight_map(directory: Path) -> dict[str, str]:

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from .adapter import merge_adapter
+from .checkpoint_files import load_whole
 from .configuration_kormo import KORMoConfig, require_pre_norm
 from .gguf_file import write_gguf
 from .modeling_kormo import KORMoForCausalLM, KORMoModel
@@ -206,9 +207,8 @@ def export(
         return
     tuned = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = AutoTokenizer.from_pretrained(adapter if tuned else model_name)
-    model = KORMoForCausalLM.from_pretrained(
-        model_name, dtype=dtype if adapter is None else torch.float32
-    )
+    loaded = dtype if adapter is None else torch.float32
+    model = load_whole(KORMoForCausalLM, model_name, dtype=loaded)
     if adapter is not None:
         model = merge_adapter(model, adapter, dtype)
     if len(tokenizer) > model.config.vocab_size:
@@ -232,7 +232,7 @@ def _export_llava(model_name: str, out: Path, dtype: torch.dtype, adapter: Path 
 
     if adapter is not None:
         raise ValueError("an adapter of one that sees is merged where it is trained: take final/")
-    model = AutoModelForImageTextToText.from_pretrained(model_name, dtype=dtype)
+    model = load_whole(AutoModelForImageTextToText, model_name, dtype=dtype)
     if not isinstance(model.config.text_config, KORMoConfig):
         raise ValueError("its language model is no KORMo, so it loads anywhere as it is")
     save_llava(model, load_processor(model_name), out)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
+from .checkpoint_files import load_whole
 from .vision import VisionModel
 
 # none: no knowledge. text: the likeliest fact in words. tokens: facts as soft tokens. gold: those
@@ -268,9 +269,8 @@ def load_knowledge_model(directory: Path) -> KnowledgeModel:
     """
     known = Known(**json.loads((directory / _SETTINGS).read_text(encoding="utf-8")))
     weights = load_file(directory / _WEIGHTS)
-    model = AutoModelForImageTextToText.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="sdpa"
-    )
+    settings = {"dtype": torch.float32, "attn_implementation": "sdpa"}
+    model = load_whole(AutoModelForImageTextToText, directory, **settings)
     whole = KnowledgeModel(model, weights["vectors"][:-1], known)
     whole.load_state_dict(weights, strict=False)
     return whole.eval()

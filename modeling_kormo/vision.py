@@ -36,6 +36,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 )
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from .checkpoint_files import load_whole
 from .modeling_kormo import KORMoForCausalLM
 
 Kind = Literal["llava", "onevision"]
@@ -98,7 +99,7 @@ def load_tower(name: str, revision: str | None = None) -> SiglipVisionModel:
         raise ValueError(
             f"{name}: a {config.model_type}; a tower is a SigLIP (or SigLIP 2 of fixed resolution)"
         )
-    return SiglipVisionModel.from_pretrained(name, revision=revision, dtype=torch.float32)
+    return load_whole(SiglipVisionModel, name, revision=revision, dtype=torch.float32)
 
 
 def patches(vision: SiglipVisionConfig) -> int:

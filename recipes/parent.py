@@ -13,6 +13,7 @@ from data_recipes.common.config_files import read_yaml
 from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import is_hub_id, split_revision
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.checkpoint_files import load_whole
 from modeling_kormo.export import LLAMA_NORMS
 from modeling_kormo.growth import Growth
 
@@ -21,7 +22,7 @@ from .command_line import CONFIGS, load_stage, run_process
 from .config import SELF_CONTAINED, StageConfig
 from .engine.growing import check_grown_so
 from .engine.handover import read_lineage
-from .engine.model_setup import empty_of_checkpoint, load_whole
+from .engine.model_setup import empty_of_checkpoint
 from .engine.unfreezing import Unfreezing
 from .opened_run import FINAL
 

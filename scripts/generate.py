@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_recipes.common.errors import RecipeError
+from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import check_model
 from recipes.command_line import exit_on_error
 
@@ -57,6 +57,7 @@ def main() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from eval.local_model import load_language_model
+    from modeling_kormo.checkpoint_files import load_whole
     from modeling_kormo.vision import load_processor
 
     disable_progress_bar()
@@ -65,12 +66,13 @@ def main() -> None:
     if args.image:
         try:
             tokenizer = load_processor(args.model)
+            model = load_whole(AutoModelForImageTextToText, args.model, dtype="auto")
         except (OSError, ValueError) as error:
             raise RecipeError(f"{args.model}: not a model that sees ({error})") from error
-        model = AutoModelForImageTextToText.from_pretrained(args.model, dtype="auto")
     else:
         tokenizer = AutoTokenizer.from_pretrained(args.model)
-        model = load_language_model(args.model, "auto")
+        with errors_about(args.model):
+            model = load_language_model(args.model, "auto")
     model = model.to(device).eval()
     for prompt in args.prompts:
         if args.image:

@@ -30,11 +30,11 @@ def load_scorer(model: str, max_tokens: int, device: str) -> Callable[[list[str]
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    import modeling_kormo  # noqa: F401  registers the model type
+    from modeling_kormo.checkpoint_files import load_whole  # and registers the model type
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
-        network = AutoModelForCausalLM.from_pretrained(model)
+        network = load_whole(AutoModelForCausalLM, model)
     except (OSError, ValueError) as error:
         raise RecipeError(f"--model: {model}: {error}") from error
     try:

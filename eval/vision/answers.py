@@ -49,8 +49,8 @@ class SeeingModel:
         import torch
         from transformers import AutoModelForImageTextToText
 
-        import modeling_kormo  # noqa: F401  (makes the classes known)
         from data_recipes.common.references import check_model
+        from modeling_kormo.checkpoint_files import load_whole  # and makes the classes known
         from modeling_kormo.vision import load_processor
 
         check_model(name)
@@ -59,7 +59,7 @@ class SeeingModel:
         dtype = torch.float32 if self._device == "cpu" else "auto"
         try:
             self._processor = load_processor(name)
-            model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
+            model = load_whole(AutoModelForImageTextToText, name, dtype=dtype)
         except FileNotFoundError as error:
             raise RecipeError(str(error)) from error
         except (ValueError, OSError) as error:

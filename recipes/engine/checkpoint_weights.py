@@ -12,6 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from data_recipes.common.errors import RecipeError, errors_about
 from modeling_kormo import KORMoConfig, KORMoForCausalLM
+from modeling_kormo.checkpoint_files import load_whole
 from modeling_kormo.export import save_tokenizer
 from modeling_kormo.growth_masks import put_on_masks, set_masks
 from modeling_kormo.views_kormo import PREFIX
@@ -22,7 +23,6 @@ from ..parent import parent_config
 from .checkpoints import SHARDED, checkpoint_step, list_checkpoints, without_warning
 from .growing import plan_stage
 from .handover import save_kormo
-from .model_setup import load_whole
 from .resume import find_damage
 
 

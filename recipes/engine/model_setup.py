@@ -109,18 +109,6 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def load_whole(kind: Any, name: str | None, **settings: Any) -> Any:
-    """Load a checkpoint by the `from_pretrained` of `kind`, and refuse one that lacks a weight.
-
-    Raises:
-        ValueError: it does; transformers would draw that weight at random.
-    """
-    model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(f"the checkpoint has no {missing[0]}, which its config promises")
-    return model
-
-
 def _policy() -> Callable[..., CheckpointPolicy]:
     """Keep attention and every second product of a layer; recompute what costs little to compute.
 

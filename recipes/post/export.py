@@ -19,6 +19,7 @@ from data_recipes.common.files import staged_folder
 from data_recipes.common.references import split_revision
 from modeling_kormo import KORMoConfig
 from modeling_kormo.adapter import merge_adapter
+from modeling_kormo.checkpoint_files import load_whole
 from modeling_kormo.export import name_for_transformers_4
 
 from ..engine.handover import (
@@ -50,7 +51,7 @@ def _merged(
 ) -> PreTrainedModel:
     """The base in fp32, whatever the adapter was trained on, with the adapter added."""
     name, revision = split_revision(config.model.init_from)
-    base = kind.from_pretrained(name, revision=revision, dtype=torch.float32)
+    base = load_whole(kind, name, revision=revision, dtype=torch.float32)
     merged = merge_adapter(base, adapter, torch.float32)
     merged.generation_config = generation
     return merged

@@ -96,12 +96,12 @@ def _start(config: KnowledgeVqaConfig, rows: Rows, graph: Graph) -> tuple[Any, A
         return _random_start(config.random, texts, config.seed)
     from transformers import LlavaForConditionalGeneration
 
+    from modeling_kormo.checkpoint_files import load_whole
     from modeling_kormo.vision import load_processor
 
     try:
-        model = LlavaForConditionalGeneration.from_pretrained(
-            config.init_from, dtype="float32", attn_implementation="sdpa"
-        )
+        settings = {"dtype": "float32", "attn_implementation": "sdpa"}
+        model = load_whole(LlavaForConditionalGeneration, config.init_from, **settings)
         return model, load_processor(str(config.init_from))
     except (OSError, ValueError) as error:
         raise RecipeError(

@@ -25,12 +25,12 @@ from modeling_kormo.chat_config import (
     chat_generation_config,
     check_token_ids,
 )
+from modeling_kormo.checkpoint_files import load_whole
 
 from ..arguments import receives_weights
 from ..engine.model_setup import (
     compile_layers,
     empty_of_checkpoint,
-    load_whole,
     stream_in_compute_dtype,
 )
 from .chat_config import ChatStageConfig

@@ -11,6 +11,7 @@ from data_recipes.common.errors import RecipeError, errors_about
 from data_recipes.common.references import split_revision
 from modeling_kormo import CHAT_TEMPLATE, KORMoForCausalLM
 from modeling_kormo.chat_config import chat_generation_config, check_token_ids
+from modeling_kormo.checkpoint_files import load_whole
 from modeling_kormo.vision import (
     TOKENS,
     Processor,
@@ -22,7 +23,7 @@ from modeling_kormo.vision import (
 )
 
 from ..arguments import one_device
-from ..engine.model_setup import load_whole, stream_in_compute_dtype
+from ..engine.model_setup import stream_in_compute_dtype
 from .masks import turn_rows
 from .model import load_chat_tokenizer
 from .stage import chat_arguments

@@ -1,18 +1,21 @@
 """The backend keeps the think block, thinks or not, stops at the end of a turn, and refuses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokenizer.train import train_tokenizer
 from eval.backend import KORMoLM
+from eval.local_model import load_model
 from eval.model import load_backend
 from eval.reasoning import as_turn
 from tests.random_model import random_model
@@ -276,6 +279,19 @@ def test_what_cannot_be_evaluated_is_refused(
     assert lm.thinking is None
     with pytest.raises(RecipeError, match=str(tmp_path / "nothing")):
         KORMoLM(str(tmp_path / "nothing"), device="cpu")
+
+
+def test_weights_that_a_checkpoint_lacks_are_not_drawn_at_random(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    path = Path(save_model(tmp_path, tokenizer)) / "model.safetensors"
+    held = load_file(path)
+    del held["lm_head.weight"]
+    save_file(held, path, metadata={"format": "pt"})
+    loaders: list[Callable[[str], Any]] = [partial(KORMoLM, device="cpu"), load_model]
+    for load in loaders:
+        with pytest.raises(RecipeError, match=f"{tmp_path}.*has no lm_head.weight"):
+            load(str(tmp_path))
 
 
 def test_a_tokenizer_without_the_end_of_thinking_cannot_think(
