@@ -26,13 +26,13 @@ from tqdm import tqdm
 from ..common.errors import RecipeError
 from ..common.files import disk_full_is_an_error, open_staged, sha256_file, write_json_atomically
 from ..read.conversations import about_picture
+from ..read.pictures import MANIFEST
 from .compose import compose
 from .config import SCENE_SPLITS, PicturesConfig, SceneSplit
 from .language import Language
 from .questions import Questions, SceneQuestion, caption_of
 from .scenes import Catalogue, Holdout, Scene, draw_scenes
 
-MANIFEST = "manifest.json"
 SCENES = "scenes"
 
 Row = dict[str, Any]

@@ -8,9 +8,10 @@ from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import DirectoryLock, bind_settings
 from ..common.terminal import align
+from ..read.pictures import MANIFEST
 from .config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from .language import Language, LanguageTable, check_names, load_table
-from .picture_set import MANIFEST, PictureSet, read_manifest
+from .picture_set import PictureSet, read_manifest
 from .scenes import Catalogue
 
 

@@ -82,9 +82,9 @@ def main() -> None:
         read_settings,
         sha256_file,
     )
+    from data_recipes.read.pictures import MANIFEST
 
     from ..local_model import model_identity
-    from ..vision.__main__ import MANIFEST
     from ..vision.answers import SIGHTS
     from ..vision.inquiry import inquire
     from ..vision.items import TRAIN, read_items, read_split

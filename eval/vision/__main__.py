@@ -37,7 +37,6 @@ SPLITS = {
     "heldout_combinations": "combinations that training lacks",
     "heldout_objects": "things that training lacks",
 }
-MANIFEST = "manifest.json"  # tells pictures from others of the same names
 _REMEDY = "undo the change, or choose another --out"
 
 
@@ -142,6 +141,8 @@ def main() -> None:
             f"{args.set}: no such directory; `kormo data pictures` makes a set, and `kormo data "
             "published-pictures` one of a published file"
         )
+    from data_recipes.read.pictures import MANIFEST  # needs Pillow
+
     known = read_settings(args.out / SETTINGS) or {"files": None, "set": [MANIFEST]}
     # Of a run that began when nobody looked at the weights, or at what tells pictures apart.
     files = model_identity(args.model).get("files") if "files" in known else None
