@@ -28,11 +28,7 @@ from modeling_kormo.chat_config import (
 from modeling_kormo.checkpoint_files import load_whole
 
 from ..arguments import receives_weights
-from ..engine.model_setup import (
-    compile_layers,
-    empty_of_checkpoint,
-    stream_in_compute_dtype,
-)
+from ..engine.model_setup import compile_layers, empty_of_checkpoint, stream_in_compute_dtype
 from .chat_config import ChatStageConfig
 from .masks import training_template, turn_rows
 
