@@ -14,7 +14,6 @@ from typing import Literal
 Z = 1.959964
 _ALPHA = 0.05
 _POWER = 0.8
-_MOST_PAIRS = 1000  # more are not looked for
 _BISECTIONS = 60  # halves an interval of width 2 down to the last bit of a double
 
 
@@ -275,8 +274,12 @@ def detectable_effect(pairs: int, spread: float) -> float:
 
 def pairs_needed(effect: float, spread: float) -> int:
     """Return how many pairs find a mean difference four times in five (`detectable_effect`)."""
-    pairs = 2
-    while detectable_effect(pairs, spread) > effect and pairs < _MOST_PAIRS:
+    from scipy.special import ndtri
+
+    # A normal's quantiles are smaller than those of any t, so that it needs fewer.
+    fewest = ((Z + float(ndtri(_POWER))) * spread / effect) ** 2
+    pairs = max(2, int(fewest)) if math.isfinite(fewest) else 2
+    while detectable_effect(pairs, spread) > effect:
         pairs += 1
     return pairs
 

@@ -197,6 +197,14 @@ def test_the_detectable_effect_is_found_four_times_in_five(pairs: int) -> None:
     assert pairs_needed(effect * 0.9, 0.5) > pairs
 
 
+def test_as_many_pairs_are_said_as_are_needed() -> None:
+    for effect, spread in ((0.02, 0.0077), (0.02, 0.05), (0.02, 0.616), (0.001, 3.0)):
+        pairs = pairs_needed(effect, spread)
+        assert detectable_effect(pairs, spread) <= effect < detectable_effect(pairs - 1, spread)
+    assert pairs_needed(0.02, 0.616) == 7448  # not the thousand that a search ended at
+    assert pairs_needed(0.02, 0.0) == pairs_needed(1.0, 0.001) == 2
+
+
 @pytest.mark.parametrize(
     ("second", "verdict"),
     [
