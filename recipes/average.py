@@ -360,7 +360,8 @@ def average_command(argv: list[str] | None = None) -> None:
         if len(args.models) != 1:
             raise RecipeError(f"{option} takes one run; without it, models of several are averaged")
         if value < (2 if args.ema is None else 1):
-            raise RecipeError(f"{option} {value}: too few; a mean needs two checkpoints")
+            why = "a mean needs two checkpoints" if args.ema is None else "a share halves in tokens"
+            raise RecipeError(f"{option} {value}: too few; {why}")
         run = Path(args.models[0])
         if not run.is_dir():
             raise RecipeError(f"{run}: no such run")

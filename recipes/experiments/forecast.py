@@ -218,7 +218,7 @@ def read_sealed(config: ForecastConfig, target: Run, known: str | None) -> dict[
         known: hash that somebody noted.
 
     Raises:
-        RecipeError: the file is damaged, or it or the target's settings were changed afterwards.
+        RecipeError: the file is damaged, or it or the settings were changed afterwards.
     """
     path, seal_file = config.output_dir / FORECAST, target.cells[0].directory / SEAL
     forecast = read_settings(path, "restore it, or take another output_dir")
@@ -237,6 +237,11 @@ def read_sealed(config: ForecastConfig, target: Run, known: str | None) -> dict[
     now = target.cells[0].config.model_dump(mode="json")
     said = "predicts a target with other settings than it has now"
     check_settings(path, forecast["target"], now, "undo the change:", said)
+    # Only what is said of it may be put better afterwards.
+    was, own = forecast["forecast"], config.model_dump(mode="json")
+    own |= {name: was[name] for name in ("question", "note")}
+    said = "was sealed with other settings than the forecast has now"
+    check_settings(path, was, own, "undo the change, or take another output_dir:", said)
     return forecast
 
 

@@ -142,6 +142,8 @@ def test_a_run(small_stage: Callable[..., Stage], tmp_path: Path) -> None:
     average_command([str(run), "--ema", "1024", "--out", str(tmp_path / "ema")])
     shares = json.loads((tmp_path / "ema" / "lineage.json").read_text())["parents"]
     assert sorted(p["share"] * 7 for p in shares) == pytest.approx([1, 2, 4])
+    with pytest.raises(RecipeError, match="--ema 0: too few; a share halves in tokens"):
+        average_command([str(run), "--ema", "0"])
     with pytest.raises(RecipeError, match="has 3 checkpoints, 8 are needed"):
         average_command([str(run), "--last", "8", "--out", str(tmp_path / "none")])
     (run / "checkpoint-3" / WEIGHTS).write_bytes(b"damaged")

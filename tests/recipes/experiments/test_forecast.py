@@ -79,8 +79,12 @@ def test_a_forecast_from_its_ladder_to_its_check(path: Path, planted: Plant, cal
         assert own["low"] <= own["value"] <= own["high"]
     assert max(cost_of(r.cells).flops for r in rungs) <= cost_of(target.cells).flops / 30
     assert "held" in call(main, *arguments, "--check", sealed["sha256"])
-    # What would be right was sealed, too.
-    assert "missed" not in call(main, *arguments, "within=1e-9", "--check")
+    # What would be right was sealed, too, and of what; what is said of it may change.
+    for change in ("within=1e-9", "rungs.w32.tokens=300_000", "seeds=[1,3]", "languages=[ko]"):
+        for how in ((), ("--check",)):
+            with pytest.raises(RecipeError, match="was sealed with other settings than"):
+                call(main, *arguments, change, *how)
+    assert "held" in call(main, *arguments, "note=so it was", "--check")
     with pytest.raises(RecipeError, match="the hash given is abc"):
         call(main, *arguments, "--check", "abc")
 
