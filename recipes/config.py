@@ -11,7 +11,7 @@ from data_recipes.tokens.mixture_plan import load_mixture
 
 from .growth_config import GrowthConfig
 from .rope_config import RopeScalingConfig
-from .shared_config import AdamWConfig, RunLoggingConfig, ShardingConfig
+from .shared_config import AdamWConfig, RunLoggingConfig, Seed, ShardingConfig
 
 LadderStage = Literal["stage1", "stage2", "midtrain_long", "midtrain_reasoning"]
 STAGES: tuple[str, ...] = get_args(LadderStage)
@@ -215,7 +215,7 @@ class StageDataConfig(Strict):
     heldout_shards: Path | None = None
     heldout_tokens: int | None = Field(gt=0)
     workers: int = Field(default=0, ge=0)
-    seed: int = 42
+    seed: Seed = 42
 
     @field_validator("mixture", mode="before")
     @classmethod

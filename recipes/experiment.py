@@ -13,14 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_recipes.common.config_files import documented_parser
+from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import write_json_atomically
-from recipes.command_line import exit_on_error
+from recipes.command_line import CONFIGS, exit_on_error
 from recipes.experiments.config import ExperimentConfig, Overrides
 from recipes.experiments.needs import refuse_missing
-from recipes.experiments.plan import seed_runs, sweep_runs, values_of
+from recipes.experiments.plan import refuse_alike, seed_runs, sweep_runs, values_of
 from recipes.experiments.ruler import check_ruler
 from recipes.experiments.runs import Run
-from recipes.experiments.train import print_commands, read_study, train_runs
+from recipes.experiments.train import Study, print_commands, read_study, train_runs
 
 
 def _dry_run(
@@ -40,22 +41,40 @@ def _dry_run(
     print(cost_report(experiment, size, left, done, own, records()))
 
 
-def _report(
-    experiment: ExperimentConfig, name: str, size: str, sweep: list[Run], runs: list[Run]
-) -> Path:
+def _report(study: Study, sweep: list[Run], runs: list[Run]) -> Path:
     """Write the results of what is finished, as numbers, table and plot."""
     from recipes.experiments.picture import draw
     from recipes.experiments.report import results_page
     from recipes.experiments.results import RESULTS, collect
 
-    done = [run for run in runs if run.done]
-    results = collect(experiment, name, size, [run for run in sweep if run.done], done)
+    experiment: ExperimentConfig = study.config
+    done, tried = [run for run in runs if run.done], [run for run in sweep if run.done]
+    results = collect(experiment, study.path.stem, study.size, tried, done)
+    results["command"] = f"kormo experiment {study.said}"
     path = experiment.output_dir / RESULTS
     write_json_atomically(path, results)
     page = results_page(results, draw(results, path.with_suffix(".png").name))
     page.write_both(path.with_suffix(".html"))
     print(f"\n{page.to_markdown()}\n{path.with_suffix('')}.{{md,html,json,png}}")
     return path
+
+
+def _refuse_foreign(path: Path, size: str) -> None:
+    """Refuse to publish where no experiment of this name belongs.
+
+    Raises:
+        RecipeError: its YAML is none of those that are shipped, or the repository is not there.
+    """
+    from recipes.experiments.results import NEGATIVE, RECORDS
+
+    shipped = CONFIGS / "experiments" / size
+    if path.resolve().parent != shipped.resolve():
+        raise RecipeError(
+            f"--publish: {path} is not in {shipped}, and may have the name of one that is; move it "
+            "there, or take --report"
+        )
+    if not NEGATIVE.is_file():
+        raise RecipeError(f"--publish: {RECORDS} is not there; it is for a checkout, not a package")
 
 
 def _publish(path: Path, name: str, size: str) -> None:
@@ -80,6 +99,8 @@ def main() -> None:
     )
     study = read_study(parser, ExperimentConfig, "experiments", "experiment", "seeds=[1,2]")
     args, size, launcher, experiment = study.args, study.size, study.launcher, study.config
+    if args.publish:
+        _refuse_foreign(study.path, size)
     values = values_of(experiment)
     sweep = sweep_runs(experiment, size)
 
@@ -92,6 +113,7 @@ def main() -> None:
         return best_values(experiment, done, values)
 
     runs = seed_runs(experiment, size, chosen())
+    refuse_alike(runs)
     check_ruler(experiment, runs)
     if args.dry_run:
         _dry_run(experiment, size, sweep, runs, launcher)
@@ -102,7 +124,7 @@ def main() -> None:
         runs = seed_runs(experiment, size, chosen())
         train_runs(runs, launcher)
         check_ruler(experiment, runs)  # of data that were made for it
-    results = _report(experiment, study.path.stem, size, sweep, runs)
+    results = _report(study, sweep, runs)
     if args.publish:
         _publish(results, study.path.stem, size)
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
+from .shared_config import Seed
+
 # The mask that what is new stands under.
 _AXIS = {
     "hidden_size": "hidden",
@@ -59,7 +61,7 @@ class GrowthConfig(Strict):
     how: Literal["masks", "zeros"] = "masks"
     train: Literal["all", "new"] = "all"
     optimizer: Literal["carried", "fresh"]
-    seed: int = 42
+    seed: Seed = 42
     steps: list[GrowthStepConfig] = Field(min_length=1)
 
     @model_validator(mode="after")

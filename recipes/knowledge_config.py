@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Strict
 
+from .shared_config import Seed
+
 
 class FitConfig(Strict):
     """How long and how fast.
@@ -69,7 +71,7 @@ class KgeConfig(Strict):
     negatives: int = Field(default=8, gt=0)
     held_out: float = Field(default=0.1, ge=0, lt=1)
     shuffle_tails: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
 
 class RandomModelConfig(Strict):
@@ -135,7 +137,7 @@ class KnowledgeVqaConfig(Strict):
     weight_decay: float = Field(default=0.01, ge=0)
     save_every: int = Field(default=200, gt=0)
     log_every: int = Field(default=20, gt=0)
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def stage(self) -> str:

@@ -167,6 +167,7 @@ def main() -> None:
     from recipes.experiments.results import collect
 
     results = collect(experiment, study.path.stem, size, [], pairs)
+    results["command"] = f"kormo mixture-search {study.said}"
     found |= {"sources": list(prior), "prior": list(prior.values()), "caps": caps}
     found |= {"swarm": swarm, "values": values, "verdict": _verdict(config, results)}
     record = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}

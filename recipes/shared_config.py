@@ -1,11 +1,13 @@
 """Sections that the YAML of every stage has: optimizer, precision and sharding, logging."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from data_recipes.common.config_files import Strict
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as numpy's, which is seeded with all others
 
 
 class AdamWConfig(Strict):

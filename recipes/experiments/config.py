@@ -1,5 +1,6 @@
 """Schema of an experiment's YAML."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_
 from data_recipes.common.config_files import Strict
 
 from ..config import STAGES, PretrainingStage
+from ..shared_config import Seed
 from .evaluations import SOURCES, EvaluationsConfig
 
 Overrides = dict[str, Any]
@@ -33,13 +35,13 @@ MEASURED: dict[str, tuple[str, ...]] = {
 }
 
 
-def _each_once(seeds: list[int]) -> list[int]:
+def _each_once(seeds: list[Seed]) -> list[Seed]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("a seed is given twice; name each once")
     return seeds
 
 
-Seeds = Annotated[list[int], AfterValidator(_each_once)]
+Seeds = Annotated[list[Seed], AfterValidator(_each_once)]
 
 
 class BudgetConfig(Strict):
@@ -75,14 +77,22 @@ class BudgetConfig(Strict):
 
 
 def refuse_unused(where: str, settings: Overrides, stages: Sequence[str]) -> None:
-    """Refuse settings of a stage that nothing they are for goes through.
+    """Refuse settings of a stage that nothing they are for goes through, and whole sections.
+
+    A section would take the place of the recipe's, with what the recipe and `shared` say in it.
 
     Raises:
         ValueError: names it.
     """
-    for stage in _ORDER:
-        if stage in settings and stage not in stages:
-            raise ValueError(f"{where}.{stage}: nothing goes through this stage; take it out")
+    for key, own in settings.items():
+        if key in _ORDER:
+            if key not in stages:
+                raise ValueError(f"{where}.{key}: nothing goes through this stage; take it out")
+            if isinstance(own, dict):
+                refuse_unused(f"{where}.{key}", own, [key])
+        elif isinstance(own, dict) and "." not in key and "knowledge_vqa" not in stages:
+            said = ", ".join(f"{key}.{name}: {value}" for name, value in own.items())
+            raise ValueError(f"{where}.{key}: is a whole section; name what it sets: {said}")
 
 
 class ParentConfig(Strict):
@@ -156,7 +166,7 @@ class ExperimentConfig(Strict):
     baseline: str
     arms: dict[str, Overrides] = Field(min_length=2)
     sweep: dict[str, list[Any]] = {}
-    sweep_seed: int = 0
+    sweep_seed: Seed = 0
     seeds: Seeds = Field(min_length=2)
     budget: BudgetConfig | None = None
     shared: Overrides = {}
@@ -191,7 +201,7 @@ class ExperimentConfig(Strict):
         if unknown := [name for name in self.measures if name not in MEASURED]:
             raise ValueError(f"measures: {unknown[0]!r} is none of {', '.join(MEASURED)}")
         for name, smallest in self.decide.items():
-            if smallest <= 0:
+            if not 0 < smallest < math.inf:
                 raise ValueError(f"decide.{name}: the smallest difference that matters is above 0")
             if name.partition("/")[0] not in self.measures:
                 raise ValueError(f"decide.{name}: belongs to none of `measures`")
@@ -229,6 +239,14 @@ class ExperimentConfig(Strict):
                 if where in known and own:
                     raise ValueError(
                         f"{where}: {own.pop()} would make runs of one seed incomparable"
+                    )
+        for arm, stages in known.items():
+            sets = {key for stage in stages for key in settings_of(self.settings(arm), stage)}
+            for key in self.sweep:
+                if any(f"{key}.".startswith(f"{own}.") for own in sets):
+                    raise ValueError(
+                        f"arms.{arm}: sets {key} itself, so that none of the values of `sweep` "
+                        "would count; take it out here or there"
                     )
         pretrains = not {*everywhere} <= {*ROW_STAGES}
         if self.budget is None and self.parent and pretrains:

@@ -162,6 +162,8 @@ def cost_report(
         own: earlier results of the same experiment.
         published: those of all.
     """
+    # What is nearest decides: how it came out when it was published itself.
+    published = sorted(published, key=lambda r: r["experiment"]["question"] != experiment.question)
     lines = cost_lines(size, left, done, published)
     made_on_the_way, first = missing(experiment, left)
     if made_on_the_way:
@@ -171,10 +173,11 @@ def cost_report(
     lines.append(f"what would matter, and what {pairs} seeds find four times in five, if alone:")
     width = max(map(len, experiment.decide))
     for measure, smallest in experiment.decide.items():
-        spread = known_spread([*([own] if own else []), *published], size, measure)
+        known = known_spread([*([own] if own else []), *published], size, measure)
         found = "nobody knows, as no experiment of this size has measured it"
-        if spread is not None:
-            effect = detectable_effect(pairs, spread)
+        if known is not None:
+            effect, (spread, name) = detectable_effect(pairs, known[0]), known
             found = f"{effect:.3f}, as paired differences have a standard deviation of {spread:.4f}"
+            found += f" in {name}"
         lines.append(f"  {measure:<{width}}  {smallest:<6g}{found}")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from data_recipes.common.config_files import Strict
 from data_recipes.common.errors import RecipeError
 
 from ..config import PretrainingStage, StageConfig
+from ..shared_config import Seed
 from .config import BudgetConfig, ExperimentConfig, Overrides, Seeds, refuse_unused, settings_of
 from .plan import plan_run
 from .runs import Run
@@ -89,7 +90,7 @@ class SearchConfig(Strict):
     concentration: float = Field(gt=0)
     tokens: int = Field(gt=0)
     max_epochs: float = Field(default=4, gt=0)
-    seed: int = 0
+    seed: Seed = 0
     budget: BudgetConfig
     shared: Overrides = {}
     targets: dict[str, TargetConfig] = Field(min_length=1)
@@ -147,8 +148,10 @@ def caps_of(config: SearchConfig, recipe: StageConfig, prior: dict[str, float]) 
     """Largest share of each source that does not repeat it too often.
 
     Raises:
-        RecipeError: missing shards, or sources that together are not enough.
+        RecipeError: a single source, missing shards, or sources that together are not enough.
     """
+    if len(prior) < 2:
+        raise RecipeError(f"prior: {', '.join(prior)} alone has one mixture; name two sources")
     from data_recipes.tokens.shards import read_manifest
 
     found = [read_manifest(recipe.data.shards / name / "train").tokens for name in prior]
@@ -369,7 +372,6 @@ def search(
     count, sources = shares.shape
     center = np.array(list(prior.values()))
     low, high = shares.min(0), np.minimum(shares.max(0), caps)
-
     whole = [fit(shares, values[:, i]) for i in range(values.shape[1])]
 
     def solve(laws: list[np.ndarray]) -> tuple[np.ndarray, float]:
@@ -384,8 +386,7 @@ def search(
         if len({*chosen.tolist()}) > sources + 1:
             own = [fit(shares[chosen], values[chosen, i], law) for i, law in enumerate(whole)]
             drawn.append(solve(own))
-    limits = np.quantile([best for best, _ in drawn], [0.025, 0.975], axis=0)
-    gains = np.quantile([own for _, own in drawn], [0.025, 0.975])
+    limits, gains = (np.quantile(own, [0.025, 0.975], axis=0) for own in zip(*drawn))
     rounded = found.round(_DIGITS)
     rounded[rounded.argmax()] += 1 - rounded.sum()
     return {

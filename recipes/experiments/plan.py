@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,15 @@ def _load(size: str, stage: str, settings: Overrides) -> tuple[tuple[str, ...], 
     overrides = tuple(_as_override(key, value) for key, value in settings.items())
     argv = ["--config", _recipe(size, stage), *overrides]
     return overrides, parse_command_line(stage, "", argv).config
+
+
+@contextmanager
+def _named(arm: str) -> Iterator[None]:
+    """Say whose settings a recipe does not take: the file that it names is not the one to mend."""
+    try:
+        yield
+    except RecipeError as error:
+        raise RecipeError(f"what {arm!r} (or `shared`) sets, over {error}") from error
 
 
 def _own(stage: str, settings: Overrides) -> Overrides:
@@ -179,10 +189,12 @@ def plan_run(
                     f"data.mixture: the bytes of each source in `budget` make the mixture of "
                     f"{stage}; take it out (of arm {arm!r} or `shared`)"
                 )
-            draft = _load(size, stage, settings | {"data.mixture": budget.bytes})[1]
+            with _named(arm):
+                draft = _load(size, stage, settings | {"data.mixture": budget.bytes})[1]
             settings["data.mixture"] = mixture_of(budget.bytes, draft)
         wanted.append((stage, settings))
-    drafts = [_load(size, stage, settings)[1] for stage, settings in wanted]
+    with _named(arm):
+        drafts = [_load(size, stage, settings)[1] for stage, settings in wanted]
     lengths: list[int | None] = [None] * len(drafts)
     if budget is not None:
         inherited = start.inherited(budget) if start else 0.0
@@ -236,6 +248,27 @@ def _run(
     start, budget = Start(parent, road) if parent else None, experiment.budget
     run = plan_run(size, arm, seed, place, road.stages, layers, budget, value, start)
     return replace(run, cells=(*run.cells[:-1], _asked(experiment, run.cells[-1])))
+
+
+def refuse_alike(runs: Sequence[Run]) -> None:
+    """Refuse arms that train alike: no difference between them would read as a finding.
+
+    Args:
+        runs: planned ones.
+
+    Raises:
+        RecipeError: names two.
+    """
+    seen: dict[Any, str] = {}
+    for run in runs:
+        place = str(run.cells[0].directory.parent)
+        own = [(cell.stage, cell.config.model_dump_json().replace(place, "")) for cell in run.cells]
+        other = seen.setdefault((run.seed, *own), run.arm)
+        if other != run.arm:
+            raise RecipeError(
+                f"arms.{run.arm}: has every setting as {other!r} has it, so that there is nothing "
+                "to compare; let it set what the recipe does not say by itself, or take it out"
+            )
 
 
 def values_of(experiment: ExperimentConfig) -> list[Overrides]:

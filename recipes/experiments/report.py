@@ -148,7 +148,7 @@ def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
         level: of its headings.
     """
     experiment = results["experiment"]
-    command = f"kormo experiment {results['name']} --size {results['size']}"
+    shipped = f"kormo experiment {results['name']} --size {results['size']}"
     arms = [
         f"{arm}: {', '.join(f'{k} = {v}' for k, v in settings.items()) or 'as the recipe'}"
         for arm, settings in experiment["arms"].items()
@@ -167,7 +167,7 @@ def describe(results: dict[str, Any], level: int = 2) -> list[Block]:
     blocks: list[Block] = [
         Heading(f"{results['name']}, {results['size']}", level),
         Paragraph([Span(experiment["question"], "strong")]),
-        Paragraph([Span(command, "code")]),
+        Paragraph([Span(results.get("command", shipped), "code")]),
         Bullets(arms),
         Table(columns, _comparison_rows(results)),
         *_other_measures(results),

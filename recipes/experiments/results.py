@@ -241,17 +241,20 @@ def read_negative() -> list[dict[str, str]]:
     return yaml.safe_load(NEGATIVE.read_text(encoding="utf-8"))
 
 
-def known_spread(found: list[dict[str, Any]], size: str, measure: str) -> float | None:
-    """Find the largest spread of paired differences that earlier experiments of a size had.
+def known_spread(found: list[dict[str, Any]], size: str, measure: str) -> tuple[float, str] | None:
+    """Find the largest spread of paired differences that an earlier experiment of a size had.
 
     Args:
         found: results, the nearest to the question first; the first that has any decides.
         size: of the recipes.
         measure: deciding one.
+
+    Returns:
+        The spread, and the name of the experiment.
     """
     for results in found:
         own = [c["spread"] for c in results["comparisons"] if c["measure"] == measure]
         own = [spread for spread in own if not math.isnan(spread)]
         if results["size"] == size and own:
-            return max(own)
+            return max(own), results["name"]
     return None

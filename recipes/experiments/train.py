@@ -41,6 +41,11 @@ class Study:
     path: Path
     config: Any
 
+    @property
+    def said(self) -> str:
+        """What was said to get it, behind the command's name."""
+        return shlex.join([self.args.name, "--size", self.size, *self.args.overrides])
+
 
 def read_study(
     parser: argparse.ArgumentParser, schema: type[Strict], folder: str, kind: str, example: str

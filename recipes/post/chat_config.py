@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from data_recipes.common.config_files import Licence, Strict
 
 from ..config import BatchConfig, FlashKernel
-from ..shared_config import AdamWConfig, RunLoggingConfig, ShardingConfig
+from ..shared_config import AdamWConfig, RunLoggingConfig, Seed, ShardingConfig
 
 
 class AdapterConfig(Strict):
@@ -108,7 +108,7 @@ class ChatDataConfig(Strict):
     audit_rows: int = Field(default=1000, gt=0)
     learn_empty_thinking: bool = False
     recipe: Path | None = None
-    seed: int = 42
+    seed: Seed = 42
 
 
 class ChatScheduleConfig(Strict):
@@ -183,7 +183,7 @@ class PairDataConfig(Strict):
     sources: list[ChatSource] = Field(min_length=1)
     heldout_rows: int = Field(gt=0)
     recipe: Path | None = None
-    seed: int = 42
+    seed: Seed = 42
 
 
 class PreferenceConfig(Strict):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from data_recipes.common.config_files import Licence, Strict
 
-from ..shared_config import AdamWConfig, PrecisionConfig, RunLoggingConfig
+from ..shared_config import AdamWConfig, PrecisionConfig, RunLoggingConfig, Seed
 
 
 class GRPOModelConfig(Strict):
@@ -48,7 +48,7 @@ class GRPODataConfig(Strict):
     answer_column: str = "value"
     licence: Licence
     max_prompt_tokens: int = Field(gt=0)
-    seed: int = 42
+    seed: Seed = 42
 
 
 class RewardsConfig(Strict):

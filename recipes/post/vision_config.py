@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_recipes.common.config_files import Strict
 
-from ..shared_config import AdamWConfig, ShardingConfig
+from ..shared_config import AdamWConfig, Seed, ShardingConfig
 from .chat_config import ChatLoggingConfig, ChatModelConfig, ChatScheduleConfig, ChatStageConfig
 
 
@@ -63,7 +63,7 @@ class PictureDataConfig(Strict):
     audit_rows: int = Field(default=200, gt=0)
     recipe: Path | None = None
     workers: int = Field(default=0, ge=0)
-    seed: int = 42
+    seed: Seed = 42
 
 
 class RowBatchConfig(Strict):

@@ -12,6 +12,7 @@ from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import sha256_file
 from data_recipes.tokenizer.load import load_tokenizer, token_byte_lengths
 from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.plan import refuse_alike
 from recipes.experiments.ruler import _bytes_of, check_ruler
 
 from .conftest import load, planned, small
@@ -24,12 +25,38 @@ CHANGES = {
         {"sweep": {"optimizer.learning_rate": [1e-3]}, "sweep_seed": 1},
         "sweep_seed 1 is one of",
     ),
+    "a sweep that an arm sets aside": (
+        {
+            "sweep": {"optimizer.beta1": [0.8, 0.9]},
+            "arms": {"a": {}, "b": {"stage1": {"optimizer.beta1": 0.7}}},
+        },
+        "arms.b: sets optimizer.beta1 itself, so that none of the values of `sweep` would count",
+    ),
+    "a section in place of the recipe's": (
+        {"arms": {"a": {}, "b": {"optimizer": {"learning_rate": 1e-3}}}},
+        "b.optimizer: is a whole section; name what it sets: optimizer.learning_rate: 0.001",
+    ),
+    "a section of one stage": (
+        {"shared": {"stage1": {"logging": {"log_every": 2}}}},
+        "shared.stage1.logging: is a whole section; .* logging.log_every: 2",
+    ),
+    "a seed that is none": ({"seeds": [-1, 1]}, "seeds.0: .*greater than or equal to 0"),
+    "a seed of too many bits": ({"seeds": [1, 2**32]}, "seeds.1: .*less than 4294967296"),
     "budget": ({"budget": {"tokens": 1, "flops": 1}}, "one of the three"),
     "measure": ({"decide": {"quick/kmmlu_mini": 0.1}}, "belongs to none of `measures`"),
     "band": ({"decide": {"bits_per_byte/ko": 0}}, "above 0"),
     "a folder elsewhere": ({"arms": {"a": {}, "../b": {}}}, "'../b' names a folder"),
     "a stage that is a number": ({"arms": {"a": {"stage1": 3}, "b": {}}}, "a.stage1: expected"),
     "unknown key": ({"shared": {"schedule.tokens": 1}}, "schedule.tokens: unknown key"),
+    "unknown key of an arm": (
+        {"arms": {"a": {}, "b": {"optimizer.lr": 1}}},
+        "what 'b' .or `shared`. sets, over .*stage1.yaml:.*optimizer.lr: unknown key",
+    ),
+    "nothing that differs": (
+        {"arms": {"a": {}, "b": {"data.document_masking": True}}},
+        "arms.b: has every setting as 'a' has it, so that there is nothing to compare",
+    ),
+    "a band without an end": ({"decide": {"bits_per_byte/ko": float("inf")}}, "is above 0"),
     "a measure of nobody": (
         {"measures": ["bits"]},
         "measures: 'bits' is none of bits_per_byte, av",
@@ -88,7 +115,8 @@ def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, cas
     path.write_text(yaml.safe_dump(small(data_dir, tmp_path / "out", **changes)))
     with pytest.raises(RecipeError, match=f"(?s){message}"):
         experiment = load(path)
-        check_ruler(experiment, planned(experiment))
+        refuse_alike(runs := planned(experiment))
+        check_ruler(experiment, runs)
 
 
 def test_an_arm_of_the_base_is_left_out_by_null(data_dir: Path, tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def test_an_experiment_from_its_plan_to_its_report(
         assert measures["skipped updates"] == 0 and measures["largest gradient norm"] > 0
     assert (output / "results.png").stat().st_size > 10_000
     page = (output / "results.md").read_text()
-    assert "Does it?" in page and "kormo experiment x --size tiny" in page and "| b |" in page
+    assert "Does it?" in page and f"kormo experiment {path} --size tiny" in page
+    assert "| b |" in page
 
     # Nothing is left to do, and a report is the same from what is there.
     assert "== run" not in start(path)
@@ -90,6 +91,10 @@ def test_an_experiment_from_its_plan_to_its_report(
     assert again == results
     plan = start(path, "--dry-run")
     assert "0 to do, 4 finished" in plan and "paired differences have a standard deviation" in plan
+
+    # Only what is shipped is published: another of its name would be written over.
+    with pytest.raises(RecipeError, match="--publish: .*x.yaml is not in .*experiments/tiny, and"):
+        start(path, "--publish")
 
     # Changed settings are refused by name, not taken for the same run.
     with pytest.raises(RecipeError, match=r"optimizer\.beta1: was 0\.9, is 0\.8"):

@@ -165,6 +165,7 @@ def test_a_search_from_its_swarm_to_its_verdict(
         name: share for name, share in zip(record["sources"], record["found"]) if share > 0
     }
     assert "Rank correlation with proxies that a law has not seen" in page
+    assert f"kormo mixture-search {path} --size tiny" in page and "kormo experiment" not in page
     if real:
         assert "what was found beats the prior: -0." in page
         assert record["verdict"]["high"] < 0
@@ -185,6 +186,8 @@ def test_what_cannot_be_searched_is_refused(path: Path, call: Call) -> None:
         ("confirm.shared={sft: {schedule.steps: 8}}", "confirm.shared.sft: nothing goes through"),
         ("proxies=9", "proxies: 9 cannot hold laws of 5 numbers.* at least 10"),
         ("prior={web_en: 1, web_ko: 0}", "prior.web_ko"),
+        ("prior={web_en: 1}", "prior: web_en alone has one mixture; name two"),
+        ("seed=-1", "seed: .*greater than or equal to 0"),
         ("targets={quick/kmmlu_mini: {weight: 1, smallest: 1}}", "give source_bits/SOURCE"),
         ("targets={bits_per_byte/en: {weight: 1, smallest: 1}}", "follows no law of their shares"),
     ):

@@ -10,6 +10,7 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from recipes.experiments.config import ExperimentConfig
+from recipes.experiments.cost import cost_report
 from recipes.experiments.picture import draw, pareto_front
 from recipes.experiments.report import all_results_page, results_page
 from recipes.experiments.results import (
@@ -98,8 +99,22 @@ def test_made_up_numbers_give_all_four_verdicts(results: dict[str, Any]) -> None
     least = min(found.values(), key=lambda c: c["p"])
     assert least["corrected"] == pytest.approx(min(1.0, 4 * least["p"]))
     assert found["noisy"]["needed"] > 100 > found["good"]["needed"]
-    assert known_spread([results], "tiny", "bits_per_byte/ko") == found["noisy"]["spread"]
+    known = found["noisy"]["spread"], "made_up"
+    assert known_spread([results], "tiny", "bits_per_byte/ko") == known
     assert known_spread([results], "small", "bits_per_byte/ko") is None
+
+
+def test_a_plan_expects_what_its_own_question_came_to_before(results: dict[str, Any]) -> None:
+    experiment = ExperimentConfig.model_validate(SETTINGS)
+    other = copy.deepcopy(results) | {"name": "another"}
+    other["experiment"]["question"] = "Where?"
+    for comparison in other["comparisons"]:
+        comparison["spread"] = 9.0
+    said = cost_report(experiment, "tiny", [], [], None, [other, results]).splitlines()[-1]
+    spread = max(c["spread"] for c in results["comparisons"])
+    assert said.endswith(f"a standard deviation of {spread:.4f} in made_up")
+    said = cost_report(experiment, "tiny", [], [], None, [other]).splitlines()[-1]
+    assert said.endswith("a standard deviation of 9.0000 in another")
 
 
 def test_an_arm_is_compared_on_the_seeds_that_both_have(results: dict[str, Any]) -> None:
