@@ -5,38 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.json as pajson
-import pyarrow.parquet as pq
-
 from ..common.errors import RecipeError
 from ..read.conversations import read_rows
 from ..read.files import resolve_files
 from ..read.hub import HUB, parse_hub_name
-from ..read.jsonl import is_array
 from .config import EvaluationSet
-
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-# The longest line of JSON that is read, in bytes.
-_LONGEST_LINE = 64 * 2**20
 
 
 def _read_file(path: Path) -> list[dict[str, Any]]:
-    try:
-        if path.name.endswith(".parquet"):
-            return pq.read_table(path).to_pylist()
-        if path.name.endswith(".txt"):
-            raise RecipeError(f"{path}: plain text has no items; give JSONL or Parquet")
-        if is_array(path):
-            rows = [row for _, row in read_rows(str(path))]
-            # As Arrow has them below: a key that one row has is null in the others.
-            nulls = dict.fromkeys(key for row in rows for key in row)
-            return [nulls | row for row in rows]
-        with pa.input_stream(str(path), compression=_COMPRESSIONS.get(path.suffix)) as stream:
-            options = pajson.ReadOptions(block_size=_LONGEST_LINE)
-            return pajson.read_json(stream, options).to_pylist()
-    except (OSError, UnicodeDecodeError, OverflowError, pa.ArrowException) as error:
-        raise RecipeError(f"{path}: not an evaluation set that can be read ({error})") from error
+    if path.name.endswith(".txt"):
+        raise RecipeError(f"{path}: plain text has no items; give JSONL or Parquet")
+    rows = [row for _, row in read_rows(str(path))]
+    # As in Parquet: a key that one row has is null in the others.
+    nulls = dict.fromkeys(key for row in rows for key in row)
+    return [nulls | row for row in rows]
 
 
 def _read_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """Chat data in any of the shapes people publish, as one: messages, and what is known of them."""
 
-import io
 import json
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from ..common.control_tokens import spelled_token
 from ..common.errors import RecipeError
 from .files import resolve_files
 from .hub import HUB, hub_rows
-from .jsonl import array_rows, is_array
+from .jsonl import array_rows, is_array, lines_of
 from .parquet import parquet_rows
 from .rows import BOM, SetAside, normalise
 from .source import END_THINK, THINK
@@ -31,7 +30,6 @@ _PAIRS = (
     ("instruction", "output"),
     ("instruction", "response"),
 )
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 SHAPES = (
     "messages or conversation (role, content), conversations (from, value), prompt and completion, "
     "question and answer, instruction and output"
@@ -95,27 +93,20 @@ def _json_array(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(_lines(file), start=1):
+    for number, item in enumerate(lines_of(file, sys.maxsize), start=1):
+        if isinstance(item, SetAside):
+            raise RecipeError(f"{file}: damaged or cut ({item.detail}); get it again")
+        place, line = item
         if not line.strip():
             continue
         try:
-            row = orjson.loads(line.removeprefix(BOM) if number == 1 else line)
+            # More strictly than `parse_lines`: what Python alone takes cannot be written again.
+            row = orjson.loads(line if place else line.removeprefix(BOM))
         except orjson.JSONDecodeError as error:
             raise RecipeError(f"{file}:{number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise RecipeError(f"{file}:{number}: a row must be a JSON object")
         yield f"{file}:{number}", row
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    # Not through Arrow, which would give the arguments of every tool call the keys of all others.
-    try:
-        with pa.input_stream(str(file), compression=_COMPRESSIONS.get(file.suffix)) as stream:
-            yield from io.BufferedReader(stream, 1 << 20)
-    except OSError as error:
-        if error.errno:
-            raise  # the disk, not the archive
-        raise RecipeError(f"{file}: damaged or cut ({error}); get it again") from error
 
 
 def as_messages(value: Any, role: str) -> list[dict[str, Any]]:

@@ -135,9 +135,13 @@ def _first_line(file: BinaryIO, begin: int, end: int) -> int:
     return end
 
 
-def _share_of_lines(
-    path: Path, limit: int, progress: Follow, share: tuple[int, int]
+def lines_of(
+    path: Path,
+    limit: int,
+    progress: Follow = lambda position: None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[int, bytes] | SetAside]:
+    """Lines of a JSONL file with their offsets, not parsed; arguments as in `parse_lines`."""
     if compression := _COMPRESSIONS.get(path.suffix):
         yield from _lines(_unpacked(path, compression, progress), limit)
         return
@@ -247,7 +251,7 @@ def parse_lines(
                     element = _no_object(*element)
             yield element
         return
-    for item in _share_of_lines(path, limit, progress, share):
+    for item in lines_of(path, limit, progress, share):
         if isinstance(item, SetAside):
             yield item
             continue

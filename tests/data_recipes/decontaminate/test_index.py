@@ -114,7 +114,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
             latin = pa.array([b"\xe9"], pa.binary()).view(pa.string())
             pq.write_table(pa.table({"question": latin}), tmp_path / name)
         own = {"task": "t", "path": str(tmp_path / name), "columns": ["question"]}
-        with pytest.raises(RecipeError, match=f"{name}: not an evaluation set"):
+        with pytest.raises(RecipeError, match=rf"{name}(:1: not JSON|: damaged|, row 0: .*UTF-8)"):
             build_index(DecontaminateConfig(evaluation_sets=[own]), tmp_path / "out")
 
 
@@ -156,3 +156,10 @@ def test_lists_that_are_no_sets_are_refused(tmp_path: Path) -> None:
         DecontaminateConfig(evaluation_sets=[], ngram_size=7)
     with pytest.raises(ValueError, match="min_characters is at most ngram_characters, 9"):
         DecontaminateConfig(evaluation_sets=[], ngram_characters=9)
+
+
+def test_items_that_look_like_dates_are_texts(tmp_path: Path) -> None:
+    days = [f"2019-01-0{n}" for n in range(1, 4)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps({"q": day}) + "\n" for day in days))
+    own = EvaluationSet(task="t", path=str(tmp_path / "q.jsonl"), columns=["q"])
+    assert read_items(own) == [[day] for day in days]
