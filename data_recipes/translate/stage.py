@@ -119,7 +119,8 @@ class Round(Stage[Row]):
                 attempt.flaws.append(Flaw("no_back_translation", "it was not answered in full"))
                 continue
             # chrF2 of Popović (2015), 0 to 100.
-            attempt.chrf = round(sentence_chrf(answer.text, [attempt.source]).score, 1)
+            back = answer.split_thoughts()[1]
+            attempt.chrf = round(sentence_chrf(back, [attempt.source]).score, 1)
             if attempt.chrf < least:
                 detail = f"chrF {attempt.chrf:g}, at least {least:g} is wanted"
                 attempt.flaws.append(Flaw("low_back_translation", detail))

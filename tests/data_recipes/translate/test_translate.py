@@ -121,7 +121,8 @@ def careless(body: dict[str, Any]) -> str:
 def back(body: dict[str, Any]) -> str:
     """Back into English, where every seventh has become something else."""
     number = number_in(body)
-    return "An unrelated story." if number % 7 == 0 else ENGLISH.format(n=number)
+    text = "An unrelated story." if number % 7 == 0 else ENGLISH.format(n=number)
+    return f"<think>\nKorean, about {number}: {text[::-1]}\n</think>\n\n{text}"
 
 
 def recipe(folder: Path, one: ModelServer, two: ModelServer, **settings: Any) -> Path:
