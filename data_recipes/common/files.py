@@ -28,6 +28,8 @@ _FULL_DISK = re.compile("|".join(_FULL))
 LOCK = ".lock"
 SETTINGS = "settings.json"
 _SHOWN = 80  # characters of a value in a message
+# Mappings of which the first that fits is taken: of a filter profile, kinds of documents.
+_ORDERED = ("kinds",)
 
 
 def sha256_file(path: Path) -> str:
@@ -271,20 +273,20 @@ def _shown(value: Any) -> str:
 
 
 def _differences(was: Any, now: Any, key: str) -> list[str]:
-    if was == now:
-        return []
     if isinstance(was, dict) and isinstance(now, dict):
         keys = [*was, *(name for name in now if name not in was)]
+        if key.rpartition(".")[2] in _ORDERED and set(was) == set(now) and list(was) != list(now):
+            return [f"{key}: were in the order {', '.join(was)}, are in {', '.join(now)}"]
         inner = (_differences(was.get(k), now.get(k), f"{key}.{k}" if key else k) for k in keys)
         return [line for lines in inner for line in lines]
-    return [f"{key}: was {_shown(was)}, is {_shown(now)}"]
+    return [] if was == now else [f"{key}: was {_shown(was)}, is {_shown(now)}"]
 
 
 def find_differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Compare two nested dicts of settings, as JSON has them.
 
     An absent key equals one whose value is null or empty, so that records of older versions, which
-    lacked a key or had one more, still match.
+    lacked a key or had one more, still match. The order of keys counts where it decides.
 
     Returns:
         A line per value that differs: `optimizer.learning_rate: was 0.001, is 0.01`.

@@ -9,6 +9,7 @@ import yaml
 
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import find_differences
 from data_recipes.filter.profiles import SHIPPED, FilterConfig, Profile, load_profile
 
 
@@ -106,3 +107,20 @@ def test_kiwi_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     with pytest.raises(RecipeError, match="pip install 'kiwipiepy==0.21"):
         config(tmp_path, "ko_kiwi")
     assert isinstance(load_profile("ko_kiwi"), Profile)
+
+
+def test_the_order_of_kinds_is_a_setting() -> None:
+    """Of kinds that fit a document the first is taken; that of limits only says what is told."""
+    shipped = load_profile("en").model_dump(exclude={"language_id"})
+    assert len(shipped["kinds"]) > 1
+
+    def turned(field: str) -> dict[str, Any]:
+        return shipped | {field: dict(reversed(shipped[field].items()))}
+
+    was, kinds, limits = (
+        {"filter": FilterConfig(profiles={"en": own}).model_dump(mode="json")}
+        for own in (shipped, turned("kinds"), turned("limits"))
+    )
+    (line,) = find_differences(was, kinds)
+    assert line.startswith("filter.profiles.en.kinds: were in the order ")
+    assert find_differences(was, limits) == []
