@@ -13,7 +13,7 @@ from datatrove.pipeline.base import PipelineStep
 from ..common.errors import RecipeError
 from ..common.files import SETTINGS, sha256_file, write_json_atomically
 from ..common.terminal import show_progress
-from ..decontaminate.index import build_index
+from ..decontaminate.index import INDEX, build_index
 from ..decontaminate.step import DecontaminateStep, write_report
 from ..deduplicate.config import DedupConfig
 from ..deduplicate.step import DedupStep
@@ -121,6 +121,10 @@ def _claim(config: DataConfig, name: str) -> None:
     else:
         settings["input"] = sha256_file(config.output_dir / before / SETTINGS)
     claim(config.output_dir / name, settings)
+    if name == "decontaminate" and (config.output_dir / name / INDEX).is_dir():
+        # It is there, so it is only compared: settings name the files of evaluation sets, and the
+        # index knows what was in them, also of a step that is finished.
+        build_index(config.decontaminate, config.output_dir / name)
 
 
 def tallies(config: DataConfig, name: str) -> dict[str, Tally]:

@@ -174,6 +174,31 @@ def test_changed_settings_are_refused_downstream_too(whole: Path) -> None:
         prepare(reread)
 
 
+def test_a_finished_step_knows_other_evaluation_sets(whole: Path, tmp_path: Path) -> None:
+    """A list of sets that grew, and a set that did: text of what came is not yet looked for."""
+    section = yaml.safe_load(whole.read_text(encoding="utf-8"))["decontaminate"]
+    for name, change in (("list", {"task": "more"}), ("set", {})):
+        root = tmp_path / name
+        shutil.copytree(whole.parent, root)
+        questions = root / "questions.jsonl"
+        sets = [section["evaluation_sets"][0] | {"path": str(questions)}]
+        (root / "sets.yaml").write_text(yaml.safe_dump({"evaluation_sets": sets}))
+        shutil.rmtree(root / "out" / "decontaminate")
+        changes = {
+            "output_dir": str(root / "out"),
+            "decontaminate": {"evaluation_sets": str(root / "sets.yaml")},
+        }
+        run_step(load(whole, **changes), "decontaminate")
+        run_step(load(whole, **changes), "decontaminate")  # nothing has changed
+        if change:
+            sets.append(sets[0] | change)
+            (root / "sets.yaml").write_text(yaml.safe_dump({"evaluation_sets": sets}))
+        else:
+            questions.write_bytes(2 * questions.read_bytes())
+        with pytest.raises(RecipeError, match="made from other evaluation sets"):
+            run_step(load(whole, **changes), "decontaminate")
+
+
 def test_mistakes_are_named_before_anything_is_read(data_dir: Path, tmp_path: Path) -> None:
     path = write_recipe(tmp_path, data_dir)
     sources = yaml.safe_load(path.read_text(encoding="utf-8"))["sources"]
