@@ -13,7 +13,6 @@ from ..common.errors import RecipeError
 from ..common.files import (
     DirectoryLock,
     check_settings,
-    disk_full_is_an_error,
     open_staged,
     read_settings,
     staged_folder,
@@ -35,7 +34,7 @@ from ..tokenizer.script_bytes import ScriptBytes
 from ..tokenizer.shards import SPLITS, ShardPlan, write_shards
 from ..tokenizer.train import mixed_texts, train_tokenizer
 from ..tokens.shards import Manifest, read_manifest, verify_files
-from ..toy import generate_corpus
+from ..toy import keep_corpus
 from .chain import SUMMARY, clean, cleaned, folder, jobs, run_step, settings_of, steps_of
 from .config import DataConfig
 from .dry_run import describe
@@ -49,15 +48,8 @@ _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 def make_corpus(config: DataConfig) -> None:
     """Generate the embedded corpus, unless the one that is asked for is there."""
-    record = config.text_dir / "corpus.json"
-    wanted = config.corpus.record()
-    if record.is_file() and record.read_text(encoding="utf-8").strip() == wanted:
-        return
-    with disk_full_is_an_error(config.text_dir):
-        config.text_dir.mkdir(parents=True, exist_ok=True)
-        sizes = generate_corpus(config.text_dir, **config.corpus.model_dump())
-        record.write_text(wanted + "\n", encoding="utf-8")
-    print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
+    if sizes := keep_corpus(config.text_dir, config.corpus):
+        print(f"corpus: {sum(sizes.values()) / 1e6:.1f} MB of text in {config.text_dir}")
 
 
 def _tokenizer_texts(config: DataConfig) -> Iterator[str]:
@@ -84,10 +76,11 @@ def make_tokenizer(config: DataConfig) -> None:
         del wanted["expand"]  # records of before have none
     if config.tokenizer.weights:  # what is held out later must not be learned from
         wanted["heldout_fraction"] = config.shards.heldout_fraction
+        wanted["cleaning"] = settings_of(config)  # of the text that it is learned from
     made = read_settings(config.tokenizer_dir / TRAINING_RECORD)
     if made is not None:
-        # Records of before lack it.
-        made = {"heldout_fraction": wanted.get("heldout_fraction")} | made
+        # Records of before lack them.
+        made = {name: wanted.get(name) for name in ("heldout_fraction", "cleaning")} | made
         remedy = f"delete {config.output_dir} or choose another output_dir"
         check_settings(config.tokenizer_dir, made, wanted, remedy, "made from other settings")
         return

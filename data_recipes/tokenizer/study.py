@@ -26,7 +26,7 @@ from ..engine.executors import execute
 from ..engine.steps import StepFolder, claim
 from ..read.source import ReadConfig, SourceConfig
 from ..read.step import ReadStep, source_bytes, source_facts
-from ..toy import CorpusConfig, generate_corpus
+from ..toy import CorpusConfig, keep_corpus
 from .load import load_tokenizer
 from .measures import Measures, measure
 from .shards import is_heldout
@@ -85,9 +85,8 @@ class StudyConfig(Strict):
 
 
 def _read(config: StudyConfig) -> dict[str, StepFolder]:
-    if config.corpus and not (config.output_dir / "text").is_dir():
-        with staged_folder(config.output_dir / "text") as staging:
-            generate_corpus(staging, **config.corpus.model_dump())
+    if config.corpus:
+        keep_corpus(config.output_dir / "text", config.corpus)
     sources, read = config.resolved_sources(), ReadConfig()
     output = config.output_dir / "read"
     claim(output, {"sources": [source_facts(source, read) for source in sources]})

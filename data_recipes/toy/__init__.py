@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..common.config_files import Strict
-from ..common.files import open_staged
+from ..common.files import disk_full_is_an_error, open_staged
 from ..read.source import trace_text
 from . import long_documents, reasoning
 from .chats import chats as chat_rows
@@ -132,6 +132,25 @@ def generate_corpus(
     if parallel:
         rows = itertools.islice(parallel_rows(seed), parallel)
         sizes["parallel"] = _write_rows(out_dir / "parallel.jsonl", rows)
+    return sizes
+
+
+def keep_corpus(out_dir: Path, config: CorpusConfig) -> dict[str, int] | None:
+    """Generate the corpus, unless the one that is asked for is there.
+
+    Returns:
+        As of `generate_corpus`; `None` if it was there.
+
+    Raises:
+        RecipeError: the disk is full.
+    """
+    record, wanted = out_dir / "corpus.json", config.record()
+    if record.is_file() and record.read_text(encoding="utf-8").strip() == wanted:
+        return None
+    with disk_full_is_an_error(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        sizes = generate_corpus(out_dir, **config.model_dump())
+        record.write_text(wanted + "\n", encoding="utf-8")
     return sizes
 
 

@@ -1,5 +1,6 @@
 """The chain as its command line runs it."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from data_recipes.common.config_files import CONFIGS, apply_override, load_confi
 from data_recipes.common.errors import RecipeError
 from data_recipes.prepare.config import DataConfig
 from data_recipes.prepare.prepare import prepare
+from data_recipes.read.source import ReadConfig
 from tests import processes
 
 
@@ -29,6 +31,21 @@ def test_finished_steps_are_kept_and_other_settings_refused(data_copy: DataConfi
         own = [f"output_dir={output}", change]
         with pytest.raises(RecipeError, match="other settings"):
             prepare(load_config(output / "recipe.yaml", DataConfig, own))
+
+
+def test_a_tokenizer_of_text_cleaned_otherwise_is_refused(data_copy: DataConfig) -> None:
+    """All that the message of a step says to delete is deleted, and the tokenizer is not."""
+    prepare(data_copy)
+    changed = data_copy.model_copy(update={"read": ReadConfig(normalise=False)})
+    for name in ("read", "shards"):
+        shutil.rmtree(data_copy.output_dir / name)
+    with pytest.raises(RecipeError, match=r"(?s)tokenizer: made from other .*cleaning.*normalise"):
+        prepare(changed)
+    record = data_copy.tokenizer_dir / "training.json"
+    before = json.loads(record.read_text())
+    del before["cleaning"]
+    record.write_text(json.dumps(before))
+    prepare(changed)  # one of before, which does not say
 
 
 def test_a_removed_source_is_made_again_the_same(data_copy: DataConfig) -> None:

@@ -16,6 +16,7 @@ from data_recipes.tokenizer.measures import measure, renyi_efficiency
 from data_recipes.tokenizer.shards import is_heldout
 from data_recipes.tokenizer.study import StudyConfig, study, write_results
 from data_recipes.tokenizer.train import spread_texts
+from data_recipes.toy import CorpusConfig
 
 from ..hand_made import jsonl, some_texts, write_shards_of
 
@@ -106,6 +107,17 @@ def test_every_variant_is_trained_measured_and_kept(config: StudyConfig) -> None
         assert (path.stat().st_mtime_ns == time) == (path.parent != victim)
     with pytest.raises(RecipeError, match="A-300: trained with other settings"):
         study(config.model_copy(update={"megabytes": 0.09}))
+
+
+def test_another_corpus_is_not_passed_over(config: StudyConfig) -> None:
+    """It was, and the study said that its numbers were of the corpus that was asked for."""
+    source = config.sources[0].model_copy(update={"path": "{output_dir}/text/web_ko.jsonl"})
+    small = {"sources": [source], "corpora": {"A": {"a": 1}}, "sizes": [300], "megabytes": 0.05}
+    own = config.model_copy(update=small | {"corpus": CorpusConfig(megabytes=1)})
+    study(own)
+    assert study(own)  # the same is kept
+    with pytest.raises(RecipeError, match="other settings .sources."):
+        study(own.model_copy(update={"corpus": CorpusConfig(megabytes=1, seed=9)}))
 
 
 def test_what_is_measured_on_was_never_trained_on(config: StudyConfig) -> None:
