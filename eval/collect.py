@@ -78,16 +78,21 @@ class ResultLine:
     Attributes:
         label: name of the task, and whether the model thought.
         asked: shots and metric, for people.
-        items: questions.
+        items: questions of each run, `None` likewise.
         runs: one cell per run, `None` where a run has no such score.
         published: one cell per published model; empty where nothing compares.
     """
 
     label: str
     asked: str
-    items: int
+    items: list[int | None]
     runs: list[MeasuredCell | None]
     published: list[MeasuredCell]
+
+    @property
+    def questions(self) -> str:
+        """How many, for people: once if all runs answered as many."""
+        return "; ".join(dict.fromkeys(f"{own:,}" for own in self.items if own is not None))
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,8 @@ def _lines(results: list[dict[str, Any]]) -> list[ResultLine]:
         asked += ", chat" if row["chat"] else ""
         found = [rows.get(own) for rows in by_key]
         cells = [one and MeasuredCell.of_row(one) for one in found]
-        lines.append(ResultLine(row["label"], asked, row["items"], cells, _published(row)))
+        items = [one and one["items"] for one in found]
+        lines.append(ResultLine(row["label"], asked, items, cells, _published(row)))
     return lines
 
 
@@ -162,13 +168,13 @@ def _averages(results: list[dict[str, Any]]) -> Iterator[ResultLine]:
     for language in ("english", "korean"):
         wanted = getattr(published, language)
         cells: list[MeasuredCell | None] = []
-        items = 0
+        items: list[int | None] = []
         for one in results:
             own = {r["published"]: r for r in one["rows"] if r["published"] and not r["think"]}
             whole = wanted.keys() <= own.keys()
             values = [own[name]["value"] for name in wanted] if whole else []
             cells.append(MeasuredCell(100 * sum(values) / len(values)) if whole else None)
-            items = max(items, sum(own[name]["items"] for name in wanted) if whole else 0)
+            items.append(sum(own[name]["items"] for name in wanted) if whole else None)
         if any(cells):
             theirs = [
                 MeasuredCell(score, match="unknown")

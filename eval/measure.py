@@ -113,12 +113,16 @@ def run_unit(
             if "_stderr," not in key and (interval := interval_of([records], key))
         },
         "items": found["results"][unit.task]["sample_len"],
-        "items_in_all": len(task.eval_docs),
-        "version": str(found["versions"][unit.task]),
+        **data_of(task),
         "protocol": (task.config.metadata or {}).get("protocol"),
         "seconds": round(time.perf_counter() - start, 2),
     }
     return result, records
+
+
+def data_of(task: Task) -> dict[str, Any]:
+    """Say what of a task can change between two runs under its name: its questions and version."""
+    return {"items_in_all": len(task.eval_docs), "version": str(task.VERSION)}
 
 
 def _values(records: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ def terminal_table(content: Content) -> str:
     rows = [["task", "asked", "questions", *content.names]]
     for line in content.lines:
         cells = ("" if cell is None else str(cell) for cell in line.runs)
-        rows.append([line.label, line.asked, f"{line.items:,}", *cells])
+        rows.append([line.label, line.asked, line.questions, *cells])
     return align(rows, left=(0, 1))
 
 
@@ -177,7 +177,7 @@ def build_page(content: Content, *, plot: bool = False) -> Page:
         Table(
             ["task", "asked", "questions>", *(f"{one}>" for one in content.names)],
             [
-                [line.label, line.asked, f"{line.items:,}", *_shaded(line.runs)]
+                [line.label, line.asked, line.questions, *_shaded(line.runs)]
                 for line in content.lines
             ],
         ),

@@ -22,7 +22,7 @@ import torch
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import git_commit, processor, write_json_atomically
 
-from .measure import describe_row, json_lines, quiet_libraries, run_unit
+from .measure import data_of, describe_row, json_lines, quiet_libraries, run_unit
 from .model import ModelOptions, load_model, model_settings
 from .plan import AnswerSampling, Plan, Unit
 from .run_dir import RESULTS, RunDir, read_results
@@ -115,7 +115,10 @@ def evaluate_plan(
     settings = model_settings(options) | {"limit": limit} | drawn
     directory = RunDir(out, settings)
     try:
-        saved = {unit.key: directory.finished(unit) for unit in plan.units}
+        saved = {
+            unit.key: directory.finished(unit, data_of(plan.tasks[unit.task]))
+            for unit in plan.units
+        }
         todo = [unit for unit in plan.units if saved[unit.key] is None]
         if todo:
             done = len(saved) - len(todo)
@@ -160,7 +163,7 @@ def _run_all(
         )
         result["environment"] = environment
         directory.save(unit, result, json_lines(records))
-        done[unit.key] = directory.finished(unit)
+        done[unit.key] = directory.finished(unit, data_of(plan.tasks[unit.task]))
         eta.add(unit, result["items"], time.perf_counter() - start)
         left = eta.left((other, plan.items(other, limit)) for other in todo[number + 1 :])
         print(

@@ -63,17 +63,23 @@ class RunDir:
     def _file(self, unit: Unit) -> Path:
         return self.path / "tasks" / f"{unit.key}.json"
 
-    def finished(self, unit: Unit) -> dict[str, Any] | None:
+    def finished(self, unit: Unit, data: dict[str, Any]) -> dict[str, Any] | None:
         """Read what was saved of a unit; `None` if it has not been run.
 
+        Args:
+            unit: the unit.
+            data: number of its task's questions, and its version, as they are now.
+
         Raises:
-            RecipeError: it was asked in another way, or the file is damaged.
+            RecipeError: it was asked in another way or about other data, or the file is damaged.
         """
         path = self._file(unit)
         if not path.is_file():
             return None
         saved = _read_json(path, "delete it, and the same command asks this task again", _ASKED)
-        check_settings(path, {k: saved[k] for k in _ASKED}, asdict(unit), _REMEDY, _OTHERWISE)
+        was = {k: saved[k] for k in (*_ASKED, *(k for k in data if k in saved))}
+        now = {k: v for k, v in (asdict(unit) | data).items() if k in was}
+        check_settings(path, was, now, _REMEDY, _OTHERWISE)
         return saved
 
     def save(self, unit: Unit, result: dict[str, Any], samples: Iterable[str]) -> None:

@@ -80,6 +80,10 @@ def _from_file(path: Path, questions: list[JudgeQuestion]) -> Answers:
         texts = isinstance(given, list) and all(isinstance(text, str) for text in given)
         if not texts or "id" not in row:
             raise RecipeError(f"{where}: a row has an `id` and `answers`, a list of texts")
+        if str(row["id"]) in answers:
+            raise RecipeError(
+                f"{where}: answers to question {row['id']!r} are there twice; keep one"
+            )
         answers[str(row["id"])] = given
     for question in questions:
         count = len(answers.get(question.id, question.turns))

@@ -336,6 +336,10 @@ def test_what_cannot_be_judged_is_refused(
 ) -> None:
     server = serve(lambda prompt: "Score: 5")
     ours = answers("a", "an answer")
+    two = tmp_path / "two.jsonl"  # the answers of two models in one file
+    two.write_bytes(2 * Path(ours).read_bytes())
+    with pytest.raises(RecipeError, match=r"two.jsonl:\d+: answers to question .* are there twice"):
+        judge(monkeypatch, *command(server, two, tmp_path / "out", "--set", "mt_bench_style"))
     for arguments, message in (
         (["--set", "mt_bench"], "mt_bench_style"),
         (["--set", "ko_mt_bench_style"], "no answers to 10 of 10"),

@@ -146,6 +146,12 @@ def test_runs_beside_each_other(
     expected = [percent(row) for row in (ours, theirs)]
     line = next(line for line in printed.splitlines() if line.startswith("mmlu_mini"))
     assert re.split(r" {2,}", line)[-2:] == expected
+    fewer = tmp_path / "fewer"
+    main([*arguments[:2], f"--limit={LIMIT - 1}", f"--out={fewer}", f"--beside={whole_run}"])
+    line = next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("mmlu_mini")
+    )
+    assert f"  {ours['items'] * (LIMIT - 1) // LIMIT}; {theirs['items']}  " in line
     with pytest.raises(SystemExit, match="no such file"):
         main([*arguments, f"--beside={tmp_path}"])
 

@@ -160,6 +160,22 @@ def test_changed_model_or_settings_are_refused(
     assert "kmmlu_mini_calendar.json" in message and "shots: was 5, is 2" in message
 
 
+@pytest.mark.parametrize(("field", "was"), [("items_in_all", 7), ("version", "0.5")])
+def test_answers_about_other_data_are_refused(
+    model: Path, whole_run: Path, tmp_path: Path, field: str, was: Any
+) -> None:
+    """As of another --data-dir, or of a task that was changed."""
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    path = run / "tasks" / "kmmlu_mini_calendar.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps(saved | {field: was}))
+    message = fails(*quick(model, run))
+    assert str(path) in message and f"{field}: was {was!r}, is {saved[field]!r}" in message
+    path.write_text(json.dumps({k: v for k, v in saved.items() if k != field}))
+    main(quick(model, run))  # a record of before
+
+
 def test_names_that_do_not_exist_are_refused_with_a_suggestion(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
