@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -90,9 +91,15 @@ class Tracer:
         """Find the stretches that stand in the data and cannot be made longer, longest first.
 
         Args:
-            text: the answer.
+            text: the answer, whose Hangul may be decomposed: where data are prepared, texts are
+                composed (NFC), unless their recipe says otherwise.
             shortest: characters of a stretch, at least.
         """
+        forms = dict.fromkeys((normalize("NFC", text), text))
+        found = [self._spans(form, shortest) for form in forms]
+        return max(found, key=lambda spans: sum(len(span.text) for span in spans))
+
+    def _spans(self, text: str, shortest: int) -> list[TracedSpan]:
         # A lone surrogate is in no text.
         data = np.frombuffer(text.encode(errors="replace"), np.uint8)
         # Where each character begins, and where the last one ends.

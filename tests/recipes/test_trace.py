@@ -3,6 +3,7 @@
 import random
 import shutil
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_spans_are_those_of_a_search(tracer: Tracer) -> None:
                 wanted.append((begin, answer[begin:end]))
     found = sorted((span.begin, span.text) for span in tracer.spans(answer, shortest=8))
     assert found == wanted and len(wanted) >= 3
+
+
+def test_a_span_is_found_however_its_hangul_is_written(tracer: Tracer) -> None:
+    written = documents(tracer, "web_ko")[0][:40]
+    decomposed = unicodedata.normalize("NFD", written)
+    assert decomposed != written
+    assert tracer.spans(decomposed, shortest=20) == tracer.spans(written, shortest=20) != []
 
 
 def test_a_run_says_which_steps_read_a_span(
