@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -20,6 +20,7 @@ from recipes.command_line import exit_on_error
 
 _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md")
 _INDEX = "model.safetensors.index.json"
+_WEIGHTS = re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json")
 _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
     r"|fingerprint|running_average|pytorch_model_fsdp|events\.out)"
@@ -95,10 +96,38 @@ def _additions(directory: Path, repo: str, revision: str | None) -> list[CommitO
     return additions
 
 
+def _outdated(
+    api: HfApi, repo: str, revision: str | None, names: set[str]
+) -> list[CommitOperationDelete]:
+    """List what would be taken for a part of the model that is pushed, and is none.
+
+    Args:
+        api: of the Hub.
+        repo: `OWNER/NAME`.
+        revision: branch that it goes to; `None` is `main`.
+        names: of the files that are pushed.
+    """
+
+    def blobs(branch: str | None) -> dict[str, str]:
+        tree = api.list_repo_tree(repo, recursive=True, revision=branch)
+        return {file.path: file.blob_id for file in tree if hasattr(file, "blob_id")}
+
+    there = blobs(revision)
+    # transformers takes `model.safetensors` before shards, and an adapter that lies beside.
+    wrong = {name for name in there if _WEIGHTS.fullmatch(name)}
+    if revision:
+        # A branch begins as a copy of main, whose lineage and card are of another model.
+        copied = blobs(None)
+        wrong |= {name for name, blob in there.items() if copied.get(name) == blob}
+    return [CommitOperationDelete(name) for name in sorted(wrong - names - {".gitattributes"})]
+
+
 def push(
     directory: Path, repo: str, private: bool, revision: str | None, whole: bool = True
 ) -> str:
     """Create the repository if need be, and upload the directory in one commit.
+
+    Weights of another model, and of a branch what it has from `main`, leave with the same commit.
 
     Args:
         directory: what is uploaded.
@@ -122,9 +151,14 @@ def push(
         api.create_repo(repo, private=private, exist_ok=True)
         if revision:
             api.create_branch(repo, branch=revision, exist_ok=True)
+        operations: list[CommitOperationAdd | CommitOperationDelete]
+        operations = [*_additions(directory, repo, revision)]
+        names = {addition.path_in_repo for addition in operations}
+        if any(map(_WEIGHTS.fullmatch, names)):
+            operations += _outdated(api, repo, revision, names)
         commit = api.create_commit(
             repo,
-            _additions(directory, repo, revision),
+            operations,
             commit_message=f"Upload {directory.name}",
             revision=revision,
         )

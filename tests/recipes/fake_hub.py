@@ -104,6 +104,8 @@ class FakeHub:
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.objects[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
         address = f"{self.url}/{match[1]}/commit/{'1' * 40}"
         return {"commitUrl": address, "commitOid": "1" * 40}, 200
 
@@ -121,7 +123,8 @@ class FakeHub:
 
     @staticmethod
     def _file(name: str, data: bytes) -> dict:
-        found = {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
+        found = {"type": "file", "path": name, "size": len(data)}
+        found["oid"] = hashlib.sha1(data).hexdigest()
         if name.endswith(".safetensors"):
             sha256 = hashlib.sha256(data).hexdigest()
             found["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 100}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from data_recipes.common.errors import RecipeError
-from recipes.push import files_to_push, main
+from recipes.push import files_to_push, main, push
 
 from ..conftest import environment
+from .fake_hub import fake_hub
 
 NAMES = ["README.md", "config.json", "generation_config.json", "model.safetensors"]
 NAMES += ["tokenizer.json", "tokenizer_config.json"]
@@ -72,3 +73,27 @@ def test_what_does_not_belong_is_refused(final: Path, name: str) -> None:
     (final / name).write_text("")
     with pytest.raises(RecipeError, match=os.path.basename(name)):
         files_to_push(final)
+
+
+def test_what_lay_there_before_is_not_taken_for_a_part_of_the_model(final: Path) -> None:
+    with fake_hub() as hub:
+        push(final, "owner/name", False, None)
+        (final / "model.safetensors").rename(final / "model-00001-of-00001.safetensors")
+        index = '{"weight_map": {"a": "model-00001-of-00001.safetensors"}}'
+        (final / "model.safetensors.index.json").write_text(index)
+        sharded = {path.name for path in final.iterdir()}
+        main = hub.branches["owner/name"]["main"]
+        main |= {".gitattributes": b"", "LICENSE": b"MIT", "lineage.json": b"of main"}
+        main |= {"adapter_config.json": b"{}", "gguf/model.safetensors": b"of the user"}
+        push(final, "owner/name", False, None)
+        # transformers would have loaded the old file, whose name comes first, or the adapter.
+        own = {".gitattributes", "LICENSE", "lineage.json", "gguf/model.safetensors"}
+        assert main.keys() == sharded | own
+        # A branch begins as a copy of main, and a second push finds what its user added.
+        push(final, "owner/name", False, "step1")
+        branch = hub.branches["owner/name"]["step1"]
+        assert branch.keys() == sharded | {".gitattributes"}
+        branch["notes.md"] = b"of the user"
+        push(final, "owner/name", False, "step1")
+        assert branch.keys() == sharded | {".gitattributes", "notes.md"}
+        assert main.keys() == sharded | own
