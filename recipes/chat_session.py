@@ -125,7 +125,9 @@ class Chat:
         elif name in ("/show", "/fold"):
             self.screen.thinking = name[1:]
             self.screen.say(f"reasoning: {name[1:]}")
-        elif name == "/system" and not self._refuse(text):
+        elif name == "/system":
+            if self._refuse(text):
+                return True
             self.history = [{"role": "system", "content": text.strip()}] if text.strip() else []
             self.screen.say("a new chat with these instructions" if self.history else "a new chat")
         elif name == "/reset":
