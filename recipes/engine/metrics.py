@@ -29,6 +29,7 @@ _PEAK_BF16 = {
     "B200": 2.25e15,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
+    "H200 NVL": 835e12,
     "H200": 989e12,
     "H100": 989e12,
     "GH200": 989e12,
@@ -41,14 +42,29 @@ _PEAK_BF16 = {
     "RTX 4090": 165.2e12,
     "RTX 3090": 71e12,
 }
+# Words of a name that make it another chip, or (MIG) a part of one.
+_OTHER_CHIP = frozenset(("MIG", "Laptop", "Ti", "D"))
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
-    """All lines of `metrics.jsonl`; none if there is no such file."""
+    """All lines of `metrics.jsonl`; none if there is no such file.
+
+    Raises:
+        RecipeError: a line is damaged that is not the last.
+    """
     path = output_dir / METRICS
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise RecipeError(f"{path}: line {number:,} is damaged; remove it") from error
+            # A run that was killed, or one that is writing it now.
+    return found
 
 
 def append_metrics(output_dir: Path, values: dict[str, Any]) -> None:
@@ -209,6 +225,8 @@ def peak_flops(gpu_name: str) -> float | None:
 def named(table: dict[str, float], gpu_name: str) -> float | None:
     """Look a GPU up in a table whose longer names come first; `None` if it is not there."""
     words = gpu_name.replace("-", " ").split()
+    if not _OTHER_CHIP.isdisjoint(words):
+        return None
     for name, value in table.items():
         if all(part in words for part in name.split()):
             return value

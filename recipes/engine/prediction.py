@@ -15,7 +15,13 @@ from ..config import ViewsConfig
 from .metrics import count_parameters, count_view_parameters, named, peak_flops
 
 # Bytes per second of a GPU's memory, from the vendors' data sheets.
-_BANDWIDTH = {"B200": 8.0e12, "H200": 4.8e12, "H100 NVL": 3.9e12, "H100": 3.35e12}
+_BANDWIDTH = {
+    "B200": 8.0e12,
+    "H200": 4.8e12,
+    "H100 NVL": 3.9e12,
+    "H100 PCIe": 2.0e12,
+    "H100": 3.35e12,
+}
 # Shares of the peaks that are reached (our choice): products of these shapes on random data, tiles
 # of FlashAttention 2 over short documents, copies.
 _PRODUCTS, _ATTENTION, _COPIES = 0.66, 0.3, 0.9

@@ -85,6 +85,18 @@ def test_truncation_drops_later_lines_and_a_broken_end(tmp_path: Path) -> None:
     assert read_metrics(tmp_path)[1]["loss"] == 1 / 3
 
 
+def test_a_line_that_was_cut_off_is_left_out_and_another_damaged_one_named(tmp_path: Path) -> None:
+    append_metrics(tmp_path, {"step": 1})
+    with (tmp_path / "metrics.jsonl").open("ab") as handle:
+        handle.write('{"step": 2, "한'.encode()[:-1])
+    assert read_metrics(tmp_path) == [{"step": 1}]
+    with (tmp_path / "metrics.jsonl").open("a") as handle:
+        handle.write("\n")
+    append_metrics(tmp_path, {"step": 3})
+    with pytest.raises(RecipeError, match="metrics.jsonl: line 2 is damaged"):
+        read_metrics(tmp_path)
+
+
 def test_curve_is_drawn(tmp_path: Path) -> None:
     for step in range(3):
         append_metrics(tmp_path, {"step": step, "tokens": step, "loss": 3.0 - step})
@@ -131,7 +143,12 @@ def test_tied_head_multiplies_once() -> None:
         ("NVIDIA H100 PCIe", 756e12),
         ("NVIDIA A100-SXM4-80GB", 312e12),
         ("NVIDIA GB200", 2.5e15),
+        ("NVIDIA H200 NVL", 835e12),
         ("NVIDIA A10G", None),
+        ("NVIDIA H100 80GB HBM3 MIG 3g.40gb", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA GeForce RTX 4090 D", None),
+        ("NVIDIA GeForce RTX 3090 Ti", None),
         ("NVIDIA GeForce RTX 4090", 165.2e12),
         ("Some Future GPU", None),
     ],

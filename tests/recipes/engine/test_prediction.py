@@ -50,6 +50,12 @@ def test_predicted_time_of_a_token_at_1b(gpu: str, compiled: bool, microseconds:
     assert found.total < selective.total < again.total
     slow = predict(SHAPE_1B, gpu, 938, compiled, 0.0, False, 1, 524_288, 1e-4)
     assert slow.total == pytest.approx(1e-4 + found.optimizer)
+    # A card whose memory is slower by two fifths.
+    card, module = (
+        predict(SHAPE_1B, f"H100{of}", 938, compiled, 0.0, False, 1, 524_288, 0.0)
+        for of in (" PCIe", "")
+    )
+    assert card.moving / module.moving == pytest.approx(3.35 / 2.0)
     assert predict(SHAPE_1B, "A10", 938, compiled, 0.0, False, 1, 524_288, 0.0) is None
 
 
