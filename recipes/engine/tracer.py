@@ -95,13 +95,14 @@ class Tracer:
                 composed (NFC), unless their recipe says otherwise.
             shortest: characters of a stretch, at least.
         """
+        # A lone surrogate, of bytes that are no UTF-8, is in no text and cannot be encoded.
+        text = text.encode(errors="replace").decode()
         forms = dict.fromkeys((normalize("NFC", text), text))
         found = [self._spans(form, shortest) for form in forms]
         return max(found, key=lambda spans: sum(len(span.text) for span in spans))
 
     def _spans(self, text: str, shortest: int) -> list[TracedSpan]:
-        # A lone surrogate is in no text.
-        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+        data = np.frombuffer(text.encode(), np.uint8)
         # Where each character begins, and where the last one ends.
         edges = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))
         begins = edges[:-1]

@@ -152,3 +152,12 @@ def test_an_end_of_a_document_is_in_no_span(tracer: Tracer) -> None:
     joined = texts[0][-30:] + texts[1][:30]
     assert all(len(span.text) < 60 for span in tracer.spans(joined, shortest=10))
     assert np.all([len(span.text) >= 10 for span in tracer.spans(joined, shortest=10)])
+
+
+def test_bytes_that_are_no_utf8_are_in_no_span(tracer: Tracer) -> None:
+    """The shell hands them over as lone surrogates, which cannot be encoded."""
+    text = next(t for t in documents(tracer, "web_en") if "?" in t[40:-40])
+    place = text.index("?", 40)
+    asked = f"{text[place - 40 : place]}\udcff{text[place + 1 : place + 41]}"
+    lines = list(tracer.report(asked, 20, 3))
+    assert "81 characters, from character 0" in lines[0]
