@@ -96,8 +96,8 @@ class RopeScalingConfig(Strict):
             sequence_length: tokens of a training window.
 
         Raises:
-            ValueError: lists of another length than the frequencies, or windows in which the angles
-                of a document would depend on the longest one beside it.
+            ValueError: lists of another length than the frequencies, windows in which the angles of
+                a document would depend on the longest one beside it, or longer ones than it is for.
         """
         for name in ("short_factor", "long_factor"):
             factors = getattr(self, name)
@@ -116,6 +116,20 @@ class RopeScalingConfig(Strict):
                 f"({self.original_max_position_embeddings:,}): train with yarn, llama3 or linear"
             )
 
+        longest = self._longest()
+        if longest is not None and sequence_length > longest:
+            raise ValueError(
+                f"windows of {sequence_length:,} tokens are longer than the text that factor "
+                f"{self.factor:g} stretches {self.original_max_position_embeddings:,} tokens to "
+                f"({longest:,}): raise factor, or lower batch.sequence_length"
+            )
+
+    def _longest(self) -> int | None:
+        """Longest text that the model is said to read; `None` if it is not said here."""
+        if self.rope_type not in ("yarn", "longrope"):
+            return None
+        return round(self.factor * self.original_max_position_embeddings)
+
     def scale(self, config: KORMoConfig) -> None:
         """Write it into the config that a model is made from; the base of the angles stays.
 
@@ -123,10 +137,8 @@ class RopeScalingConfig(Strict):
         length (`yarn`, `longrope`), or for the one that is scaled from (`dynamic`).
         """
         parameters = self.parameters()
-        if self.rope_type in ("yarn", "longrope"):
-            config.max_position_embeddings = round(
-                self.factor * self.original_max_position_embeddings
-            )
+        if (longest := self._longest()) is not None:
+            config.max_position_embeddings = longest
         elif self.rope_type == "dynamic":
             config.max_position_embeddings = parameters.pop("original_max_position_embeddings")
         config.rope_parameters = {

@@ -94,6 +94,7 @@ def test_a_stage_from_weights_scales_them(
         (override("llama3", high_freq_factor=1), "high_freq_factor must be larger"),
         (override("longrope", long_factor=[1.0]), "long_factor has 1 numbers, the model 16 freq"),
         (override("dynamic", original_max_position_embeddings=64), "longest document of a batch"),
+        (override("yarn", factor=1.5), "windows of 128 tokens are longer than the text that fac"),
         (override("yarn", factor=0.5), "model.rope_scaling.factor: Input should be greater"),
     ],
 )
