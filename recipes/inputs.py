@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from data_recipes.common.files import read_settings, sha256_file
+from data_recipes.common.files import MANIFEST, read_settings, sha256_file
 
 from .opened_run import LINEAGE
 
-MANIFEST = "manifest.json"  # of a set that was made
 # By path: SHA-256 of a file, or of each weight file of a model.
 Digests = dict[str, str | dict[str, str]]
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
+    MANIFEST,
     DirectoryLock,
     bind_settings,
     git_commit,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from modeling_kormo.graph_vectors import TransE
 
-VECTORS, TRIPLES, MANIFEST = "vectors.safetensors", "triples.jsonl", "manifest.json"
+VECTORS, TRIPLES = "vectors.safetensors", "triples.jsonl"
 _HITS = (1, 3, 10)
 
 

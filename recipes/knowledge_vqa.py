@@ -21,6 +21,7 @@ from tqdm import tqdm
 from data_recipes.common.config_files import parse_recipe
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
+    MANIFEST,
     SETTINGS,
     DirectoryLock,
     bind_settings,
@@ -33,7 +34,7 @@ from data_recipes.common.files import (
 from data_recipes.knowledge.triples import Graph, write_triples
 from recipes.command_line import CONFIGS, exit_on_error
 from recipes.inputs import Digests, digests
-from recipes.kge import MANIFEST, TRIPLES, VECTORS
+from recipes.kge import TRIPLES, VECTORS
 from recipes.knowledge_config import KnowledgeVqaConfig
 from recipes.opened_run import FINAL
 from recipes.post.knowledge_model import TRAINED_ON, build

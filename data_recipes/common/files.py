@@ -27,6 +27,7 @@ _FULL += [r"\d+ requested and \d+ written"]
 _FULL_DISK = re.compile("|".join(_FULL))
 LOCK = ".lock"
 SETTINGS = "settings.json"
+MANIFEST = "manifest.json"  # of a set that was made: data, pictures, a graph
 _SHOWN = 80  # characters of a value in a message
 # Mappings of which the first that fits is taken: of a filter profile, kinds of documents.
 _ORDERED = ("kinds",)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..common.config_files import CONFIGS, Strict, find_recipe, load_config
 from ..common.errors import RecipeError
 from ..common.files import (
+    MANIFEST,
     DirectoryLock,
     bind_settings,
     git_commit,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHIPPED = CONFIGS / "knowledge"
-DATA, TRIPLES, MANIFEST = "data", "triples.jsonl", "manifest.json"
+DATA, TRIPLES = "data", "triples.jsonl"
 _Rows = dict[str, list[dict[str, Any]]]
 _Draw = Callable[[str], "Image | None"]
 

@@ -24,9 +24,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ..common.errors import RecipeError
-from ..common.files import disk_full_is_an_error, open_staged, sha256_file, write_json_atomically
+from ..common.files import (
+    MANIFEST,
+    disk_full_is_an_error,
+    open_staged,
+    sha256_file,
+    write_json_atomically,
+)
 from ..read.conversations import about_picture
-from ..read.pictures import MANIFEST
 from .compose import compose
 from .config import SCENE_SPLITS, PicturesConfig, SceneSplit
 from .language import Language

@@ -6,9 +6,8 @@ from typing import Any
 
 from ..common.config_files import find_recipe, load_config
 from ..common.errors import RecipeError
-from ..common.files import DirectoryLock, bind_settings
+from ..common.files import MANIFEST, DirectoryLock, bind_settings
 from ..common.terminal import align
-from ..read.pictures import MANIFEST
 from .config import CONFIGS, SCENE_SPLITS, PicturesConfig
 from .language import Language, LanguageTable, check_names, load_table
 from .picture_set import PictureSet, read_manifest

@@ -18,8 +18,6 @@ from PIL import Image, ImageOps
 from ..common.errors import RecipeError
 from .conversations import read_rows, uniform_content
 
-# What a set is made of; tells its pictures from others of the same names.
-MANIFEST = "manifest.json"
 # Our choice: eight times what a tower reads at most, and 150 MB as RGB.
 MAX_PIXELS = 50_000_000
 _MIN_SIDE = 2

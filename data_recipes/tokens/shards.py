@@ -17,10 +17,9 @@ from pydantic import ValidationError
 
 from ..common.config_files import Strict
 from ..common.errors import RecipeError
-from ..common.files import sha256_file
+from ..common.files import MANIFEST, sha256_file
 
 _ROUNDS = 4
-MANIFEST = "manifest.json"
 # Data sets up to this size are hashed whole whenever they are opened; larger ones by `verify`.
 VERIFY_ON_OPEN_BYTES = 2 * 2**30
 

@@ -76,13 +76,13 @@ def main() -> None:
     """Evaluate a model by its arguments on the command line."""
     args = _arguments()
     from data_recipes.common.files import (
+        MANIFEST,
         SETTINGS,
         DirectoryLock,
         bind_settings,
         read_settings,
         sha256_file,
     )
-    from data_recipes.read.pictures import MANIFEST
 
     from ..local_model import model_identity
     from ..vision.answers import SIGHTS

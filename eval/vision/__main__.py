@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from data_recipes.common.config_files import Dropped, positive
 from data_recipes.common.errors import RecipeError
 from data_recipes.common.files import (
+    MANIFEST,
     SETTINGS,
     DirectoryLock,
     bind_settings,
@@ -141,7 +142,6 @@ def main() -> None:
             f"{args.set}: no such directory; `kormo data pictures` makes a set, and `kormo data "
             "published-pictures` one of a published file"
         )
-    from data_recipes.read.pictures import MANIFEST  # needs Pillow
 
     known = read_settings(args.out / SETTINGS) or {"files": None, "set": [MANIFEST]}
     # Of a run that began when nobody looked at the weights, or at what tells pictures apart.

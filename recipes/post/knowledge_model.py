@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import MANIFEST
 from data_recipes.knowledge.triples import Graph, read_triples
 from data_recipes.read.conversations import read_rows
 
-from ..kge import MANIFEST, TRIPLES, VECTORS
+from ..kge import TRIPLES, VECTORS
 from ..knowledge_config import KnowledgeVqaConfig, RandomModelConfig
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from data_recipes.common.config_files import CONFIGS, find_config, load_config
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.files import MANIFEST
 from data_recipes.read.files import resolve_files
 from data_recipes.read.hub import HUB
 
@@ -24,7 +25,7 @@ from ..config import SELF_CONTAINED
 from ..engine.checkpoints import claim_output
 from ..engine.handover import read_lineage
 from ..engine.resume import find_newest
-from ..inputs import MANIFEST, Digests, digests
+from ..inputs import Digests, digests
 from ..parent import ParentModel
 from ..pretrain import BatchSplit
 from .chat_config import ChatStageConfig
