@@ -131,7 +131,7 @@ def find_recipe(name: str, shipped: Path, option: str = "--config") -> Path:
     for path in (find_config(name, shipped), shipped / f"{name}.yaml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml")))
+    names = ", ".join(sorted(path.stem for path in shipped.glob("*.yaml"))) or "none"
     raise RecipeError(f"{option} {name}: no such file; shipped are {names}")
 
 

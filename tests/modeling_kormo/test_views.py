@@ -163,6 +163,14 @@ def test_each_sequential_view_reads_one_token_more(build: Build) -> None:
         assert seen.tolist() == list(range(5 + view))
 
 
+def test_each_seed_draws_its_own_views(build: Build) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        attach_views(model := build("varlen"), "sequential", 1, 1.0, seed)
+        drawn.append(model.views.layers[0].proj.weight)
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
 def test_a_parallel_view_stands_beside_the_last_layer(build: Build) -> None:
     model = build("varlen")
     attach_views(model, "parallel", 1, 1.0, seed=3)

@@ -25,7 +25,7 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`a`, `b` and `c` alike; `wide` of another shape, `other` of another tokenizer."""
+    """`a`, `b`, `c` alike; `wide` of another shape, `other` tokenizer, `half` as precise."""
     directory = tmp_path_factory.mktemp("models")
     tokenizer = train_tokenizer(islice(documents("web", "en", 1), 60), 400)
     other = train_tokenizer(islice(documents("web", "ko", 1), 60), 400)
@@ -33,6 +33,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = random_model(tokenizer, 512, seed=seed, layers=2 if name == "wide" else 1)
         model.save_pretrained(directory / name)
         (other if name == "other" else tokenizer).save_pretrained(directory / name)
+    half = AutoModelForCausalLM.from_pretrained(directory / "b", dtype=torch.bfloat16)
+    half.save_pretrained(directory / "half")
+    tokenizer.save_pretrained(directory / "half")
     return directory
 
 
@@ -84,6 +87,7 @@ def test_bits_do_not_depend_on_the_order(models: Path, tmp_path: Path) -> None:
         (("a", "wide"), "num_hidden_layers is"),
         (("a", "other"), "another tokenizer"),
         (("a", "a"), "the same weights"),
+        (("a", "half"), r"weight is \[.*\] in torch.(float32|bfloat16), and .* in torch."),
         (("a",), "name two or more"),
         (("a", "nowhere"), "no model directory"),
     ],
@@ -94,6 +98,16 @@ def test_what_has_no_mean_is_refused(
     with pytest.raises(RecipeError, match=message):
         average_command(["--out", str(tmp_path / "out"), *(str(models / name) for name in names)])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mean_has_the_licences_of_all(models: Path, tmp_path: Path) -> None:
+    for name, licence, tokens in (("a", "MIT", 5), ("b", "Apache-2.0", 9), ("c", "MIT", 7)):
+        shutil.copytree(models / name, tmp_path / name)
+        history = {"licences": [licence], "tokens_in_all": tokens}
+        (tmp_path / name / "lineage.json").write_text(json.dumps(history))
+    average_command(["--out", str(tmp_path / "soup"), *(str(tmp_path / name) for name in "abc")])
+    lineage = json.loads((tmp_path / "soup" / "lineage.json").read_text())
+    assert lineage["licences"] == ["Apache-2.0", "MIT"] and lineage["tokens_in_all"] == 9
 
 
 def test_what_is_cut_short_leaves_nothing(

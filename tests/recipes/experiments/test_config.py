@@ -101,6 +101,10 @@ CHANGES = {
         },
         "arms.b: would be measured by another ruler.*\n.*data.heldout: was",
     ),
+    "ruler of other windows": (
+        {"arms": {"a": {}, "b": {"batch.sequence_length": 64}}},
+        "arms.b: would be measured by another ruler.*\n.*batch.sequence_length: was 128, is 64",
+    ),
     "ruler of the mixture": (
         {"arms": {"a": {}, "b": {"data.mixture": {"web_ko": 1}}}},
         "data.heldout: was",

@@ -145,6 +145,8 @@ def test_the_check_says_whether_the_interval_held(
     assert "the rungs do not tell beta" in forecast_page(steep, None).to_markdown()
     found = check(sealed, target)["en"]
     assert found["inside"] == (where == "inside") and found["error"] == 1 / found["actual"] - 1
+    assert found["actual"] == law(target.cells[0].config, target.tokens)["en"]  # at its end
+    assert found["error"] < -0.01 and not found["held"]  # too low is missed as well
 
 
 def test_after_the_target_has_begun_nothing_is_sealed(

@@ -58,6 +58,18 @@ def test_what_lies_far_beyond_the_rungs_is_predicted() -> None:
     assert high - low < 1e-3 * value  # without noise, no doubt
 
 
+def test_the_interval_is_that_of_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the rungs forty points tell the law well; one more is off as far as each of them."""
+    monkeypatch.setattr("recipes.experiments.law._RESAMPLED", 60)
+    random, noise = np.random.default_rng(3), 0.01
+    points = [
+        Point(p.run, p.parameters, p.tokens, p.loss * np.exp(random.normal() * noise))
+        for p in ladder(0.0)
+    ]
+    _, (value, low, high) = predict(points, 4e5, 3e5)
+    assert (high - low) / value > 3 * noise
+
+
 def test_too_few_sizes_are_refused() -> None:
     with pytest.raises(RecipeError, match="8 measurements of 1 sizes and 4 lengths"):
         fit_law([p for p in ladder(0.0) if p.parameters == 1e5])

@@ -1,6 +1,7 @@
 """Every measure of every last stage: made of what the stage leaves, or refused at the start."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,9 @@ def test_time_is_that_of_all_stages_and_bits_are_the_last_ones(
         ]
         (cell.directory / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     assert training_seconds(run.cells) == pytest.approx((10 + 10) + (20 + 20))
+    # What goes on from a checkpoint counts its tokens along, and trained on the rest alone.
+    branched = replace(run.cells[0], branched_at=600)
+    assert training_seconds([branched]) == pytest.approx(4 + 10)
     assert measure_run(run, ["bits_per_byte"]) == {
         "bits_per_byte/ko": 2.0,
         "bits_per_byte/ko before": 9.0,

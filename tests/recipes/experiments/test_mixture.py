@@ -11,14 +11,17 @@ import yaml
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.tokens.mixture_plan import load_mixture
+from data_recipes.tokens.shards import read_manifest
 from recipes.command_line import CONFIGS
 from recipes.config import StageConfig
 from recipes.experiments.mixture import (
     SearchConfig,
+    caps_of,
     draw_swarm,
     fit,
     optimum,
     rank_correlation,
+    recipe_of,
     search,
     value_of,
 )
@@ -64,7 +67,7 @@ def given(output: Path, **changes: object) -> dict:
             "source_bits/web_en": {"weight": 1, "smallest": 0.01},
             "source_bits/web_ko": {"weight": 1, "smallest": 0.01},
         },
-        "confirm": {"seeds": [1, 2, 3], "budget": {"tokens": 40_960}, "smallest": 0.005},
+        "confirm": {"seeds": [1, 2, 3], "budget": {"tokens": 20_480}, "smallest": 0.005},
     } | changes
 
 
@@ -88,6 +91,28 @@ def test_a_planted_optimum_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert rank_correlation(config, swarm, 2 + 50 * noise)["all"] < 0.1  # in fold: 0.27
 
 
+def test_the_optimum_lies_inside_what_the_swarm_has_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recipes.experiments.mixture._RESAMPLED", 10)
+    config = SearchConfig.model_validate(given(tmp_path, concentration=30))
+    swarm = draw_swarm(config, PRIOR, np.ones(4))
+    assert swarm[0] == pytest.approx(list(PRIOR.values()))  # the prior itself, if it may be ...
+    tight = np.array([0.39, 1, 1, 1])
+    assert (draw_swarm(config, PRIOR, tight)[:, 0] <= 0.39).all()  # ... and else not
+    # By its law nothing but the second source would be best, and the fourth the worst of all.
+    values = 0.8 + np.exp(swarm @ np.array([[-1.0, -4.0, -1.0, 1.0]] * 2).T)
+    found = search(config, PRIOR, np.ones(4), swarm, values)["found"]
+    assert found[1] == pytest.approx(swarm[:, 1].max(), abs=1e-3)
+    assert found[3] == pytest.approx(swarm[:, 3].min(), abs=1e-3) and found[3] > 0.01
+
+
+def test_a_target_counts_by_its_weight(tmp_path: Path) -> None:
+    targets = {f"proxy/{name}": {"weight": w, "smallest": 1} for name, w in (("a", 3), ("b", 1))}
+    config = SearchConfig.model_validate(given(tmp_path, targets=targets))
+    assert config.total([1.0, 5.0]) == 2.0
+
+
 def test_a_law_is_what_it_was_fitted_to(tmp_path: Path) -> None:
     swarm = draw_swarm(SearchConfig.model_validate(given(tmp_path)), PRIOR, np.ones(4))
     values = planted_values(swarm)[:, 0]
@@ -105,6 +130,14 @@ def path(data_dir: Path, tmp_path: Path) -> Path:
     own["confirm"]["shared"] = shared
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
     return tmp_path / "x.yaml"
+
+
+def test_no_source_is_seen_more_often_than_said(path: Path) -> None:
+    config = load_config(path, SearchConfig, ["tokens=400_000", "max_epochs=2"])
+    recipe = recipe_of(config, "tiny")
+    found = [read_manifest(recipe.data.shards / name / "train").tokens for name in PRIOR]
+    caps = caps_of(config, recipe, PRIOR)
+    assert caps == pytest.approx([2 * tokens / 400_000 for tokens in found]) and (caps < 1).all()
 
 
 def test_an_optimum_that_was_not_found_is_no_optimum(
@@ -158,7 +191,8 @@ def test_a_search_from_its_swarm_to_its_verdict(
     plan = call(main, *arguments, "--dry-run")
     assert plan.count("stage1.py") == 12 and "6 to do" in plan and not out.exists()
     page = call(main, *arguments)
-    assert len(ran) == 12 + 6
+    lengths = [own[-1] for own in ran]
+    assert lengths == ["schedule.total_tokens=40960"] * 12 + ["schedule.total_tokens=20480"] * 6
     record = json.loads((out / "search.json").read_text())
     mixture = load_mixture(out / "mixture.yaml").shares()
     assert mixture == {

@@ -121,6 +121,30 @@ def test_a_budget_is_shared_out_in_whole_steps_and_flops_pay_for_width(tmp_path:
     assert cost_of(narrow.cells + wide.cells).tokens == narrow.tokens + wide.tokens
 
 
+def test_views_are_paid_for_out_of_a_budget_in_flops(tmp_path: Path) -> None:
+    kinds = {"parallel": {"kind": "parallel"}, "same": {"kind": "same", "count": 2}}
+    given = {
+        "question": "?",
+        "stages": ["stage1"],
+        "output_dir": str(tmp_path),
+        "baseline": "next",
+        "arms": {"next": {}} | {kind: {"model.views": own} for kind, own in kinds.items()},
+        "seeds": [1, 2],
+        "budget": {"flops": 1e13},
+        "measures": ["bits_per_byte"],
+        "decide": {"bits_per_byte/ko": 0.02},
+    }
+    # By hand: 192 wide, 4 layers, 3 heads of 64, 1 of keys, 512 in between, 4,096 rows, 256 keys.
+    layer = 192 * 64 * (3 + 3 + 1 + 1) + 3 * 192 * 512 + 2 * 192
+    head, attention = 4096 * 192, 12 * 192 * 256
+    own = 6 * (4 * layer + 192 + head) + 4 * attention
+    view = {"next": 0, "parallel": 6 * (layer + head) + attention, "same": 2 * 6 * head}
+    for run in planned(ExperimentConfig.model_validate(given))[:3]:
+        each = own + view[run.arm]
+        assert run.tokens == int(1e13 / each + 0.5) // 2048 * 2048
+        assert cost_of(run.cells).flops == pytest.approx(run.tokens * each, rel=1e-12)
+
+
 def test_a_budget_in_bytes_gives_every_arm_equally_much_text(
     data_dir: Path, tmp_path: Path
 ) -> None:

@@ -338,6 +338,14 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
         {"measures": ["suite", "compression"]},
         "measures: 'compression' is not to be had of sft",
     ),
+    "rows held out of longer windows": (
+        {
+            "arms": {"toggle": {}, "plain": {"batch.sequence_length": 256}},
+            "measures": ["heldout"],
+            "decide": {"heldout/loss": 0.1},
+        },
+        "arms.plain: would be measured by another ruler.*batch.sequence_length: was 512, is 256",
+    ),
     "rows held out of other data": (
         {"measures": ["heldout"], "decide": {"heldout/loss": 0.1}},
         "arms.plain: would be measured by another ruler.*data.thinking_share: was 0.5, is 0.0",
