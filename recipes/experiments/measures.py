@@ -91,11 +91,16 @@ def _gradient_norm(run: Run, lines: Lines) -> dict[str, float]:
 
 
 def _mixture(run: Run, lines: Lines) -> dict[str, float]:
-    """Sources of synthetic Korean text, who wrote them, and passes over the one seen most."""
+    """Sources of synthetic Korean text, who wrote them, and passes over the one seen most.
+
+    Nothing of a mixture without Korean: of another language, all of it would be 0.
+    """
     config = run.cells[-1].config
     data, length = config.data, config.batch.sequence_length
     mixture = Mixture(data.shards, data.mixture, length, data.seed)
     rows = mixture.plan(config.schedule.total_tokens // length)
+    if all(r.language != "ko" for r in rows):
+        return {}
     rows = [r for r in rows if r.language == "ko" and r.synthesizer and r.name not in data.heldout]
     return {
         "synthetic sources": float(len(rows)),

@@ -227,6 +227,9 @@ def test_the_mixture_of_a_run_is_that_of_its_korean_sources(data_dir: Path, tmp_
     assert values["epochs"] == pytest.approx(8 / (windows // 128), rel=0.1)
     with pytest.raises(RecipeError, match="nothing for the measure 'unrest'"):
         measure_run(run, ["unrest"])
+    given["shared"] |= {"data.mixture": {"web_en": 0.5, "stories_en": 0.5}}
+    with pytest.raises(RecipeError, match="nothing for the measure 'mixture'"):
+        measure_run(planned(given), ["mixture"])
 
 
 def test_unrest_is_the_noise_about_a_slow_trend(data_dir: Path, tmp_path: Path) -> None:
