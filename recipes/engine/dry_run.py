@@ -125,7 +125,8 @@ def plan_report(config: StageConfig, shape: KORMoConfig, steps: Steps) -> str:
         )
         layers, every = shape.num_hidden_layers, config.model.activation_checkpointing
         reductions = split.accumulation if parallelism.sync_each_microbatch else 1
-        sent = traffic.seconds * reductions / (split.accumulation * micro_tokens)
+        sent = traffic.seconds * reductions + traffic.gathering * (split.accumulation - reductions)
+        sent /= split.accumulation * micro_tokens
         predicted = predict(
             shape,
             parallelism.gpu,

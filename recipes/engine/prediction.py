@@ -84,11 +84,13 @@ class Traffic:
             reduce-scatter of the fp32 gradients.
         between: copies: all-reduce of the GPU's own shard of the gradients, in fp32.
         seconds: both, one after the other, at the rates of the data sheets.
+        gathering: of these the gathers alone, which a pass that reduces nothing has, too.
     """
 
     inside: float
     between: float
     seconds: float
+    gathering: float
 
 
 def count_traffic(parameters: int, layout: Layout) -> Traffic:
@@ -101,7 +103,7 @@ def count_traffic(parameters: int, layout: Layout) -> Traffic:
     inside = (layout.shards - 1) / layout.shards * parameters * (2 + 2 + 4)
     between = 2 * (layout.replicas - 1) / layout.replicas * 4 * parameters / layout.shards
     rate = NVLINK if layout.shards <= GPUS_OF_A_NODE else NETWORK
-    return Traffic(inside, between, inside / rate + between / NETWORK)
+    return Traffic(inside, between, inside / rate + between / NETWORK, inside / 2 / rate)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def test_traffic_of_10b() -> None:
     flat = count_traffic(N, Layout(128, 1))
     assert flat.inside == pytest.approx(86.05e9 * 127 / 128, rel=1e-3)
     assert flat.seconds == pytest.approx(flat.inside / 50e9)
+    # bf16 weights twice; the other half are fp32 gradients.
+    assert flat.gathering == pytest.approx(4 * N * 127 / 128 / 50e9)
     nodes = count_traffic(N, Layout(8, 16))
     assert nodes.inside == pytest.approx(8 * N * 7 / 8)
     assert nodes.seconds == pytest.approx(nodes.inside / 450e9 + nodes.between / 50e9)
