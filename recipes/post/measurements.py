@@ -104,7 +104,9 @@ class ChatMeasurements(WholeCheckpoints):
     def _throughput(self, config: Any) -> Throughput:
         """The meter of tokens per second, and of MFU where FLOPs and GPU are known."""
         own = self.model.config
-        known = isinstance(own, KORMoConfig) and torch.cuda.is_available()
+        # Under an adapter most weights have no gradient: how many FLOPs a token takes is not known.
+        whole = isinstance(own, KORMoConfig) and not isinstance(self.model, PeftModel)
+        known = whole and torch.cuda.is_available()
         peak = peak_flops(torch.cuda.get_device_name()) if known else None
         # Generation is most of a GRPO step, so there is no MFU to speak of.
         if peak is None or config.stage == "grpo":

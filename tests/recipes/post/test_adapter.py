@@ -3,10 +3,11 @@
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -16,6 +17,7 @@ from modeling_kormo.adapter import merge_adapter
 from modeling_kormo.export import save_portable
 from recipes.engine.trainer import decayed_parameters
 from recipes.post.masks import ChatTokenizer
+from recipes.post.measurements import ChatMeasurements
 from recipes.post.model import load_chat_tokenizer, lora_config
 
 from .chat_runs import LORA, chat_stage, log_of, newest_checkpoint, sft_config, weights
@@ -26,6 +28,25 @@ def test_every_setting_of_an_adapter_is_taken(base: Path, sources: Path, tmp_pat
     config = sft_config(chat_stage("sft", base, sources, tmp_path, adapter))
     lora = lora_config(config, load_chat_tokenizer(str(base)))
     assert (lora.r, lora.lora_alpha, lora.lora_dropout) == (3, 7, 0.25)
+
+
+def test_mfu_is_not_that_of_a_model_that_is_trained_whole(
+    base: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = sft_config(chat_stage("sft", base, sources, tmp_path, LORA))
+    model = AutoModelForCausalLM.from_pretrained(base)
+    adapted = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base),
+        lora_config(config, load_chat_tokenizer(str(base))),
+    )
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+
+    def peak(model: torch.nn.Module) -> float | None:
+        trainer = SimpleNamespace(model=model, args=SimpleNamespace(world_size=4))
+        return ChatMeasurements._throughput(trainer, config).peak_flops
+
+    assert (peak(model), peak(adapted)) == (4 * 989e12, None)
 
 
 TURN_ROWS = ("<|BOT|>", "<|EOT|>", "<think>", "</think>")
