@@ -1,11 +1,13 @@
 """Packed documents do not see each other: forward and gradient, on every backend of the CPU."""
 
+import inspect
 from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn.attention.varlen import varlen_attn
 
-from modeling_kormo import KORMoForCausalLM
+from modeling_kormo import KORMoForCausalLM, attention_kormo
 from modeling_kormo.attention_kormo import check_flex
 
 LENGTHS = [[7, 20, 1, 12], [16, 24]]  # documents per row; rows of 40 tokens
@@ -125,3 +127,43 @@ def test_documents_of_one_token_restart_the_positions(build: Build, attention: s
     packed = model(ids, position_ids=torch.zeros_like(ids), use_cache=True).logits
     separate = torch.cat([model(ids[:, i : i + 1]).logits for i in range(8)], dim=1)
     torch.testing.assert_close(packed, separate, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("left_out", [(), ("enable_gqa",)])
+@pytest.mark.parametrize("window", [None, 5])
+def test_the_kernel_of_a_gpu_is_asked_for_the_same(
+    monkeypatch: pytest.MonkeyPatch, window: int | None, left_out: tuple[str, ...]
+) -> None:
+    """In its stead what its signature and documentation say: keys left and right of a query."""
+    signature = inspect.signature(varlen_attn)
+    if not {"scale", "window_size"} <= signature.parameters.keys():
+        pytest.skip("an older torch")
+
+    def kernel(*given: object, **named: object) -> torch.Tensor:
+        asked = signature.bind(*given, **named).arguments
+        query, key, value = (asked[name].transpose(0, 1) for name in ("query", "key", "value"))
+        assert asked["max_q"] == asked["max_k"] == 20
+        assert not left_out or query.shape == key.shape
+        ends = asked["cu_seq_q"].tolist()
+        assert ends == asked["cu_seq_k"].tolist()
+        places = torch.arange(ends[-1])
+        document = torch.bucketize(places, asked["cu_seq_q"][1:], right=True)
+        after = places[None, :] - places[:, None]
+        left, right = asked["window_size"]
+        seen = (document[None, :] == document[:, None]) & (after <= right)
+        if left >= 0:
+            seen &= after >= -left
+        found = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, seen, scale=asked["scale"], enable_gqa=asked.get("enable_gqa", False)
+        )
+        return found.transpose(0, 1)
+
+    monkeypatch.setattr(attention_kormo, "varlen_attn", kernel, raising=False)
+    options = frozenset(signature.parameters) - set(left_out)
+    monkeypatch.setattr(attention_kormo, "_VARLEN_OPTIONS", options, raising=False)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(40, heads, 16) for heads in (4, 2, 2))
+    bounds = flattened(documents(1))["cu_seq_lens_q"]
+    asked = attention_kormo._varlen_cuda(query, key, value, bounds, 20, 0.3, window)
+    own = attention_kormo._varlen_by_document(query, key, value, bounds, 0.3, window, None)
+    torch.testing.assert_close(asked, own, rtol=0, atol=TOLERANCE)
