@@ -8,10 +8,12 @@ python -m recipes.push runs/tiny/sft/final OWNER/NAME --private
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 
 from data_recipes.common.config_files import documented_parser
@@ -57,7 +59,30 @@ def _shards(directory: Path) -> list[str]:
     index = directory / _INDEX
     if not index.is_file():
         return ["model.safetensors"]
-    return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{index}: damaged; push the final/ that a stage wrote") from error
+
+
+@contextmanager
+def hub_errors(repo: str) -> Iterator[None]:
+    """Say in one line what keeps the Hub from doing what it is asked.
+
+    Raises:
+        RecipeError: it refused, or cannot be reached.
+    """
+    try:
+        yield
+    except (HfHubHTTPError, RuntimeError) as error:  # the latter while it uploads a large file
+        raise RecipeError(
+            f"{repo}: the Hub refused ({error}); check the owner, and with `hf auth whoami` that "
+            "the token may write there"
+        ) from error
+    except (HTTPError, ConnectionError) as error:  # of the client beneath, as it is; offline mode
+        raise RecipeError(
+            f"{repo}: the Hub cannot be reached ({error}); run the same command again when it can"
+        ) from error
 
 
 def check_repository(repo: str) -> None:
@@ -147,7 +172,7 @@ def push(
     if not get_token():
         raise RecipeError("no Hugging Face token: run `hf auth login`, with a token that may write")
     api = HfApi()
-    try:
+    with hub_errors(repo):
         api.create_repo(repo, private=private, exist_ok=True)
         if revision:
             api.create_branch(repo, branch=revision, exist_ok=True)
@@ -162,11 +187,6 @@ def push(
             commit_message=f"Upload {directory.name}",
             revision=revision,
         )
-    except (HfHubHTTPError, RuntimeError) as error:  # the latter while it uploads a large file
-        raise RecipeError(
-            f"{repo}: the Hub refused ({error}); check the owner, and with `hf auth whoami` that "
-            "the token may write there"
-        ) from error
     return commit.commit_url
 
 

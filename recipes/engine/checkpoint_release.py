@@ -22,7 +22,7 @@ from data_recipes.tokens.mixture import CYCLE
 
 from ..inputs import hash_weights
 from ..opened_run import FINAL, REPRODUCE, OpenedRun
-from ..push import push
+from ..push import hub_errors, push
 from .checkpoint_weights import write_model
 from .checkpoints import checkpoint_step, list_checkpoints
 from .handover import BASE_USAGE
@@ -249,18 +249,20 @@ class Hub:
     @cached_property
     def revisions(self) -> set[str]:
         """Branches of the repository; none if there is no such repository."""
-        try:
-            return {branch.name for branch in self._api.list_repo_refs(self.repo).branches}
-        except HfHubHTTPError as error:
-            if error.response.status_code == 404:
-                return set()
-            raise RecipeError(f"{self.repo}: the Hub refused ({error})") from error
+        with hub_errors(self.repo):
+            try:
+                return {branch.name for branch in self._api.list_repo_refs(self.repo).branches}
+            except HfHubHTTPError as error:
+                if error.response.status_code == 404:
+                    return set()
+                raise
 
     def hash_of(self, revision: str) -> str | None:
         """Hash of the weights of a revision; `None` if it has none."""
         if revision not in self.revisions:
             return None
-        found = self._api.list_repo_tree(self.repo, revision=revision)
+        with hub_errors(self.repo):
+            found = list(self._api.list_repo_tree(self.repo, revision=revision))
         weights = {
             file.path: file.lfs.sha256
             for file in found

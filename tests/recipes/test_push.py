@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from data_recipes.common.errors import RecipeError
+from recipes.engine.checkpoint_release import Hub
 from recipes.push import files_to_push, main, push
 
 from ..conftest import environment
@@ -72,6 +74,21 @@ def test_what_does_not_belong_is_refused(final: Path, name: str) -> None:
     (final / name).parent.mkdir(exist_ok=True)
     (final / name).write_text("")
     with pytest.raises(RecipeError, match=os.path.basename(name)):
+        files_to_push(final)
+
+
+def test_a_damaged_index_and_a_hub_that_is_out_of_reach_are_one_line(
+    final: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(RecipeError, match="owner/name: the Hub cannot be reached"):
+        push(final, "owner/name", False, None)
+    with pytest.raises(RecipeError, match="owner/name: the Hub cannot be reached"):
+        Hub("owner/name").hash_of("step1")
+    (final / "model.safetensors.index.json").write_text('{"weight')
+    with pytest.raises(RecipeError, match="index.json: damaged"):
         files_to_push(final)
 
 
