@@ -41,7 +41,13 @@ class MeasuredCell:
 
     @staticmethod
     def of(value: float, interval: Sequence[float] | None) -> MeasuredCell:
-        """Make a cell of a share between 0 and 1, and of its interval."""
+        """Make a cell of a share between 0 and 1, and of its interval.
+
+        What is beyond that is no share, and stays as it is: a perplexity, or a score that its task
+        gives in percent already.
+        """
+        if not 0 <= value <= 1:
+            return MeasuredCell(value, interval and (interval[0], interval[1]))
         return MeasuredCell(100 * value, interval and (100 * interval[0], 100 * interval[1]))
 
     @staticmethod

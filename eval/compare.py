@@ -133,7 +133,7 @@ def format_comparison(first: Path, second: Path, rows: list[tuple[str, Differenc
     for label, own, corrected in rows:
         low, high = own.interval()
         mark = "  *" if corrected < 0.05 else ""
-        if label.endswith(GOLD_TASK):
+        if label.endswith(GOLD_TASK) or max(own.first, own.second) > 1:  # no shares
             values = f"{own.first:6.3f}  {own.second:6.3f}  {own.value:+7.3f}  "
             values += f"{low:+7.3f} to {high:+6.3f}"
         else:

@@ -128,6 +128,13 @@ def model_identity(name: str) -> dict[str, Any]:
     return {"name": name, "files": digest[:16]}
 
 
+def template_identity(name: str) -> str | None:
+    """Hash of the file with the chat template of a directory, which lies beside what
+    `model_identity` looks at; `None` if there is none."""
+    file = Path(name) / "chat_template.jinja"
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else None
+
+
 def greedy(model: PreTrainedModel, max_tokens: int) -> GenerationConfig:
     """The model's generation config without sampling: the same answer every time.
 

@@ -25,6 +25,7 @@ from ..local_model import (
     load_model,
     load_tokenizer,
     model_identity,
+    template_identity,
 )
 from .questions import TURNS, JudgeQuestion
 
@@ -194,7 +195,8 @@ def _from_local(how: Answering, questions: list[JudgeQuestion], out: Path) -> An
         "delete this line alone: its answer is made again, and all others are kept",
     )
     known = {row["key"]: row["answer"] for row in log.rows()}
-    settings = [model_identity(how.model), bool(how.thinking), how.max_tokens]
+    asked = [bool(how.thinking), how.max_tokens, template_identity(how.model)]
+    settings = [model_identity(how.model), *asked]
     loaded: list[Callable[[list[list[dict[str, str]]]], list[str]]] = []
 
     def answer(conversations: list[Conversation]) -> list[str]:

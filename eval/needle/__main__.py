@@ -120,11 +120,12 @@ def _grid(args: argparse.Namespace) -> Grid:
 
 def settings_of(grid: Grid, model: str) -> dict[str, Any]:
     """Tell what an answer depends on, besides its cell."""
-    from ..local_model import model_identity
+    from ..local_model import model_identity, template_identity
 
     changing = ("languages", "lengths", "depths", "batch", "texts")
     return {
         "model": model_identity(model),
+        **({"template": template_identity(model)} if grid.chat else {}),
         **{name: value for name, value in asdict(grid).items() if name not in changing},
         "texts": {
             language: hashlib.sha256(text.encode()).hexdigest()[:16]

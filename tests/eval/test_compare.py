@@ -7,6 +7,7 @@ import pytest
 
 from data_recipes.common.errors import RecipeError
 from eval.__main__ import main
+from eval.collect import MeasuredCell
 from eval.compare import compare_runs
 from eval.plan import Unit
 from eval.run_dir import RESULTS, RunDir
@@ -45,6 +46,18 @@ def write_run(
     results = {"rows": [row], "units": {"zoo": {}}, "name": "n", "date": "d", "settings": {}}
     (path / RESULTS).write_text(json.dumps(results))
     return path
+
+
+def test_scores_beyond_one_are_no_shares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As BLEU and perplexities: they were shown a hundred times as large, in percent."""
+    runs = [write_run(tmp_path / name, [20.0, 30.0, 25.0 + n]) for n, name in enumerate("ab")]
+    main(["compare", *map(str, runs)])
+    line = next(own for own in capsys.readouterr().out.splitlines() if own.startswith("zoo"))
+    assert "25.000  25.333   +0.333" in line and "%" not in line
+    assert str(MeasuredCell.of(25.0, (20.5, 29.5))) == "25.0 (20.5 to 29.5)"
+    assert str(MeasuredCell.of(1.0, (0.5, 1.0))) == "100.0 (50.0 to 100.0)"
 
 
 def test_known_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

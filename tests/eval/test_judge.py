@@ -314,6 +314,11 @@ def test_answers_of_a_model_on_this_machine(tmp_path: Path) -> None:
         get_answers(how, questions, tmp_path / "out")
     kept.write_text("".join([*lines[:2], *lines[3:]]), encoding="utf-8")
     assert get_answers(how, questions, tmp_path / "out") == given
+    # Another template asks in other words.
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|BOT|>", "<|BOT|> "))
+    get_answers(how, questions, tmp_path / "out")
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 12
     plain = AutoTokenizer.from_pretrained(tmp_path / "model")
     plain.chat_template = None
     (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)

@@ -244,6 +244,16 @@ def test_the_report_is_written(tokenizer: PreTrainedTokenizerBase, out: Path) ->
     assert results["lengths"]["ko"]["700"]["interval"] == pytest.approx([0.610, 1.0], abs=1e-3)
 
 
+def test_another_chat_template_is_another_setting(tmp_path: Path) -> None:
+    template = tmp_path / "chat_template.jinja"
+    template.write_text("{{ messages }}")
+    chat = replace(GRID, chat=True)
+    before = [settings_of(grid, str(tmp_path)) for grid in (GRID, chat)]
+    template.write_text("{{ messages }} ")
+    plain, changed = (settings_of(grid, str(tmp_path)) for grid in (GRID, chat))
+    assert plain == before[0] and changed != before[1]
+
+
 def test_what_cannot_be_asked_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(RecipeError, match="one fact at a time"):
         check_facts(STYLES["recall"], 2, 0)
