@@ -1,12 +1,14 @@
 """What a server says: what is tried again, and what is no answer, or no server."""
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
 from data_recipes.ask import AnswerStore, Endpoint, ask
-from data_recipes.ask.client import retry_after
+from data_recipes.ask.client import Client, Fault, backoff, retry_after
+from data_recipes.ask.exchange import request_body
 from data_recipes.common.errors import RecipeError
 
 from .ask_program import questions
@@ -99,6 +101,24 @@ def test_start_up_errors_name_the_remedy(
     (tmp_path / "stub.sqlite").write_bytes(b"no database" * 100)
     said = error(keyed)
     assert "the file is damaged" in said and "sqlite3" in said and "delete" not in said
+
+
+def test_a_server_is_left_alone_as_long_as_it_asks(server: ModelServer) -> None:
+    endpoint = server.endpoint(backoff_seconds=1e-6)
+    server.faults = lambda prompt, tries: "429"
+
+    async def once() -> None:
+        client = Client("stub", endpoint)
+        await client.reach()
+        try:
+            await client.once(request_body(endpoint, next(iter(questions(1)))))
+        finally:
+            await client.close()
+
+    with pytest.raises(Fault) as raised:
+        asyncio.run(once())
+    assert raised.value.wait == 0.05  # what the server says
+    assert 0.05 <= backoff(endpoint, 1, raised.value) < 0.051
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

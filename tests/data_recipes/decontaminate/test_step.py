@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data_recipes.decontaminate.config import DecontaminateConfig
-from data_recipes.decontaminate.index import build_index
+from data_recipes.decontaminate.index import INDEX, Index, build_index
 from data_recipes.decontaminate.step import REPORT, DecontaminateStep, write_report
 from data_recipes.engine.executors import ExecutorConfig, execute
 
@@ -152,6 +152,17 @@ def test_more_matches_may_be_asked_for(tmp_path: Path) -> None:
     single = {"13 words", "short as a whole", "Korean, 16 letters"}
     single |= {"question and choices", "question and lettered choices"}
     assert rejected == {text for name, text in HITS.items() if name not in single}
+
+
+def test_the_largest_max_items_of_a_task_counts(tmp_path: Path) -> None:
+    question = " ".join(f"word{n}" for n in range(20))
+    sets = []
+    for number, most in enumerate((1, 2)):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps({"q": question}) + "\n")
+        sets.append({"task": "t", "path": str(path), "columns": ["q"], "max_items": most})
+    build_index(DecontaminateConfig(evaluation_sets=sets), tmp_path)
+    assert Index.load(tmp_path / INDEX).record["tasks"]["t"]["items_searchable"] == 2
 
 
 def test_shared_text_is_boilerplate_above_max_items_only(tmp_path: Path) -> None:

@@ -156,6 +156,17 @@ def test_shares_of_a_file_give_each_row_once(tmp_path: Path, count: int) -> None
         assert count == 1 or max(map(len, shares)) < len(whole)
 
 
+def test_a_share_that_begins_where_a_line_does_gives_it_once(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": f"{n:04d}"}) + "\n" for n in range(60)]  # all of one length
+    (tmp_path / "a.jsonl").write_text("".join(rows))
+    for count in (2, 3, 60, 120):
+        shares = (
+            read_file(tmp_path / "a.jsonl", "text", 99, share=(i, count)) for i in range(count)
+        )
+        texts = [row.text for share in shares for row in share]
+        assert texts == [f"{n:04d}" for n in range(60)], count
+
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "a.jsonl": bytes,
     "a.jsonl.gz": gzip.compress,

@@ -14,7 +14,7 @@ from data_recipes.ask import Answer
 from data_recipes.common.config_files import load_config
 from data_recipes.common.errors import RecipeError
 from data_recipes.translate.checks import Checker
-from data_recipes.translate.config import CONFIGS, TranslateConfig
+from data_recipes.translate.config import CONFIGS, CheckConfig, TranslateConfig
 from data_recipes.translate.invariants import find_flaws
 from data_recipes.translate.rows import cut, put_together
 from data_recipes.translate.run import translate
@@ -253,6 +253,30 @@ def test_a_flaw_in_any_segment_rejects_the_row(tmp_path: Path, flawed: int) -> N
     (flaw,) = aside["translation"][0]["flaws"]
     assert (flaw["field"], flaw["reason"]) == (fields[flawed], "numbers")
     assert not rows(tmp_path / "out" / "kept" / "alone.jsonl")
+
+
+def test_markup_that_the_source_has_may_stay() -> None:
+    checker = Checker(CheckConfig.model_validate(CHECKS), [])
+    korean = "프롬프트에서 [INST] 표시는 무엇을 뜻하는가?"
+    answer = Answer("answered", korean, finish_reason="stop")
+    assert checker.check("What does the mark [INST] mean in a prompt?", answer) == (korean, [])
+    (flaw,) = checker.check("What does the mark mean in a prompt?", answer)[1]
+    assert flaw.reason == "broken_markup"
+
+
+def test_the_cap_is_of_all_rounds_together(tmp_path: Path) -> None:
+    with (
+        ModelServer(careless, model="careless").running() as one,
+        ModelServer(careful, model="careful").running() as two,
+    ):
+        prices = {"prompt_price": 1.0, "completion_price": 1.0, "concurrency": 1}
+        endpoints = {s.model: s.endpoint(**prices).model_dump(mode="json") for s in (one, two)}
+        free = recipe(tmp_path / "free", one, two, translators=endpoints)
+        cost = translate(load(free))["spent"]["cost"]
+        capped = recipe(tmp_path / "capped", one, two, translators=endpoints, cap=0.95 * cost)
+        with pytest.raises(RecipeError, match="spending cap of .* reached"):
+            translate(load(capped))
+    assert (tmp_path / "capped" / "out" / "answers" / "round-2").is_dir()  # in the second
 
 
 def test_back_translation_decides(tmp_path: Path) -> None:
