@@ -11,8 +11,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from data_recipes.common.errors import RecipeError
+from data_recipes.common.statistics import mean_interval
 from eval.__main__ import main
 from eval.local_model import load_tokenizer
+from eval.measure import interval_of
 from eval.plan import make_plan
 from eval.run_dir import read_results, read_samples
 from eval.task_manager import LocalTaskManager
@@ -89,8 +91,6 @@ def test_a_group_is_the_mean_over_its_questions(whole_run: Path) -> None:
 
 
 def test_questions_of_a_kind_are_a_cluster_in_the_run(whole_run: Path) -> None:
-    from data_recipes.common.statistics import mean_interval
-
     rows = {(row["task"], row["think"]): row for row in read_results(whole_run)["rows"]}
     asked = answers(whole_run)
     for unit in ("ko_reasoning_mini", "reasoning_mini_en"):
@@ -102,6 +102,21 @@ def test_questions_of_a_kind_are_a_cluster_in_the_run(whole_run: Path) -> None:
     records = [record for unit in plain["units"] for record in asked[unit]]
     assert not any("cluster" in record for record in records)
     assert plain["interval"] == list(mean_interval([r["metrics"]["acc"] for r in records]))
+
+
+def test_clusters_of_two_tasks_are_apart() -> None:
+    """Also where they have one name, and where a question has none but its number."""
+    asked = [("a", 1.0), ("a", 0.0), (None, 1.0)], [("a", 1.0), (None, 1.0), (None, 0.0)]
+    units = [
+        [
+            {"doc_id": i, "filter": "none", "metrics": {"acc": value}, "cluster": cluster}
+            for i, (cluster, value) in enumerate(own)
+        ]
+        for own in asked
+    ]
+    values = [value for own in asked for _, value in own]
+    apart = mean_interval(values, ["0a", "0a", "02", "1a", "11", "12"])
+    assert interval_of(units, "acc,none") == apart != mean_interval(values)
 
 
 def test_killed_and_continued_equals_uninterrupted(

@@ -92,6 +92,11 @@ def test_what_cannot_be_met_is_refused_all_at_once() -> None:
     empty = refusal(mixture(source("a", 0.5, 0), source("b", 0.5, 20)))
     assert "a: a share of 50.00%, but it has no tokens" in empty
     assert "b: 500 tokens are 25.0 epochs of the 20" in empty and "max_epochs 16" in empty
+    assert "b: 500 tokens are 16.1 epochs" in refusal(
+        mixture(source("a", 0.5), source("b", 0.5, 31))
+    )
+    enough = mixture(source("a", 0.5), source("b", 0.5, 32))
+    check_plan(enough, plan_sources(enough), False)
     assert "below 1/" in refusal(mixture(source("a", 1 - 1e-5, 10**6), source("b", 1e-5)))
 
     kept = {"min_short_share": 0.4}
