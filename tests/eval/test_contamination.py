@@ -145,6 +145,24 @@ def test_what_was_read_is_not_read_again(
     assert [path.stat().st_mtime_ns for path in read[1:]] == times and read[0].is_file()
 
 
+def test_rows_that_have_changed_are_read_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = root / "chats.jsonl"
+    before = chats.read_bytes()
+    assert (
+        str(NOWHERE)
+        not in report(root, tmp_path / "out", monkeypatch)["tasks"]["quiz"]["overlapping"]
+    )
+    try:
+        row = {"prompt": "What?", "completion": ITEMS[NOWHERE]}
+        chats.write_bytes(before + json.dumps(row).encode())
+        found = report(root, tmp_path / "out", monkeypatch)["tasks"]["quiz"]["overlapping"]
+    finally:
+        chats.write_bytes(before)
+    assert found[str(NOWHERE)]["stages"] == ["sft"]
+
+
 def test_what_cannot_be_searched_is_refused(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -341,8 +341,7 @@ def test_what_cannot_be_judged_is_refused(
 ) -> None:
     server = serve(lambda prompt: "Score: 5")
     ours = answers("a", "an answer")
-    two = tmp_path / "two.jsonl"  # the answers of two models in one file
-    two.write_bytes(2 * Path(ours).read_bytes())
+    (two := tmp_path / "two.jsonl").write_bytes(2 * Path(ours).read_bytes())
     with pytest.raises(RecipeError, match=r"two.jsonl:\d+: answers to question .* are there twice"):
         judge(monkeypatch, *command(server, two, tmp_path / "out", "--set", "mt_bench_style"))
     for arguments, message in (

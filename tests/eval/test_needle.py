@@ -130,6 +130,18 @@ def test_who_reads_scores_all(
     assert results["cells"][3]["answers_in_other_language"] == 2
 
 
+def test_what_was_still_thought_about_is_no_answer(
+    tokenizer: PreTrainedTokenizerBase, out: Path
+) -> None:
+    thinking = {"chat": True, "thinking": True, "depths": [0.5]}
+    found = {}
+    for name, text in (("open", "{}"), ("ended", "1 or 2?</think>{}"), ("late", "{}</think> 7")):
+        bind(out / name, {})
+        own = measure(tokenizer, out / name, lambda p, t=text: t.format(look_up(p)), **thinking)
+        found[name] = set(shares(own))
+    assert found == {"open": {0.0}, "ended": {1.0}, "late": {0.0}}
+
+
 def test_distractors_tell_readers_from_cheaters(
     tokenizer: PreTrainedTokenizerBase, out: Path
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from data_recipes.common.errors import RecipeError
+from eval.plan import make_plan
 from eval.published import load_published
 from eval.suites import SUITES, SuiteTask, check_suite, leaf_entries, load_suite, suite_names
 from eval.task_manager import LM_EVAL_TASKS, LocalTaskManager
@@ -107,6 +108,16 @@ def test_a_task_or_row_counts_once(tmp_path: Path) -> None:
     pair = [TASK | {"task": name, "published": "mmlu"} for name in ("mmlu", "mmlu_mini")]
     with pytest.raises(RecipeError, match="'mmlu' belongs to two tasks"):
         load_suite(write(tmp_path / "s.yaml", *pair))
+
+
+def test_a_task_is_asked_with_the_shots_of_its_suite(tmp_path: Path) -> None:
+    path = write(tmp_path / "few.yaml", TASK | {"shots": 2})
+    plan = make_plan([str(path)], [])
+    assert {unit.shots for unit in plan.units} == {2}
+    assert {task.get_config("num_fewshot") for task in plan.tasks.values()} == {2}
+    alone = make_plan([], ["kmmlu_mini"])  # 5, as its own files say
+    assert {task.get_config("num_fewshot") for task in alone.tasks.values()} == {5}
+    assert {unit.shots for unit in alone.units} == {5}
 
 
 def test_a_suite_is_named_after_its_file(tmp_path: Path) -> None:
