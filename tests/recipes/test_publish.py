@@ -116,7 +116,18 @@ def test_every_checkpoint_is_a_revision_that_loads(run: Path, tmp_path: Path) ->
             measured["bits_per_byte/ko"], abs=1e-6
         )
     order = json.loads(files_of(hub, "main")["data_order.json"])
-    assert order["fingerprint"] == open_run(run).mixture.fingerprint
+    opened = open_run(run)
+    assert order["fingerprint"] == opened.mixture.fingerprint
+    # Every number that the order follows from, as the recipe has it.
+    data, batch = opened.config.data, opened.config.batch
+    assert (order["seed"], order["packing"], order["steps"]) == (data.seed, data.packing, 4)
+    assert order["tokens_of_a_window"] == batch.sequence_length
+    assert order["windows_of_a_step"] == batch.tokens_per_step // batch.sequence_length
+    cycle = {name: own["windows_of_a_cycle"] for name, own in order["sources"].items()}
+    assert sum(cycle.values()) == order["windows_of_a_cycle"]
+    for name, share in data.mixture.items():
+        total = sum(data.mixture.values())
+        assert cycle[name] == pytest.approx(order["windows_of_a_cycle"] * share / total, abs=1)
     assert order["sources"]["web_ko"]["licence"] == "Apache-2.0"
     assert not (run / ".publish").exists()
 
