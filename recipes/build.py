@@ -287,6 +287,7 @@ def build_trainer(
             config.data.heldout_tokens,
             tokenizer,
             rows=args.per_device_train_batch_size if config.model.compile else 1,
+            edges=config.data.heldout_positions,
         ),
         throughput=Throughput(
             flops_per_token(model.config, batch.sequence_length, config.model.views),

@@ -197,6 +197,8 @@ class StageDataConfig(Strict):
         heldout_tokens: held-out tokens per source that bits per byte are measured on, at most;
             `null` takes all whole windows: under any tokenizer the same text, but for less than a
             window at the end of each source.
+        heldout_positions: places in a document, ascending: bits per byte are measured apart between
+            them, too (`position_bits`), which says how far back a model reads.
         workers: loader processes per rank; 0 reads in the training process.
         seed: order of the windows, and the random initialisation.
     """
@@ -214,6 +216,7 @@ class StageDataConfig(Strict):
     heldout: list[str] = []
     heldout_shards: Path | None = None
     heldout_tokens: int | None = Field(gt=0)
+    heldout_positions: list[int] = []
     workers: int = Field(default=0, ge=0)
     seed: Seed = 42
 
@@ -353,6 +356,16 @@ class StageConfig(Strict):
                 )
             except ValueError as error:
                 raise ValueError(f"model.rope_scaling: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _parts_its_windows(self) -> "StageConfig":
+        places = [0, *self.data.heldout_positions, self.batch.sequence_length]
+        if any(place >= after for place, after in zip(places, places[1:])):
+            raise ValueError(
+                f"data.heldout_positions: {self.data.heldout_positions} do not ascend from 1 on, "
+                f"below batch.sequence_length ({self.batch.sequence_length:,})"
+            )
         return self
 
     @model_validator(mode="after")

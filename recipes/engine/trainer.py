@@ -227,13 +227,14 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Measure held-out bits per byte by language, logged as `bits_per_byte/<language>`.
 
-        By source they are `source_bits/<source>`; those of the running average are
-        `average_bits_per_byte/<language>`.
+        By source they are `source_bits/<source>`, by place in a document `position_bits/<language>
+        <places>`; those of the running average are `average_bits_per_byte/<language>`.
         """
         self.throughput.pause()
-        by_language, by_source = self._measure()
+        by_language, by_source, by_place = self._measure()
         metrics = {f"bits_per_byte/{language}": own for language, own in by_language.items()}
         metrics |= {f"source_bits/{source}": own for source, own in by_source.items()}
+        metrics |= {f"position_bits/{place}": own for place, own in by_place.items()}
         if self.average and self.average.steps:
             with self.average.in_place(self.model_wrapped):
                 averaged = self._measure()[0]
@@ -246,7 +247,7 @@ class PretrainTrainer(WholeCheckpoints, Trainer):
         self.throughput.resume()
         return metrics
 
-    def _measure(self) -> tuple[dict[str, float], dict[str, float]]:
+    def _measure(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
         return self.bits_per_byte(
             self.model_wrapped,
             self.args.device,

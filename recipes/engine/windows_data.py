@@ -217,6 +217,7 @@ class BitsPerByte:
         rows: windows per forward pass. One, unless the model is compiled: then those of a training
             pass, because a second shape would have the compiler give up constant shapes in
             training, too.
+        edges: places in a document, ascending, that part those which are measured apart, too.
 
     Raises:
         RecipeError: a held-out split shorter than one window.
@@ -230,8 +231,12 @@ class BitsPerByte:
         max_tokens: int | None,
         tokenizer: PreTrainedTokenizerBase,
         rows: int = 1,
+        edges: Sequence[int] = (),
     ) -> None:
         self.rows = rows
+        self.edges = torch.tensor(edges, dtype=torch.int64)
+        ends = (*edges, sequence_length)
+        self.stretches = [f"{begin}-{end - 1}" for begin, end in zip((0, *edges), ends)]
         self.byte_lengths = torch.tensor(token_byte_lengths(tokenizer))
         self.collator = PackedCollator(bos=tokenizer.bos_token_id, pairs="apart")
         self.windows: list[tuple[str, Window]] = []
@@ -258,21 +263,24 @@ class BitsPerByte:
         rank: int = 0,
         world_size: int = 1,
         reduce: Callable[[torch.Tensor], torch.Tensor] = lambda sums: sums,
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return bits per byte by language code, and by source.
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+        """Return bits per byte by language code, by source, and by language and place.
+
+        The last is empty without `edges`, and has no places that no token stands at. Its names are
+        `ko 256-511`: of tokens that so many of their own document stand before in the window.
 
         Args:
             model: a `KORMoForCausalLM`, wrapped or not.
             device: where batches go.
             rank: this process; windows are dealt out in turn.
             world_size: number of processes.
-            reduce: sums a float64 [sources, 2] tensor over processes.
+            reduce: sums a float64 [sources, stretches, 2] tensor over processes.
         """
         training = model.training
         model.eval()
-        byte_lengths = self.byte_lengths.to(device)
-        names = list(self.languages)
-        sums = torch.zeros(len(names), 2, dtype=torch.float64, device=device)
+        byte_lengths, edges = self.byte_lengths.to(device), self.edges.to(device)
+        names, count = list(self.languages), len(self.stretches)
+        sums = torch.zeros(len(names), count, 2, dtype=torch.float64, device=device)
         # Sharded models talk in every forward, so all ranks run equally many, and all passes have
         # one shape: where windows run out, the last is repeated and not counted.
         for first in range(0, len(self.windows), world_size * self.rows):
@@ -284,21 +292,31 @@ class BitsPerByte:
             }
             nll = model(**batch, sum_loss=True, use_cache=False).token_nll
             bytes_ = byte_lengths[batch["input_ids"]] * (batch["labels"] >= 0)
-            each = zip(numbers, chosen, nll.chunk(self.rows, 1), bytes_.chunk(self.rows, 1))
-            for number, (name, _), window_nll, window_bytes in each:
+            stretch = torch.bucketize(batch["position_ids"], edges, right=True)
+            each = (part.chunk(self.rows, 1) for part in (nll, bytes_, stretch))
+            for number, (name, _), *own in zip(numbers, chosen, *each):
                 if number < len(self.windows):
-                    row = names.index(name)
-                    sums[row, 0] += window_nll[window_bytes > 0].double().sum()
-                    sums[row, 1] += window_bytes.sum()
+                    row = sums[names.index(name)]
+                    for n in range(count):
+                        window_nll, window_bytes = (part[own[2] == n] for part in own[:2])
+                        row[n, 0] += window_nll[window_bytes > 0].double().sum()
+                        row[n, 1] += window_bytes.sum()
         model.train(training)
         totals = dict(zip(names, reduce(sums).tolist()))
 
-        def bits(sources: list[str]) -> float:
-            nats, size = (sum(part) for part in zip(*(totals[name] for name in sources)))
-            return nats / math.log(2) / size
+        def bits(sources: list[str], own: slice = slice(None)) -> float | None:
+            pairs = (pair for name in sources for pair in totals[name][own])
+            nats, size = (sum(part) for part in zip(*pairs))
+            return nats / math.log(2) / size if size else None
 
         languages: dict[str, list[str]] = {code: [] for code in sorted(self.languages.values())}
         for name, code in self.languages.items():
             languages[code].append(name)
         by_language = {code: bits(sources) for code, sources in languages.items()}
-        return by_language, {name: bits([name]) for name in names}
+        by_place = {
+            f"{code} {stretch}": value
+            for code, sources in languages.items()
+            for n, stretch in enumerate(self.stretches if count > 1 else [])
+            if (value := bits(sources, slice(n, n + 1))) is not None
+        }
+        return by_language, {name: bits([name]) for name in names}, by_place

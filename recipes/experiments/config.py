@@ -25,7 +25,7 @@ _ORDER = (*_TEXT, *ROW_STAGES)
 # Every measure, and which last stages leave what it is made of.
 MEASURED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("bits_per_byte", "averaged", "spikes", "gradient_norm"), _TEXT),
-    **dict.fromkeys(("source_bits", "mixture", "compression"), _TEXT),
+    **dict.fromkeys(("source_bits", "position_bits", "mixture", "compression", "needle"), _TEXT),
     "unrest": (*_TEXT, *_CHAT, *_SEEING),
     **dict.fromkeys(("proxy", "quick"), (*_TEXT, *_CHAT)),
     **dict.fromkeys(("suite", "mode"), (*_TEXT, *_CHAT, *_SEEING)),

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from data_recipes.common.config_files import Strict
 from data_recipes.common.files import SETTINGS, read_settings
@@ -16,7 +16,7 @@ from ..opened_run import FINAL, LINEAGE
 
 RESULTS = "results.json"  # of any evaluation
 # The evaluation that a measure is read from, where it is not read from the log.
-SOURCES = {"suite": "suite", "mode": "suite", "vision": "vision", "answers": "answers"}
+SOURCES = {"suite": "suite", "mode": "suite"} | {k: k for k in ("vision", "needle", "answers")}
 
 
 class SuiteConfig(Strict):
@@ -57,20 +57,44 @@ class PictureQuestionsConfig(Strict):
     limit: PositiveInt | None = None
 
 
+class NeedleConfig(Strict):
+    """Facts in long text, of `kormo eval needle`, in both languages.
+
+    Attributes:
+        lengths: tokens of a prompt.
+        depths: places from first to last.
+        prompts: of each length, place and language.
+        style: of the facts and questions.
+        distractors: near-identical facts that are not asked for.
+    """
+
+    lengths: list[PositiveInt] = Field(min_length=1)
+    depths: PositiveInt = 5
+    prompts: PositiveInt = 10
+    style: Literal["general", "recall"] = "general"
+    distractors: NonNegativeInt = 0
+
+
 class EvaluationsConfig(Strict):
     """What the models of all arms are asked.
 
     Attributes:
         suite: for the measures `suite` and `mode`.
         vision: for `vision`.
+        needle: for `needle`.
     """
 
     suite: SuiteConfig | None = None
     vision: PictureQuestionsConfig | None = None
+    needle: NeedleConfig | None = None
 
 
 def _options(name: str, values: list[str]) -> list[str]:
     return [word for value in values for word in (name, value)]
+
+
+def _limit(items: int | None) -> list[str]:
+    return ["--limit", str(items)] if items else []
 
 
 def evaluation(
@@ -95,11 +119,16 @@ def evaluation(
         own = asked.suite
         words = ["-m", "eval", "--model", model, *_options("--suite", own.suites)]
         words += _options("--task", own.tasks) + (["--think", own.think] if own.think else [])
-    else:
+        words += _limit(own.limit)
+    elif name == "vision":
         own = asked.vision
         words = ["-m", "eval.vision", model, str(own.set), *_options("--split", own.splits)]
-        words += _options("--kind", own.kinds)
-    words += ["--limit", str(own.limit)] if own.limit else []
+        words += _options("--kind", own.kinds) + _limit(own.limit)
+    else:
+        own = asked.needle
+        words = ["-m", "eval.needle", "--model", model, "--lengths", *map(str, own.lengths)]
+        words += ["--depths", str(own.depths), "-n", str(own.prompts), "--style", own.style]
+        words += ["--distractors", str(own.distractors)]
     digest = hashlib.sha256(own.model_dump_json().encode()).hexdigest()[:8]
     place = directory / f"{name}_{digest}"
     return [*words, "--out", str(place)], place / RESULTS

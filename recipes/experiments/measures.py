@@ -16,7 +16,7 @@ from .runs import PlannedStage, Run
 
 Lines = list[dict[str, Any]]
 # All others are better the lower they are.
-_HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/", "heldout/found")
+_HIGHER_IS_BETTER = ("quick/", "answers/", "suite/", "mode/", "vision/", "needle/", "heldout/found")
 # Of pairs; above, `found` is how often a tower finds the picture of a caption.
 _HIGHER_IS_BETTER += tuple(f"heldout/rewards/{own}" for own in ("accuracies", "margins", "chosen"))
 _HIGHER_IS_BETTER += ("heldout/logps/chosen",)
@@ -57,7 +57,7 @@ def _averaged(run: Run, lines: Lines) -> dict[str, float]:
 
 
 def _logged(name: str) -> Callable[[Run, Lines], dict[str, float]]:
-    """Make the measure of a suite that was evaluated while the run trained."""
+    """Make the measure of what a run evaluated while it trained: a suite, or held-out text."""
     return lambda run, lines: _last(lines, f"{name}/")
 
 
@@ -139,6 +139,16 @@ def _suite(run: Run, lines: Lines) -> dict[str, float]:
     return found
 
 
+def _needle(run: Run, lines: Lines) -> dict[str, float]:
+    """Share of facts found again, by language and length of the text."""
+    by_language = run.cells[-1].answers("needle")["lengths"]
+    return {
+        f"needle/{language} {length}": own["share"]
+        for language, lengths in by_language.items()
+        for length, own in lengths.items()
+    }
+
+
 def _mode(run: Run, lines: Lines) -> dict[str, float]:
     """Share of answers with a think block that has content where it was asked for, else without."""
     results = run.cells[-1].answers("suite")
@@ -166,6 +176,7 @@ _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "bits_per_byte": _bits_per_byte,
     "averaged": _averaged,
     "source_bits": _logged("source_bits"),
+    "position_bits": _logged("position_bits"),
     "unrest": _unrest,
     "spikes": _spikes,
     "gradient_norm": _gradient_norm,
@@ -176,6 +187,7 @@ _MEASURES: dict[str, Callable[[Run, Lines], dict[str, float]]] = {
     "heldout": _heldout,
     "suite": _suite,
     "mode": _mode,
+    "needle": _needle,
     "vision": _vision,
     "answers": _answers,
 }

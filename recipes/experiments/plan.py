@@ -73,7 +73,7 @@ def _asked(experiment: ExperimentConfig, cell: PlannedStage) -> PlannedStage:
     """Have the model of a run's last stage asked what measures want to know that its log lacks.
 
     Raises:
-        RecipeError: a suite that the stage does not evaluate while it trains.
+        RecipeError: a suite, or places, that the stage does not evaluate while it trains.
     """
     after = {}
     for suite in {"quick", "proxy"} & {*experiment.measures}:
@@ -83,6 +83,8 @@ def _asked(experiment: ExperimentConfig, cell: PlannedStage) -> PlannedStage:
                 f"measures: {suite!r} is evaluated while {cell.stage} trains; set in `shared` "
                 f"logging.quick_eval_every_tokens, and logging.quick_eval_suite: {suite}"
             )
+    if "position_bits" in experiment.measures and not cell.config.data.heldout_positions:
+        raise RecipeError("measures: 'position_bits' has no places; set data.heldout_positions")
     for name in dict.fromkeys(SOURCES[m] for m in experiment.measures if m in SOURCES):
         data = getattr(cell.config, "data", None)
         words, makes = evaluation(name, experiment.evaluate, cell.directory, data)

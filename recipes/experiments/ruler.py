@@ -48,6 +48,7 @@ def _ruler(run: Run, measures: list[str]) -> dict[str, Any]:
     data = config.data
     names, shards = sorted(data.heldout or data.mixture), data.heldout_shards or data.shards
     ruler = {"data.heldout": names, "batch.sequence_length": config.batch.sequence_length}
+    ruler["data.heldout_positions"] = data.heldout_positions
     if {"quick", "proxy"} & {*measures}:
         ruler["logging.quick_eval_items"] = config.logging.quick_eval_items
     if data.heldout_tokens is not None:

@@ -68,6 +68,11 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     # It stands where `data.heldout_shards` says, and nowhere else.
     "data.heldout": ("[other_ko]", lambda t: t.bits_per_byte.languages, {"other_ko": "ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),
+    "data.heldout_positions": (
+        "[16, 64]",
+        lambda t: t.bits_per_byte.stretches,
+        ["0-15", "16-63", "64-127"],
+    ),
     "data.workers": ("1", lambda t: t.args.dataloader_num_workers, 1),
     "data.seed": ("7", lambda t: (t.args.seed, t.args.data_seed), (7, 7)),
     "batch.sequence_length": ("64", lambda t: len(t.train_dataset[0].tokens), 64),

@@ -118,6 +118,12 @@ def test_a_named_mixture_that_is_not_there_is_refused() -> None:
         load(CONFIGS / "tiny" / "stage1.yaml", "data.mixture=nowhere.yaml")
 
 
+@pytest.mark.parametrize("places", ["[0]", "[64, 64]", "[128, 64]", "[64, 256]", "[-1]"])
+def test_places_that_part_no_window_are_refused(places: str) -> None:
+    with pytest.raises(RecipeError, match=r"data\.heldout_positions: .* do not ascend from 1 on"):
+        load(CONFIGS / "tiny" / "stage1.yaml", f"data.heldout_positions={places}")
+
+
 def test_warmup_and_decay_beyond_the_stage_are_refused() -> None:
     config = load(
         CONFIGS / "tiny" / "stage1.yaml",

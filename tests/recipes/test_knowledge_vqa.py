@@ -353,7 +353,10 @@ def test_arms_are_an_experiment(
         "measures": ["answers"],
         "decide": {"answers/unseen_triples": 0.05},
     }
-    (tmp_path / "x.yaml").write_text(yaml.safe_dump(given))
+    path = tmp_path / "experiments" / "tiny" / "x.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(given))
+    monkeypatch.setattr("recipes.experiment.CONFIGS", tmp_path)  # so that it can be published
     asked = []
 
     def run_here(command: list[str]) -> bool:
@@ -365,7 +368,7 @@ def test_arms_are_an_experiment(
         return True
 
     def start(*more: str) -> str:
-        argv = ["experiment", str(tmp_path / "x.yaml"), "--size", "tiny", *more]
+        argv = ["experiment", str(path), "--size", "tiny", *more]
         monkeypatch.setattr(sys, "argv", argv)
         capsys.readouterr()
         experiment.main()

@@ -259,8 +259,8 @@ def run_fixed_batch(output: Path, micro_batch: int) -> None:
         def __init__(self) -> None:
             self.windows = []
 
-        def __call__(self, *args, **kwargs) -> tuple[dict[str, float], dict[str, float]]:
-            return {}, {}
+        def __call__(self, *args, **kwargs) -> tuple[dict[str, float], ...]:
+            return {}, {}, {}
 
     Path(args.output_dir).mkdir(parents=True, exist_ok=True)
     trainer = PretrainTrainer(

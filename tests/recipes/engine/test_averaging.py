@@ -59,7 +59,7 @@ def test_it_is_the_mean_of_all_steps_and_training_does_not_see_it(
     for name, weight in model.state_dict().items():
         mean = sum(share * part[name].double() for share, part in zip(shares, parts))
         weight.copy_(mean / sum(shares))
-    expected, _ = ruler(model, torch.device("cpu"))
+    expected, *_ = ruler(model, torch.device("cpu"))
     assert measured(run)[-2:] == pytest.approx([expected["en"], expected["ko"]], abs=1e-6)
     assert len(measured(run)) == 2 * STEPS
     # The first step's mean are its weights; later ones differ from them.
@@ -68,7 +68,7 @@ def test_it_is_the_mean_of_all_steps_and_training_does_not_see_it(
     assert all(abs(a - b) > 1e-4 for a, b in zip(measured(run)[2:], raw[2:]))
     # What `kormo average --ema` makes of a checkpoint at every step is the same.
     average_command([str(run), "--ema", "2048", "--out", str(tmp_path / "mean")])
-    values, _ = ruler(KORMoForCausalLM.from_pretrained(tmp_path / "mean"), torch.device("cpu"))
+    values, *_ = ruler(KORMoForCausalLM.from_pretrained(tmp_path / "mean"), torch.device("cpu"))
     assert values == pytest.approx(expected, abs=1e-6)
 
     small_stage(tmp_path / "plain", *SHORT).main()

@@ -144,10 +144,11 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     ).eval()
     names, length = ["web_en", "stories_en", "web_ko"], 128
     measure = BitsPerByte(data_dir / "shards", names, length, 8 * length, tokenizer)
-    values, by_source = measure(model, torch.device("cpu"))
-    assert set(values) == {"en", "ko"}
+    values, by_source, by_place = measure(model, torch.device("cpu"))
+    assert set(values) == {"en", "ko"} and not by_place
 
     sums, ends = {name: [0.0, 0] for name in names}, 0
+    places = {f"{code} {own}": [0.0, 0] for code in values for own in ("0-15", "16-63", "64-127")}
     for name in names:
         source = TokenSource(data_dir / "shards" / name / "heldout")
         for index in range(8):
@@ -163,8 +164,10 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
                         continue
                     piece = tokenizer.convert_ids_to_tokens(token)
                     size = len(piece.encode()) if piece.startswith("\n") else len(piece)
-                    sums[name][0] -= log_probabilities[position - 1, token].item()
-                    sums[name][1] += size
+                    place = "0-15" if position < 16 else "16-63" if position < 64 else "64-127"
+                    for pair in (sums[name], places[f"{name[-2:]} {place}"]):
+                        pair[0] -= log_probabilities[position - 1, token].item()
+                        pair[1] += size
     assert ends > 3  # the loss of an end is not counted: it stands for no bytes
     assert list(by_source) == names
     assert by_source["web_ko"] == values["ko"]
@@ -178,7 +181,7 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     parts: list[torch.Tensor] = []
     for rank in range(2):
         measure(model, torch.device("cpu"), rank, 2, lambda s: parts.append(s.clone()) or s)
-    for (nats, size), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
+    for ((nats, size),), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
         assert nats / math.log(2) / size == pytest.approx(by_source[name], rel=1e-6)
 
     # The same in passes of five windows, of which the last is filled up.
@@ -187,5 +190,16 @@ def test_bits_per_byte_equals_an_independent_computation(data_dir: Path) -> None
     parts.clear()
     for rank in range(2):
         five(model, torch.device("cpu"), rank, 2, lambda s: parts.append(s.clone()) or s)
-    for (nats, size), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
+    for ((nats, size),), name in zip((parts[0] + parts[1]).tolist(), names, strict=True):
         assert nats / math.log(2) / size == pytest.approx(by_source[name], rel=1e-6)
+
+    # Apart by place in a document, in those passes as well.
+    apart = BitsPerByte(
+        data_dir / "shards", names, length, 8 * length, tokenizer, rows=5, edges=[16, 64]
+    )
+    in_all, _, by_place = apart(model, torch.device("cpu"))
+    assert in_all == pytest.approx(values, rel=1e-6)
+    assert len({round(value, 4) for value in by_place.values()}) == len(places)
+    assert by_place == pytest.approx(
+        {place: nats / math.log(2) / size for place, (nats, size) in places.items()}, rel=1e-5
+    )

@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import ValidationError
 
 from data_recipes.common.errors import RecipeError
+from eval.needle import __main__ as needle
 from recipes.experiments.config import _ORDER, MEASURED, ROW_STAGES, ExperimentConfig
 from recipes.experiments.evaluations import SOURCES
 from recipes.experiments.measures import curve_of, higher_is_better, measure_run, training_seconds
@@ -17,7 +19,7 @@ from recipes.experiments.runs import Run
 
 from .conftest import small
 
-_BITS = {"bits_per_byte/ko": 2.0, "source_bits/web_ko": 2.0}
+_BITS = {"bits_per_byte/ko": 2.0, "source_bits/web_ko": 2.0, "position_bits/ko 64-127": 2.0}
 _QUICK = {"proxy/sums": 1.5, "quick/sums": 0.5}
 _STEP = {"loss": 2.0, "grad_norm": 0.5, "tokens_per_second": 9.0}
 # What a line of the log has beside its step, by stage; of the others, as of text.
@@ -32,10 +34,11 @@ _ROW = {"label": "sums", "metric": "right,none", "value": 0.5, "units": ["sums"]
 ANSWERS: dict[str, dict[str, Any]] = {
     "suite": {"rows": [_ROW], "units": {"sums": {"metrics": {"as_asked,none": 1.0}}}},
     "vision": {"splits": {"new": {"languages": {"ko": {"all": _SHARE}}}}},
+    "needle": {"lengths": {"en": {"64": {"share": 0.5}}, "ko": {"64": {"share": 0.25}}}},
     "answers": {"splits": {"seen": {"groups": {"all": {"all": _SHARE}}}}},
 }
 
-ASKED = {"suite": {"tasks": ["sums"]}, "vision": {"set": "x"}}
+ASKED = {"suite": {"tasks": ["sums"]}, "vision": {"set": "x"}, "needle": {"lengths": [64]}}
 
 
 def experiment(data_dir: Path, out: Path, stage: str, measure: str, **more: Any) -> dict[str, Any]:
@@ -47,6 +50,8 @@ def experiment(data_dir: Path, out: Path, stage: str, measure: str, **more: Any)
             "data.mixture": {"web_en": 0.5, "stories_ko": 0.5},
             "data.heldout": ["web_ko"],
         }
+    if measure == "position_bits":
+        shared |= {"data.heldout_positions": [64]}
     if measure in ("quick", "proxy"):
         shared |= {"logging.quick_eval_every_tokens": 4096, "logging.quick_eval_suite": measure}
     return {
@@ -122,6 +127,11 @@ def test_a_measure_is_the_number_that_the_stage_left(data_dir: Path, tmp_path: P
     assert found("dpo", "heldout", rewards) == {
         "heldout/rewards/chosen": 0.4, "heldout/rewards/chosen before": 0.1
     }  # fmt: skip
+    places = {"position_bits/ko 0-63": 2.0, "position_bits/ko 64-127": 1.0}
+    assert (
+        found("midtrain_long", "position_bits", [{name: 9.0 for name in places}, places]) == places
+    )
+    assert found("stage1", "needle", []) == {"needle/en 64": 0.5, "needle/ko 64": 0.25}
     assert found("sft", "suite", []) == {"suite/sums": 0.5, "bits/tales": 0.9}
     assert found("sft", "mode", []) == {"mode/sums": 0.75}
     assert found("vision_sft", "vision", []) == pytest.approx(
@@ -158,12 +168,13 @@ ASIDE: dict[str, dict[str, Any]] = {
             }
         }
     },
-    "answers": ANSWERS["answers"],
+    **{name: ANSWERS[name] for name in ("needle", "answers")},
 }
 
 
 def test_which_of_two_measures_is_better() -> None:
-    for name in ("quick/x", "answers/x", "suite/x", "mode/x", "vision/ko new", "vision/x, lead"):
+    more = ("quick/x", "answers/x", "suite/x", "mode/x", "needle/ko 64")
+    for name in (*more, "vision/ko new", "vision/x, lead"):
         assert higher_is_better(name)
     for name in (
         "found",
@@ -175,7 +186,8 @@ def test_which_of_two_measures_is_better() -> None:
         assert higher_is_better(f"heldout/{name}")
     for name in ("loss", "chosen_nll", "rewards/rejected", "logps/rejected"):
         assert not higher_is_better(f"heldout/{name}")
-    for name in ("bits_per_byte/ko", "averaged/ko", "source_bits/x", "proxy/x", "bits/x", "unrest"):
+    less = ("bits_per_byte/ko", "averaged/ko", "source_bits/x", "position_bits/ko 0-63")
+    for name in (*less, "proxy/x", "bits/x", "unrest"):
         assert not higher_is_better(name)
 
 
@@ -203,6 +215,24 @@ def test_a_log_that_is_too_short_is_said_in_a_line(
     log(run, {"tokens": 1024}, steps=1)
     with pytest.raises(RecipeError, match=f"nothing for the measure '{measure}'; leave it out"):
         measure_run(run, [measure])
+
+
+def test_places_that_no_stage_measures_are_refused(data_dir: Path, tmp_path: Path) -> None:
+    given = experiment(data_dir, tmp_path, "stage1", "position_bits")
+    del given["shared"]["data.heldout_positions"]
+    with pytest.raises(RecipeError, match="^measures: 'position_bits' has no places; set data.h"):
+        planned(given)
+
+
+def test_a_needle_is_looked_for_as_the_experiment_says(data_dir: Path, tmp_path: Path) -> None:
+    given = experiment(data_dir, tmp_path, "stage1", "needle")
+    asked = {"lengths": [64, 128], "depths": 3, "prompts": 7, "style": "recall", "distractors": 2}
+    given["evaluate"]["needle"] = asked
+    words = planned(given).cells[-1].after["needle"].words
+    with patch("sys.argv", [words[1], *words[2:]]):
+        grid = needle._grid(needle._arguments())
+    assert (grid.lengths, grid.depths, grid.trials) == ([64, 128], [0, 0.5, 1], 7)
+    assert (grid.style, grid.distractors, grid.languages) == ("recall", 2, ["en", "ko"])
 
 
 def test_what_is_logged_by_steps_alone_has_no_curve(data_dir: Path, tmp_path: Path) -> None:
