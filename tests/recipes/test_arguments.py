@@ -69,9 +69,9 @@ CASES: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     "data.heldout": ("[other_ko]", lambda t: t.bits_per_byte.languages, {"other_ko": "ko"}),
     "data.heldout_tokens": ("384", lambda t: len(t.bits_per_byte.windows), 6),
     "data.heldout_positions": (
-        "[16, 64]",
+        "[16, 32]",
         lambda t: t.bits_per_byte.stretches,
-        ["0-15", "16-63", "64-127"],
+        ["0-15", "16-31", "32-63"],
     ),
     "data.workers": ("1", lambda t: t.args.dataloader_num_workers, 1),
     "data.seed": ("7", lambda t: (t.args.seed, t.args.data_seed), (7, 7)),
