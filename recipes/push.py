@@ -22,7 +22,8 @@ from recipes.command_line import exit_on_error
 
 _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md")
 _INDEX = "model.safetensors.index.json"
-_WEIGHTS = re.compile(r"[^/]*\.safetensors(\.index\.json)?|adapter_config\.json")
+# What transformers loads weights from, of a model and of an adapter on it.
+_WEIGHTS = re.compile(r"(adapter_)?model[^/]*\.safetensors(\.index\.json)?|adapter_config\.json")
 _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
     r"|fingerprint|running_average|pytorch_model_fsdp|events\.out)"

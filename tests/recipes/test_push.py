@@ -102,9 +102,11 @@ def test_what_lay_there_before_is_not_taken_for_a_part_of_the_model(final: Path)
         main = hub.branches["owner/name"]["main"]
         main |= {".gitattributes": b"", "LICENSE": b"MIT", "lineage.json": b"of main"}
         main |= {"adapter_config.json": b"{}", "gguf/model.safetensors": b"of the user"}
+        main |= {"teacher.safetensors": b"of the user"}
         push(final, "owner/name", False, None)
         # transformers would have loaded the old file, whose name comes first, or the adapter.
         own = {".gitattributes", "LICENSE", "lineage.json", "gguf/model.safetensors"}
+        own.add("teacher.safetensors")
         assert main.keys() == sharded | own
         # A branch begins as a copy of main, and a second push finds what its user added.
         push(final, "owner/name", False, "step1")
