@@ -362,10 +362,8 @@ class StageConfig(Strict):
     def _parts_its_windows(self) -> "StageConfig":
         places = [0, *self.data.heldout_positions, self.batch.sequence_length]
         if any(place >= after for place, after in zip(places, places[1:])):
-            raise ValueError(
-                f"data.heldout_positions: {self.data.heldout_positions} do not ascend from 1 on, "
-                f"below batch.sequence_length ({self.batch.sequence_length:,})"
-            )
+            said = "do not ascend from 1 on, below batch.sequence_length"
+            raise ValueError(f"data.heldout_positions: {places[1:-1]} {said} ({places[-1]:,})")
         return self
 
     @model_validator(mode="after")

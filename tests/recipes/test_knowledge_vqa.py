@@ -353,10 +353,9 @@ def test_arms_are_an_experiment(
         "measures": ["answers"],
         "decide": {"answers/unseen_triples": 0.05},
     }
-    path = tmp_path / "experiments" / "tiny" / "x.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump(given))
-    monkeypatch.setattr("recipes.experiment.CONFIGS", tmp_path)  # so that it can be published
+    (shipped := tmp_path / "experiments/tiny").mkdir(parents=True)  # so that it can be published
+    monkeypatch.setattr("recipes.experiment.CONFIGS", tmp_path)
+    (path := shipped / "x.yaml").write_text(yaml.safe_dump(given))
     asked = []
 
     def run_here(command: list[str]) -> bool:
@@ -378,8 +377,7 @@ def test_arms_are_an_experiment(
     plan = start("--dry-run")
     assert "4 to do, 0 finished" in plan and "knowledge_vqa         8 steps in 4 runs" in plan
     assert plan.count("-m eval.knowledge --model") == 4
-    text = start()
-    assert len(asked) == 8 and "| gold |" in text
+    assert "| gold |" in start() and len(asked) == 8
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert results["pairing"]["gold"]["windows"] == "no: arm differs"
     for run in results["runs"]:
