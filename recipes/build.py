@@ -58,11 +58,12 @@ def parent_of(config: StageConfig, rules: StageRules) -> ParentModel:
 
 
 def _missing_data(config: StageConfig) -> list[Path]:
-    wanted = [config.data.tokenizer / "tokenizer.json"]
-    for name in config.data.mixture:
-        wanted += [config.data.shards / name / s / MANIFEST for s in ("train", "heldout")]
-    if config.data.heldout_shards is None:
-        wanted += [config.data.shards / name / "heldout" / MANIFEST for name in config.data.heldout]
+    data = config.data
+    wanted = [data.tokenizer / "tokenizer.json"]
+    wanted += [data.shards / name / "train" / MANIFEST for name in data.mixture]
+    if data.heldout_shards is None:
+        names = data.heldout or data.mixture
+        wanted += [data.shards / name / "heldout" / MANIFEST for name in names]
     return [path for path in wanted if not path.is_file()]
 
 

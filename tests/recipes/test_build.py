@@ -62,6 +62,12 @@ def test_any_part_of_the_data_that_is_missing_is_named(
         ensure_inputs(config, RULES)
 
 
+@pytest.mark.parametrize("where", ["data.heldout=[web_en]", "data.heldout_shards=elsewhere"])
+def test_what_is_measured_elsewhere_is_not_asked_for(data: Path, where: str) -> None:
+    (data / "web_ko/heldout/manifest.json").unlink()
+    ensure_inputs(config_of(data, "size=1b", where), RULES)
+
+
 def test_a_packing_plan_that_is_missing_is_named(data: Path) -> None:
     config = config_of(data, "size=1b", "data.packing=best_fit")
     with pytest.raises(RecipeError, match=r"packing plan missing; make it with\n  .*packing .*128"):
