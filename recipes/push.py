@@ -170,6 +170,8 @@ def push(
     """
     if whole:
         files_to_push(directory)
+    if revision == "main":
+        revision = None  # it is no copy of itself, which would leave
     if not get_token():
         raise RecipeError("no Hugging Face token: run `hf auth login`, with a token that may write")
     api = HfApi()

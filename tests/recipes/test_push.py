@@ -108,6 +108,8 @@ def test_what_lay_there_before_is_not_taken_for_a_part_of_the_model(final: Path)
         own = {".gitattributes", "LICENSE", "lineage.json", "gguf/model.safetensors"}
         own.add("teacher.safetensors")
         assert main.keys() == sharded | own
+        push(final, "owner/name", False, "main")
+        assert main.keys() == sharded | own
         # A branch begins as a copy of main, and a second push finds what its user added.
         push(final, "owner/name", False, "step1")
         branch = hub.branches["owner/name"]["step1"]
