@@ -152,7 +152,7 @@ def main() -> None:
         needles = Needles(model, tokenizer, grid, args.out)
     except ValueError as error:
         raise RecipeError(f"--thinking: {error}") from error
-    bind(args.out, settings)
+    settings = bind(args.out, settings)
     results = write_report(needles.measure(), settings, args.out)
     _print_table(results)
 

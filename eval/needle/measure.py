@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_recipes.answers.text import language_of
 from data_recipes.common.errors import RecipeError
-from data_recipes.common.files import bind_settings, write_json_atomically
+from data_recipes.common.files import SETTINGS, bind_settings, read_settings, write_json_atomically
 from modeling_kormo.chat_config import END_OF_THINKING, token_id
 
 from ..local_model import generate, greedy
@@ -96,14 +96,20 @@ class Grid:
                     yield language, length, depth
 
 
-def bind(out: Path, settings: dict[str, Any]) -> None:
+def bind(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Tie a directory to the settings that its cells are asked with.
 
     Lengths, depths and languages are not among them: a grid can grow.
 
+    Returns:
+        What is known of its cells: all, or without the template of a chat.
+
     Raises:
         RecipeError: it holds cells asked with others.
     """
+    if "template" not in (read_settings(out / SETTINGS) or settings):
+        # Of a run that began when nobody looked at it.
+        settings = {name: value for name, value in settings.items() if name != "template"}
     bind_settings(
         out,
         settings,
@@ -112,6 +118,7 @@ def bind(out: Path, settings: dict[str, Any]) -> None:
         what="holds answers given with other settings",
     )
     (out / _CELLS).mkdir(parents=True, exist_ok=True)
+    return settings
 
 
 def check_length(config: Any, lengths: list[int], max_tokens: int) -> None:

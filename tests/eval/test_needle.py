@@ -264,6 +264,14 @@ def test_another_chat_template_is_another_setting(tmp_path: Path) -> None:
     template.write_text("{{ messages }} ")
     plain, changed = (settings_of(grid, str(tmp_path)) for grid in (GRID, chat))
     assert plain == before[0] and changed != before[1]
+    # A directory of before, whose record does not name it, is gone on with.
+    was = {name: value for name, value in changed.items() if name != "template"}
+    for directory, known in ((tmp_path / "old", was), (tmp_path / "new", before[1])):
+        bind(directory, known)
+        (directory / "cells" / "ko-700-0.5000.json").write_text("{}")
+    assert bind(tmp_path / "old", changed) == was
+    with pytest.raises(RecipeError, match="template: was "):
+        bind(tmp_path / "new", changed)
 
 
 def test_what_cannot_be_asked_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
