@@ -241,9 +241,10 @@ class ExperimentConfig(Strict):
                         f"{where}: {own.pop()} would make runs of one seed incomparable"
                     )
         for arm, stages in known.items():
-            sets = {key for stage in stages for key in settings_of(self.settings(arm), stage)}
+            sets = [settings_of(self.settings(arm), stage) for stage in stages]
             for key in self.sweep:
-                if any(f"{key}.".startswith(f"{own}.") for own in sets):
+                # It counts in a stage that the arm leaves as it is.
+                if all(any(f"{key}.".startswith(f"{k}.") for k in own) for own in sets):
                     raise ValueError(
                         f"arms.{arm}: sets {key} itself, so that none of the values of `sweep` "
                         "would count; take it out here or there"

@@ -123,6 +123,20 @@ def test_mistakes_are_refused_before_any_run(data_dir: Path, tmp_path: Path, cas
         check_ruler(experiment, runs)
 
 
+def test_a_sweep_counts_in_the_stages_that_an_arm_leaves_as_they_are(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    rate = "optimizer.learning_rate"
+    changes = {"stages": ["stage1", "stage2"], "sweep": {rate: [1e-3, 1e-2]}, "sweep_seed": 9}
+    own = {"arms": {"a": {}, "b": {"stage1": {rate: 2e-3}}}}
+    (tmp_path / "x.yaml").write_text(
+        yaml.safe_dump(small(data_dir, tmp_path / "out", **changes, **own))
+    )
+    assert load(tmp_path / "x.yaml").sweep == changes["sweep"]
+    with pytest.raises(RecipeError, match="arms.b: sets optimizer.learning_rate itself"):
+        load(tmp_path / "x.yaml", f"arms.b.stage2={{{rate}: 2.0e-3}}")
+
+
 def test_an_arm_of_the_base_is_left_out_by_null(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(small(data_dir, tmp_path / "out")))
     (tmp_path / "x.yaml").write_text(
