@@ -24,6 +24,8 @@ _WHOLE = ("config.json", "generation_config.json", "tokenizer.json", "README.md"
 _INDEX = "model.safetensors.index.json"
 # What transformers loads weights from, of a model and of an adapter on it.
 _WEIGHTS = re.compile(r"(adapter_)?model[^/]*\.safetensors(\.index\.json)?|adapter_config\.json")
+# Of what a branch has from main: no part of a model, which has no folders.
+_KEPT = re.compile(r".*/.*|\.gitattributes|(licen[cs]e|notice).*", re.IGNORECASE)
 _TRAINING_STATE = re.compile(
     r"(optimizer|scheduler|scaler|trainer_state|training_args|rng_state|global_step|checkpoint-"
     r"|fingerprint|running_average|pytorch_model_fsdp|events\.out)"
@@ -145,7 +147,7 @@ def _outdated(
         # A branch begins as a copy of main, whose lineage and card are of another model.
         copied = blobs(None)
         wrong |= {name for name, blob in there.items() if copied.get(name) == blob}
-    return [CommitOperationDelete(name) for name in sorted(wrong - names - {".gitattributes"})]
+    return [CommitOperationDelete(n) for n in sorted(wrong - names) if not _KEPT.fullmatch(n)]
 
 
 def push(
@@ -153,7 +155,8 @@ def push(
 ) -> str:
     """Create the repository if need be, and upload the directory in one commit.
 
-    Weights of another model, and of a branch what it has from `main`, leave with the same commit.
+    Weights of another model leave with the same commit, and what a branch has from `main` but
+    licences and folders.
 
     Args:
         directory: what is uploaded.

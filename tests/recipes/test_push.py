@@ -113,8 +113,9 @@ def test_what_lay_there_before_is_not_taken_for_a_part_of_the_model(final: Path)
         # A branch begins as a copy of main, and a second push finds what its user added.
         push(final, "owner/name", False, "step1")
         branch = hub.branches["owner/name"]["step1"]
-        assert branch.keys() == sharded | {".gitattributes"}
+        kept = {".gitattributes", "LICENSE", "gguf/model.safetensors"}
+        assert branch.keys() == sharded | kept
         branch["notes.md"] = b"of the user"
         push(final, "owner/name", False, "step1")
-        assert branch.keys() == sharded | {".gitattributes", "notes.md"}
+        assert branch.keys() == sharded | kept | {"notes.md"}
         assert main.keys() == sharded | own
