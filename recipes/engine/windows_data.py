@@ -304,19 +304,21 @@ class BitsPerByte:
         model.train(training)
         totals = dict(zip(names, reduce(sums).tolist()))
 
-        def bits(sources: list[str], own: slice = slice(None)) -> float | None:
-            pairs = (pair for name in sources for pair in totals[name][own])
+        def bits(pairs: list[list[float]]) -> float:
             nats, size = (sum(part) for part in zip(*pairs))
-            return nats / math.log(2) / size if size else None
+            return nats / math.log(2) / size
 
         languages: dict[str, list[str]] = {code: [] for code in sorted(self.languages.values())}
         for name, code in self.languages.items():
             languages[code].append(name)
-        by_language = {code: bits(sources) for code, sources in languages.items()}
-        by_place = {
-            f"{code} {stretch}": value
+        by_language = {
+            code: bits([pair for name in sources for pair in totals[name]])
             for code, sources in languages.items()
-            for n, stretch in enumerate(self.stretches if count > 1 else [])
-            if (value := bits(sources, slice(n, n + 1))) is not None
         }
-        return by_language, {name: bits([name]) for name in names}, by_place
+        by_place = {}
+        for code, sources in languages.items():
+            for n, stretch in enumerate(self.stretches if count > 1 else []):
+                pairs = [totals[name][n] for name in sources]
+                if any(size for _, size in pairs):
+                    by_place[f"{code} {stretch}"] = bits(pairs)
+        return by_language, {name: bits(totals[name]) for name in names}, by_place

@@ -127,6 +127,7 @@ def test_every_checkpoint_is_a_revision_that_loads(run: Path, tmp_path: Path) ->
     assert sum(cycle.values()) == order["windows_of_a_cycle"]
     for name, share in data.mixture.items():
         total = sum(data.mixture.values())
+        # Whole windows: a share is rounded up or down.
         assert cycle[name] == pytest.approx(order["windows_of_a_cycle"] * share / total, abs=1)
     assert order["sources"]["web_ko"]["licence"] == "Apache-2.0"
     assert not (run / ".publish").exists()
